@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""Draw the pictures of docs/design.md.
+
+    docs/img/draw.py            writes *.svg beside this file
+
+Needs Python 3.9, nothing else.  Look at the result before you commit it:
+
+    rsvg-convert -z 1.5 docs/img/page-life.svg >/tmp/page-life.png
+"""
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+INK, MUTED, LINE = "#1f2933", "#52606d", "#94a3b8"
+# name: (fill, stroke)
+BLUE = ("#dbeafe", "#2563eb")
+GREEN = ("#dcfce7", "#15803d")
+AMBER = ("#fef3c7", "#b45309")
+RED = ("#fee2e2", "#b91c1c")
+GREY = ("#f1f5f9", "#94a3b8")
+WHITE = ("#ffffff", "#94a3b8")
+SANS = "DejaVu Sans, Verdana, Arial, sans-serif"
+MONO = "DejaVu Sans Mono, Menlo, Consolas, monospace"
+
+
+class Picture:
+    def __init__(self, width, height, title):
+        self.width, self.height, self.title = width, height, title
+        self.parts = []
+
+    def add(self, text):
+        self.parts.append(text)
+
+    def box(self, x, y, w, h, colors=WHITE, radius=5, dash="", width=1.4):
+        dashed = f' stroke-dasharray="{dash}"' if dash else ""
+        self.add(f'<rect x="{x}" y="{y}" width="{w}" height="{h}" rx="{radius}" '
+                 f'fill="{colors[0]}" stroke="{colors[1]}" stroke-width="{width}"{dashed}/>')
+
+    def text(self, x, y, words, size=13, anchor="middle", color=INK, bold=False,
+             mono=False, italic=False):
+        style = ' font-weight="bold"' if bold else ""
+        style += ' font-style="italic"' if italic else ""
+        font = MONO if mono else SANS
+        for i, line in enumerate(words.split("\n")):
+            self.add(f'<text x="{x}" y="{y + i * size * 1.3:.1f}" font-family="{font}" '
+                     f'font-size="{size}" text-anchor="{anchor}" fill="{color}"{style}>'
+                     f'{escape(line)}</text>')
+
+    def label(self, x, y, w, h, words, colors=WHITE, size=13, **style):
+        """A box with its text in the middle."""
+        lines = words.count("\n") + 1
+        self.box(x, y, w, h, colors)
+        first = y + h / 2 - (lines - 1) * size * 0.65 + size * 0.36
+        self.text(x + w / 2, first, words, size, **style)
+
+    def line(self, points, color=MUTED, width=1.4, dash="", arrow=True, both=False):
+        path = "M" + " L".join(f"{x} {y}" for x, y in points)
+        self.path(path, color, width, dash, arrow, both)
+
+    def path(self, path, color=MUTED, width=1.4, dash="", arrow=True, both=False):
+        mark = f'arrow{color.lstrip("#")}'
+        extra = f' stroke-dasharray="{dash}"' if dash else ""
+        extra += f' marker-end="url(#{mark})"' if arrow else ""
+        extra += f' marker-start="url(#{mark})"' if both else ""
+        self.add(f'<path d="{path}" fill="none" stroke="{color}" stroke-width="{width}"{extra}/>')
+
+    def note(self, x, y, words, anchor="middle", size=11.5, color=MUTED, **style):
+        self.text(x, y, words, size, anchor, color, **style)
+
+    def save(self, name):
+        body = "\n".join(self.parts)
+        colors = sorted({part.split('url(#arrow')[1].split(')')[0]
+                         for part in self.parts if "url(#arrow" in part})
+        marks = "".join(
+            f'<marker id="arrow{c}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" '
+            f'markerHeight="8" orient="auto-start-reverse"><path d="M0 1 L10 5 L0 9 z" '
+            f'fill="#{c}"/></marker>' for c in colors)
+        hatch = ('<pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" '
+                 'patternTransform="rotate(45)"><rect width="7" height="7" fill="#f8fafc"/>'
+                 '<line x1="0" y1="0" x2="0" y2="7" stroke="#cbd5e1" stroke-width="1.5"/></pattern>')
+        (Path(__file__).parent / name).write_text(
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width}" height="{self.height}" '
+            f'viewBox="0 0 {self.width} {self.height}" role="img">\n<title>{escape(self.title)}</title>\n'
+            f'<defs>{marks}{hatch}</defs>\n'
+            f'<rect width="{self.width}" height="{self.height}" rx="8" fill="#ffffff"/>\n'
+            f'{body}\n</svg>\n', encoding="utf-8")
+
+
+HATCH = ("url(#hatch)", LINE)
+
+
+def layers():
+    p = Picture(900, 596, "The layers of pimalloc and what lives in each")
+    # Callers.
+    p.label(150, 16, 196, 44, "Python code of\ninterpreter 1 (GIL 1)", BLUE, 12)
+    p.label(382, 16, 196, 44, "Python code of\ninterpreter 2 (GIL 2)", GREEN, 12)
+    p.label(650, 16, 224, 44, "any thread, also\nwithout a thread state", AMBER, 12)
+    # One row a layer.
+    rows = [("cpython", "7", 84, 54), ("domain", "6", 146, 64), ("heap", "5", 218, 112),
+            ("arena", "4", 338, 46), ("page", "3", 390, 46), ("mi", "2", 442, 42),
+            ("platform", "1", 490, 34), ("base", "0", 530, 34)]
+    for name, rank, y, h in rows:
+        p.box(16, y, 868, h, ("#fafbfc", "#e2e8f0"), 4)
+        p.text(28, y + h / 2 + 4.5, rank, 12, "start", MUTED)
+        p.text(46, y + h / 2 + 4.5, name + "/", 13.5, "start", INK, True, True)
+    p.label(150, 93, 724, 36, "the three PyMemAllocatorEx tables  ·  install  ·  thread state  ·  "
+            "birth of interpreters  ·  statistics", WHITE, 12)
+    p.label(150, 154, 196, 34, "mem, obj", BLUE, 13)
+    p.label(382, 154, 196, 34, "mem, obj", GREEN, 13)
+    p.label(650, 154, 224, 34, "raw", AMBER, 13)
+    p.label(150, 228, 196, 54, "heap of interpreter 1\nsmall pages, large blocks", BLUE, 12)
+    p.label(382, 228, 196, 54, "heap of interpreter 2\nsmall pages, large blocks", GREEN, 12)
+    p.label(600, 228, 150, 54, "process heap\n(a lock, no GIL)", AMBER, 12)
+    p.label(762, 228, 112, 54, "raw: no heap,\ncounters only", AMBER, 11)
+    p.label(150, 292, 724, 30, "registry: interpreter → heap   ·   remote frees   ·   retirement   ·   estates",
+            WHITE, 12)
+    p.label(150, 344, 724, 34, "one reserved region  ·  arenas  ·  units  ·  address → descriptor", WHITE, 12)
+    p.label(150, 396, 724, 34, "page descriptor: cut, collect, seal  ·  size classes", WHITE, 12)
+    p.label(150, 447, 724, 32, "the one door to libmimalloc, loaded with dlopen", WHITE, 12)
+    p.text(512, 511, "maps and clock as a table of functions · gate · locks · PIMALLOC_* options", 12)
+    p.text(512, 551, "atomics · bits · checks · constants (config.h)", 12)
+    for x in (248, 480, 818):
+        p.line([(x, 60), (x, 91)])
+        p.line([(x, 129), (x, 152)])
+        p.line([(x, 188), (x, 226)])
+    p.line([(560, 188), (560, 202), (675, 202), (675, 226)], dash="5 3")
+    p.line([(380, 244), (348, 244)], RED[1], 1.8)
+    p.line([(348, 266), (380, 266)], RED[1], 1.8)
+    p.text(24, 584, "A file includes its own layer and lower ones only (tests/lint/check_layers.py).   "
+           "Red: frees of another heap's blocks.   Dashed: no thread state.", 11.5, "start", MUTED)
+    p.save("layers.svg")
+
+
+def address_space():
+    p = Picture(900, 628, "Region, arenas, units, pages and blocks, with their descriptors out of line")
+    units = 28
+    w = 860 / units
+    page_x = 20 + 4 * w
+    for points in ("212,86 304,86 880,166 20,166", f"{page_x:.0f},210 {page_x + 4 * w - 2:.0f},210 880,296 20,296"):
+        p.add(f'<polygon points="{points}" fill="#eff6ff"/>')
+    # Region.
+    p.text(20, 30, "region", 14, "start", bold=True)
+    p.text(80, 30, "PIM_REGION_SIZE of address space, reserved once; one subtraction and one compare "
+           "tell whether a block is ours", 12, "start", MUTED)
+    arenas = [(BLUE, "interp 1"), (GREEN, "interp 2"), (BLUE, "interp 1"), (AMBER, "process"),
+              (GREY, "warm"), (WHITE, "cold")]
+    for i, (colors, words) in enumerate(arenas):
+        p.label(20 + i * 96, 44, 92, 40, words, colors, 12)
+    p.box(20 + 6 * 96, 44, 284, 40, HATCH)
+    p.text(738, 69, "never handed out", 12, color=MUTED)
+    p.line([(596, 106), (596, 87)], LINE)
+    p.note(603, 106, "fresh", "start", mono=True)
+    p.note(20, 102, "base", "start", mono=True)
+    # Arena.
+    p.text(20, 142, "arena", 14, "start", bold=True)
+    p.text(20, 159, "PIM_ARENA_SIZE, owned by one heap at a time; its units are sets of bits: "
+           "free, dirty, aged, returned", 12, "start", MUTED)
+    runs = [(1, BLUE), (1, BLUE), (1, WHITE), (1, BLUE), (4, BLUE), (1, BLUE), (1, BLUE), (2, WHITE),
+            (4, BLUE), (12, BLUE)]
+    at = 0
+    for count, colors in runs:
+        if colors is WHITE:
+            for i in range(count):
+                p.box(round(20 + (at + i) * w, 1), 168, round(w - 2, 1), 40, WHITE, 2, "3 3", 1)
+        else:
+            p.box(round(20 + at * w, 1), 168, round(count * w - 2, 1), 40, colors, 2)
+            for i in range(1, count):
+                p.path(f"M {20 + (at + i) * w:.1f} 170 v 36", "#93c5fd", 1, arrow=False)
+        at += count
+    p.note(20 + 2 * w, 225, "runs of one unit")
+    p.note(20 + 11 * w, 225, "free units")
+    p.note(20 + 14.6 * w, 225, "a run of four")
+    p.note(20 + 22 * w, 225, "a run of sixteen, cut short here")
+    # Page.
+    p.text(20, 272, "page", 14, "start", bold=True)
+    p.text(20, 289, "a run of units cut into equal blocks, from left to right, on demand", 12, "start", MUTED)
+    names = {"L": ("live", BLUE), "F": ("free", WHITE), "R": ("remote", RED)}
+    bw = 52
+    for i, kind in enumerate("LFLLFLLLRLLL"):
+        words, colors = names[kind]
+        p.label(20 + i * bw, 298, bw - 3, 42, words, colors, 11)
+    p.box(20 + 12 * bw, 298, 196, 42, HATCH, 3)
+    p.text(20 + 12 * bw + 98, 324, "not cut yet", 12, color=MUTED)
+    p.box(20 + 12 * bw + 198, 298, 38, 42, GREY, 3)
+    p.note(20 + 12 * bw + 217, 323, "slack")
+    p.line([(20 + 12 * bw - 1, 362), (20 + 12 * bw - 1, 343)], LINE)
+    p.note(20 + 12 * bw + 6, 362, "cut", "start", mono=True)
+    p.path("M 254 341 C 244 366 112 366 99 343", MUTED, 1.3)
+    p.note(176, 376, "free list, last freed first")
+    # Tables.
+    p.line([(379, 341), (379, 424)], BLUE[1], 1.6)
+    p.text(520, 392, "Out of line, in the order of the units", 13, "start", bold=True)
+    p.note(520, 409, "three tables in reservations of their own; each part\nis committed with the arena it describes", "start")
+    for i in range(12):
+        colors = BLUE if i == 8 else ("#eff6ff", "#93c5fd") if 8 < i else GREY
+        p.box(20 + i * 40, 426, 38, 40, colors, 2)
+        p.text(39 + i * 40, 450, {8: "page", 9: "back 1", 10: "back 2", 11: "back 3"}.get(i, ""), 9.5)
+    p.note(520, 447, "pim_page: a cache line for each unit; the first unit's\n"
+           "rules the page, the others say how far back it is", "start")
+    p.box(20, 480, 478, 26, GREY, 2)
+    p.text(259, 497, "1011 0000 0100 0010 ...", 11, mono=True, color=MUTED)
+    p.note(520, 490, "pim_block_set: a bit for each block; only for pages that\nhold live blocks of an ended interpreter", "start")
+    p.box(20, 520, 478, 26, GREY, 2)
+    p.text(259, 537, "owner · free · dirty · aged · returned", 11, color=MUTED)
+    p.note(520, 537, "pim_arena: one for each arena", "start")
+    p.label(20, 562, 860, 50,
+            "descriptor = pages + ((address - base) >> PIM_UNIT_SHIFT), then `back` units back\n"
+            "owner = descriptor->heap", ("#f8fafc", "#cbd5e1"), 12.5, mono=True)
+    p.save("address-space.svg")
+
+
+def page_life():
+    p = Picture(900, 480, "The life of a page")
+
+    def state(x, y, w, h, name, words, colors):
+        p.box(x, y, w, h, colors)
+        p.text(x + w / 2, y + 26, name, 15, bold=True)
+        p.text(x + w / 2, y + 45, words, 11.5, color=MUTED)
+
+    p.box(20, 20, 532, 350, ("#f8fbff", "#bfdbfe"), 10)
+    p.text(36, 42, "owned by the heap of a living interpreter", 12.5, "start", BLUE[1], True)
+    p.box(648, 20, 236, 350, ("#fffdf5", "#fcd34d"), 10)
+    p.text(664, 42, "owned by the process heap", 12.5, "start", AMBER[1], True)
+    state(64, 70, 170, 76, "CURRENT", "one for each domain\nand size class", BLUE)
+    state(390, 70, 150, 76, "FULL", "in no list", BLUE)
+    state(220, 250, 180, 76, "PARTIAL", "has free blocks;\nin the list of its class", BLUE)
+    state(662, 70, 208, 92, "SEALED", "no free list: a set says what\nlives; system pages without\na live block are given back", AMBER)
+    p.label(220, 416, 440, 44, "units of an arena (UNUSED)", GREY, 14)
+
+    p.line([(234, 108), (388, 108)])
+    p.note(311, 86, "no block free or uncut,")
+    p.note(311, 101, "none freed by others")
+    p.line([(465, 146), (465, 278), (402, 278)])
+    p.note(458, 220, "first block freed", "end")
+    p.line([(220, 288), (150, 288), (150, 148)])
+    p.note(158, 220, "refill", "start")
+    p.line([(220, 438), (42, 438), (42, 108), (62, 108)])
+    p.note(50, 430, "refill: a run is opened", "start")
+    p.line([(310, 326), (310, 414)])
+    p.note(317, 390, "last block freed", "start")
+    p.line([(520, 370), (520, 414)], RED[1], 1.7)
+    p.note(527, 390, "interpreter ends, page empty", "start", color=RED[1])
+    p.line([(552, 108), (660, 108)], RED[1], 1.7)
+    p.text(600, 66, "interpreter\nends, a block\nstill lives", 11, color=RED[1])
+    p.line([(690, 162), (690, 308), (402, 308)], GREEN[1], 1.7)
+    p.text(698, 232, "an heir takes the\narena: tagged, its\nleftovers in the set", 11.5, "start", GREEN[1])
+    p.line([(838, 162), (838, 438), (662, 438)])
+    p.note(830, 346, "last leftover freed", "end")
+    p.save("page-life.svg")
+
+
+def retirement():
+    p = Picture(900, 478, "Retirement in three steps")
+    p.box(190, 20, 226, 376, ("#fffbeb", "#fde68a"), 6, width=1)
+    p.box(424, 20, 204, 376, ("#f8fafc", "#e2e8f0"), 6, width=1)
+    p.box(636, 20, 244, 376, ("#fffbeb", "#fde68a"), 6, width=1)
+    for words, y in (("ending thread", 121), ("free begun early", 251), ("free begun late", 346)):
+        p.text(20, y + 5, words, 12.5, "start", bold=True)
+        p.path(f"M 150 {y} L 880 {y}", "#cbd5e1", 1.2, arrow=False)
+    for x, name, words in ((303, "1  hand over", "process heap's lock held"), (526, "2  wait", "no lock held"),
+                           (758, "3  settle", "process heap's lock held")):
+        p.text(x, 44, name, 13, bold=True)
+        p.note(x, 62, words)
+    p.label(198, 76, 210, 90, "serial = 0, drain\nempty pages → units\nothers sealed, owner = process\naccounts → process", AMBER, 11.5)
+    p.label(434, 76, 184, 90, "pim_gate_synchronize():\neverybody who was inside\nhas been outside once", GREY, 11.5)
+    p.label(646, 76, 224, 90, "drain what was pushed meanwhile\n(an heir's page: announced to it)\nmi_heap destroyed, or deleted\nif blocks of it live", AMBER, 11.5)
+    p.label(232, 231, 312, 40, "inside the gate: read old owner, push, announce", BLUE, 11.5)
+    p.line([(544, 251), (590, 251), (590, 168)], BLUE[1], 1.6)
+    p.note(583, 200, "outside: the", "end", color=BLUE[1])
+    p.note(583, 215, "wait may end", "end", color=BLUE[1])
+    p.line([(470, 271), (470, 296), (758, 296), (758, 168)], RED[1], 1.6, "5 3")
+    p.note(766, 232, "its block is\nfound here", "start", color=RED[1])
+    p.label(440, 326, 260, 40, "finds the process heap, takes its lock", GREEN, 11.5)
+    p.line([(700, 346), (868, 346)], GREEN[1], 1.6)
+    p.note(786, 338, "block freed", color=GREEN[1])
+    p.line([(190, 414), (880, 414)], LINE)
+    p.note(880, 430, "time", "end")
+    p.text(190, 446, "Before step 1 the binding is gone and the epoch has ended: no cache leads to the heap (REGISTRY-2).",
+           12, "start", MUTED)
+    p.text(190, 464, "After step 3 nothing refers to the heap's record: the registry may recycle it (HEAP-3).",
+           12, "start", MUTED)
+    p.save("retirement.svg")
+
+
+for draw in (layers, address_space, page_life, retirement):
+    draw()

@@ -1,0 +1,177 @@
+// pimalloc.h -- the public interface of pimalloc, a per-interpreter memory
+// allocator for CPython 3.12 to 3.15.
+//
+// Compiles as C11 and as C++17 and does not need Python.h.  Every struct that is
+// passed to a function starts with its own size, set by the caller, so that later
+// versions can add members without breaking programs that were built before.
+//
+// No function here may be called from a signal handler.
+//
+// Order of calls in an embedding program (docs/embedding.md has the whole story):
+//
+//     Py_PreInitialize(&preconfig);
+//     int err = pimalloc_install(NULL);         // 0, or a negative errno
+//     if (err != 0) {
+//         fprintf(stderr, "%s\n", pimalloc_strerror(err));  // Python still works
+//     }
+//     Py_InitializeFromConfig(&config);
+//
+// Units: every "bytes" figure counts usable bytes, that is, the size of the
+// block that serves a request, which for small requests is the request rounded
+// up to its size class (16 bytes apart up to about half a KiB, then eight
+// classes to a doubling).
+
+#ifndef PIMALLOC_PIMALLOC_H
+#define PIMALLOC_PIMALLOC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define PIMALLOC_VERSION_MAJOR 0
+#define PIMALLOC_VERSION_MINOR 1
+#define PIMALLOC_VERSION_PATCH 0
+
+// One number to compare, for example 0.1.0 is 100 and 1.2.3 is 10203.
+#define PIMALLOC_VERSION                                                       \
+    (PIMALLOC_VERSION_MAJOR * 10000 + PIMALLOC_VERSION_MINOR * 100 +           \
+     PIMALLOC_VERSION_PATCH)
+
+#if defined(__GNUC__)
+#    define PIMALLOC_EXPORT __attribute__((visibility("default")))
+#else
+#    define PIMALLOC_EXPORT
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// The process itself, where an interpreter id is asked for: the raw domain,
+// threads without a thread state, and what ended interpreters left behind.
+#define PIMALLOC_PROCESS ((int64_t)-1)
+
+// CPython's allocation domains; the values are those of PyMemAllocatorDomain.
+enum pimalloc_domain {
+    PIMALLOC_RAW = 0, // PyMem_RawMalloc(): any thread, no thread state needed
+    PIMALLOC_MEM = 1, // PyMem_Malloc(): under a GIL
+    PIMALLOC_OBJ = 2, // PyObject_Malloc(): under a GIL
+    PIMALLOC_DOMAINS = 3
+};
+
+// Where an interpreter is in its life.
+enum pimalloc_state {
+    PIMALLOC_ALIVE = 1, // it has a heap and may allocate
+    PIMALLOC_ENDED = 2, // its memory was given back, except what was left live
+};
+
+// What pimalloc_install() may be told.  Zero means "the default" everywhere;
+// an environment variable wins over a default and loses against a value set
+// here (docs/embedding.md lists both).
+typedef struct pimalloc_config {
+    size_t size; // sizeof(pimalloc_config), set by the caller
+
+    // Address space reserved for small-block arenas, in bytes; rounded down to
+    // a power of two, at least 32 MiB.  Halved until the system grants it.  Costs
+    // no memory.  What the first successful install took stays.
+    size_t region_bytes;
+
+    // Path of the libmimalloc to load; NULL: the one in the process if it is
+    // new enough, else the one installed beside pimalloc (pimalloc/ in its own
+    // directory), else the system's.  Loaded once in a process.
+    const char *mimalloc_path;
+} pimalloc_config;
+
+// Figures of one domain of one interpreter.  A block freed by a thread that
+// does not hold the owner's GIL leaves `live` at once and stays part of what
+// `peak` is computed from until the owner next needs new blocks of some size class.
+typedef struct pimalloc_usage {
+    uint64_t live_bytes;
+    uint64_t live_blocks;
+    uint64_t peak_bytes;  // highest live_bytes since the interpreter began
+    uint64_t peak_blocks; // highest live_blocks since the interpreter began
+} pimalloc_usage;
+
+// A snapshot of one interpreter, or of the process.
+typedef struct pimalloc_snapshot {
+    size_t size;         // sizeof(pimalloc_snapshot), set by the caller
+    int64_t interp;      // CPython's id, or PIMALLOC_PROCESS
+    uint32_t state;      // enum pimalloc_state
+    uint32_t generation; // counts the runtimes (Py_Initialize) of this process
+    pimalloc_usage domain[PIMALLOC_DOMAINS]; // indexed by enum pimalloc_domain
+    uint64_t arenas;                         // small-block arenas held
+    uint64_t pages;                          // small-block pages open
+    uint64_t committed_bytes; // arena memory not given back to the system (an
+                              // upper bound of what is resident), plus the
+                              // usable bytes of live large blocks
+    uint64_t remote_frees;    // blocks freed by non-owners so far
+    uint64_t raw_is_libc;     // process only: 1 if raw is served by libc's
+                              // malloc (CPython 3.12 and 3.13, debug builds);
+                              // CPython then bypasses us at times and the raw
+                              // figures are approximate
+} pimalloc_snapshot;
+
+// Installs pimalloc as CPython's raw, mem and object allocator.
+//
+// Call it between Py_PreInitialize() and Py_InitializeFromConfig(), in every
+// initialisation of a process that has several: Python resets its allocators
+// at each.  Calling it before Py_PreInitialize() works in the first cycle if
+// PyPreConfig.allocator stays PYMEM_ALLOCATOR_NOT_SET and PYTHONMALLOC and
+// development mode are off.  One thread at a time; no GIL.
+//
+// config: NULL for the defaults.  Returns 0, or with nothing changed:
+//   -EALREADY  pimalloc is installed already
+//   -EBUSY     Python runs already
+//   -ENOTSUP   a free-threaded build of Python
+//   -ENOSYS    Python is older than 3.12, or no Python is in the process
+//   -ENOENT    libmimalloc was not found
+//   -EPROTO    the libmimalloc found is older than 3.6
+//   -EINVAL    config->size is not one this version knows
+//   -ENOMEM    no address space for arenas
+PIMALLOC_EXPORT int pimalloc_install(const pimalloc_config *config);
+
+// Whether CPython's three domains are served by pimalloc right now: 1, or 0
+// (never installed, or reset by a later Py_Initialize, PYTHONMALLOC, -X dev or
+// another allocator).  A hook or debug layer set on top by someone else also
+// makes it 0.  Any thread, no GIL.
+PIMALLOC_EXPORT int pimalloc_active(void);
+
+// A sentence that says what went wrong and what to do about it, for a value
+// that pimalloc_install() returned.  Never NULL.  The text of the last failure
+// may name a file or a version and stays valid until the next install; other
+// texts are static.  Any thread.
+PIMALLOC_EXPORT const char *pimalloc_strerror(int err);
+
+// The version of the library in the process, coded as PIMALLOC_VERSION.
+PIMALLOC_EXPORT int pimalloc_version(void);
+
+// Writes up to `capacity` ids of the interpreters that are known and returns how
+// many that are (which may be more): first the ended ones in the order of their
+// end, then the living in the order of their birth.  An ended interpreter stays
+// known until 64 others have ended after it.  Legacy interpreters
+// (Py_NewInterpreter, use_main_obmalloc) share main's memory, are part of its
+// figures and not listed.  `ids` may be NULL if capacity is 0.  Any thread, no
+// GIL.
+PIMALLOC_EXPORT size_t pimalloc_interpreters(int64_t *ids, size_t capacity);
+
+// Fills *out for one interpreter, or for PIMALLOC_PROCESS.  Of an ended
+// interpreter the live figures tell what was left when it ended; its blocks
+// are part of the process's figures from then on.  If ids repeat because
+// Python was initialised again, the newest is meant.
+//
+// Any thread, no GIL; takes a lock that no allocation fast path takes.
+// Figures of a running interpreter are each exact at some moment of the call.
+// For the id of a legacy interpreter out->interp is 0: the figures are main's.
+// Returns 0, -ENOENT (no such interpreter, or never installed), or -EINVAL
+// (out->size is not one this version knows).
+PIMALLOC_EXPORT int pimalloc_stats(int64_t interp, pimalloc_snapshot *out);
+
+// Prints all that pimalloc_stats() knows as an aligned table; NULL is stderr.
+// Allocates nothing from Python.  Any thread, no GIL.
+PIMALLOC_EXPORT void pimalloc_stats_print(FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // PIMALLOC_PIMALLOC_H

@@ -1,0 +1,185 @@
+// arena.h -- where pages come from: one reserved region, cut into arenas, cut
+// into units.
+//
+//   region   | arena 0 | arena 1 | ... |         PIM_REGION_SIZE, reserved once
+//   arena    | unit 0 | unit 1 | ... |           owned by one heap at a time
+//   table    | descriptor of unit 0 | ...        out of line, same order
+//
+// So "is it ours?" is one subtraction and one compare, and the descriptor of an
+// address is found by a shift.
+
+#ifndef PIM_ARENA_ARENA_H
+#define PIM_ARENA_ARENA_H
+
+#include "page/page.h"
+
+#define PIM_MAP_WORDS (PIM_ARENA_UNITS / 64)
+
+// Sets of units, one bit each.
+typedef struct pim_unit_set {
+    uint64_t word[PIM_MAP_WORDS];
+} pim_unit_set;
+
+// How long a run of units an arena can still serve: the index of the list it
+// is in.  Runs are aligned to their length.
+typedef enum pim_fit {
+    PIM_FIT_NONE = 0,
+    PIM_FIT_1,
+    PIM_FIT_4,
+    PIM_FIT_16,
+    PIM_FITS
+} pim_fit;
+
+// The process heap keeps the arenas of ended interpreters in two more lists:
+// those with room enough to be worth inheriting, and the others.
+#define PIM_LIST_ESTATE PIM_FITS
+#define PIM_LIST_SPENT (PIM_FITS + 1)
+#define PIM_ARENA_LISTS (PIM_FITS + 2)
+
+// "Owner" as in page.h, of the heap that owns the arena.
+typedef struct pim_arena {
+    _Atomic(struct pim_heap *) heap; // NULL while no heap has it; changes
+                                     // under the process heap's lock
+    struct pim_arena *next;          // owner: neighbours in the heap's list
+    struct pim_arena *prev;
+    pim_unit_set free;  // owner: units not in use
+    pim_unit_set dirty; // owner: units that may hold memory of the system
+    pim_unit_set aged;  // owner: free and dirty since the last purge tick
+    _Atomic uint64_t returned[PIM_MAP_WORDS]; // any thread: units freed by
+                                              // others, owner takes them in
+    uint8_t list;                // owner: pim_fit or a list of the process heap
+    struct pim_arena *next_free; // region's lock: stack of unowned arenas
+} PIM_CACHE_ALIGNED pim_arena;
+
+typedef struct pim_region {
+    char *base;      // aligned to PIM_ARENA_SIZE; NULL before pim_region_init
+    size_t size;     // bytes; 0 before
+    pim_page *pages; // a descriptor per unit
+    pim_block_set *leftovers; // a set per unit, used for pages that hold some
+    pim_arena *arenas;
+} pim_region_info;
+
+// Written once by pim_region_init(), before any heap exists.
+extern pim_region_info pim_region;
+
+PIM_INLINE bool
+pim_region_contains(const void *p)
+{
+    return (uintptr_t)p - (uintptr_t)pim_region.base < pim_region.size;
+}
+
+// The descriptor that rules an address of the region.
+PIM_INLINE pim_page *
+pim_page_of(const void *p)
+{
+    size_t unit = ((uintptr_t)p - (uintptr_t)pim_region.base) >> PIM_UNIT_SHIFT;
+    pim_page *page = pim_region.pages + unit;
+    if (PIM_UNLIKELY(page->back != 0)) {
+        page -= page->back;
+    }
+    return page;
+}
+
+PIM_INLINE char *
+pim_page_start(const pim_page *page)
+{
+    return pim_region.base +
+           ((size_t)(page - pim_region.pages) << PIM_UNIT_SHIFT);
+}
+
+PIM_INLINE pim_block_set *
+pim_page_leftovers(const pim_page *page)
+{
+    return pim_region.leftovers + (page - pim_region.pages);
+}
+
+// The set that the functions of page.h want: NULL for most pages.
+PIM_INLINE pim_block_set *
+pim_page_held(const pim_page *page)
+{
+    bool holds_leftovers;
+    pim_page_owner(page, &holds_leftovers);
+    return holds_leftovers ? pim_page_leftovers(page) : NULL;
+}
+
+PIM_INLINE pim_arena *
+pim_arena_of(const pim_page *page)
+{
+    return pim_region.arenas +
+           (size_t)(page - pim_region.pages) / PIM_ARENA_UNITS;
+}
+
+// The first of the arena's descriptors.
+PIM_INLINE pim_page *
+pim_arena_pages(const pim_arena *arena)
+{
+    return pim_region.pages +
+           (size_t)(arena - pim_region.arenas) * PIM_ARENA_UNITS;
+}
+
+PIM_INLINE char *
+pim_arena_start(const pim_arena *arena)
+{
+    return pim_region.base +
+           ((size_t)(arena - pim_region.arenas) << PIM_ARENA_SHIFT);
+}
+
+// Reserves the region, `bytes` or the largest power of two below it that the
+// system grants.  Once; later calls return 0.  0 or -ENOMEM.
+int pim_region_init(size_t bytes);
+
+// Gives the region up.  For tests: no arena may be in use.
+void pim_region_fini(void);
+
+// An arena with all units free, owned by `heap`; its memory is named `name`.  It
+// may be warm, that is, have dirty units.  NULL: no memory or no address space
+// left.  Inside the gate.
+pim_arena *pim_region_take(struct pim_heap *heap, const char *name);
+
+// Gives an arena with all units free back.  Its memory goes to the system, unless
+// the region keeps it warm (PIM_WARM_BYTES).  Inside the gate.
+void pim_region_give(pim_arena *arena);
+
+// When to call pim_region_trim(), in now_ms(); 0: no arena is warm.
+extern _Atomic uint64_t pim_region_warm_until;
+
+// Gives the memory of the warm arenas back, too; returns bytes.  Inside the gate.
+size_t pim_region_trim(void);
+
+// Takes a run of 1, 4 or 16 units and returns its descriptors' first; NULL if
+// there is no such run.  Owner.
+pim_page *pim_arena_take_run(pim_arena *arena, unsigned units);
+
+// Frees a run; its descriptors become unused.  Owner.
+void pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units);
+
+// Frees a run of an arena that another heap owns: the memory goes back to the
+// system at once and the owner learns of it by pim_arena_take_returned().
+void pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units);
+
+// Takes in the units that others returned.  Owner.
+void pim_arena_take_returned(pim_arena *arena);
+
+// The longest run the arena can serve.  Owner.
+pim_fit pim_arena_fit(const pim_arena *arena);
+
+// Returns the memory of free units to the system: all of them, or those that
+// were free at the last call too.  Returns bytes returned.  Owner.
+size_t pim_arena_purge(pim_arena *arena, bool all);
+
+// Bytes that an heir could use: free units, and what is not live in sealed
+// pages that are worth inheriting.  Owner.
+size_t pim_arena_room(const pim_arena *arena);
+
+// Whether a sealed page has enough room to be worth inheriting.
+bool pim_page_is_worth_inheriting(const pim_page *page);
+
+unsigned pim_unit_set_count(const pim_unit_set *set);
+
+PIM_INLINE bool
+pim_arena_is_empty(const pim_arena *arena)
+{
+    return pim_unit_set_count(&arena->free) == PIM_ARENA_UNITS;
+}
+
+#endif // PIM_ARENA_ARENA_H

@@ -1,0 +1,48 @@
+// atomic.h -- short names for the C11 atomics that the project uses.
+//
+// A field written by one thread and read by others is an atomic even where the
+// writer needs no ordering: `pim_own_*` is the writer's plain load, add, store.
+
+#ifndef PIM_BASE_ATOMIC_H
+#define PIM_BASE_ATOMIC_H
+
+#include <stdatomic.h>
+
+#include "base/compiler.h"
+
+#define pim_load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
+#define pim_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
+#define pim_store_relaxed(p, v)                                                \
+    atomic_store_explicit((p), (v), memory_order_relaxed)
+#define pim_store_release(p, v)                                                \
+    atomic_store_explicit((p), (v), memory_order_release)
+#define pim_exchange(p, v)                                                     \
+    atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+#define pim_add_relaxed(p, v)                                                  \
+    atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define pim_sub_relaxed(p, v)                                                  \
+    atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
+#define pim_or_release(p, v)                                                   \
+    atomic_fetch_or_explicit((p), (v), memory_order_release)
+#define pim_cas_weak(p, expected, desired)                                     \
+    atomic_compare_exchange_weak_explicit((p), (expected), (desired),          \
+                                          memory_order_acq_rel,                \
+                                          memory_order_relaxed)
+
+// Adds to a counter that only the calling thread writes at this time.  Not a
+// read-modify-write of the machine, so it costs what plain code costs.
+#define pim_own_add(p, v) pim_store_relaxed((p), pim_load_relaxed(p) + (v))
+#define pim_own_sub(p, v) pim_store_relaxed((p), pim_load_relaxed(p) - (v))
+
+// Raises *p to at least v; any thread.
+PIM_INLINE void
+pim_raise_relaxed(_Atomic uint64_t *p, uint64_t v)
+{
+    uint64_t seen = pim_load_relaxed(p);
+    while (seen < v &&
+           !atomic_compare_exchange_weak_explicit(
+               p, &seen, v, memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+#endif // PIM_BASE_ATOMIC_H

@@ -1,0 +1,72 @@
+// config.h -- the constants that shape the allocator.
+//
+// Prose elsewhere names these constants instead of repeating their values.
+
+#ifndef PIM_BASE_CONFIG_H
+#define PIM_BASE_CONFIG_H
+
+#include "base/compiler.h"
+
+// CPython's domains, in the order of PyMemAllocatorDomain.  The heap layer
+// serves mem and obj; raw is a policy of its own (domain/raw.c).
+enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
+
+// The alignment that CPython asks of every block.
+#define PIM_ALIGNMENT 16
+
+// A unit is the granule of arena space: the page of the small size classes.
+// Equal to pymalloc's pool, for an equal footprint (design.md, section 3).
+#define PIM_UNIT_SHIFT 14
+#define PIM_UNIT_SIZE ((size_t)1 << PIM_UNIT_SHIFT)
+
+// An arena is what a heap takes from the region at a time: one huge page.
+#define PIM_ARENA_SHIFT 21
+#define PIM_ARENA_SIZE ((size_t)1 << PIM_ARENA_SHIFT)
+#define PIM_ARENA_UNITS ((unsigned)(PIM_ARENA_SIZE >> PIM_UNIT_SHIFT))
+
+// Address space for arenas.  Reserved only, so size costs nothing; halved until
+// the system grants it.
+#define PIM_REGION_SIZE ((size_t)256 << 30)
+#define PIM_REGION_MIN ((size_t)32 << 20)
+
+// The region's share of a limited address space, as a divisor; small blocks that
+// find no room in it come from mimalloc.
+#define PIM_REGION_SHARE 8
+
+// Size classes PIM_ALIGNMENT apart up to the first limit, eight to a doubling
+// from there to the second.  Above that blocks come from the mi_heap.
+#define PIM_CLASS_HEADER ((size_t)32)
+#define PIM_TINY_LOG2 9
+#define PIM_TINY_MAX (((size_t)1 << PIM_TINY_LOG2) + PIM_CLASS_HEADER)
+#define PIM_SMALL_MAX (((size_t)32 << 10) + PIM_CLASS_HEADER)
+
+// A block that is grown to this size moves to a map of its own, with headroom,
+// and grows in place from then on: mimalloc would copy it at every step.
+#define PIM_MAP_GROWN ((size_t)256 << 10)
+
+// A block that is this large at birth gets a map of its own, too.
+#define PIM_MAP_BORN ((size_t)32 << 20)
+
+// Largest request that CPython can make (PY_SSIZE_T_MAX); more is refused.
+#define PIM_REQUEST_MAX ((size_t)PTRDIFF_MAX)
+
+// What a heap may keep idle on top of what it uses, in units; above that, free
+// memory goes back at once.  So a program that shrinks for good returns memory
+// soon, and one that swings pays once per this much and its size.
+#define PIM_IDLE_UNITS ((size_t)(8 << 20) / PIM_UNIT_SIZE)
+
+// How much memory of empty arenas the region keeps for whoever comes next, for
+// the whole process and for PIM_PURGE_DELAY_MS.  An interpreter that follows
+// another then faults hardly any page in.  Counted in units, of which about half
+// is touched in a young interpreter.
+#define PIM_WARM_BYTES ((size_t)8 << 20)
+
+// An arena of an ended interpreter is inherited if this much of it is usable.
+#define PIM_ESTATE_ROOM (PIM_ARENA_SIZE / 8)
+
+// How long an empty page of a living heap keeps its memory, in milliseconds.
+// Long enough that a program's steady swing reuses warm memory: returning it at
+// once cost all the speed won (design.md, section 3).
+#define PIM_PURGE_DELAY_MS 500
+
+#endif // PIM_BASE_CONFIG_H

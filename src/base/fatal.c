@@ -1,0 +1,28 @@
+// fatal.c -- the last words of a process whose memory cannot be trusted.
+//
+// Uses write(2) and a buffer on the stack only: the heap is what is broken.
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+_Noreturn void
+pim_fatal(const char *what, const void *address)
+{
+    char line[512];
+    int length =
+        address != NULL
+            ? snprintf(line, sizeof(line), "pimalloc: fatal: %s (%p)\n", what,
+                       address)
+            : snprintf(line, sizeof(line), "pimalloc: fatal: %s\n", what);
+    if (length > 0) {
+        size_t n =
+            (size_t)length < sizeof(line) ? (size_t)length : sizeof(line) - 1;
+        ssize_t written = write(STDERR_FILENO, line, n);
+        (void)written;
+    }
+    abort();
+}

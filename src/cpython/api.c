@@ -1,0 +1,124 @@
+// api.c -- finding CPython in the process, and what differs by version.
+
+#define _GNU_SOURCE
+
+#include "cpython/api.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+
+// Stands for all that are too old to say.
+#define VERSION_BEFORE_3_11 0x030a0000ul
+
+// Flag of _PyInterpreterState_HasFeature() in 3.12.
+#define FEATURE_MAIN_OBMALLOC (1ul << 5)
+
+// PyInterpreterConfig may grow; the newest known has seven ints.
+#define CONFIG_BYTES 256
+
+pim_py_api pim_py;
+
+// Weak, so that a process without CPython can load the library.
+#define WEAK(function)                                                         \
+    extern __typeof__(function) function __attribute__((weak))
+
+WEAK(PyMem_SetAllocator);
+WEAK(PyMem_GetAllocator);
+WEAK(Py_IsInitialized);
+WEAK(Py_GetVersion);
+WEAK(Py_Version);
+WEAK(PyInterpreterState_GetID);
+WEAK(PyInterpreterState_Main);
+WEAK(PyThreadState_GetInterpreter);
+extern PyThreadState *PyThreadState_GetUnchecked(void) __attribute__((weak));
+
+// `weak` is the address that the linker or loader found, or NULL.
+static bool
+find(const char *name, const void *weak, void *function)
+{
+    const void *symbol = weak != NULL ? weak : dlsym(RTLD_DEFAULT, name);
+    memcpy(function, &symbol, sizeof(symbol));
+    return symbol != NULL;
+}
+
+// A function pointer as an object pointer; POSIX has them alike.
+#define ADDRESS(function) ((const void *)(uintptr_t)(function))
+
+static bool
+find_public(pim_py_api *py)
+{
+    return find("PyMem_SetAllocator", ADDRESS(PyMem_SetAllocator),
+                &py->set_allocator) &&
+           find("PyMem_GetAllocator", ADDRESS(PyMem_GetAllocator),
+                &py->get_allocator) &&
+           find("Py_IsInitialized", ADDRESS(Py_IsInitialized),
+                &py->is_initialized) &&
+           find("Py_GetVersion", ADDRESS(Py_GetVersion), &py->get_version) &&
+           find("PyInterpreterState_GetID", ADDRESS(PyInterpreterState_GetID),
+                &py->interp_id) &&
+           find("PyInterpreterState_Main", ADDRESS(PyInterpreterState_Main),
+                &py->interp_main) &&
+           find("PyThreadState_GetInterpreter",
+                ADDRESS(PyThreadState_GetInterpreter), &py->tstate_interp);
+}
+
+// Public from 3.13 on; before, an exported private function.
+static bool
+find_getter(pim_py_api *py)
+{
+    return find("PyThreadState_GetUnchecked",
+                ADDRESS(PyThreadState_GetUnchecked), &py->tstate) ||
+           find("_PyThreadState_UncheckedGet", NULL, &py->tstate);
+}
+
+static bool
+is_exported(const char *name)
+{
+    return dlsym(RTLD_DEFAULT, name) != NULL;
+}
+
+int
+pim_py_find(void)
+{
+    pim_py_api py = {0};
+    const unsigned long *version = NULL;
+    if (!find("Py_Version", &Py_Version, &version)) {
+        // New in 3.11; what has the other name only is an older Python.
+        py.hexversion = is_exported("Py_GetVersion") ? VERSION_BEFORE_3_11 : 0;
+        pim_py = py;
+        return -ENOSYS;
+    }
+    py.hexversion = *version;
+    if (py.hexversion < PIM_VERSION_MIN || !find_public(&py) ||
+        !find_getter(&py)) {
+        pim_py = py;
+        return -ENOSYS;
+    }
+    if (!find("_PyInterpreterConfig_InitFromState", NULL, &py.interp_config)) {
+        find("_PyInterpreterState_HasFeature", NULL, &py.interp_has_feature);
+    }
+    py.free_threaded = strstr(py.get_version(), "free-threading") != NULL ||
+                       is_exported("_Py_MergeZeroLocalRefcount");
+    py.debug_build = is_exported("_Py_NegativeRefcount");
+    pim_py = py;
+    return 0;
+}
+
+bool
+pim_py_is_legacy(PyInterpreterState *interp)
+{
+    if (pim_py.interp_config != NULL) {
+        union {
+            PyInterpreterConfig config;
+            char space[CONFIG_BYTES];
+        } room = {.space = {0}};
+        // With a GIL of its own it does not hold main's, so it cannot use main's
+        // heap, whatever its flags say.
+        return pim_py.interp_config(&room.config, interp) == 0 &&
+               room.config.use_main_obmalloc != 0 &&
+               room.config.gil != PyInterpreterConfig_OWN_GIL;
+    }
+    return pim_py.interp_has_feature != NULL &&
+           pim_py.interp_has_feature(interp, FEATURE_MAIN_OBMALLOC) != 0;
+}

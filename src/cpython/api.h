@@ -1,0 +1,52 @@
+// api.h -- the functions of CPython that we call, found in the running process.
+//
+// The library is not linked against libpython: one file serves 3.12 to 3.15, in
+// executables that contain CPython and in ones that load it.  Each function is
+// looked up by a weak reference first, which also finds it in an executable
+// that was linked with a static libpython, then by dlsym.
+//
+// What differs between CPython versions is known in this file's .c alone.
+
+#ifndef PIM_CPYTHON_API_H
+#define PIM_CPYTHON_API_H
+
+#include <Python.h>
+
+#include "base/compiler.h"
+
+// PY_VERSION_HEX of 3.12, the oldest that is served.
+#define PIM_VERSION_MIN 0x030c0000ul
+
+typedef struct pim_py_api {
+    // In every version.
+    void (*set_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
+    void (*get_allocator)(PyMemAllocatorDomain, PyMemAllocatorEx *);
+    int (*is_initialized)(void);
+    const char *(*get_version)(void);
+    int64_t (*interp_id)(PyInterpreterState *);
+    PyInterpreterState *(*interp_main)(void);
+    PyInterpreterState *(*tstate_interp)(PyThreadState *);
+
+    // The attached thread state or NULL, without a check.
+    PyThreadState *(*tstate)(void);
+
+    // Private; at most one of the two exists.
+    int (*interp_has_feature)(PyInterpreterState *, unsigned long);
+    int (*interp_config)(PyInterpreterConfig *, PyInterpreterState *);
+
+    unsigned long hexversion; // PY_VERSION_HEX of what runs
+    bool free_threaded;
+    bool debug_build;
+} pim_py_api;
+
+extern pim_py_api pim_py;
+
+// Fills pim_py.  0, or -ENOSYS: no CPython in the process, or one too old.
+int pim_py_find(void);
+
+// Whether an interpreter uses main's object allocator state, so that it shares
+// objects with main.  False where that cannot be asked: a heap of its own is
+// safe for every interpreter, since late frees into it work.
+bool pim_py_is_legacy(PyInterpreterState *interp);
+
+#endif // PIM_CPYTHON_API_H

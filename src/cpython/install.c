@@ -1,0 +1,195 @@
+// install.c -- pimalloc_install() and what belongs to it.
+//
+// Everything that can fail comes first; the three tables are set last, so an
+// error leaves Python's own allocator as it was.  What was acquired before the
+// failure (the library, the region) is kept for the next attempt: it serves
+// nobody and costs no memory.
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cpython/api.h"
+#include "cpython/interp.h"
+#include "cpython/table.h"
+#include "cpython/tstate.h"
+#include "domain/domain.h"
+#include "mi/mi.h"
+#include "pimalloc/pimalloc.h"
+#include "platform/options.h"
+
+#define VERSION_3_14 0x030e0000ul
+
+static pim_lock install_lock = PIM_LOCK_INIT;
+static char failure[PATH_MAX + 512]; // text of the last failure
+static int failure_code;
+
+static int
+fail(int err, const char *text)
+{
+    snprintf(failure, sizeof(failure), "pimalloc: %s", text);
+    failure_code = err;
+    return err;
+}
+
+// Whether this process can be served at all.
+static int
+check_python(void)
+{
+    int err = pim_py_find();
+    if (pim_py.free_threaded) {
+        return fail(-ENOTSUP,
+                    "this is a free-threaded build of Python, whose collector "
+                    "needs Python's own heaps; use a build with the GIL");
+    }
+    if (err != 0) {
+        return fail(err,
+                    pim_py.hexversion == 0
+                        ? "there is no CPython in this process; link or load "
+                          "libpython before pimalloc_install()"
+                    : pim_py.hexversion < PIM_VERSION_MIN
+                        ? "this Python is older than 3.12; use CPython 3.12 or "
+                          "newer"
+                        : "this program hides a function of CPython's; link it "
+                          "with --export-dynamic (-rdynamic)");
+    }
+    if (pim_table_is_installed()) {
+        return fail(-EALREADY,
+                    "it is installed already; if Python is to be initialised "
+                    "again, call Py_PreInitialize() first and then install");
+    }
+    if (pim_py.is_initialized()) {
+        return fail(-EBUSY,
+                    "Python runs already and its blocks would get lost; call "
+                    "pimalloc_install() before Py_InitializeFromConfig()");
+    }
+    return 0;
+}
+
+static int
+load_mimalloc(const char *path)
+{
+    char why[PATH_MAX + 256] = "";
+    char text[PATH_MAX + 384];
+    int err = pim_mi_load(path, why, sizeof(why));
+    if (err != 0) {
+        snprintf(text, sizeof(text),
+                 "%s; install libmimalloc3 (3.6 or newer), or name the library "
+                 "in PIMALLOC_MIMALLOC",
+                 why);
+        fail(err, text);
+    }
+    return err;
+}
+
+// Up to 3.13, and in debug builds, CPython swaps the raw table for libc's at
+// moments, so raw must be what libc's free understands.
+static pim_raw_source
+raw_source(void)
+{
+    bool swaps = pim_py.hexversion < VERSION_3_14 || pim_py.debug_build;
+    return swaps && !pim_mi_is_process_malloc() ? PIM_RAW_LIBC
+                                                : PIM_RAW_MIMALLOC;
+}
+
+static int
+install(const pimalloc_config *config)
+{
+    pim_options options;
+    if (config != NULL && config->size != sizeof(*config)) {
+        return fail(-EINVAL, "pimalloc_config.size is not the size of the "
+                             "structure this library knows; set it to "
+                             "sizeof(pimalloc_config) and build with this "
+                             "library's header");
+    }
+    int err = check_python();
+    if (err != 0) {
+        return err;
+    }
+    pim_options_read(&options);
+    if (config != NULL && config->mimalloc_path != NULL) {
+        options.mimalloc = config->mimalloc_path;
+    }
+    if (config != NULL && config->region_bytes != 0) {
+        options.region_bytes = config->region_bytes;
+    }
+    err = load_mimalloc(options.mimalloc);
+    if (err != 0) {
+        return err;
+    }
+    if (options.region_bytes == 0) {
+        options.region_bytes = PIM_REGION_SIZE;
+    }
+    if (pim_region_init(options.region_bytes) != 0) {
+        return fail(-ENOMEM, "no address space for arenas; raise the limit of "
+                             "virtual memory (ulimit -v)");
+    }
+    pim_process_heap_init();
+    pim_raw_set_source(raw_source(), pim_table_replaced_raw());
+    pim_interp_new_runtime();
+    pim_tstate_start(options.tstate_by_call);
+    pim_table_install();
+    if (options.verbose) {
+        fprintf(stderr,
+                "pimalloc: installed, CPython %s, mimalloc %d, raw on %s\n",
+                pim_py.get_version(), pim_mi_version(),
+                raw_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
+    }
+    return 0;
+}
+
+int
+pimalloc_install(const pimalloc_config *config)
+{
+    pim_gate_enter();
+    pim_lock_acquire(&install_lock);
+    int err = install(config);
+    pim_lock_release(&install_lock);
+    pim_gate_exit();
+    return err;
+}
+
+int
+pimalloc_active(void)
+{
+    return pim_py.get_allocator != NULL && pim_table_is_installed();
+}
+
+int
+pimalloc_version(void)
+{
+    return PIMALLOC_VERSION;
+}
+
+const char *
+pimalloc_strerror(int err)
+{
+    if (err == failure_code && err != 0) {
+        return failure;
+    }
+    switch (err) {
+    case 0:
+        return "pimalloc: no error";
+    case -EALREADY:
+        return "pimalloc: it is installed already; nothing is to be done";
+    case -EBUSY:
+        return "pimalloc: Python runs already; install before "
+               "Py_InitializeFromConfig()";
+    case -ENOTSUP:
+        return "pimalloc: free-threaded builds of Python are not supported; "
+               "use a build with the GIL";
+    case -ENOSYS:
+        return "pimalloc: no CPython 3.12 or newer in this process";
+    case -ENOENT:
+        return "pimalloc: libmimalloc was not found, or no such interpreter";
+    case -EPROTO:
+        return "pimalloc: the libmimalloc found is older than 3.6";
+    case -EINVAL:
+        return "pimalloc: a structure's size member is not set to its size";
+    case -ENOMEM:
+        return "pimalloc: no memory or address space";
+    default:
+        return "pimalloc: unknown error";
+    }
+}

@@ -1,0 +1,79 @@
+// interp.c -- binding interpreters to heaps at their first request.
+//
+// The first mem or obj request under an interpreter is the earliest signal of
+// its birth at which its feature flags are set.  Legacy interpreters share
+// objects with main, which frees some of theirs long after they ended: they get
+// main's heap.  What has no thread state gets the process heap.
+
+#include "cpython/interp.h"
+
+#include "cpython/api.h"
+#include "cpython/tstate.h"
+#include "heap/registry.h"
+
+static _Atomic uint32_t generation;
+
+static pim_heap *
+main_heap(void)
+{
+    PyInterpreterState *interp = pim_py.interp_main();
+    return interp == NULL
+               ? NULL
+               : pim_registry_birth(interp, 0, pim_interp_generation(), NULL);
+}
+
+// NULL: there was no memory for it.
+static pim_heap *
+heap_of(PyInterpreterState *interp)
+{
+    int64_t id = pim_py.interp_id(interp);
+    uint32_t runtime = pim_interp_generation();
+    pim_heap *heap = pim_registry_find(interp, id, runtime);
+    if (heap != NULL) {
+        return heap;
+    }
+    pim_heap *shared = NULL;
+    if (id != 0 && pim_py_is_legacy(interp)) {
+        shared = main_heap();
+        if (shared == NULL) {
+            return NULL;
+        }
+    }
+    return pim_registry_birth(interp, id, runtime, shared);
+}
+
+static pim_heap *
+resolve(void)
+{
+    const pim_current *self = &pim_current_self;
+    uint64_t epoch = pim_load_acquire(&pim_current_epoch);
+    PyThreadState *tstate = pim_py.tstate();
+    if (tstate == NULL) {
+        return &pim_process_heap;
+    }
+    PyInterpreterState *interp = pim_py.tstate_interp(tstate);
+    if (self->epoch == epoch && self->interp == interp) {
+        return self->heap; // a thread without a word to read
+    }
+    pim_heap *heap = heap_of(interp);
+    if (heap == NULL) {
+        return &pim_process_heap; // works for everyone; tried again next time
+    }
+    pim_tstate_settle_thread(tstate);
+    pim_current_remember(interp, heap, epoch);
+    return heap;
+}
+
+void
+pim_interp_new_runtime(void)
+{
+    pim_add_relaxed(&generation, 1);
+    pim_current_resolve = resolve;
+    atomic_fetch_add(&pim_current_epoch, 1);
+}
+
+uint32_t
+pim_interp_generation(void)
+{
+    return pim_load_relaxed(&generation);
+}

@@ -1,0 +1,14 @@
+// interp.h -- which interpreter's heap serves the calling thread.
+
+#ifndef PIM_CPYTHON_INTERP_H
+#define PIM_CPYTHON_INTERP_H
+
+#include "heap/current.h"
+
+// Begins to serve a new runtime: ids start over, old bindings are not trusted.
+void pim_interp_new_runtime(void);
+
+// How many runtimes have been served.
+uint32_t pim_interp_generation(void);
+
+#endif // PIM_CPYTHON_INTERP_H

@@ -1,0 +1,20 @@
+// tstate.h -- where CPython keeps the current thread state.
+
+#ifndef PIM_CPYTHON_TSTATE_H
+#define PIM_CPYTHON_TSTATE_H
+
+#include "cpython/api.h"
+#include "heap/current.h"
+
+// Forgets what is known and starts looking; `by_call` settles for the getter.
+void pim_tstate_start(bool by_call);
+
+// Points the calling thread at the word that is read instead of calling the
+// getter, if it is proven to hold `attached`, its current thread state.  Else
+// the thread goes on asking the getter.
+void pim_tstate_settle_thread(PyThreadState *attached);
+
+// How the thread state is found, and why so, in words for people.
+const char *pim_tstate_describe(void);
+
+#endif // PIM_CPYTHON_TSTATE_H

@@ -1,0 +1,56 @@
+// domain.h -- CPython's three domains as policy over heaps.
+//
+// Requests come as CPython sends them: sizes of 0 and above PIM_REQUEST_MAX,
+// NULL to free and realloc.  The rules, for every function here:
+//
+//   - blocks are 16-byte aligned; a request for 0 bytes gets a distinct block
+//   - a request that cannot be served returns NULL and changes nothing
+//   - realloc(p, 0) gives a block and is not a free; calloc checks for overflow
+//   - any thread may free any block
+//
+// mem and obj: on the heap of the interpreter whose thread state is current, the
+// process heap without one.  raw: any thread, see raw.c.
+
+#ifndef PIM_DOMAIN_DOMAIN_H
+#define PIM_DOMAIN_DOMAIN_H
+
+#include "heap/heap.h"
+
+void *pim_mem_malloc(void *ctx, size_t size);
+void *pim_mem_calloc(void *ctx, size_t count, size_t size);
+void *pim_mem_realloc(void *ctx, void *block, size_t size);
+void pim_mem_free(void *ctx, void *block);
+
+void *pim_obj_malloc(void *ctx, size_t size);
+void *pim_obj_calloc(void *ctx, size_t count, size_t size);
+void *pim_obj_realloc(void *ctx, void *block, size_t size);
+void pim_obj_free(void *ctx, void *block);
+
+void *pim_raw_malloc(void *ctx, size_t size);
+void *pim_raw_calloc(void *ctx, size_t count, size_t size);
+void *pim_raw_realloc(void *ctx, void *block, size_t size);
+void pim_raw_free(void *ctx, void *block);
+
+typedef enum pim_raw_source { PIM_RAW_LIBC, PIM_RAW_MIMALLOC } pim_raw_source;
+
+// The functions of a raw allocator that we stand in for.
+typedef struct pim_raw_table {
+    void *ctx;
+    void *(*realloc)(void *ctx, void *block, size_t size);
+    void (*free)(void *ctx, void *block);
+} pim_raw_table;
+
+// Where raw blocks come from, the same in every runtime of a process, and who
+// takes back blocks that are older than the installation.  At install.
+void pim_raw_set_source(pim_raw_source source, pim_raw_table replaced);
+pim_raw_source pim_raw_get_source(void);
+
+// A raw block of at least this many bytes may hold an interpreter's state; its
+// free is reported below.  CPython's are 195 to 385 KB.
+#define PIM_RAW_WATCH_BYTES ((size_t)64 << 10)
+
+// Figures of the raw domain.  `pending` of a heap does not exist here: raw has
+// no owner, so its counters are shared and atomic.
+extern pim_account pim_raw_account;
+
+#endif // PIM_DOMAIN_DOMAIN_H

@@ -1,0 +1,231 @@
+// mem_obj.c -- the mem and obj domains: the fast paths end to end.
+//
+//   malloc:  whose heap? -> class -> pop                (no call, no lock)
+//            other size, no page, unknown thread -> *_slow
+//   free:    ours? -> descriptor -> same owner? -> push
+//            other owner -> remote; outside the region -> large
+//
+// The two domains differ in the pages they use, so that each is accounted
+// exactly; the code is one, inlined twice.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "heap/current.h"
+#include "heap/heap_inline.h"
+
+// --- malloc ----------------------------------------------------------------
+
+static void *
+alloc_owned(pim_heap *heap, unsigned domain, size_t size, bool zero)
+{
+    if (size > PIM_SMALL_MAX) {
+        return pim_large_alloc(heap, domain, size, zero);
+    }
+    void *block = pim_heap_alloc(heap, PIM_SLOT(domain), size);
+    if (zero && block != NULL) {
+        memset(block, 0, size);
+    }
+    return block;
+}
+
+// Any size, any thread.
+static PIM_NOINLINE void *
+alloc_any(unsigned domain, size_t size, bool zero)
+{
+    pim_heap *heap = pim_current_heap();
+    size += size == 0;
+    if (PIM_LIKELY(!pim_heap_is_process(heap))) {
+        return alloc_owned(heap, domain, size, zero);
+    }
+    pim_gate_enter();
+    pim_lock_acquire(&pim_process_lock);
+    void *block = alloc_owned(heap, domain, size, zero);
+    pim_lock_release(&pim_process_lock);
+    pim_gate_exit();
+    return block;
+}
+
+PIM_INLINE void *
+domain_malloc(unsigned domain, size_t size)
+{
+    size_t last = size - 1; // size 0 wraps and takes the other path
+    pim_heap *heap = pim_current_fast();
+    if (PIM_LIKELY(heap != NULL && last < PIM_TINY_MAX)) {
+        void *block = pim_heap_pop(heap, PIM_SLOT(domain),
+                                   (unsigned)(last / PIM_ALIGNMENT));
+        if (PIM_LIKELY(block != NULL)) {
+            return block;
+        }
+    }
+    return alloc_any(domain, size, false);
+}
+
+PIM_INLINE void *
+domain_calloc(unsigned domain, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        return NULL;
+    }
+    return alloc_any(domain, bytes, true);
+}
+
+// --- free ------------------------------------------------------------------
+
+static PIM_NOINLINE void
+free_any(void *block)
+{
+    if (block == NULL) {
+        return;
+    }
+    pim_heap *heap = pim_current_heap();
+    if (!pim_region_contains(block)) {
+        pim_large_free(heap, block);
+        return;
+    }
+    pim_page *page = pim_page_of(block);
+    bool tagged;
+    if (pim_page_owner(page, &tagged) != heap || pim_heap_is_process(heap)) {
+        pim_heap_free_remote(page, block);
+    } else if (tagged) {
+        pim_heap_free_inherited(heap, page, block);
+    } else {
+        pim_heap_push(heap, page, block);
+    }
+}
+
+PIM_INLINE void
+domain_free(void *block)
+{
+    if (PIM_LIKELY(pim_region_contains(block))) {
+        pim_page *page = pim_page_of(block);
+        pim_heap *heap = pim_current_fast();
+        if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->heap) == heap &&
+                       !pim_heap_is_process(heap))) {
+            pim_heap_push(heap, page, block);
+            return;
+        }
+    }
+    free_any(block);
+}
+
+// --- realloc ---------------------------------------------------------------
+
+// Whether a small block still serves: it is large enough, and shrinking would
+// save nothing or less than a quarter of it.
+static bool
+still_fits(size_t block_size, size_t size)
+{
+    size_t slack =
+        block_size / 4 > PIM_ALIGNMENT ? block_size / 4 : PIM_ALIGNMENT;
+    return size <= block_size && size > block_size - slack;
+}
+
+static void *
+move(unsigned domain, void *block, size_t old_size, size_t size)
+{
+    void *moved = NULL;
+    if (size > old_size && size >= PIM_MAP_GROWN) {
+        pim_heap *heap = pim_current_heap();
+        if (!pim_heap_is_process(heap)) {
+            moved = pim_large_alloc_growing(heap, domain, size);
+        }
+    }
+    if (moved == NULL) {
+        moved = alloc_any(domain, size, false);
+    }
+    if (moved != NULL) {
+        memcpy(moved, block, old_size < size ? old_size : size);
+        domain_free(block);
+    } else if (size <= old_size) {
+        moved = block; // shrinking needs no memory
+    }
+    return moved;
+}
+
+static PIM_NOINLINE void *
+realloc_large(unsigned domain, void *block, size_t size)
+{
+    size_t old_size = pim_large_usable(block);
+    if (old_size == 0) {
+        return NULL; // not ours: its size is unknown, so it cannot be moved
+    }
+    void *resized = pim_large_resize(pim_current_heap(), block, size);
+    return resized != NULL ? resized : move(domain, block, old_size, size);
+}
+
+PIM_INLINE void *
+domain_realloc(unsigned domain, void *block, size_t size)
+{
+    if (PIM_UNLIKELY(block == NULL)) {
+        return domain_malloc(domain, size);
+    }
+    if (PIM_UNLIKELY(!pim_region_contains(block))) {
+        return realloc_large(domain, block, size);
+    }
+    size_t old_size = pim_page_of(block)->block_size;
+    size += size == 0;
+    if (still_fits(old_size, size)) {
+        return block;
+    }
+    return move(domain, block, old_size, size);
+}
+
+// --- the tables' functions -------------------------------------------------
+
+void *
+pim_mem_malloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return domain_malloc(PIM_MEM, size);
+}
+
+void *
+pim_mem_calloc(void *ctx, size_t count, size_t size)
+{
+    (void)ctx;
+    return domain_calloc(PIM_MEM, count, size);
+}
+
+void *
+pim_mem_realloc(void *ctx, void *block, size_t size)
+{
+    (void)ctx;
+    return domain_realloc(PIM_MEM, block, size);
+}
+
+void
+pim_mem_free(void *ctx, void *block)
+{
+    (void)ctx;
+    domain_free(block);
+}
+
+void *
+pim_obj_malloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    return domain_malloc(PIM_OBJ, size);
+}
+
+void *
+pim_obj_calloc(void *ctx, size_t count, size_t size)
+{
+    (void)ctx;
+    return domain_calloc(PIM_OBJ, count, size);
+}
+
+void *
+pim_obj_realloc(void *ctx, void *block, size_t size)
+{
+    (void)ctx;
+    return domain_realloc(PIM_OBJ, block, size);
+}
+
+void
+pim_obj_free(void *ctx, void *block)
+{
+    (void)ctx;
+    domain_free(block);
+}

@@ -1,0 +1,275 @@
+// raw.c -- the raw domain: any thread, any time, no owner.
+//
+// From CPython 3.14 on, raw blocks come from mimalloc's main heap.  Up to 3.13,
+// and in debug builds, CPython swaps the raw table for libc's at moments while
+// other threads run, so blocks of ours reach libc's free and libc's reach ours;
+// there raw *is* libc's malloc, and what bypassed us is missing in the figures.
+//
+// Blocks that were allocated before we were installed come here to be freed:
+// libc's, which go back to libc, and those of CPython's debug layer, which are
+// known by the pattern in front of them and go to the table we replaced.
+//
+// The free of a block that contains an interpreter's state is the last event of
+// that interpreter's life: it retires its heap, before the memory can be reused.
+// Should such a free bypass us, the next block over the same memory tells.
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "domain/domain.h"
+#include "heap/current.h"
+#include "heap/registry.h"
+#include "platform/os.h"
+
+pim_account pim_raw_account;
+
+static pim_raw_source source = PIM_RAW_LIBC;
+static pim_raw_table replaced;
+
+void
+pim_raw_set_source(pim_raw_source new_source, pim_raw_table replaced_table)
+{
+    source = new_source;
+    replaced = replaced_table;
+}
+
+pim_raw_source
+pim_raw_get_source(void)
+{
+    return source;
+}
+
+// --- accounts --------------------------------------------------------------
+
+// What CPython frees through us and allocated past us can make the live figures
+// negative for a while; a peak is never taken from such.
+static void
+raise_peak(_Atomic uint64_t *peak, uint64_t live)
+{
+    if (PIM_LIKELY(live <= INT64_MAX)) {
+        pim_raise_relaxed(peak, live);
+    }
+}
+
+static void
+account_new(size_t bytes)
+{
+    pim_account *raw = &pim_raw_account;
+    raise_peak(&raw->peak_bytes,
+               pim_add_relaxed(&raw->live_bytes, bytes) + bytes);
+    raise_peak(&raw->peak_blocks, pim_add_relaxed(&raw->live_blocks, 1) + 1);
+}
+
+static void
+account_free(size_t bytes)
+{
+    pim_sub_relaxed(&pim_raw_account.live_bytes, bytes);
+    pim_sub_relaxed(&pim_raw_account.live_blocks, 1);
+}
+
+// --- whose block is it? ----------------------------------------------------
+
+typedef enum raw_owner { OWNER_SOURCE, OWNER_LIBC, OWNER_REPLACED } raw_owner;
+
+// CPython's debug layer writes its domain's letter and seven bytes 0xFD before a
+// block; glibc keeps a chunk's size there, which cannot look like that.
+static bool
+is_of_debug_layer(const void *block)
+{
+    static const uint8_t pattern[8] = {'r',  0xfd, 0xfd, 0xfd,
+                                       0xfd, 0xfd, 0xfd, 0xfd};
+    uint64_t expected;
+    uint64_t before;
+    memcpy(&expected, pattern, sizeof(expected));
+    return (uintptr_t)block % sizeof(before) == 0 &&
+           pim_os_read_before(block, &before) && before == expected;
+}
+
+static raw_owner
+owner_of(const void *block)
+{
+    if (source == PIM_RAW_MIMALLOC && PIM_LIKELY(pim_mi.contains(block))) {
+        return OWNER_SOURCE;
+    }
+    if (PIM_UNLIKELY(is_of_debug_layer(block)) && replaced.free != NULL) {
+        return OWNER_REPLACED;
+    }
+    return source == PIM_RAW_LIBC ? OWNER_SOURCE : OWNER_LIBC;
+}
+
+// --- watching --------------------------------------------------------------
+
+// Raw calls help to find the thread state's word (current.h).
+PIM_INLINE void
+report_call(void)
+{
+    if (PIM_UNLIKELY(pim_load_relaxed(&pim_current_undecided))) {
+        pim_current_observe();
+    }
+}
+
+// A block is about to be freed, or was just allocated: an interpreter that lies
+// in it has ended.
+static void
+watch(const void *block, size_t bytes)
+{
+    if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES) && block != NULL &&
+        pim_load_relaxed(&pim_registry_subs) != 0 && !pim_gate_is_inside()) {
+        pim_registry_end(block, bytes);
+    }
+}
+
+// --- the two sources -------------------------------------------------------
+
+// mimalloc aligns its smallest class to 8 only.
+static size_t
+at_least_aligned(size_t size)
+{
+    return size < PIM_ALIGNMENT ? PIM_ALIGNMENT : size;
+}
+
+static void *
+source_alloc(size_t size, bool zero)
+{
+    void *block;
+    size_t bytes;
+    if (source == PIM_RAW_MIMALLOC) {
+        size = at_least_aligned(size);
+        pim_gate_enter();
+        block = zero ? pim_mi.ucalloc(1, size, &bytes)
+                     : pim_mi.umalloc(size, &bytes);
+        pim_gate_exit();
+    } else {
+        size += size == 0;
+        block = zero ? calloc(1, size) : malloc(size);
+        bytes = malloc_usable_size(block);
+    }
+    if (PIM_LIKELY(block != NULL)) {
+        account_new(bytes);
+        watch(block, bytes);
+    }
+    return block;
+}
+
+static void *
+source_realloc(void *block, size_t size)
+{
+    void *moved;
+    size_t before;
+    size_t after;
+    if (source == PIM_RAW_MIMALLOC) {
+        pim_gate_enter();
+        moved = pim_mi.urealloc(block, at_least_aligned(size), &before, &after);
+        pim_gate_exit();
+    } else {
+        before = malloc_usable_size(block);
+        moved = realloc(block, size + (size == 0));
+        after = malloc_usable_size(moved);
+    }
+    if (moved != NULL) {
+        account_free(before);
+        account_new(after);
+    }
+    return moved;
+}
+
+static void
+source_free(void *block)
+{
+    size_t bytes;
+    if (source == PIM_RAW_MIMALLOC) {
+        pim_gate_enter();
+        bytes = pim_mi.usable_size(block);
+        if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES)) {
+            pim_gate_exit(); // an end is waited for from outside
+            watch(block, bytes);
+            pim_gate_enter();
+        }
+        pim_mi.ufree(block, &bytes);
+        pim_gate_exit();
+    } else {
+        bytes = malloc_usable_size(block);
+        watch(block, bytes);
+        free(block);
+    }
+    account_free(bytes);
+}
+
+// Moves a block of libc's to the source.
+static void *
+adopt_libc_block(void *block, size_t size)
+{
+    size_t bytes = malloc_usable_size(block);
+    void *moved = source_alloc(size, false);
+    if (moved != NULL) {
+        memcpy(moved, block, bytes < size ? bytes : size);
+        free(block);
+    }
+    return moved;
+}
+
+// --- the table's functions -------------------------------------------------
+
+void *
+pim_raw_malloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    report_call();
+    return PIM_LIKELY(size <= PIM_REQUEST_MAX) ? source_alloc(size, false)
+                                               : NULL;
+}
+
+void *
+pim_raw_calloc(void *ctx, size_t count, size_t size)
+{
+    (void)ctx;
+    size_t bytes;
+    report_call();
+    if (__builtin_mul_overflow(count, size, &bytes) ||
+        bytes > PIM_REQUEST_MAX) {
+        return NULL;
+    }
+    return source_alloc(bytes, true);
+}
+
+void *
+pim_raw_realloc(void *ctx, void *block, size_t size)
+{
+    if (block == NULL) {
+        return pim_raw_malloc(ctx, size);
+    }
+    if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
+        return NULL;
+    }
+    switch (owner_of(block)) {
+    case OWNER_LIBC:
+        return adopt_libc_block(block, size);
+    case OWNER_REPLACED:
+        return replaced.realloc(replaced.ctx, block, size);
+    default:
+        return source_realloc(block, size);
+    }
+}
+
+void
+pim_raw_free(void *ctx, void *block)
+{
+    (void)ctx;
+    if (block == NULL) {
+        return;
+    }
+    report_call();
+    switch (owner_of(block)) {
+    case OWNER_LIBC:
+        watch(block, malloc_usable_size(block));
+        free(block);
+        break;
+    case OWNER_REPLACED:
+        replaced.free(replaced.ctx, block);
+        break;
+    default:
+        source_free(block);
+        break;
+    }
+}

@@ -1,0 +1,16 @@
+// current.c -- the thread-local half of current.h.
+
+#include "heap/current.h"
+
+static pim_heap *
+resolve_to_process(void)
+{
+    return &pim_process_heap;
+}
+
+PIM_TLS pim_current pim_current_self;
+_Atomic uint64_t pim_current_epoch = 1;
+pim_heap *(*pim_current_resolve)(void) = resolve_to_process;
+_Atomic bool pim_current_undecided;
+void (*pim_current_observe)(void);
+void (*pim_current_verify)(const void *tstate);

@@ -1,0 +1,99 @@
+// current.h -- which heap the calling thread owns right now.
+//
+// The answer changes with every switch of the thread state, also within one C
+// call, so it is asked anew at each request.  What is cached per thread is the
+// pair (interpreter, heap), and where the thread keeps its thread state:
+//
+//   thread state = word at pim_current_self.word from the thread pointer
+//   interpreter  = thread state's pointer at PIM_TSTATE_INTERP
+//   heap         = pim_current_self.heap, if interpreter and epoch match
+//
+// Why the interpreter and not the thread state is the key: a thread state's
+// memory may be reused by another interpreter's while the first still lives.
+// An interpreter's memory is reused only after the event that retires its heap,
+// which also ends the epoch (retire.c); so a pair of the current epoch is true.
+//
+// A thread whose word is not proven has it point at a word that is always NULL;
+// then every request asks pim_current_resolve().
+
+#ifndef PIM_HEAP_CURRENT_H
+#define PIM_HEAP_CURRENT_H
+
+#include "heap/heap.h"
+
+// Offset of PyThreadState.interp; verified at run time (cpython/tstate.c).
+#define PIM_TSTATE_INTERP 16
+
+typedef struct pim_current {
+    uint64_t epoch; // 0, which no epoch is, until the first resolve
+    const void *interp;
+    pim_heap *heap;
+    ptrdiff_t word;  // offset from the thread pointer
+    void *no_tstate; // always NULL
+    int reach;       // for the layer above: may the thread read the words?
+} pim_current;
+
+extern PIM_TLS pim_current pim_current_self;
+
+// Ends when an interpreter ends or a runtime is replaced.
+extern _Atomic uint64_t pim_current_epoch;
+
+// Finds the calling thread's heap the slow way; the process heap if it has no
+// thread state.  Set once by the layer that knows CPython.
+extern pim_heap *(*pim_current_resolve)(void);
+
+// While set, raw-domain calls report themselves to pim_current_observe(): they
+// come from threads without a thread state too, which decides between words.
+extern _Atomic bool pim_current_undecided;
+extern void (*pim_current_observe)(void);
+
+// Debug builds check every word read against the getter.
+extern void (*pim_current_verify)(const void *tstate);
+
+// The heap that the caller owns, or NULL if that is not known at once.
+PIM_INLINE pim_heap *
+pim_current_fast(void)
+{
+    const pim_current *self = &pim_current_self;
+    if (PIM_UNLIKELY(self->epoch != pim_load_relaxed(&pim_current_epoch))) {
+        return NULL;
+    }
+    const char *tstate = pim_thread_word(self->word);
+    if (PIM_DEBUG && pim_current_verify != NULL) {
+        pim_current_verify(tstate);
+    }
+    if (PIM_UNLIKELY(tstate == NULL)) {
+        return NULL;
+    }
+    const void *interp =
+        *(const void *const *)(const void *)(tstate + PIM_TSTATE_INTERP);
+    return PIM_LIKELY(interp == self->interp) ? self->heap : NULL;
+}
+
+// The heap to use: the caller's own, or the process heap, whose lock the caller
+// must then take.  Never NULL.
+PIM_INLINE pim_heap *
+pim_current_heap(void)
+{
+    pim_heap *heap = pim_current_fast();
+    return PIM_LIKELY(heap != NULL) ? heap : pim_current_resolve();
+}
+
+// Forgets the word of the calling thread: every request resolves.
+PIM_INLINE void
+pim_current_hide_word(pim_current *self)
+{
+    self->word = (char *)&self->no_tstate - pim_thread_pointer();
+}
+
+// Remembers what pim_current_resolve() found out.
+PIM_INLINE void
+pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
+{
+    pim_current *self = &pim_current_self;
+    self->interp = interp;
+    self->heap = heap;
+    self->epoch = epoch;
+}
+
+#endif // PIM_HEAP_CURRENT_H

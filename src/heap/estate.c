@@ -1,0 +1,93 @@
+// estate.c -- what ended interpreters left live, and the pages' next life.
+//
+//   heap of interp 3 --retire--> process heap --inherit--> heap of interp 9
+//        page                    SEALED                    PARTIAL, tagged
+//
+// CPython 3.13 leaves some 4,000 short strings per interpreter, scattered over
+// all pages of their classes; one leaked object is enough to keep a page.  So
+// that the space between leftovers is not lost, a new heap takes over whole
+// arenas of ended interpreters before it asks the region for more, and allocates
+// from the holes of their pages.
+//
+// Leftovers stay in the process heap's account.  Which blocks of a page are
+// leftovers is kept in a set out of line, and the page's owner is tagged, so
+// that frees into it take the slow path and ask the set.
+//
+// Arenas change hands under the process heap's lock.
+//
+// Invariants:
+//   ESTATE-1  a sealed page belongs to the process heap and has no free list;
+//             its set is exactly its used blocks.
+//   ESTATE-2  an arena's sealed pages that were not worth inheriting stay the
+//             process heap's, whoever owns the arena.
+
+#include "heap/heap_inline.h"
+
+// Its set of leftovers stays; its other blocks are cut anew on demand.
+static void
+inherit_page(pim_heap *heap, pim_page *page)
+{
+    pim_own_sub(&pim_process_heap.page_count, 1);
+    pim_own_add(&heap->page_count, 1);
+    pim_store_release(&page->heap, pim_page_tagged(heap));
+    pim_heap_insert_partial(heap, page);
+}
+
+bool
+pim_heap_inherit(pim_heap *heap)
+{
+    pim_heap *process = &pim_process_heap;
+    if (pim_heap_is_process(heap) ||
+        pim_load_relaxed(&process->arena_count) == 0) {
+        return false;
+    }
+    pim_lock_acquire(&pim_process_lock);
+    pim_arena *arena = process->arenas[PIM_LIST_ESTATE];
+    if (arena != NULL) {
+        pim_heap_lose_arena(process, arena);
+        pim_heap_gain_arena(heap, arena, false);
+        pim_page *first = pim_arena_pages(arena);
+        for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
+            if (pim_page_is_worth_inheriting(first + unit)) {
+                inherit_page(heap, first + unit);
+            }
+        }
+    }
+    pim_lock_release(&pim_process_lock);
+    return arena != NULL;
+}
+
+void
+pim_estate_free(pim_page *page, void *block)
+{
+    pim_heap *process = &pim_process_heap;
+    if (page->state != PIM_PAGE_SEALED) {
+        pim_heap_push(process, page, block); // its own
+        return;
+    }
+    pim_account_shrink(&process->account[PIM_SLOT(page->domain)],
+                       page->block_size, 1);
+    pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
+    pim_heap_room_made(process, page);
+    pim_heap_page_gained(process, page);
+}
+
+PIM_COLD void
+pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
+{
+    unsigned slot = PIM_SLOT(page->domain);
+    char *start = pim_page_start(page);
+    pim_block_set *held = pim_page_leftovers(page);
+    pim_gate_enter();
+    if (pim_block_set_has(held, pim_page_index(page, start, block))) {
+        pim_lock_acquire(&pim_process_lock);
+        pim_account_shrink(&pim_process_heap.account[slot], page->block_size,
+                           1);
+        pim_lock_release(&pim_process_lock);
+    } else {
+        pim_account_shrink(&heap->account[slot], page->block_size, 1);
+    }
+    pim_page_give(page, start, held, block);
+    pim_heap_page_gained(heap, page);
+    pim_gate_exit();
+}

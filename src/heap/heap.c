@@ -1,0 +1,219 @@
+// heap.c -- the slow paths: where a class finds its next page, and what happens
+// to a page that fills up or runs empty.
+//
+//            refill                    exhausted
+//   new ----------------> CURRENT --------------------> FULL (in no list)
+//                            ^                            |
+//                  refill    |        first free          |
+//                            +------- PARTIAL <-----------+
+//                                        |
+//                                        | last block freed
+//                                        v
+//                                  units back to the arena
+//
+// Cheapest source first: uncut blocks of the current page, blocks that others
+// freed, a page of the partial list, a run of units.
+//
+// Everything here runs inside the gate, so that a fork never copies a half
+// changed list.
+
+#include "heap/heap.h"
+
+#include <string.h>
+
+#include "heap/heap_inline.h"
+#include "platform/os.h"
+
+pim_page pim_empty_page = {.wake = PIM_WAKE_NEVER};
+
+// --- lists -----------------------------------------------------------------
+
+void
+pim_heap_insert_partial(pim_heap *heap, pim_page *page)
+{
+    pim_page **head = &heap->partial[PIM_SLOT(page->domain)][page->size_class];
+    page->state = PIM_PAGE_PARTIAL;
+    page->wake = 0;
+    page->prev = NULL;
+    page->next = *head;
+    if (*head != NULL) {
+        (*head)->prev = page;
+    }
+    *head = page;
+}
+
+static void
+partial_remove(pim_heap *heap, pim_page *page)
+{
+    if (page->prev != NULL) {
+        page->prev->next = page->next;
+    } else {
+        heap->partial[PIM_SLOT(page->domain)][page->size_class] = page->next;
+    }
+    if (page->next != NULL) {
+        page->next->prev = page->prev;
+    }
+}
+
+void
+pim_heap_page_gained(pim_heap *heap, pim_page *page)
+{
+    if (page->state == PIM_PAGE_CURRENT) {
+        return;
+    }
+    if (page->state == PIM_PAGE_FULL) {
+        pim_heap_insert_partial(heap, page);
+    }
+    if (page->used == 0) {
+        if (page->state == PIM_PAGE_PARTIAL) {
+            partial_remove(heap, page);
+        }
+        pim_heap_release_page(heap, page);
+    }
+}
+
+// --- pages -----------------------------------------------------------------
+
+static void
+make_current(pim_heap *heap, unsigned slot, unsigned size_class, pim_page *page)
+{
+    page->state = PIM_PAGE_CURRENT;
+    page->wake = PIM_WAKE_NEVER;
+    heap->current[slot][size_class] = page;
+}
+
+// Takes leave of an exhausted current page.
+static void
+retire_current(pim_heap *heap, unsigned slot, unsigned size_class)
+{
+    pim_page *page = heap->current[slot][size_class];
+    if (page != &pim_empty_page) {
+        PIM_ASSERT(page->used == page->capacity);
+        page->state = PIM_PAGE_FULL;
+        page->wake = (uint16_t)(page->used - 1);
+        heap->current[slot][size_class] = &pim_empty_page;
+    }
+}
+
+static pim_page *
+open_page(pim_heap *heap, unsigned slot, unsigned size_class)
+{
+    pim_page *page = pim_heap_take_run(heap, pim_classes[size_class].units);
+    if (page != NULL) {
+        pim_page_open(page, heap, slot + PIM_MEM, size_class);
+        pim_own_add(&heap->page_count, 1);
+    }
+    return page;
+}
+
+static unsigned
+cut(pim_page *page)
+{
+    return pim_page_cut(page, pim_page_start(page), pim_page_held(page));
+}
+
+// A page with free or uncut blocks that is in no list; NULL: no memory.
+static pim_page *
+find_page(pim_heap *heap, unsigned slot, unsigned size_class)
+{
+    pim_page **partial = &heap->partial[slot][size_class];
+    if (*partial == NULL &&
+        !pim_heap_has_run(heap, pim_classes[size_class].units)) {
+        pim_heap_inherit(heap);
+    }
+    pim_page *page = *partial;
+    if (page != NULL) {
+        partial_remove(heap, page);
+        return page;
+    }
+    return open_page(heap, slot, size_class);
+}
+
+// Gives the class a current page with a free block.  False: no memory.
+static bool
+refill(pim_heap *heap, unsigned slot, unsigned size_class)
+{
+    pim_page *page = heap->current[slot][size_class];
+    if (page != &pim_empty_page && cut(page) != 0) {
+        return true;
+    }
+    pim_heap_drain(heap);
+    if (page->free != NULL) {
+        return true;
+    }
+    retire_current(heap, slot, size_class);
+    page = find_page(heap, slot, size_class);
+    if (page == NULL) {
+        return false;
+    }
+    make_current(heap, slot, size_class, page);
+    return page->free != NULL || cut(page) != 0;
+}
+
+// Slow paths drive the return of memory: the heap's own, and what the region
+// keeps warm.
+static void
+purge_if_due(pim_heap *heap)
+{
+    uint64_t warm_until = pim_load_relaxed(&pim_region_warm_until);
+    if (heap->purge_at == 0 && warm_until == 0) {
+        return;
+    }
+    uint64_t now = pim_os->now_ms();
+    if (heap->purge_at != 0 && now >= heap->purge_at) {
+        pim_heap_purge(heap, false);
+    }
+    if (warm_until != 0 && now >= warm_until) {
+        pim_region_trim();
+    }
+}
+
+PIM_COLD void *
+pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
+{
+    void *block = NULL;
+    pim_gate_enter();
+    if (refill(heap, slot, size_class)) {
+        block = pim_heap_pop(heap, slot, size_class);
+    }
+    purge_if_due(heap);
+    pim_gate_exit();
+    if (PIM_UNLIKELY(block == NULL)) {
+        // No arena to be had; mimalloc may have room elsewhere.
+        block = pim_large_alloc(heap, slot + PIM_MEM,
+                                pim_classes[size_class].block_size, false);
+    }
+    return block;
+}
+
+PIM_COLD void
+pim_heap_free_slow(pim_heap *heap, pim_page *page)
+{
+    pim_gate_enter();
+    pim_heap_page_gained(heap, page);
+    purge_if_due(heap);
+    pim_gate_exit();
+}
+
+void
+pim_heap_open(pim_heap *heap)
+{
+    memset(heap, 0, offsetof(pim_heap, serial));
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            heap->current[slot][c] = &pim_empty_page;
+        }
+    }
+}
+
+void
+pim_process_heap_init(void)
+{
+    pim_heap *process = &pim_process_heap;
+    if (pim_load_relaxed(&process->serial) == 0) {
+        pim_heap_open(process);
+        process->id = PIM_PROCESS_ID;
+        strcpy(process->name, "pimalloc:process");
+        pim_store_release(&process->serial, 1);
+    }
+}

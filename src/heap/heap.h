@@ -1,0 +1,173 @@
+// heap.h -- the heap of one interpreter, and the process heap.
+//
+// A heap belongs to an interpreter, not to a thread (HEAP-1): whoever holds the
+// interpreter's GIL owns it and uses plain loads and stores.  Everyone else
+// pushes onto the page's remote list.  The process heap has no GIL; its owner is
+// the holder of its lock.  It serves callers without a thread state and keeps
+// the pages that ended interpreters left live blocks in.
+//
+// Invariants:
+//   HEAP-1  what is marked "owner" is touched only by the owner.
+//   HEAP-2  current[][] is never NULL: a class without a page points at
+//           pim_empty_page, whose free list is empty for ever.
+//   HEAP-3  a heap record is recycled only after pim_gate_synchronize(), and
+//           never unmapped, so a stale pointer to it reads a record.
+//   HEAP-4  a retired heap owns no page, and all its current pages are the
+//           empty page.
+
+#ifndef PIM_HEAP_HEAP_H
+#define PIM_HEAP_HEAP_H
+
+#include "arena/arena.h"
+#include "heap/account.h"
+#include "mi/mi.h"
+#include "platform/gate.h"
+#include "platform/lock.h"
+
+// Heaps serve the mem and obj domains: slots 0 and 1.
+#define PIM_SLOTS 2
+#define PIM_SLOT(domain) ((unsigned)(domain)-PIM_MEM)
+
+// The id of the process heap, as pimalloc_snapshot.interp.
+#define PIM_PROCESS_ID ((int64_t)-1)
+
+// A heap's mi_heap, which lives until the last of its blocks is freed: late frees
+// may be under way in it at any time, and mimalloc can neither delete nor
+// destroy a heap under them.
+typedef struct pim_mi_box {
+    pim_mi_heap *mi;
+    _Atomic uint64_t users;  // live blocks, and 1 for the heap until it retires
+    struct pim_mi_box *next; // pool
+} pim_mi_box;
+
+typedef struct pim_heap {
+    // Owner, fast path.
+    pim_page *current[PIM_SLOTS][PIM_CLASSES];
+    pim_account account[PIM_SLOTS] PIM_CACHE_ALIGNED;
+
+    // Owner, slow path.
+    pim_page *partial[PIM_SLOTS][PIM_CLASSES] PIM_CACHE_ALIGNED;
+    pim_arena *arenas[PIM_ARENA_LISTS]; // by what they can still serve
+    pim_mi_box *mi;      // blocks above PIM_SMALL_MAX; made on demand
+    uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
+    uint64_t used_units; // units of our arenas that are not free
+    _Atomic uint64_t arena_count;
+    _Atomic uint64_t page_count;
+    _Atomic uint64_t dirty_units; // units that may hold memory of the system
+
+    // Any thread.
+    _Atomic(pim_page *) remote_pages PIM_CACHE_ALIGNED; // see remote.c
+    pim_pending pending[PIM_SLOTS];
+    _Atomic uint64_t remote_frees; // blocks freed by non-owners, ever
+    _Atomic uint64_t large_bytes;  // of live blocks above PIM_SMALL_MAX
+    _Atomic bool returned;         // an arena of ours has returned units
+    _Atomic uint32_t settling;     // odd while pending is taken over
+
+    // Identity: written under the registry's lock.
+    int64_t id;            // CPython's id of the interpreter
+    uint32_t generation;   // which runtime of the process
+    char name[32];         // of its memory in /proc/PID/maps
+    struct pim_heap *next; // registry's pool
+
+    // Unique per life of the record, 0 while it is retired.  Last: a stale
+    // header may be compared with it at any time, so opening leaves it alone.
+    _Atomic uint64_t serial;
+} PIM_CACHE_ALIGNED pim_heap;
+
+extern pim_page pim_empty_page;
+extern pim_heap pim_process_heap;
+extern pim_lock pim_process_lock; // owner of pim_process_heap
+
+PIM_INLINE bool
+pim_heap_is_process(const pim_heap *heap)
+{
+    return heap == &pim_process_heap;
+}
+
+// Makes a zeroed or recycled record an empty heap.
+void pim_heap_open(pim_heap *heap);
+
+// Opens the process heap, once, before any other call of this layer.
+void pim_process_heap_init(void);
+
+// Allocates from a class whose current page has no free block.  NULL: no
+// memory; the heap is as it was.  Owner.
+void *pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class);
+
+// Puts a page whose `used` fell to `wake` where it belongs.  Owner.
+void pim_heap_free_slow(pim_heap *heap, pim_page *page);
+
+// Frees a block of a page that the caller does not own (remote.c).
+void pim_heap_free_remote(pim_page *page, void *block);
+
+// Takes over what non-owners freed.  Owner, inside the gate.
+void pim_heap_drain(pim_heap *heap);
+
+// Large blocks (large.c).  `size` is at most PIM_REQUEST_MAX; owner of `heap`.
+void *pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
+
+// Frees a block outside the region; `heap` is the caller's own heap.  A pointer
+// that is not ours is left alone and counted (pim_foreign_frees).
+void pim_large_free(pim_heap *heap, void *block);
+
+// Usable bytes of a block outside the region; 0 if it is not ours.
+size_t pim_large_usable(const void *block);
+
+// Grows or shrinks in place or by moving the map.  NULL: not possible here, the
+// block is as it was and the caller copies.
+void *pim_large_resize(pim_heap *heap, void *block, size_t size);
+
+// Like pim_large_alloc() for a block that is being grown: with headroom.
+void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
+
+// Gives up one use of a box; with the last one its mi_heap is destroyed.  Inside
+// the gate.
+void pim_mi_box_leave(pim_mi_box *box);
+
+extern _Atomic uint64_t pim_foreign_frees;
+
+// For pages and arenas across files of this layer.  Owner, inside the gate.
+
+// Whether the heap's arenas have a run of that many units.
+bool pim_heap_has_run(pim_heap *heap, unsigned units);
+
+// A run of units, from a new arena if need be; NULL: no memory.
+pim_page *pim_heap_take_run(pim_heap *heap, unsigned units);
+
+void pim_heap_release_page(pim_heap *heap, pim_page *page);
+
+// The page gained free blocks: it goes to the partial list, or away if empty.
+void pim_heap_page_gained(pim_heap *heap, pim_page *page);
+
+void pim_heap_insert_partial(pim_heap *heap, pim_page *page);
+
+// The arena becomes the heap's; `as_estate`: it holds what is left of another.
+void pim_heap_gain_arena(pim_heap *heap, pim_arena *arena, bool as_estate);
+void pim_heap_lose_arena(pim_heap *heap, pim_arena *arena);
+
+// A leftover of the sealed page was freed: its arena may be worth inheriting now.
+void pim_heap_room_made(pim_heap *heap, pim_page *page);
+
+// Estates (estate.c).  Takes over an arena of an ended interpreter, with the
+// pages of it that have room.  False: there is none.
+bool pim_heap_inherit(pim_heap *heap);
+
+// Frees a block in a page of the process heap; its lock is held.
+void pim_estate_free(pim_page *page, void *block);
+
+// Frees a block in a page of the heap that holds leftovers.
+void pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block);
+
+// Gives back the memory of one arena's free units, and the arena if it is empty.
+// Adds to *bytes; returns whether the heap still has the arena.
+bool pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all,
+                          size_t *bytes);
+
+// Gives memory of empty pages back that was idle for a tick, or all of it.
+// Returns bytes given back.  Owner, inside the gate.
+size_t pim_heap_purge(pim_heap *heap, bool all);
+
+// Checks every page and list.  Owner; slow.
+void pim_heap_audit(pim_heap *heap);
+
+#endif // PIM_HEAP_HEAP_H

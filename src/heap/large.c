@@ -1,0 +1,375 @@
+// large.c -- blocks above PIM_SMALL_MAX: from the interpreter's mi_heap, or in
+// maps of their own that grow in place.
+//
+//   | header | block ...            |   headroom, untouched   |
+//            ^ what the user has    ^ usable                  ^ map_bytes
+//
+// The header lies in front of the block.  Its last word, the cookie, is the
+// first to be read, so that of a pointer that is not ours no more than the word
+// in front of it is touched, and only if that is mapped.
+//
+// A header names its heap and the heap's serial.  A record whose serial differs
+// was retired since: the block is then an account of the process heap.
+//
+// mimalloc copies at each growth, so a block that is *grown* past PIM_MAP_GROWN
+// moves to a map with as much headroom again; further growth costs nothing
+// until that is used up, then one mremap.
+//
+// Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
+
+#include <string.h>
+
+#include "heap/heap.h"
+#include "platform/os.h"
+
+typedef enum large_kind { LARGE_MI_HEAP, LARGE_MI_MAIN, LARGE_MAP } large_kind;
+
+typedef struct pim_large {
+    pim_heap *heap;
+    uint64_t serial;  // of the heap when the block was allocated
+    size_t usable;    // bytes
+    size_t map_bytes; // of the whole map; 0 for mimalloc's blocks
+    pim_mi_box *box;  // of a block in a heap's mi_heap
+    uint32_t domain;
+    uint32_t kind;
+    uint64_t spare;
+    uint64_t cookie;
+} pim_large;
+
+_Static_assert(sizeof(pim_large) == 64, "keeps blocks aligned");
+
+#define HEADER sizeof(pim_large)
+#define COOKIE UINT64_C(0x9e3779b97f4a7c15)
+
+_Atomic uint64_t pim_foreign_frees;
+
+// --- header ----------------------------------------------------------------
+
+static uint64_t
+cookie_for(const void *block)
+{
+    return COOKIE ^ (uint64_t)(uintptr_t)block;
+}
+
+static void *
+block_of(pim_large *large)
+{
+    return large + 1;
+}
+
+// The header of a block, or NULL if the block is not ours.
+PIM_NO_SANITIZE static pim_large *
+header_of(const void *block)
+{
+    if ((uintptr_t)block % PIM_ALIGNMENT != 0 ||
+        (pim_os_begins_page(block) && !pim_mi.contains(block))) {
+        return NULL; // our maps' blocks do not begin a page
+    }
+    pim_large *large = (pim_large *)(uintptr_t)block - 1;
+    return large->cookie == cookie_for(block) ? large : NULL;
+}
+
+static bool
+is_owner(const pim_heap *heap, const pim_large *large)
+{
+    return large->heap == heap && !pim_heap_is_process(heap) &&
+           large->serial == pim_load_relaxed(&heap->serial);
+}
+
+// --- accounts --------------------------------------------------------------
+
+static void
+account_new(pim_heap *heap, const pim_large *large)
+{
+    pim_account_grow(&heap->account[PIM_SLOT(large->domain)], large->usable, 1);
+    pim_add_relaxed(&heap->large_bytes, large->usable);
+}
+
+static void
+account_free(pim_heap *caller, const pim_large *large)
+{
+    pim_heap *heap = large->heap;
+    unsigned slot = PIM_SLOT(large->domain);
+    bool lives = large->serial == pim_load_relaxed(&heap->serial);
+    if (is_owner(caller, large)) {
+        pim_account_shrink(&heap->account[slot], large->usable, 1);
+    } else if (lives && !pim_heap_is_process(heap)) {
+        pim_pending_add(&heap->pending[slot], large->usable);
+        pim_add_relaxed(&heap->remote_frees, 1);
+    } else {
+        heap = &pim_process_heap;
+        pim_lock_acquire(&pim_process_lock);
+        pim_account_shrink(&heap->account[slot], large->usable, 1);
+        pim_lock_release(&pim_process_lock);
+    }
+    pim_sub_relaxed(&heap->large_bytes, large->usable);
+}
+
+static void *
+finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
+{
+    void *block = block_of(large);
+    large->heap = heap;
+    large->serial = pim_load_relaxed(&heap->serial);
+    large->domain = domain;
+    large->kind = kind;
+    large->cookie = cookie_for(block);
+    account_new(heap, large);
+    return block;
+}
+
+// --- boxes -----------------------------------------------------------------
+
+static pim_lock box_lock = PIM_LOCK_INIT;
+static pim_mi_box *box_pool;
+
+// Fills the pool: first from static space, which suffices most programs.
+static void
+box_refill(void)
+{
+    static pim_mi_box first[32];
+    static bool first_used;
+    size_t n = PIM_ARRAY_LEN(first);
+    pim_mi_box *chunk = first;
+    if (first_used) {
+        n = pim_os_page_size() / sizeof(*chunk);
+        chunk = pim_os->map(pim_os_page_size());
+    }
+    first_used = true;
+    for (size_t i = 0; chunk != NULL && i < n; i++) {
+        chunk[i].next = box_pool;
+        box_pool = &chunk[i];
+    }
+}
+
+static pim_mi_box *
+box_take(void)
+{
+    pim_lock_acquire(&box_lock);
+    if (box_pool == NULL) {
+        box_refill();
+    }
+    pim_mi_box *box = box_pool;
+    if (box != NULL) {
+        box_pool = box->next;
+    }
+    pim_lock_release(&box_lock);
+    return box;
+}
+
+static void
+box_put(pim_mi_box *box)
+{
+    pim_lock_acquire(&box_lock);
+    box->next = box_pool;
+    box_pool = box;
+    pim_lock_release(&box_lock);
+}
+
+// The heap's box, made on demand; NULL: it has none and there is no memory.
+static pim_mi_box *
+box_of(pim_heap *heap)
+{
+    if (heap->mi != NULL || pim_heap_is_process(heap)) {
+        return heap->mi;
+    }
+    pim_mi_box *box = box_take();
+    if (box != NULL) {
+        box->mi = pim_mi.heap_new();
+        if (box->mi == NULL) {
+            box_put(box);
+            return NULL;
+        }
+        pim_store_relaxed(&box->users, 1);
+        heap->mi = box;
+    }
+    return box;
+}
+
+void
+pim_mi_box_leave(pim_mi_box *box)
+{
+    if (atomic_fetch_sub(&box->users, 1) == 1) {
+        pim_mi.heap_destroy(box->mi);
+        box_put(box);
+    }
+}
+
+// --- allocation ------------------------------------------------------------
+
+static size_t
+map_size(size_t block_bytes)
+{
+    return pim_align_up(block_bytes + HEADER, pim_os_page_size());
+}
+
+static void *
+alloc_map(pim_heap *heap, unsigned domain, size_t size, size_t headroom)
+{
+    size_t exact = map_size(size);
+    size_t bytes = map_size(size + headroom);
+    pim_large *large = pim_os->map(bytes);
+    if (large == NULL && bytes != exact) {
+        bytes = exact;
+        large = pim_os->map(bytes);
+    }
+    if (large == NULL) {
+        return NULL;
+    }
+    large->map_bytes = bytes;
+    large->usable = exact - HEADER;
+    return finish(heap, large, domain, LARGE_MAP);
+}
+
+// A block of the heap's own mi_heap; of the main heap if it has none.
+static void *
+alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
+{
+    size_t total = size + HEADER;
+    pim_mi_box *box = box_of(heap);
+    pim_large *large;
+    if (box != NULL) {
+        large = zero ? pim_mi.heap_zalloc(box->mi, total)
+                     : pim_mi.heap_malloc(box->mi, total);
+    } else {
+        size_t ignored;
+        large = zero ? pim_mi.ucalloc(1, total, &ignored)
+                     : pim_mi.umalloc(total, &ignored);
+    }
+    if (large == NULL) {
+        return NULL;
+    }
+    if (box != NULL) {
+        pim_add_relaxed(&box->users, 1);
+    }
+    large->box = box;
+    large->map_bytes = 0;
+    large->usable = pim_mi.usable_size(large) - HEADER;
+    return finish(heap, large, domain,
+                  box != NULL ? LARGE_MI_HEAP : LARGE_MI_MAIN);
+}
+
+void *
+pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
+{
+    if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
+        return NULL; // so that sums below cannot overflow
+    }
+    pim_gate_enter();
+    void *block = size < PIM_MAP_BORN ? alloc_mi(heap, domain, size, zero)
+                                      : alloc_map(heap, domain, size, 0);
+    pim_gate_exit();
+    return block;
+}
+
+void *
+pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
+{
+    if (size < PIM_MAP_GROWN || size > PIM_REQUEST_MAX / 4) {
+        return pim_large_alloc(heap, domain, size, false);
+    }
+    pim_gate_enter();
+    void *block = alloc_map(heap, domain, size, size);
+    if (block == NULL) {
+        block = alloc_mi(heap, domain, size, false);
+    }
+    pim_gate_exit();
+    return block;
+}
+
+// --- free ------------------------------------------------------------------
+
+void
+pim_large_free(pim_heap *heap, void *block)
+{
+    pim_large *large = header_of(block);
+    if (large == NULL) {
+        pim_add_relaxed(&pim_foreign_frees, 1);
+        return;
+    }
+    pim_gate_enter();
+    account_free(heap, large);
+    large->cookie = 0;
+    pim_mi_box *box = large->kind == LARGE_MI_HEAP ? large->box : NULL;
+    if (large->kind == LARGE_MAP) {
+        pim_os->unmap(large, large->map_bytes);
+    } else {
+        pim_mi.free(large);
+    }
+    if (box != NULL) {
+        pim_mi_box_leave(box); // only now is mimalloc done with the block
+    }
+    pim_gate_exit();
+}
+
+// --- resize ----------------------------------------------------------------
+
+size_t
+pim_large_usable(const void *block)
+{
+    const pim_large *large = header_of(block);
+    return large != NULL ? large->usable : 0;
+}
+
+static void
+account_resize(pim_heap *heap, pim_large *large, size_t usable)
+{
+    pim_account *account = &heap->account[PIM_SLOT(large->domain)];
+    if (usable > large->usable) {
+        pim_account_grow(account, usable - large->usable, 0);
+        pim_add_relaxed(&heap->large_bytes, usable - large->usable);
+    } else {
+        pim_account_shrink(account, large->usable - usable, 0);
+        pim_sub_relaxed(&heap->large_bytes, large->usable - usable);
+    }
+    large->usable = usable;
+}
+
+static void *
+resize_map(pim_heap *heap, pim_large *large, size_t size)
+{
+    size_t exact = map_size(size);
+    size_t bytes = large->map_bytes;
+    if (exact > bytes) {
+        bytes = map_size(2 * size);
+    } else if (size < large->usable / 2) {
+        bytes = exact;
+    }
+    if (bytes != large->map_bytes) {
+        pim_large *moved = pim_os->remap(large, large->map_bytes, bytes);
+        if (moved == NULL && exact > large->map_bytes) {
+            bytes = exact; // no room for headroom
+            moved = pim_os->remap(large, large->map_bytes, bytes);
+        }
+        if (moved == NULL) {
+            return NULL;
+        }
+        large = moved;
+        large->map_bytes = bytes;
+        large->cookie = cookie_for(block_of(large));
+    }
+    if (exact - HEADER > large->usable || size < large->usable / 2) {
+        account_resize(heap, large, exact - HEADER);
+    }
+    return block_of(large);
+}
+
+void *
+pim_large_resize(pim_heap *heap, void *block, size_t size)
+{
+    pim_large *large = header_of(block);
+    if (large == NULL || size > PIM_REQUEST_MAX / 4) {
+        return NULL;
+    }
+    if (size <= large->usable && size >= large->usable / 2) {
+        return block;
+    }
+    if (large->kind != LARGE_MAP || !is_owner(heap, large) ||
+        size < PIM_MAP_GROWN / 2) {
+        return NULL;
+    }
+    pim_gate_enter();
+    void *resized = resize_map(heap, large, size);
+    pim_gate_exit();
+    return resized;
+}

@@ -1,0 +1,450 @@
+// registry.c -- bindings of interpreters to heaps, and the records' pool.
+//
+//   buckets[hash(interp)] -> binding -> binding
+//                               |
+//                               v heap: its own, or main's for a legacy one
+//
+// registry_lock guards everything here.  It is taken on slow paths only: once
+// per thread and interpreter and epoch, and at births and ends.
+//
+// Invariants:
+//   REGISTRY-1  an interpreter pointer is bound at most once.
+//   REGISTRY-2  a binding goes, and the epoch ends, before its interpreter's
+//               memory can be reused.
+//   REGISTRY-3  records and bindings are never unmapped (HEAP-3).
+
+#include "heap/registry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "heap/current.h"
+#include "platform/os.h"
+
+#define BUCKETS 256
+
+typedef struct binding {
+    const void *interp;
+    pim_heap *heap;
+    int64_t id;
+    uint32_t generation;
+    bool shared;          // the heap is another interpreter's
+    struct binding *next; // in its bucket, or in the pool
+    struct binding *younger;
+    struct binding *older;
+} binding;
+
+pim_heap pim_process_heap;
+pim_lock pim_process_lock = PIM_LOCK_INIT;
+_Atomic uint64_t pim_registry_subs;
+
+static pim_lock registry_lock = PIM_LOCK_INIT;
+static binding *buckets[BUCKETS];
+static binding *oldest;
+static binding *youngest;
+static binding *binding_pool;
+static pim_heap *heap_pool;
+static uint64_t last_serial = 1; // the process heap's
+
+// The addresses at which interpreters were ever bound, main apart.
+static _Atomic uintptr_t lowest_interp = UINTPTR_MAX;
+static _Atomic uintptr_t highest_interp;
+
+static pim_figures ended[PIM_ENDED_KEPT];
+static uint64_t ended_count; // ever; the last is at (ended_count - 1) % KEPT
+
+static void
+lock(void)
+{
+    pim_gate_enter();
+    pim_lock_acquire(&registry_lock);
+}
+
+static void
+unlock(void)
+{
+    pim_lock_release(&registry_lock);
+    pim_gate_exit();
+}
+
+// --- pools -----------------------------------------------------------------
+
+static pim_heap *
+heap_take(void)
+{
+    if (heap_pool == NULL) {
+        size_t bytes = pim_align_up(8 * sizeof(pim_heap), pim_os_page_size());
+        pim_heap *chunk = pim_os->map(bytes);
+        for (size_t i = 0; chunk != NULL && i < bytes / sizeof(*chunk); i++) {
+            chunk[i].next = heap_pool;
+            heap_pool = &chunk[i];
+        }
+    }
+    pim_heap *heap = heap_pool;
+    if (heap != NULL) {
+        heap_pool = heap->next;
+    }
+    return heap;
+}
+
+static void
+heap_put(pim_heap *heap)
+{
+    heap->next = heap_pool;
+    heap_pool = heap;
+}
+
+static binding *
+binding_take(void)
+{
+    if (binding_pool == NULL) {
+        size_t bytes = pim_os_page_size();
+        binding *chunk = pim_os->map(bytes);
+        for (size_t i = 0; chunk != NULL && i < bytes / sizeof(*chunk); i++) {
+            chunk[i].next = binding_pool;
+            binding_pool = &chunk[i];
+        }
+    }
+    binding *b = binding_pool;
+    if (b != NULL) {
+        binding_pool = b->next;
+    }
+    return b;
+}
+
+// --- bindings --------------------------------------------------------------
+
+static binding **
+bucket_of(const void *interp)
+{
+    uint64_t key = (uint64_t)(uintptr_t)interp >> 4;
+    return &buckets[(key * UINT64_C(0x9e3779b97f4a7c15)) >> 56];
+}
+
+static binding *
+binding_find(const void *interp)
+{
+    binding *b = *bucket_of(interp);
+    while (b != NULL && b->interp != interp) {
+        b = b->next;
+    }
+    return b;
+}
+
+static void
+binding_link(binding *b)
+{
+    binding **bucket = bucket_of(b->interp);
+    b->next = *bucket;
+    *bucket = b;
+    b->younger = NULL;
+    b->older = youngest;
+    if (youngest != NULL) {
+        youngest->younger = b;
+    } else {
+        oldest = b;
+    }
+    youngest = b;
+}
+
+static void
+binding_unlink(binding *b)
+{
+    binding **at = bucket_of(b->interp);
+    while (*at != b) {
+        at = &(*at)->next;
+    }
+    *at = b->next;
+    if (b->older != NULL) {
+        b->older->younger = b->younger;
+    } else {
+        oldest = b->younger;
+    }
+    if (b->younger != NULL) {
+        b->younger->older = b->older;
+    } else {
+        youngest = b->older;
+    }
+}
+
+pim_heap *
+pim_registry_find(const void *interp, int64_t id, uint32_t generation)
+{
+    lock();
+    const binding *b = binding_find(interp);
+    bool known = b != NULL && b->id == id && b->generation == generation;
+    pim_heap *heap = known ? b->heap : NULL;
+    unlock();
+    return heap;
+}
+
+// --- birth -----------------------------------------------------------------
+
+static pim_heap *
+heap_new(int64_t id, uint32_t generation)
+{
+    pim_heap *heap = heap_take();
+    if (heap != NULL) {
+        pim_heap_open(heap);
+        heap->id = id;
+        heap->generation = generation;
+        snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
+                 (long long)id);
+        pim_store_release(&heap->serial, ++last_serial);
+    }
+    return heap;
+}
+
+// Under the lock; nothing is bound to `interp`.
+static binding *
+bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared)
+{
+    binding *b = binding_take();
+    if (b == NULL) {
+        return NULL;
+    }
+    *b = (binding){.interp = interp,
+                   .heap = shared,
+                   .id = id,
+                   .generation = generation,
+                   .shared = shared != NULL};
+    if (shared == NULL) {
+        b->heap = heap_new(id, generation);
+        if (b->heap == NULL) {
+            b->next = binding_pool;
+            binding_pool = b;
+            return NULL;
+        }
+    }
+    binding_link(b);
+    if (id != 0) {
+        uintptr_t at = (uintptr_t)interp;
+        if (at < pim_load_relaxed(&lowest_interp)) {
+            pim_store_relaxed(&lowest_interp, at);
+        }
+        if (at > pim_load_relaxed(&highest_interp)) {
+            pim_store_relaxed(&highest_interp, at);
+        }
+        pim_add_relaxed(&pim_registry_subs, 1);
+    }
+    return b;
+}
+
+pim_heap *
+pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
+                   pim_heap *shared)
+{
+    lock();
+    binding *b = binding_find(interp);
+    if (b != NULL && id == 0 && b->id == 0) {
+        // Main of the next runtime: same address, and what the last one left
+        // is still there.  It keeps its heap.
+        b->generation = generation;
+        b->heap->generation = generation;
+    } else if (b != NULL && (b->id != id || b->generation != generation)) {
+        unlock();
+        pim_registry_end(interp, 1);
+        lock();
+        b = binding_find(interp);
+    }
+    if (b == NULL) {
+        b = bind_new(interp, id, generation, shared);
+    }
+    pim_heap *heap = b != NULL ? b->heap : NULL;
+    unlock();
+    return heap;
+}
+
+// --- end -------------------------------------------------------------------
+
+// CPython aligns the state inside the block that it allocates, and its debug
+// layer adds a header: the interpreter begins within this many bytes.
+#define STATE_OFFSET_MAX 256
+
+static binding *
+binding_within(const void *start, size_t bytes)
+{
+    const char *at = start;
+    const char *end =
+        at + (bytes < STATE_OFFSET_MAX ? bytes : STATE_OFFSET_MAX);
+    binding *b = NULL;
+    for (; b == NULL && at < end; at += sizeof(void *)) {
+        b = binding_find(at);
+    }
+    return b;
+}
+
+// Before any lock: whether a bound interpreter can lie in the block at all.
+static bool
+may_hold_interp(const void *start, size_t bytes)
+{
+    uintptr_t from = (uintptr_t)start;
+    return from + bytes > pim_load_relaxed(&lowest_interp) &&
+           from <= pim_load_relaxed(&highest_interp);
+}
+
+bool
+pim_registry_end(const void *start, size_t bytes)
+{
+    if (!may_hold_interp(start, bytes)) {
+        return false;
+    }
+    lock();
+    binding *b = binding_within(start, bytes);
+    if (b == NULL || b->id == 0) {
+        unlock();
+        return false;
+    }
+    // Known as ended at once; what was left follows when it is settled.
+    pim_figures left;
+    pim_heap_figures(b->heap, &left);
+    left.ended = true;
+    pim_figures *entry = NULL;
+    if (!b->shared) {
+        entry = &ended[ended_count++ % PIM_ENDED_KEPT];
+        *entry = left;
+    }
+    binding_unlink(b);
+    binding copy = *b;
+    b->next = binding_pool;
+    binding_pool = b;
+    pim_sub_relaxed(&pim_registry_subs, 1);
+    atomic_fetch_add(&pim_current_epoch, 1);
+    unlock();
+
+    if (!copy.shared) {
+        pim_heap_retire(copy.heap, &left);
+        lock();
+        if (entry->id != left.id || entry->generation != left.generation) {
+            // Many others ended meanwhile and took its place.
+            entry = &ended[ended_count++ % PIM_ENDED_KEPT];
+        }
+        *entry = left;
+        heap_put(copy.heap);
+        unlock();
+    }
+    return true;
+}
+
+// --- figures ---------------------------------------------------------------
+
+// live - pending, at one moment: between settlings pending only grows, so if it
+// is the same before and after `live` is read, it was so when `live` was.  A
+// heap too busy for that gets an approximation, never a negative number.
+static uint64_t
+live_now(const pim_heap *heap, const _Atomic uint64_t *live,
+         const _Atomic uint64_t *pending)
+{
+    uint64_t is_live = 0;
+    uint64_t is_pending = 0;
+    for (unsigned tries = 0; tries < 1000; tries++) {
+        uint32_t settling = atomic_load(&heap->settling);
+        uint64_t before = atomic_load(pending);
+        is_live = atomic_load(live);
+        is_pending = atomic_load(pending);
+        if (before == is_pending && settling % 2 == 0 &&
+            settling == atomic_load(&heap->settling)) {
+            break;
+        }
+    }
+    return is_live > is_pending ? is_live - is_pending : 0;
+}
+
+// The owner stores `live` before `peak`; a reader in between knows better.
+static uint64_t
+at_least(uint64_t peak, uint64_t live)
+{
+    return peak > live ? peak : live;
+}
+
+void
+pim_heap_figures(const pim_heap *heap, pim_figures *out)
+{
+    *out = (pim_figures){.id = heap->id, .generation = heap->generation};
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        const pim_account *a = &heap->account[slot];
+        const pim_pending *p = &heap->pending[slot];
+        out->slot[slot].live_bytes = live_now(heap, &a->live_bytes, &p->bytes);
+        out->slot[slot].live_blocks =
+            live_now(heap, &a->live_blocks, &p->blocks);
+        out->slot[slot].peak_bytes = at_least(pim_load_relaxed(&a->peak_bytes),
+                                              out->slot[slot].live_bytes);
+        out->slot[slot].peak_blocks = at_least(
+            pim_load_relaxed(&a->peak_blocks), out->slot[slot].live_blocks);
+    }
+    out->arenas = pim_load_relaxed(&heap->arena_count);
+    out->pages = pim_load_relaxed(&heap->page_count);
+    out->committed_bytes =
+        pim_load_relaxed(&heap->dirty_units) * PIM_UNIT_SIZE +
+        pim_load_relaxed(&heap->large_bytes);
+    out->remote_frees = pim_load_relaxed(&heap->remote_frees);
+}
+
+// The ended interpreter at place i, the oldest kept being 0; NULL past the end.
+static const pim_figures *
+ended_at(size_t i)
+{
+    uint64_t kept = ended_count < PIM_ENDED_KEPT ? ended_count : PIM_ENDED_KEPT;
+    return i < kept ? &ended[(ended_count - kept + i) % PIM_ENDED_KEPT] : NULL;
+}
+
+size_t
+pim_registry_ids(int64_t *ids, size_t capacity)
+{
+    size_t n = 0;
+    lock();
+    const pim_figures *gone;
+    for (size_t i = 0; (gone = ended_at(i)) != NULL; i++, n++) {
+        if (n < capacity) {
+            ids[n] = gone->id;
+        }
+    }
+    for (const binding *b = oldest; b != NULL; b = b->younger) {
+        if (b->shared) {
+            continue; // a part of main
+        }
+        if (n < capacity) {
+            ids[n] = b->id;
+        }
+        n++;
+    }
+    unlock();
+    return n;
+}
+
+static bool
+ended_figures(int64_t id, pim_figures *out)
+{
+    bool found = false;
+    const pim_figures *gone;
+    for (size_t i = 0; (gone = ended_at(i)) != NULL; i++) {
+        if (gone->id == id) {
+            *out = *gone; // the newest wins
+            found = true;
+        }
+    }
+    return found;
+}
+
+bool
+pim_registry_figures(int64_t id, pim_figures *out)
+{
+    bool found = true;
+    lock();
+    if (id == PIM_PROCESS_ID) {
+        pim_heap_figures(&pim_process_heap, out);
+        out->id = PIM_PROCESS_ID;
+    } else {
+        const binding *b = youngest;
+        while (b != NULL && b->id != id) {
+            b = b->older;
+        }
+        if (b != NULL) {
+            pim_heap_figures(b->heap, out);
+        } else {
+            found = ended_figures(id, out);
+        }
+    }
+    unlock();
+    return found;
+}

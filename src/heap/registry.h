@@ -1,0 +1,61 @@
+// registry.h -- which interpreter has which heap, from birth to end.
+
+#ifndef PIM_HEAP_REGISTRY_H
+#define PIM_HEAP_REGISTRY_H
+
+#include "heap/heap.h"
+
+// How many ended interpreters stay readable.
+#define PIM_ENDED_KEPT 64
+
+// Figures of a heap, as copied out for statistics.
+typedef struct pim_figures {
+    int64_t id;
+    uint32_t generation;
+    bool ended;
+    struct {
+        uint64_t live_bytes, live_blocks, peak_bytes, peak_blocks;
+    } slot[PIM_SLOTS];
+    uint64_t arenas;
+    uint64_t pages;
+    uint64_t committed_bytes;
+    uint64_t remote_frees;
+} pim_figures;
+
+// All functions: any thread; inside the gate or outside unless they say so.
+
+// The heap of an interpreter, or NULL if it is not known as this one.
+pim_heap *pim_registry_find(const void *interp, int64_t id,
+                            uint32_t generation);
+
+// Makes an interpreter known with a heap of its own, or with `shared` as its
+// heap (legacy interpreters share main's).  Returns its heap; NULL: no memory.
+// An interpreter known under the same pointer and another id was never told to
+// have ended: it goes first.  Outside the gate.
+pim_heap *pim_registry_birth(const void *interp, int64_t id,
+                             uint32_t generation, pim_heap *shared);
+
+// The interpreter whose memory lies in [start, start + bytes) ends: retires its
+// heap.  Must come before the memory can be reused.  Outside the gate; no lock.
+// Returns whether there was one.
+bool pim_registry_end(const void *start, size_t bytes);
+
+// Interpreters known besides main: a cheap filter for pim_registry_end().
+extern _Atomic uint64_t pim_registry_subs;
+
+// Copies ids out, of the ended ones in order of their end, then of the living in
+// order of birth, without those that share another's heap; returns how many.
+size_t pim_registry_ids(int64_t *ids, size_t capacity);
+
+// Figures of the newest interpreter with that id, PIM_PROCESS_ID included.
+// A shared heap's figures carry the id of the interpreter that it belongs to.
+bool pim_registry_figures(int64_t id, pim_figures *out);
+
+// Gives back what an ended interpreter held (retire.c); fills *left with what
+// remained live.  Afterwards the record may be recycled.  Outside the gate.
+void pim_heap_retire(pim_heap *heap, pim_figures *left);
+
+// Reads a heap's figures.  Any thread.
+void pim_heap_figures(const pim_heap *heap, pim_figures *out);
+
+#endif // PIM_HEAP_REGISTRY_H

@@ -1,0 +1,186 @@
+// retire.c -- what becomes of an interpreter's memory when it ends.
+//
+// Empty pages and arenas go back to the system at once.  A page that still holds
+// a live block is sealed and goes to the process heap: late frees into it work
+// (policy `keep`), and of its memory only the system pages with a live block
+// stay.  Non-owners may be in the middle of freeing a block:
+//
+//   1  under the process heap's lock: drain; pages and accounts move over.
+//      From here on a free finds the process heap and waits for the lock.
+//      A page may be inherited at once, with pushes still to come (estate.c).
+//   2  pim_gate_synchronize(): frees that found the old owner are done.
+//   3  under the lock again: drain what those pushed.  Now nothing refers to
+//      the record, and registry.c may recycle it.
+//
+// The mi_heap goes with the last of its blocks (pim_mi_box).
+
+#include <string.h>
+
+#include "heap/heap.h"
+#include "heap/registry.h"
+#include "platform/os.h"
+
+// Whether one of the page's blocks in [from, to), offsets in bytes, is live.
+static bool
+any_live(const pim_page *page, const pim_block_set *live, size_t from,
+         size_t to)
+{
+    size_t first = from / page->block_size;
+    size_t last = (to - 1) / page->block_size;
+    for (size_t i = first; i <= last && i < page->capacity; i++) {
+        if (pim_block_set_has(live, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Returns the memory of the system pages that hold no live block.
+static void
+return_holes(const pim_page *page, const pim_block_set *live)
+{
+    size_t step = pim_os_page_size();
+    size_t bytes = pim_classes[page->size_class].units * PIM_UNIT_SIZE;
+    char *start = pim_page_start(page);
+    size_t hole = 0; // where the current hole begins
+    for (size_t at = 0; at + step <= bytes; at += step) {
+        if (!any_live(page, live, at, at + step)) {
+            continue;
+        }
+        if (hole != at) {
+            pim_os->reset(start + hole, at - hole);
+        }
+        hole = at + step;
+    }
+    if (hole < bytes && bytes % step == 0) {
+        pim_os->reset(start + hole, bytes - hole);
+    }
+}
+
+// One page changes hands, or goes away if it is empty.
+static void
+hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
+{
+    pim_heap *process = &pim_process_heap;
+    pim_own_sub(&heap->page_count, 1);
+    if (page->used == 0) {
+        pim_arena_free_run(arena, page, pim_classes[page->size_class].units);
+        return;
+    }
+    bool tagged;
+    pim_page_owner(page, &tagged);
+    pim_block_set *live = pim_page_leftovers(page);
+    pim_page_seal(page, pim_page_start(page), tagged, live);
+    return_holes(page, live);
+    pim_own_add(&process->page_count, 1);
+    pim_store_release(&page->heap, process);
+}
+
+static void
+hand_over_arena(pim_heap *heap, pim_arena *arena)
+{
+    pim_page *first = pim_arena_pages(arena);
+    pim_heap_lose_arena(heap, arena);
+    pim_arena_take_returned(arena);
+    for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
+        pim_page *page = first + unit;
+        bool tagged;
+        if (page->state != PIM_PAGE_UNUSED &&
+            pim_page_owner(page, &tagged) == heap) {
+            hand_over_page(heap, arena, page);
+        }
+    }
+    if (pim_arena_is_empty(arena)) {
+        pim_region_give(arena);
+        return;
+    }
+    pim_arena_purge(arena, true);
+    pim_heap_gain_arena(&pim_process_heap, arena, true);
+}
+
+// The process answers for what is left.
+static void
+hand_over_accounts(pim_heap *heap)
+{
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        const pim_account *left = &heap->account[slot];
+        pim_account_grow(&pim_process_heap.account[slot],
+                         pim_load_relaxed(&left->live_bytes),
+                         pim_load_relaxed(&left->live_blocks));
+    }
+    pim_add_relaxed(&pim_process_heap.large_bytes,
+                    pim_exchange(&heap->large_bytes, 0));
+}
+
+static void
+hand_over(pim_heap *heap)
+{
+    pim_store_release(&heap->serial, 0);
+    pim_heap_drain(heap);
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            heap->current[slot][c] = &pim_empty_page;
+            heap->partial[slot][c] = NULL;
+        }
+    }
+    for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
+        while (heap->arenas[list] != NULL) {
+            hand_over_arena(heap, heap->arenas[list]);
+        }
+    }
+    hand_over_accounts(heap);
+}
+
+// What was pushed while the pages changed hands.
+static void
+settle_late(pim_heap *heap)
+{
+    uint64_t bytes[PIM_SLOTS];
+    uint64_t blocks[PIM_SLOTS];
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        bytes[slot] = pim_load_relaxed(&heap->account[slot].live_bytes);
+        blocks[slot] = pim_load_relaxed(&heap->account[slot].live_blocks);
+    }
+    pim_heap_drain(heap);
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        const pim_account *now = &heap->account[slot];
+        pim_account_shrink(&pim_process_heap.account[slot],
+                           bytes[slot] - pim_load_relaxed(&now->live_bytes),
+                           blocks[slot] - pim_load_relaxed(&now->live_blocks));
+    }
+    // A large block freed meanwhile was subtracted here, not there.
+    pim_add_relaxed(&pim_process_heap.large_bytes,
+                    pim_exchange(&heap->large_bytes, 0));
+}
+
+static void
+end_mi_heap(pim_heap *heap)
+{
+    if (heap->mi != NULL) {
+        pim_mi_box_leave(heap->mi);
+        heap->mi = NULL;
+        pim_mi.purge(); // mimalloc would wait for its own next slow path
+    }
+}
+
+void
+pim_heap_retire(pim_heap *heap, pim_figures *left)
+{
+    PIM_ASSERT(!pim_gate_is_inside());
+    pim_gate_enter();
+    pim_lock_acquire(&pim_process_lock);
+    hand_over(heap);
+    pim_lock_release(&pim_process_lock);
+    pim_gate_exit();
+
+    pim_gate_synchronize();
+
+    pim_gate_enter();
+    pim_lock_acquire(&pim_process_lock);
+    settle_late(heap);
+    end_mi_heap(heap);
+    pim_lock_release(&pim_process_lock);
+    pim_heap_figures(heap, left);
+    left->ended = true;
+    pim_gate_exit();
+}

@@ -1,0 +1,250 @@
+// mi.c -- finding, checking and loading libmimalloc.
+//
+// The SONAME says little: 3.0 has the same one and binds heaps to threads.  So
+// every candidate is asked for its version before anything else, and closed
+// again if it is too old.
+//
+// After exit() has begun, mimalloc's own teardown may run before ours: heaps are
+// then neither made nor destroyed (MI-1).
+
+#define _GNU_SOURCE
+
+#include "mi/mi.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "platform/gate.h"
+#include "platform/os.h"
+
+#define SONAME "libmimalloc.so.3"
+
+// Blocks above the small limit are few, so a smaller arena costs nothing and
+// makes a heap's bitmap in it several times smaller.
+#define OPTION_ARENA_RESERVE 23
+#define ARENA_RESERVE_DEFAULT_KIB (1024L * 1024)
+#define ARENA_RESERVE_KIB (256L * 1024)
+#define ARENA_RESERVE_MIN_KIB (32L * 1024)
+#define ADDRESS_SHARE 32 // of a limited address space, as a divisor
+
+pim_mi_ops pim_mi;
+
+static struct {
+    void *handle;
+    int version;
+    _Atomic bool exiting;
+    pim_mi_heap *(*heap_new)(void);
+    void (*heap_destroy)(pim_mi_heap *);
+} loaded;
+
+static pim_mi_heap *
+heap_new_unless_exiting(void)
+{
+    return pim_load_relaxed(&loaded.exiting) ? NULL : loaded.heap_new();
+}
+
+static void
+heap_destroy_unless_exiting(pim_mi_heap *heap)
+{
+    if (!pim_load_relaxed(&loaded.exiting)) {
+        loaded.heap_destroy(heap);
+    }
+}
+
+static void
+process_exits(void)
+{
+    pim_store_relaxed(&loaded.exiting, true);
+}
+
+// dlsym() into a function pointer of any type; ISO C has no such cast.
+static bool
+bind(void *handle, const char *name, void *function)
+{
+    void *symbol = dlsym(handle, name);
+    memcpy(function, &symbol, sizeof(symbol));
+    return symbol != NULL;
+}
+
+static bool
+bind_all(void *handle)
+{
+    pim_mi_ops *mi = &pim_mi;
+    return bind(handle, "mi_heap_new", &loaded.heap_new) &&
+           bind(handle, "mi_heap_destroy", &loaded.heap_destroy) &&
+           bind(handle, "mi_heap_malloc", &mi->heap_malloc) &&
+           bind(handle, "mi_heap_zalloc", &mi->heap_zalloc) &&
+           bind(handle, "mi_usable_size", &mi->usable_size) &&
+           bind(handle, "mi_free", &mi->free) &&
+           bind(handle, "mi_umalloc", &mi->umalloc) &&
+           bind(handle, "mi_ucalloc", &mi->ucalloc) &&
+           bind(handle, "mi_urealloc", &mi->urealloc) &&
+           bind(handle, "mi_ufree", &mi->ufree) &&
+           bind(handle, "mi_any_heap_contains", &mi->contains) &&
+           bind(handle, "mi_arenas_purge", &mi->purge);
+}
+
+// mi_version() of a candidate; -1 if it has none.
+static int
+version_of(void *handle)
+{
+    int (*version)(void) = NULL;
+    return bind(handle, "mi_version", &version) ? version() : -1;
+}
+
+// Makes mimalloc cheaper for small processes.
+//
+// It asks for huge pages in the arenas that it reserves itself, which costs a
+// process of a few interpreters tens of MiB; so the first arena is reserved here,
+// without.  A process that outgrows it is large enough to gain from the others.
+static void
+tune(void *handle)
+{
+    long (*get)(int) = NULL;
+    void (*set)(int, long) = NULL;
+    int (*reserve)(size_t, bool, bool, bool, void **) = NULL;
+    if (bind(handle, "mi_option_get", &get) &&
+        bind(handle, "mi_option_set", &set) &&
+        bind(handle, "mi_reserve_os_memory_ex", &reserve) &&
+        get(OPTION_ARENA_RESERVE) == ARENA_RESERVE_DEFAULT_KIB) {
+        size_t share = pim_os_address_limit() / 1024 / ADDRESS_SHARE;
+        long kib = share < ARENA_RESERVE_MIN_KIB ? ARENA_RESERVE_MIN_KIB
+                   : share < ARENA_RESERVE_KIB   ? (long)share
+                                                 : ARENA_RESERVE_KIB;
+        set(OPTION_ARENA_RESERVE, kib);
+        reserve((size_t)kib * 1024, false, false, false, NULL);
+    }
+}
+
+// Takes one candidate if it is new enough.  0, -ENOENT or -EPROTO.
+static int
+take(const char *path, int extra_flags, char *why, size_t why_size)
+{
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | extra_flags);
+    if (handle == NULL) {
+        return -ENOENT;
+    }
+    int version = version_of(handle);
+    if (version < PIM_MI_VERSION_MIN || !bind_all(handle)) {
+        const char *lack = version < 0                    ? "is no mimalloc"
+                           : version < PIM_MI_VERSION_MIN ? "is too old"
+                                                          : "lacks functions";
+        snprintf(why, why_size,
+                 "%s (mimalloc %d) %s: pimalloc needs version 3.6 (%d) or "
+                 "newer",
+                 path, version, lack, PIM_MI_VERSION_MIN);
+        dlclose(handle); // so that its SONAME does not stand in the way
+        return -EPROTO;
+    }
+    dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | extra_flags);
+    loaded.handle = handle;
+    loaded.version = version;
+    if (!pim_mi_is_process_malloc()) {
+        tune(handle);
+    }
+    // mimalloc takes locks when a thread ends, too: let it do so where fork()
+    // waits for it, before its own destructor comes by.
+    bind(handle, "mi_thread_done", &pim_gate_on_thread_exit);
+    pim_mi.heap_new = heap_new_unless_exiting;
+    pim_mi.heap_destroy = heap_destroy_unless_exiting;
+    atexit(process_exits);
+    return 0;
+}
+
+// The file that this code is in.  Of a program that contains it the loader knows
+// what it was called by, which may be relative to where it was started, so the
+// kernel is asked: never look into the current directory for a library.
+static bool
+path_of_us(char *path, size_t size)
+{
+    Dl_info us;
+    if (dladdr((void *)&pim_mi, &us) == 0 || us.dli_fname == NULL) {
+        return false;
+    }
+    if (us.dli_fname[0] == '/') {
+        int n = snprintf(path, size, "%s", us.dli_fname);
+        return n > 0 && (size_t)n < size;
+    }
+    ssize_t n = readlink("/proc/self/exe", path, size);
+    if (n <= 0 || (size_t)n >= size) {
+        return false;
+    }
+    path[n] = '\0';
+    return true;
+}
+
+// The copy installed beside us: DIR/pimalloc/libmimalloc.so.3.
+static bool
+path_beside_us(char *path, size_t size)
+{
+    char us[PATH_MAX];
+    if (!path_of_us(us, sizeof(us))) {
+        return false;
+    }
+    int n = snprintf(path, size, "%.*s/pimalloc/" SONAME,
+                     (int)(strrchr(us, '/') - us), us);
+    return n > 0 && (size_t)n < size;
+}
+
+int
+pim_mi_load(const char *path, char *why, size_t why_size)
+{
+    if (loaded.handle != NULL) {
+        return 0;
+    }
+    if (path != NULL) {
+        int err = take(path, 0, why, why_size);
+        if (err == -ENOENT) {
+            snprintf(why, why_size, "%s cannot be loaded: %s", path, dlerror());
+        }
+        return err;
+    }
+
+    char beside[PATH_MAX];
+    struct {
+        const char *path;
+        int flags;
+    } const candidates[] = {
+        {SONAME, RTLD_NOLOAD}, // a second copy would waste memory
+        {path_beside_us(beside, sizeof(beside)) ? beside : SONAME, 0},
+        {SONAME, 0},
+    };
+    snprintf(why, why_size,
+             "libmimalloc 3.6 or newer was not found (looked for " SONAME
+             " in the process, beside pimalloc and where the loader looks)");
+    int err = -ENOENT;
+    for (size_t i = 0; i < PIM_ARRAY_LEN(candidates); i++) {
+        int e = take(candidates[i].path, candidates[i].flags, why, why_size);
+        if (e == 0) {
+            return 0;
+        }
+        err = e == -EPROTO ? e : err;
+    }
+    return err;
+}
+
+int
+pim_mi_version(void)
+{
+    return loaded.version;
+}
+
+bool
+pim_mi_is_process_malloc(void)
+{
+    Dl_info of_malloc;
+    Dl_info of_mi;
+    void *process_malloc = dlsym(RTLD_DEFAULT, "malloc");
+    void *mi_malloc =
+        loaded.handle != NULL ? dlsym(loaded.handle, "mi_malloc") : NULL;
+    return process_malloc != NULL && mi_malloc != NULL &&
+           dladdr(process_malloc, &of_malloc) != 0 &&
+           dladdr(mi_malloc, &of_mi) != 0 &&
+           of_malloc.dli_fbase == of_mi.dli_fbase;
+}

@@ -1,0 +1,58 @@
+// mi.h -- the one door to libmimalloc.
+//
+// The library is loaded with dlopen, RTLD_LOCAL, into a table of functions: as
+// a plain dependency it would make every C++ extension loaded later take
+// operator new and delete from mimalloc while malloc stays with libc.
+//
+// Callers are inside the gate (platform/gate.h): mimalloc re-initialises no
+// lock in a forked child, so no thread may be in it at fork().
+
+#ifndef PIM_MI_MI_H
+#define PIM_MI_MI_H
+
+#include "base/compiler.h"
+
+// The oldest mi_version() that binds heaps to no thread.
+#define PIM_MI_VERSION_MIN 30600
+
+typedef struct pim_mi_heap pim_mi_heap; // mimalloc's mi_heap_t
+
+typedef struct pim_mi_ops {
+    // A first-class heap; NULL if there is no memory or the process exits.
+    pim_mi_heap *(*heap_new)(void);
+    // Frees a heap with all its blocks.
+    void (*heap_destroy)(pim_mi_heap *heap);
+    void *(*heap_malloc)(pim_mi_heap *heap, size_t size);
+    void *(*heap_zalloc)(pim_mi_heap *heap, size_t size);
+    size_t (*usable_size)(const void *block);
+    void (*free)(void *block);
+
+    // The main heap, with the block's size as a second result (raw domain).
+    void *(*umalloc)(size_t size, size_t *block_size);
+    void *(*ucalloc)(size_t count, size_t size, size_t *block_size);
+    void *(*urealloc)(void *block, size_t size, size_t *before, size_t *after);
+    void (*ufree)(void *block, size_t *block_size);
+
+    // Whether the address lies in a mimalloc page; safe on any address.
+    bool (*contains)(const void *address);
+    // Returns the memory of free arena space to the system.
+    void (*purge)(void);
+} pim_mi_ops;
+
+// Filled by pim_mi_load(); tests replace single entries.
+extern pim_mi_ops pim_mi;
+
+// Loads libmimalloc once; later calls answer like the first success.
+//
+// path: the library to take and no other, or NULL for the search order of
+// pimalloc_config.mimalloc_path.  Returns 0, -ENOENT or -EPROTO; then `why`
+// says in one sentence what was tried.  One thread at a time.
+int pim_mi_load(const char *path, char *why, size_t why_size);
+
+// mi_version() of the loaded library, 0 before.
+int pim_mi_version(void);
+
+// Whether the loaded library is also the process's malloc.
+bool pim_mi_is_process_malloc(void);
+
+#endif // PIM_MI_MI_H

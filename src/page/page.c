@@ -1,0 +1,170 @@
+// page.c -- cut a run of units into equal blocks and know where each is.
+//
+//   start                                              start + run
+//     | block 0 | block 1 | ... | block k-1 | not cut yet | slack |
+//                                           ^ cut == k
+//
+// A cut block is live, on `free`, or on `remote`; never in two places.  Blocks
+// are cut on demand, left to right, so memory is touched only when needed.
+//
+// Threads.  Non-owners push onto `remote` and do nothing else.  The owner takes
+// the whole list at once, so there is no ABA problem.  A block on `remote`
+// counts as used, so a page cannot be given back under a push.
+//
+// Invariants, checked by pim_page_audit():
+//   PAGE-1  cut == used + length(free), cut <= capacity; in a page that holds
+//           leftovers, those not cut are used as well
+//   PAGE-2  every block of `free` lies on a block boundary below `cut`
+//   PAGE-3  length(remote) <= used
+//
+// Nothing here maps memory, takes a lock or can fail.
+
+#include "page/page.h"
+
+void
+pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
+              unsigned size_class)
+{
+    const pim_class_info *info = &pim_classes[size_class];
+    page->free = NULL;
+    pim_store_relaxed(&page->remote, NULL);
+    page->next = NULL;
+    page->prev = NULL;
+    page->remote_next = NULL;
+    page->block_size = info->block_size;
+    page->used = 0;
+    page->wake = 0;
+    page->cut = 0;
+    page->capacity = info->capacity;
+    page->size_class = (uint8_t)size_class;
+    page->domain = (uint8_t)domain;
+    page->state = PIM_PAGE_UNUSED;
+    page->back = 0;
+    pim_store_release(&page->heap, heap);
+}
+
+// The first block from `index` on that may be cut.
+static size_t
+skip_held(const pim_page *page, const pim_block_set *held, size_t index)
+{
+    while (held != NULL && index < page->capacity &&
+           pim_block_set_has(held, index)) {
+        index++;
+    }
+    return index;
+}
+
+unsigned
+pim_page_cut(pim_page *page, char *start, const pim_block_set *held)
+{
+    unsigned limit = pim_classes[page->size_class].cut;
+    pim_block **link = &page->free;
+    unsigned n = 0;
+    size_t index = skip_held(page, held, page->cut);
+    for (; n < limit && index < page->capacity; n++) {
+        pim_block *block = (void *)(start + index * page->block_size);
+        *link = block;
+        link = &block->next;
+        index = skip_held(page, held, index + 1);
+    }
+    *link = NULL;
+    page->cut = (uint16_t)index;
+    return n;
+}
+
+bool
+pim_page_push_remote(pim_page *page, pim_block *block)
+{
+    pim_block *head = pim_load_relaxed(&page->remote);
+    do {
+        block->next = head;
+    } while (!pim_cas_weak(&page->remote, &head, block));
+    return head == NULL;
+}
+
+void
+pim_page_give(pim_page *page, char *start, pim_block_set *held,
+              pim_block *block)
+{
+    PIM_CHECK(page->used != 0, "a block was freed twice", block);
+    page->used--;
+    if (held != NULL) {
+        size_t index = pim_page_index(page, start, block);
+        pim_block_set_put(held, index, false);
+        if (index >= page->cut) {
+            return; // it will be cut when its turn comes
+        }
+    }
+    block->next = page->free;
+    page->free = block;
+}
+
+unsigned
+pim_page_collect(pim_page *page, char *start, pim_block_set *held)
+{
+    pim_block *block = pim_exchange(&page->remote, NULL);
+    unsigned n = 0;
+    while (block != NULL) {
+        pim_block *next = block->next;
+        pim_page_give(page, start, held, block);
+        block = next;
+        n++;
+    }
+    return n;
+}
+
+void
+pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
+              pim_block_set *held)
+{
+    // What was cut is live unless it is on the free list; what was not is live
+    // if it was a leftover before.
+    for (size_t i = 0; i < page->capacity; i++) {
+        if (i < page->cut || !holds_leftovers) {
+            pim_block_set_put(held, i, i < page->cut);
+        }
+    }
+    for (const pim_block *b = page->free; b != NULL; b = b->next) {
+        pim_block_set_put(held, pim_page_index(page, start, b), false);
+    }
+    page->free = NULL;
+    page->cut = 0;
+    page->wake = 0;
+    page->state = PIM_PAGE_SEALED;
+}
+
+static unsigned
+held_from(const pim_block_set *held, size_t from, size_t to)
+{
+    unsigned n = 0;
+    for (size_t i = from; held != NULL && i < to; i++) {
+        n += pim_block_set_has(held, i);
+    }
+    return n;
+}
+
+void
+pim_page_audit(const pim_page *page, const char *start,
+               const pim_block_set *held)
+{
+    unsigned length = 0;
+    for (const pim_block *b = page->free; b != NULL; b = b->next) {
+        size_t offset = (size_t)((const char *)b - start);
+        PIM_CHECK(offset % page->block_size == 0 &&
+                      offset / page->block_size < page->cut,
+                  "PAGE-2: a free block lies off its page's grid", b);
+        length++;
+        PIM_CHECK(length <= page->cut, "PAGE-1: the free list is circular", b);
+    }
+    unsigned uncut = held_from(held, page->cut, page->capacity);
+    PIM_CHECK(page->cut <= page->capacity &&
+                  page->cut + uncut == page->used + length,
+              "PAGE-1: used and free blocks do not add up", page);
+    unsigned remote = 0;
+    const pim_block *b = pim_load_acquire(&page->remote);
+    for (; b != NULL; b = b->next) {
+        remote++;
+        PIM_CHECK(remote <= page->used,
+                  "PAGE-3: more remote frees than used blocks", b);
+    }
+}

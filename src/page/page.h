@@ -1,0 +1,128 @@
+// page.h -- a page: a run of units cut into equal blocks, described out of line.
+//
+// The descriptor fills one cache line and lies in a dense table far from the
+// blocks: no overflow reaches it, page-aligned headers do not fight for the same
+// cache sets, and a forked child that only reads objects copies no blocks.
+
+#ifndef PIM_PAGE_PAGE_H
+#define PIM_PAGE_PAGE_H
+
+#include "base/atomic.h"
+#include "page/size_class.h"
+
+struct pim_heap;
+
+// A free block; a live one is all the user's.
+typedef struct pim_block {
+    struct pim_block *next;
+} pim_block;
+
+typedef enum pim_page_state {
+    PIM_PAGE_UNUSED = 0, // not a page, or not its first unit
+    PIM_PAGE_CURRENT,    // the heap allocates its class from it
+    PIM_PAGE_PARTIAL,    // in the heap's list of pages with free blocks
+    PIM_PAGE_FULL,       // in no list; comes back with the first free
+    PIM_PAGE_SEALED,     // its heap is gone; nobody allocates from it
+} pim_page_state;
+
+// No number of used blocks: the page never asks for the slow path.
+#define PIM_WAKE_NEVER UINT16_MAX
+
+// "Owner" is the thread that may change the heap: the holder of the GIL of the
+// heap's interpreter, or of the process heap's lock.
+typedef struct pim_page {
+    pim_block *free;                 // owner: free blocks, last freed first
+    _Atomic(pim_block *) remote;     // any thread: blocks freed by non-owners
+    _Atomic(struct pim_heap *) heap; // owner writes, any thread reads; tagged
+                                     // if the page holds leftovers
+    struct pim_page *next;           // owner: neighbours in the partial list
+    struct pim_page *prev;
+    struct pim_page *remote_next; // who made `remote` non-empty; see remote.c
+    uint32_t block_size;          // bytes; set when the page is opened
+    uint16_t used;                // owner: cut blocks that are not on `free`
+    uint16_t wake;     // owner: when `used` falls to this, the heap must act
+    uint16_t cut;      // owner: blocks cut so far, from the start on
+    uint16_t capacity; // blocks that fit; set when the page is opened
+    uint8_t size_class;
+    uint8_t domain; // enum pim_domain
+    uint8_t state;  // owner: pim_page_state
+    uint8_t back;   // units back to the page's first unit; its descriptor rules
+} PIM_CACHE_ALIGNED pim_page;
+
+_Static_assert(sizeof(pim_page) == PIM_CACHE_LINE,
+               "a descriptor is one cache line");
+
+// Makes an unused descriptor one of an empty page.
+void pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
+                   unsigned size_class);
+
+// Blocks of one page, by index.
+typedef struct pim_block_set {
+    _Atomic uint64_t word[PIM_UNIT_SIZE / PIM_ALIGNMENT / 64];
+} pim_block_set;
+
+PIM_INLINE bool
+pim_block_set_has(const pim_block_set *set, size_t index)
+{
+    return (pim_load_relaxed(&set->word[index / 64]) >> index % 64 & 1) != 0;
+}
+
+// Changes one bit; owner of the page.
+PIM_INLINE void
+pim_block_set_put(pim_block_set *set, size_t index, bool in)
+{
+    uint64_t bit = (uint64_t)1 << index % 64;
+    uint64_t word = pim_load_relaxed(&set->word[index / 64]);
+    pim_store_relaxed(&set->word[index / 64], in ? word | bit : word & ~bit);
+}
+
+// The index of the block that contains an address of the page.
+PIM_INLINE size_t
+pim_page_index(const pim_page *page, const char *start, const void *address)
+{
+    return (size_t)((const char *)address - start) / page->block_size;
+}
+
+// Leftovers: live blocks of ended interpreters in a page that another heap has
+// since inherited.  Such a page's owner is tagged, so that the fast path of free
+// does not take it, and `held` below is the set of its leftovers; NULL for every
+// other page.
+PIM_INLINE struct pim_heap *
+pim_page_owner(const pim_page *page, bool *holds_leftovers)
+{
+    uintptr_t owner = (uintptr_t)pim_load_acquire(&page->heap);
+    *holds_leftovers = (owner & 1) != 0;
+    return (struct pim_heap *)(owner & ~(uintptr_t)1);
+}
+
+PIM_INLINE struct pim_heap *
+pim_page_tagged(struct pim_heap *heap)
+{
+    return (struct pim_heap *)((uintptr_t)heap | 1);
+}
+
+// Cuts the next few blocks of a page whose memory begins at `start` and puts
+// them on `free`.  Returns how many; 0 if all are cut.  Owner.
+unsigned pim_page_cut(pim_page *page, char *start, const pim_block_set *held);
+
+// Pushes a block that a non-owner frees.  Returns whether it is the first since
+// the owner last collected, so that the owner must be told.
+bool pim_page_push_remote(pim_page *page, pim_block *block);
+
+// Moves what non-owners freed to `free` and returns how many blocks.  Owner.
+unsigned pim_page_collect(pim_page *page, char *start, pim_block_set *held);
+
+// Takes a block back without telling any account.  Owner.
+void pim_page_give(pim_page *page, char *start, pim_block_set *held,
+                   pim_block *block);
+
+// Seals a page: from here on *held says which blocks are live and there is no
+// free list, so that the memory between them may go.  Owner.
+void pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
+                   pim_block_set *held);
+
+// Checks the invariants of page.c.  Owner; no remote free at the same time.
+void pim_page_audit(const pim_page *page, const char *start,
+                    const pim_block_set *held);
+
+#endif // PIM_PAGE_PAGE_H

@@ -1,0 +1,44 @@
+// size_class.h -- which block size serves a request, and how its pages look.
+//
+// Classes lie PIM_ALIGNMENT apart up to PIM_TINY_MAX; from there to
+// PIM_SMALL_MAX there are eight to a doubling, so no block wastes more than a
+// ninth.  Large requests are often a power of two and a header on top (CPython's
+// parser asks for 8,216 bytes by the thousand), so the doublings begin not at
+// powers of two but PIM_CLASS_HEADER bytes above.  Class c of the tiny ones holds
+// (c + 1) * PIM_ALIGNMENT bytes.
+
+#ifndef PIM_PAGE_SIZE_CLASS_H
+#define PIM_PAGE_SIZE_CLASS_H
+
+#include "base/bits.h"
+#include "base/check.h"
+#include "base/config.h"
+
+#define PIM_TINY_CLASSES (PIM_TINY_MAX / PIM_ALIGNMENT)
+#define PIM_CLASSES (PIM_TINY_CLASSES + 48)
+
+typedef struct pim_class_info {
+    uint32_t block_size; // bytes
+    uint16_t capacity;   // blocks in a page
+    uint8_t units;       // units in a page
+    uint8_t cut;         // blocks cut at a time
+} pim_class_info;
+
+extern const pim_class_info pim_classes[PIM_CLASSES];
+
+// The class of a request of 1 to PIM_SMALL_MAX bytes.
+PIM_INLINE unsigned
+pim_size_class(size_t size)
+{
+    size_t last = size - 1; // offset of the block's last byte that is needed
+    PIM_ASSERT(last < PIM_SMALL_MAX);
+    if (PIM_LIKELY(last < PIM_TINY_MAX)) {
+        return (unsigned)(last / PIM_ALIGNMENT);
+    }
+    last -= PIM_CLASS_HEADER;
+    unsigned doubling = pim_log2_floor(last);
+    unsigned eighth = (unsigned)(last >> (doubling - 3)) & 7;
+    return (unsigned)PIM_TINY_CLASSES + (doubling - PIM_TINY_LOG2) * 8 + eighth;
+}
+
+#endif // PIM_PAGE_SIZE_CLASS_H

@@ -1,0 +1,103 @@
+// gate.h -- a section that fork() and retirement can wait out.
+//
+// A thread is *inside* while it changes shared structures: a heap's slow path,
+// a remote free, any call into mimalloc.  Entering and leaving cost a few plain
+// stores; whoever needs the threads out pays instead:
+//
+//   - fork: the prepare handler closes the gate and waits until no other thread
+//     is inside.  So the child inherits whole structures and free locks, ours
+//     and mimalloc's, and never waits for a thread that is gone.
+//   - pim_gate_synchronize(): waits until every thread that was inside has left
+//     once.  After it, nobody holds a pointer that was unlinked before it.
+//
+// The asymmetry needs the expedited membarrier of Linux 4.14; without it every
+// entry executes a full fence instead (pim_gate.fence_on_enter).
+//
+// Invariants:
+//   GATE-1  inside is odd exactly while its thread is inside.
+//   GATE-2  only its thread writes a record's inside and depth.
+//   GATE-3  records are never unmapped, so a scan may read a dead thread's.
+//   GATE-4  no pim_lock is held when the gate is entered at depth 0.
+
+#ifndef PIM_PLATFORM_GATE_H
+#define PIM_PLATFORM_GATE_H
+
+#include "base/atomic.h"
+#include "base/check.h"
+
+typedef struct pim_thread {
+    _Atomic uint64_t inside; // odd while inside; written by its thread
+    unsigned depth;          // nesting; written and read by its thread
+    bool used;               // under the gate's lock
+    struct pim_thread *next; // all records, newest first; set once
+} PIM_CACHE_ALIGNED pim_thread;
+
+// What a thread knows of itself.
+typedef struct pim_self {
+    pim_thread *thread; // NULL until the first entry, and after thread exit
+    unsigned locked;    // depth of entries made without a record (no memory)
+    bool forking;       // between its own prepare and parent/child handlers
+} pim_self;
+
+extern PIM_TLS pim_self pim_gate_self;
+
+typedef struct pim_gate_state {
+    _Atomic bool closed;         // a fork is under way
+    _Atomic bool fence_on_enter; // no membarrier in this kernel
+} pim_gate_state;
+
+extern pim_gate_state pim_gate;
+
+// Called inside the gate when a thread that has a record ends; NULL: nothing.
+extern void (*pim_gate_on_thread_exit)(void);
+
+void pim_gate_enter_slow(void);
+void pim_gate_wait_open(pim_thread *self);
+void pim_gate_exit_slow(void);
+
+// Enters; nests.  Never fails: a thread for which no record can be had holds
+// the gate's lock while inside.
+PIM_INLINE void
+pim_gate_enter(void)
+{
+    pim_thread *self = pim_gate_self.thread;
+    if (PIM_UNLIKELY(self == NULL)) {
+        pim_gate_enter_slow();
+        return;
+    }
+    if (self->depth++ != 0) {
+        return;
+    }
+    pim_own_add(&self->inside, 1);
+    if (PIM_UNLIKELY(pim_load_relaxed(&pim_gate.fence_on_enter))) {
+        atomic_thread_fence(memory_order_seq_cst);
+    } else {
+        atomic_signal_fence(memory_order_seq_cst);
+    }
+    if (PIM_UNLIKELY(pim_load_acquire(&pim_gate.closed))) {
+        pim_gate_wait_open(self);
+    }
+}
+
+PIM_INLINE void
+pim_gate_exit(void)
+{
+    pim_thread *self = pim_gate_self.thread;
+    if (PIM_UNLIKELY(self == NULL)) {
+        pim_gate_exit_slow();
+        return;
+    }
+    PIM_ASSERT(self->depth != 0);
+    if (--self->depth == 0) {
+        pim_store_release(&self->inside, pim_load_relaxed(&self->inside) + 1);
+    }
+}
+
+// Waits until every other thread that is inside now has been outside once.
+// The caller is outside and holds no lock.
+void pim_gate_synchronize(void);
+
+// Whether the calling thread is inside.
+bool pim_gate_is_inside(void);
+
+#endif // PIM_PLATFORM_GATE_H

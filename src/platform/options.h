@@ -1,0 +1,20 @@
+// options.h -- the PIMALLOC_* environment, one variable an option.
+
+#ifndef PIM_PLATFORM_OPTIONS_H
+#define PIM_PLATFORM_OPTIONS_H
+
+#include "base/compiler.h"
+
+typedef struct pim_options {
+    const char *mimalloc; // PIMALLOC_MIMALLOC: path of the library to load
+    size_t region_bytes;  // PIMALLOC_REGION: 0 if not set
+    bool tstate_by_call;  // PIMALLOC_TSTATE=call
+    bool verbose;         // PIMALLOC_VERBOSE=1
+} pim_options;
+
+// Reads the environment; nothing of it if the process runs with privileges that
+// its user does not have.  Unknown PIMALLOC_* names and bad values are reported
+// on stderr with the valid ones, once per process, and otherwise ignored.
+void pim_options_read(pim_options *out);
+
+#endif // PIM_PLATFORM_OPTIONS_H

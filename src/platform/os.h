@@ -1,0 +1,67 @@
+// os.h -- what the allocator asks of the operating system.
+//
+// One table of functions, so that tests can put a fake in its place and fail
+// any call.  Conventions: sizes and addresses are multiples of the system's
+// page size; a function that returns int returns 0 or a negative errno; a
+// function that returns a pointer returns NULL on failure.  None allocates.
+
+#ifndef PIM_PLATFORM_OS_H
+#define PIM_PLATFORM_OS_H
+
+#include "base/compiler.h"
+
+typedef struct pim_os_ops {
+    // Address space of `bytes`, aligned to `align` (a power of two), that
+    // faults when touched.
+    void *(*reserve)(size_t bytes, size_t align);
+
+    // Makes reserved space readable and writable; it reads as zero at first.
+    int (*commit)(void *start, size_t bytes);
+
+    // Gives the memory back and makes the space fault again.
+    int (*decommit)(void *start, size_t bytes);
+
+    // Gives the memory back; the space stays usable and reads as zero.
+    int (*reset)(void *start, size_t bytes);
+
+    // A zeroed, writable map of its own.
+    void *(*map)(size_t bytes);
+
+    // Grows or shrinks a map, moving it if need be, without copying.  NULL: the
+    // old map is as it was.
+    void *(*remap)(void *start, size_t old_bytes, size_t new_bytes);
+
+    // Removes a map or a reservation; does not fail on what the two gave.
+    void (*unmap)(void *start, size_t bytes);
+
+    // Names a range in /proc/PID/maps where the kernel can; else nothing.
+    void (*name)(void *start, size_t bytes, const char *name);
+
+    // Milliseconds of a clock that never goes back; coarse and cheap.
+    uint64_t (*now_ms)(void);
+} pim_os_ops;
+
+extern const pim_os_ops pim_os_linux;
+
+// The table in use.  Written at start and by tests, before any other thread.
+extern const pim_os_ops *pim_os;
+
+// The system's page size in bytes.
+size_t pim_os_page_size(void);
+
+// How much address space the process may have (RLIMIT_AS), SIZE_MAX: no limit.
+size_t pim_os_address_limit(void);
+
+// Whether an address is the first of a system page, so that what lies in front
+// of it may not be mapped.
+PIM_INLINE bool
+pim_os_begins_page(const void *address)
+{
+    return (uintptr_t)address % pim_os_page_size() == 0;
+}
+
+// Reads the word in front of a block that is not ours, without a fault.  False:
+// it cannot be read.
+bool pim_os_read_before(const void *block, uint64_t *word);
+
+#endif // PIM_PLATFORM_OS_H

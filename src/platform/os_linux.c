@@ -1,0 +1,162 @@
+// os_linux.c -- pim_os_ops on Linux: mmap and its relatives.
+
+#define _GNU_SOURCE
+
+#include "platform/os.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+
+// Linux 5.17; older kernels answer EINVAL, which is ignored.
+#ifndef PR_SET_VMA
+#    define PR_SET_VMA 0x53564d41
+#    define PR_SET_VMA_ANON_NAME 0
+#endif
+
+const pim_os_ops *pim_os = &pim_os_linux;
+
+size_t
+pim_os_page_size(void)
+{
+    static size_t cached; // the same value from whichever thread is first
+    size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
+    if (size == 0) {
+        size = (size_t)sysconf(_SC_PAGESIZE);
+        __atomic_store_n(&cached, size, __ATOMIC_RELAXED);
+    }
+    return size;
+}
+
+size_t
+pim_os_address_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return SIZE_MAX;
+    }
+    return (size_t)limit.rlim_cur;
+}
+
+// Most blocks share their page with the word in front of them.  For the others
+// the kernel reads it, because only the kernel can fail to.
+PIM_NO_SANITIZE bool
+pim_os_read_before(const void *block, uint64_t *word)
+{
+    const uint64_t *before = (const uint64_t *)block - 1;
+    if (!pim_os_begins_page(block)) {
+        *word = *before;
+        return true;
+    }
+    struct iovec to = {.iov_base = word, .iov_len = sizeof(*word)};
+    struct iovec from = {.iov_base = (void *)(uintptr_t)before,
+                         .iov_len = sizeof(*word)};
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) ==
+           (ssize_t)sizeof(*word);
+}
+
+static void *
+linux_map_prot(void *hint, size_t bytes, int prot, int flags)
+{
+    void *p = mmap(hint, bytes, prot,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void *
+linux_reserve(size_t bytes, size_t align)
+{
+    size_t total = bytes + align;
+    if (total < bytes) {
+        return NULL;
+    }
+    char *start = linux_map_prot(NULL, total, PROT_NONE, 0);
+    if (start == NULL) {
+        return NULL;
+    }
+    char *aligned = (char *)pim_align_up((size_t)start, align);
+    size_t before = (size_t)(aligned - start);
+    size_t after = align - before;
+    if (before != 0) {
+        munmap(start, before);
+    }
+    if (after != 0) {
+        munmap(aligned + bytes, after);
+    }
+    return aligned;
+}
+
+static int
+linux_commit(void *start, size_t bytes)
+{
+    return mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
+}
+
+// A fresh map over the old one drops the memory, the commit charge, the name
+// and any advice in one call, and lets the kernel merge it with its neighbours.
+static int
+linux_decommit(void *start, size_t bytes)
+{
+    return linux_map_prot(start, bytes, PROT_NONE, MAP_FIXED) != NULL ? 0
+                                                                      : -errno;
+}
+
+static int
+linux_reset(void *start, size_t bytes)
+{
+    return madvise(start, bytes, MADV_DONTNEED) == 0 ? 0 : -errno;
+}
+
+static void *
+linux_map(size_t bytes)
+{
+    return linux_map_prot(NULL, bytes, PROT_READ | PROT_WRITE, 0);
+}
+
+static void *
+linux_remap(void *start, size_t old_bytes, size_t new_bytes)
+{
+    void *p = mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void
+linux_unmap(void *start, size_t bytes)
+{
+    if (munmap(start, bytes) != 0) {
+        // No map to spare for the split (vm.max_map_count): the memory goes.
+        madvise(start, bytes, MADV_DONTNEED);
+    }
+}
+
+static void
+linux_name(void *start, size_t bytes, const char *name)
+{
+    prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, bytes, name);
+}
+
+static uint64_t
+linux_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+const pim_os_ops pim_os_linux = {
+    .reserve = linux_reserve,
+    .commit = linux_commit,
+    .decommit = linux_decommit,
+    .reset = linux_reset,
+    .map = linux_map,
+    .remap = linux_remap,
+    .unmap = linux_unmap,
+    .name = linux_name,
+    .now_ms = linux_now_ms,
+};

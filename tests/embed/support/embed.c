@@ -1,0 +1,393 @@
+// embed.c -- one process per case, and Python's life in few words.
+//
+//   program --fork+exec--> program NAME     (output into a memory file)
+//           <--status------
+//
+// A child is started with exec, so that a case finds the process as an
+// embedder's main() does: nothing of cmocka, no other case's memory.
+
+#define _GNU_SOURCE
+
+#include "support/embed.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SKIPPED 77
+#define OUTPUT_SHOWN 20000
+
+// --- running cases ---------------------------------------------------------
+
+static int
+run_here(const embed_case *c)
+{
+    for (size_t i = 0; i < sizeof(c->env) / sizeof(c->env[0]); i++) {
+        if (c->env[i] != NULL) {
+            putenv(strdup(c->env[i]));
+        }
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    alarm(EMBED_CASE_SECONDS);
+    c->run();
+    return 0;
+}
+
+static pid_t
+start_child(const embed_case *c, int output)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        char *const argv[] = {(char *)(uintptr_t) "embed",
+                              (char *)(uintptr_t)c->name, NULL};
+        dup2(output, 1);
+        dup2(output, 2);
+        execv("/proc/self/exe", argv);
+        _exit(127);
+    }
+    return child;
+}
+
+static void
+show_output(int output)
+{
+    char *text = calloc(1, OUTPUT_SHOWN + 1);
+    off_t end = lseek(output, 0, SEEK_END);
+    off_t start = end > OUTPUT_SHOWN ? end - OUTPUT_SHOWN : 0;
+    if (text != NULL && pread(output, text, OUTPUT_SHOWN, start) >= 0) {
+        print_error("%s\n", text);
+    }
+    free(text);
+}
+
+// cmocka's test function: `*state` is the case.
+static void
+run_in_child(void **state)
+{
+    const embed_case *c = *state;
+    int output = memfd_create("output", MFD_CLOEXEC);
+    pid_t child = start_child(c, output);
+    int status = 0;
+    assert_true(child > 0);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+        show_output(output);
+        close(output);
+        skip();
+    }
+    if (status != 0) {
+        show_output(output);
+    }
+    close(output);
+    if (WIFSIGNALED(status)) {
+        fail_msg("%s: %s", c->name,
+                 WTERMSIG(status) == SIGALRM ? "took too long"
+                                             : strsignal(WTERMSIG(status)));
+    } else if (status != 0) {
+        fail_msg("%s: exit status %d", c->name, WEXITSTATUS(status));
+    }
+}
+
+int
+embed_main(int argc, char **argv, const embed_case *cases, size_t count)
+{
+    for (size_t i = 0; argc == 2 && i < count; i++) {
+        if (strcmp(argv[1], cases[i].name) == 0) {
+            return run_here(&cases[i]);
+        }
+    }
+    if (argc != 1) {
+        for (size_t i = 0; i < count; i++) {
+            printf("%s\n", cases[i].name);
+        }
+        return 2;
+    }
+    struct CMUnitTest *tests = calloc(count, sizeof(*tests));
+    if (tests == NULL) {
+        return 1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        tests[i].name = cases[i].name;
+        tests[i].test_func = run_in_child;
+        tests[i].initial_state = (void *)(uintptr_t)&cases[i];
+    }
+    int failed = _cmocka_run_group_tests("embed", tests, count, NULL, NULL);
+    free(tests);
+    return failed != 0;
+}
+
+// --- expectations ----------------------------------------------------------
+
+void
+embed_fail(const char *file, int line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "%s:%d: expected ", file, line);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+    fflush(NULL);
+    _exit(1);
+}
+
+void
+embed_skip(const char *why)
+{
+    fprintf(stderr, "skipped: %s", why);
+    fflush(NULL);
+    _exit(SKIPPED);
+}
+
+void
+embed_has(const char *file, int line, const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL) {
+        embed_fail(file, line, "'%s' in: %s", part, text);
+    }
+}
+
+// --- Python ----------------------------------------------------------------
+
+bool
+embed_is_vanilla(void)
+{
+    return getenv("EMBED_VANILLA") != NULL;
+}
+
+void
+embed_check_status(PyStatus status)
+{
+    if (PyStatus_Exception(status)) {
+        FAIL("no error from %s: %s",
+             status.func != NULL ? status.func : "Python",
+             status.err_msg != NULL ? status.err_msg : "(exit)");
+    }
+}
+
+void
+embed_preinit(void)
+{
+    PyPreConfig preconfig;
+    PyPreConfig_InitIsolatedConfig(&preconfig);
+    embed_check_status(Py_PreInitialize(&preconfig));
+}
+
+void
+embed_preinit_python(void)
+{
+    PyPreConfig preconfig;
+    PyPreConfig_InitPythonConfig(&preconfig);
+    embed_check_status(Py_PreInitialize(&preconfig));
+}
+
+static void
+init_from(PyConfig *config)
+{
+    embed_check_status(PyConfig_SetBytesString(config, &config->program_name,
+                                               PIM_TEST_PYTHON));
+    embed_check_status(Py_InitializeFromConfig(config));
+    PyConfig_Clear(config);
+}
+
+void
+embed_init(void)
+{
+    PyConfig config;
+    PyConfig_InitIsolatedConfig(&config);
+    init_from(&config);
+}
+
+void
+embed_init_python(void)
+{
+    PyConfig config;
+    PyConfig_InitPythonConfig(&config);
+    config.site_import = 0;
+    init_from(&config);
+}
+
+void
+embed_install(void)
+{
+    if (!embed_is_vanilla()) {
+        int err = pimalloc_install(NULL);
+        if (err != 0) {
+            FAIL("pimalloc_install() to work: %s", pimalloc_strerror(err));
+        }
+        EXPECT_EQ(pimalloc_active(), 1);
+    }
+}
+
+void
+embed_start(void)
+{
+    embed_preinit();
+    embed_install();
+    embed_init();
+    EXPECT_EQ(pimalloc_active(), !embed_is_vanilla());
+}
+
+void
+embed_stop(void)
+{
+    EXPECT_EQ(Py_FinalizeEx(), 0);
+}
+
+void
+embed_run(const char *code)
+{
+    if (PyRun_SimpleString(code) != 0) {
+        FAIL("this code to work: %s", code);
+    }
+}
+
+long long
+embed_eval(const char *expression)
+{
+    PyObject *main_module = PyImport_AddModule("__main__"); // borrowed
+    PyObject *globals = PyModule_GetDict(main_module);
+    PyObject *value = PyRun_String(expression, Py_eval_input, globals, globals);
+    long long n = value != NULL ? PyLong_AsLongLong(value) : -1;
+    if (PyErr_Occurred()) {
+        PyErr_Print();
+        FAIL("this expression to work: %s", expression);
+    }
+    Py_DECREF(value);
+    return n;
+}
+
+// --- interpreters ----------------------------------------------------------
+
+PyThreadState *
+embed_new_interp(embed_kind kind)
+{
+    PyThreadState *sub = NULL;
+    if (kind == EMBED_LEGACY) {
+        sub = Py_NewInterpreter();
+        EXPECT(sub != NULL);
+        return sub;
+    }
+    const PyInterpreterConfig config = {
+        .use_main_obmalloc = 0,
+        .allow_fork = 0,
+        .allow_exec = 0,
+        .allow_threads = 1,
+        .allow_daemon_threads = 0,
+        .check_multi_interp_extensions = 1,
+        .gil = kind == EMBED_OWN_GIL ? PyInterpreterConfig_OWN_GIL
+                                     : PyInterpreterConfig_SHARED_GIL,
+    };
+    embed_check_status(Py_NewInterpreterFromConfig(&sub, &config));
+    return sub;
+}
+
+void
+embed_enter(embed_guest *guest, embed_kind kind)
+{
+    guest->boot = PyThreadState_New(PyInterpreterState_Main());
+    EXPECT(guest->boot != NULL);
+    PyEval_RestoreThread(guest->boot);
+    guest->sub = embed_new_interp(kind);
+}
+
+void
+embed_leave(embed_guest *guest)
+{
+    Py_EndInterpreter(guest->sub);
+    PyThreadState_Swap(guest->boot);
+    PyThreadState_Clear(guest->boot);
+    PyThreadState_DeleteCurrent();
+}
+
+int64_t
+embed_interp_id(void)
+{
+    return PyInterpreterState_GetID(PyInterpreterState_Get());
+}
+
+// --- figures ---------------------------------------------------------------
+
+pimalloc_snapshot
+embed_stats(int64_t interp)
+{
+    pimalloc_snapshot s = {.size = sizeof(s)};
+    if (embed_is_vanilla()) {
+        embed_skip("figures are ours alone");
+    }
+    int err = pimalloc_stats(interp, &s);
+    if (err != 0) {
+        FAIL("figures of interpreter %lld, got %d", (long long)interp, err);
+    }
+    EXPECT_EQ(s.size, sizeof(s));
+    return s;
+}
+
+void
+embed_expect_sane(pimalloc_usage usage)
+{
+    const uint64_t absurd = (uint64_t)1 << 48;
+    if (usage.live_bytes > absurd || usage.live_blocks > absurd ||
+        usage.peak_bytes > absurd || usage.peak_blocks > absurd ||
+        usage.peak_bytes < usage.live_bytes ||
+        usage.peak_blocks < usage.live_blocks) {
+        FAIL("sane figures: live %lld bytes, %lld blocks, peak %lld, %lld",
+             (long long)usage.live_bytes, (long long)usage.live_blocks,
+             (long long)usage.peak_bytes, (long long)usage.peak_blocks);
+    }
+}
+
+char *
+embed_stats_text(void)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    EXPECT(out != NULL);
+    pimalloc_stats_print(out);
+    fclose(out);
+    return text;
+}
+
+// --- threads ---------------------------------------------------------------
+
+pthread_t
+embed_thread(void *(*run)(void *), void *arg)
+{
+    pthread_t thread;
+    EXPECT_EQ(pthread_create(&thread, NULL, run, arg), 0);
+    return thread;
+}
+
+void
+embed_join(pthread_t thread)
+{
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+}
+
+void
+embed_sleep_ms(int ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000,
+                                 .tv_nsec = ms % 1000 * 1000000L},
+              NULL);
+}
+
+uint32_t
+embed_random(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}

@@ -1,0 +1,93 @@
+#!/bin/sh
+# run.sh -- is what `cmake --install` gives complete, relocatable and clean?
+#
+# Installs into a scratch prefix, moves it, and builds and runs the program in
+# consumer/ four ways: find_package and pkg-config, shared and static.  Run by
+# CTest, which sets the PIM_* variables.
+set -eu
+
+work=$PIM_BUILD/tests/install/work
+here=$(cd "$(dirname "$0")" && pwd)
+python_link=$(echo "$PIM_PYTHON_LINK" | tr ';' ' ')
+rpath=
+for word in $python_link; do
+    case $word in
+    /*.so*) rpath="-Wl,-rpath,$(dirname "$word")" ;;
+    esac
+done
+
+fail() {
+    echo "install test: $*" >&2
+    exit 1
+}
+
+rm -rf "$work"
+mkdir -p "$work/bin"
+"$PIM_CMAKE" --install "$PIM_BUILD" --prefix "$work/first" --strip >"$work/install.log"
+mv "$work/first" "$work/moved"
+lib=$work/moved/$PIM_LIBDIR
+so=$lib/libpimalloc.so.0
+
+echo "-- installed"
+(cd "$work/moved" && find . -type f -o -type l) | sort
+for file in "$so" "$lib/libpimalloc.a" "$lib/pkgconfig/pimalloc.pc" \
+    "$lib/cmake/pimalloc/pimallocConfig.cmake" \
+    "$work/moved/include/pimalloc/pimalloc.h"; do
+    [ -e "$file" ] || fail "$file is missing"
+done
+
+echo "-- the shared library exports pimalloc_* only and needs libc only"
+nm -D --defined-only "$so" | awk '{ print $NF }' >"$work/exported"
+grep -qx pimalloc_install "$work/exported" || fail "pimalloc_install is not exported"
+! grep -v '^pimalloc_' "$work/exported" || fail "exports the symbols above"
+readelf -d "$so" >"$work/dynamic"
+! grep -E 'NEEDED.*(python|mimalloc)' "$work/dynamic" || fail "is linked to the above"
+! grep -E 'R(UN)?PATH' "$work/dynamic" || fail "has a run path"
+grep -q NODELETE "$work/dynamic" || fail "could be unloaded"
+
+echo "-- nothing names the source, the build tree or the first prefix"
+strip -g -o "$work/stripped.a" "$lib/libpimalloc.a"
+for place in "$PIM_SOURCE" "$PIM_BUILD" "$work/first"; do
+    ! grep -rlF --exclude='*.a' "$place" "$work/moved" "$work/stripped.a" ||
+        fail "the files above name $place"
+done
+
+# A program with pimalloc linked in finds mimalloc as the library does: in
+# pimalloc/ beside itself.
+if [ -d "$lib/pimalloc" ]; then
+    mkdir -p "$work/consumer/bin"
+    ln -s "$lib/pimalloc" "$work/bin/pimalloc"
+    ln -s "$lib/pimalloc" "$work/consumer/bin/pimalloc"
+fi
+
+echo "-- find_package"
+"$PIM_CMAKE" -S "$here/consumer" -B "$work/consumer" -G "Unix Makefiles" \
+    -DCMAKE_C_COMPILER="$PIM_CC" -DCMAKE_PREFIX_PATH="$work/moved" \
+    -DCONSUMER_PYTHON_INCLUDE="$PIM_PYTHON_INCLUDE" \
+    -DCONSUMER_PYTHON_LINK="$PIM_PYTHON_LINK" >"$work/configure.log" ||
+    fail "see $work/configure.log"
+"$PIM_CMAKE" --build "$work/consumer" >"$work/build.log" 2>&1 ||
+    { cat "$work/build.log"; fail "find_package consumers do not build"; }
+"$work/consumer/bin/consumer_pimalloc"
+"$work/consumer/bin/consumer_static"
+
+if ! command -v pkg-config >/dev/null; then
+    echo "-- pkg-config is not installed: that half is passed over"
+    exit 0
+fi
+echo "-- pkg-config"
+export PKG_CONFIG_PATH="$lib/pkgconfig"
+# shellcheck disable=SC2046,SC2086 # words are wanted
+{
+    "$PIM_CC" -o "$work/bin/shared" "$here/consumer/main.c" \
+        -I"$PIM_PYTHON_INCLUDE" $(pkg-config --cflags --libs pimalloc) \
+        $python_link $rpath -lm
+    "$PIM_CC" -o "$work/bin/static" "$here/consumer/main.c" \
+        -I"$PIM_PYTHON_INCLUDE" $(pkg-config --cflags pimalloc) \
+        $(pkg-config --static --libs pimalloc | sed 's/-lpimalloc/-l:libpimalloc.a/') \
+        $python_link $rpath -lm
+}
+LD_LIBRARY_PATH=$lib "$work/bin/shared"
+"$work/bin/static"
+! readelf -d "$work/bin/static" | grep libpimalloc || fail "static is not static"
+echo "install test: passed"

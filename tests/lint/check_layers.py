@@ -1,0 +1,208 @@
+#!/usr/bin/env python3
+"""Check the house rules that a machine can check (docs/design.md).
+
+  layers    a file under src/ includes its own layer and lower ones only
+  front     another layer is entered by its own headers; hooks/ sees include/
+            and src/cpython's front header only
+  python    Python.h only in src/cpython, src/preload, src/module and hooks
+  size      no source has more than 600 lines, no function of ours more than 60
+  braces    if, else, for, while and do always have braces
+  readme    the README's C example is examples/embed15.c, which the tests run
+  alone     every header compiles without another one in front of it
+
+Prints one line per breach, as file:line: rule: what; exits with 1 if any.
+Needs Python 3.9 and a C compiler, nothing else.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Folder -> rank.  The three on top see all below and not one another.
+LAYERS = ["base", "platform", "mi", "page", "arena", "heap", "domain", "cpython"]
+RANK = {name: rank for rank, name in enumerate(LAYERS)}
+TOP = {"preload", "module", "run"}
+RANK.update({name: len(LAYERS) for name in TOP})
+FRONT_OF_CPYTHON = "cpython/cpython.h"
+
+MAY_SEE_PYTHON = ("src/cpython/", "src/preload/", "src/module/", "hooks/",
+                  "include/pimalloc/cpython.h")
+PURE = ("src/", "include/", "hooks/")  # where the Python.h rule applies
+MAX_LINES = 600
+MAX_FUNCTION = 60
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
+
+
+def sources():
+    """Yields the C files of the tree, relative to its root."""
+    for top in ("include", "src", "hooks", "examples", "tests", "bench"):
+        for path in sorted((ROOT / top).rglob("*")):
+            if path.suffix in (".c", ".h", ".cpp", ".cc") and path.is_file():
+                yield path.relative_to(ROOT)
+
+
+def included(text):
+    """Yields (line number, delimiter, name) for each #include."""
+    for number, line in enumerate(text.splitlines(), 1):
+        match = INCLUDE.match(line)
+        if match:
+            yield number, match.group(1), match.group(2)
+
+
+def layer_of_include(path, name):
+    """The layer folder that an include of ours leads to, or None."""
+    beside = (ROOT / path).parent / name
+    if "/" not in name or not (ROOT / "src" / name).exists():
+        if not beside.exists():
+            return None
+        name = os.path.relpath(beside.resolve(), ROOT / "src")
+    folder = name.split("/")[0]
+    return folder if folder in RANK else None
+
+
+def check_includes(path, text):
+    folder = path.parts[1] if path.parts[0] == "src" and len(path.parts) > 2 else None
+    posix = path.as_posix()
+    for number, delimiter, name in included(text):
+        if name in ("Python.h", "pimalloc/cpython.h") or name.startswith("internal/pycore"):
+            if posix.startswith(PURE) and not posix.startswith(MAY_SEE_PYTHON):
+                yield number, "python", f"{name} is not for this folder"
+            continue
+        target = layer_of_include(path, name)
+        if target is None:
+            continue
+        if folder is not None:
+            if folder not in RANK:
+                yield number, "layers", f"src/{folder} is not a layer that design.md names"
+            elif target != folder and (RANK[target] >= RANK[folder]):
+                yield number, "layers", f"{folder} includes {name}, which lies above or beside it"
+        elif posix.startswith("hooks/") and name != FRONT_OF_CPYTHON:
+            yield number, "front", f"hooks may include {FRONT_OF_CPYTHON} only, not {name}"
+        elif posix.startswith(("include/", "examples/")):
+            yield number, "front", f"{name} is internal"
+
+
+def blanked(text):
+    """The text with comments, strings and preprocessor lines made blank."""
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match.group(0))
+    text = re.sub(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'',
+                  blank, text, flags=re.S)
+    return re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", blank, text, flags=re.M)
+
+
+def after_parentheses(text, start):
+    """Where the parenthesis that opens at `start` has closed."""
+    depth = 0
+    for i in range(start, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[i], 0)
+        if depth == 0:
+            return i + 1
+    return len(text)
+
+
+def check_braces(text):
+    code = blanked(text)
+    for match in re.finditer(r"\b(if|for|while|else|do)\b", code):
+        rest = code[match.end():].lstrip()
+        if match.group(1) in ("if", "for", "while"):
+            if not rest.startswith("("):
+                continue
+            start = code.index("(", match.end())
+            rest = code[after_parentheses(code, start):].lstrip()
+        elif re.match(r"if\b", rest):
+            continue
+        closes_do = (match.group(1) == "while"
+                     and code[:match.start()].rstrip().endswith("}"))
+        if not rest.startswith("{") and not (closes_do and rest.startswith(";")):
+            yield code.count("\n", 0, match.start()) + 1, "braces", f"{match.group(1)} without braces"
+
+
+def check_functions(text):
+    """In PEP 7's shape a body is what lies between { and } in column one."""
+    begun = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        if line == "{":
+            begun = number
+        elif line == "}" and begun:
+            if number - begun > MAX_FUNCTION:
+                yield begun, "size", f"a function of {number - begun} lines, more than {MAX_FUNCTION}"
+            begun = 0
+
+
+def check_text(path):
+    text = (ROOT / path).read_text(encoding="utf-8")
+    yield from check_includes(path, text)
+    lines = text.count("\n")
+    if lines > MAX_LINES:
+        yield lines, "size", f"{lines} lines, more than {MAX_LINES}"
+    if path.suffix in (".c", ".h"):
+        yield from check_braces(text)
+    if path.as_posix().startswith(PURE):
+        yield from check_functions(text)
+
+
+def check_readme():
+    readme, example = ROOT / "README.md", ROOT / "examples/embed15.c"
+    if readme.exists() and example.exists():
+        blocks = re.findall(r"^```c\n(.*?)^```", readme.read_text(encoding="utf-8"), re.S | re.M)
+        if example.read_text(encoding="utf-8") not in blocks:
+            yield Path("README.md"), 1, "readme", "no ```c block equals examples/embed15.c"
+
+
+def check_alone(path, options, scratch):
+    """Compiles one header by itself; yields a breach if that fails."""
+    unit = Path(scratch) / (path.as_posix().replace("/", "_") + ".c")
+    unit.write_text(f'#include "{ROOT / path}"\ntypedef int alone;\n')
+    command = [options.cc, "-std=gnu11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
+               "-Wno-unused-function", "-Wno-unused-variable",
+               f"-I{ROOT / 'src'}", f"-I{ROOT / 'include'}", f"-I{ROOT / 'tests'}"]
+    posix = path.as_posix()
+    if not posix.startswith(PURE) or posix.startswith(MAY_SEE_PYTHON):
+        if not options.python_include:
+            return []
+        command += ["-isystem", options.python_include]
+    for folder in options.include:
+        command += ["-isystem", folder]
+    done = subprocess.run(command + [str(unit)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return []
+    return [(1, "alone", "does not compile alone:\n" + done.stderr.strip())]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cc", default=os.environ.get("CC", "cc"))
+    parser.add_argument("--python-include", default="",
+                        help="folder of Python.h; without it, headers that need it are passed over")
+    parser.add_argument("--include", action="append", default=[],
+                        help="another folder of system headers (cmocka)")
+    options = parser.parse_args()
+
+    files = list(sources())
+    breaches = list(check_readme())
+    for path in files:
+        breaches += [(path, *breach) for breach in check_text(path)]
+    headers = [path for path in files if path.suffix == ".h"]
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, found in zip(headers, pool.map(
+                lambda path: check_alone(path, options, scratch), headers)):
+            breaches += [(path, *breach) for breach in found]
+
+    for path, number, rule, what in breaches:
+        print(f"{path}:{number}: {rule}: {what}")
+    print(f"check_layers: {len(files)} files, {len(headers)} headers, {len(breaches)} breaches")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

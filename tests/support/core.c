@@ -1,0 +1,114 @@
+// core.c -- set-up, and bodies that run in a child.
+
+#define _GNU_SOURCE
+
+#include "support/core.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "domain/domain.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/fake_mi.h"
+#include "support/fake_os.h"
+
+#define CHILD_SECONDS 30
+
+const core_domain core_domains[3] = {
+    {"raw", pim_raw_malloc, pim_raw_calloc, pim_raw_realloc, pim_raw_free},
+    {"mem", pim_mem_malloc, pim_mem_calloc, pim_mem_realloc, pim_mem_free},
+    {"obj", pim_obj_malloc, pim_obj_calloc, pim_obj_realloc, pim_obj_free},
+};
+
+void
+core_start_with_region(size_t bytes)
+{
+    fake_os_start();
+    fake_mi_start();
+    EXPECT_EQ(pim_region_init(bytes), 0);
+    pim_process_heap_init();
+    pim_raw_set_source(PIM_RAW_MIMALLOC, (pim_raw_table){0});
+    fake_python_start();
+}
+
+void
+core_start(void)
+{
+    core_start_with_region(CORE_REGION);
+}
+
+int
+core_set_up(void **state)
+{
+    (void)state;
+    core_start();
+    return 0;
+}
+
+int64_t
+core_next_id(void)
+{
+    static _Atomic int64_t last;
+    return pim_add_relaxed(&last, 1) + 1;
+}
+
+size_t
+core_block_bytes(size_t size)
+{
+    unsigned c = 0;
+    while (pim_classes[c].block_size < size) {
+        c++;
+        EXPECT_LT(c, PIM_CLASSES);
+    }
+    return pim_classes[c].block_size;
+}
+
+int
+core_in_child(void (*body)(void *), void *arg, char *text, size_t size)
+{
+    int ends[2];
+    fflush(NULL);
+    EXPECT_EQ(pipe(ends), 0);
+    pid_t pid = fork();
+    EXPECT_GE(pid, 0);
+    if (pid == 0) {
+        signal(SIGSEGV, SIG_DFL); // cmocka's would jump into the parent's test
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        alarm(CHILD_SECONDS);
+        body(arg);
+        _exit(0);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    ssize_t n;
+    char rest[256];
+    while ((n = length + 1 < size
+                    ? read(ends[0], text + length, size - 1 - length)
+                    : read(ends[0], rest, sizeof(rest))) > 0) {
+        length += length + 1 < size ? (size_t)n : 0;
+    }
+    text[length] = '\0';
+    close(ends[0]);
+    int status = 0;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+void
+core_expect_fatal(void (*body)(void *), void *arg, const char *expected)
+{
+    char text[1024];
+    int status = core_in_child(body, arg, text, sizeof(text));
+    bool said = strstr(text, "pimalloc: fatal: ") != NULL &&
+                strstr(text, expected) != NULL;
+    if (!said) {
+        fprintf(stderr, "expected \"%s\" in: %s\n", expected, text);
+    }
+    EXPECT(said);
+    EXPECT_EQ(status, -SIGABRT);
+}

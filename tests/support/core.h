@@ -1,0 +1,43 @@
+// core.h -- sets the layers up as pimalloc_install() does, on the fakes.
+
+#ifndef PIM_TESTS_CORE_H
+#define PIM_TESTS_CORE_H
+
+#include "base/compiler.h"
+
+// Address space for arenas in tests: small, so that descriptors stay few.
+#define CORE_REGION ((size_t)4 << 30)
+
+// fake OS, fake mimalloc, region, process heap, raw on mimalloc, fake Python.
+void core_start(void);
+void core_start_with_region(size_t bytes);
+
+// As a cmocka group set-up.
+int core_set_up(void **state);
+
+// An id that no interpreter of this process had.
+int64_t core_next_id(void);
+
+// Bytes of the smallest class that serves a small request, found the slow way.
+size_t core_block_bytes(size_t size);
+
+// One domain's functions.
+typedef struct core_domain {
+    const char *name;
+    void *(*malloc)(void *, size_t);
+    void *(*calloc)(void *, size_t, size_t);
+    void *(*realloc)(void *, void *, size_t);
+    void (*free)(void *, void *);
+} core_domain;
+
+// Indexed by enum pim_domain.
+extern const core_domain core_domains[3];
+
+// Runs `body` in a forked child.  Returns the child's exit status, or minus the
+// signal that ended it, and the beginning of its stderr.
+int core_in_child(void (*body)(void *), void *arg, char *text, size_t size);
+
+// Whether `body` ends in pim_fatal() with a message that contains `expected`.
+void core_expect_fatal(void (*body)(void *), void *arg, const char *expected);
+
+#endif // PIM_TESTS_CORE_H

@@ -1,0 +1,61 @@
+// expect.h -- comparisons that print both values, for every suite.
+//
+// In the test's own thread a failure ends the test; in another thread or in a
+// forked child, where cmocka cannot jump, it ends the process.
+
+#ifndef PIM_TESTS_EXPECT_H
+#define PIM_TESTS_EXPECT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+// TEST(name_is_a_claim) { ... }, listed in main() as CASE(name_is_a_claim).
+#define TEST(name) static void name(void **state __attribute__((unused)))
+#define CASE(name) cmocka_unit_test(name)
+#define RUN(cases, set_up, tear_down)                                          \
+    cmocka_run_group_tests((cases), (set_up), (tear_down))
+
+// Prints "file:line: what" and gives up.
+_Noreturn void expect_failed(const char *file, int line, const char *what);
+
+// Prints the expression with both values and gives up.
+_Noreturn void expect_differs(const char *file, int line, const char *what,
+                              intmax_t a, intmax_t b);
+
+#define EXPECT_COMPARE(a, op, b)                                               \
+    do {                                                                       \
+        intmax_t a_ = (intmax_t)(a);                                           \
+        intmax_t b_ = (intmax_t)(b);                                           \
+        if (!(a_ op b_)) {                                                     \
+            expect_differs(__FILE__, __LINE__, #a " " #op " " #b, a_, b_);     \
+        }                                                                      \
+    } while (0)
+
+#define EXPECT_EQ(a, b) EXPECT_COMPARE(a, ==, b)
+#define EXPECT_NE(a, b) EXPECT_COMPARE(a, !=, b)
+#define EXPECT_LE(a, b) EXPECT_COMPARE(a, <=, b)
+#define EXPECT_LT(a, b) EXPECT_COMPARE(a, <, b)
+#define EXPECT_GE(a, b) EXPECT_COMPARE(a, >=, b)
+#define EXPECT_GT(a, b) EXPECT_COMPARE(a, >, b)
+
+#define EXPECT_PTR_EQ(a, b)                                                    \
+    EXPECT_EQ((intptr_t)(const void *)(a), (intptr_t)(const void *)(b))
+#define EXPECT_PTR_NE(a, b)                                                    \
+    EXPECT_NE((intptr_t)(const void *)(a), (intptr_t)(const void *)(b))
+#define EXPECT_NULL(p) EXPECT_PTR_EQ(p, NULL)
+#define EXPECT_NOT_NULL(p) EXPECT_PTR_NE(p, NULL)
+
+#define EXPECT(cond)                                                           \
+    do {                                                                       \
+        if (!(cond)) {                                                         \
+            expect_failed(__FILE__, __LINE__, #cond);                          \
+        }                                                                      \
+    } while (0)
+
+#endif // PIM_TESTS_EXPECT_H

@@ -1,0 +1,198 @@
+// fake_interp.c -- begin, run, end; and who is current.
+
+#include "support/fake_interp.h"
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "support/expect.h"
+
+// Like CPython's: the state is not at the block's first byte.
+#define STATE_BLOCK ((size_t)200 << 10)
+#define STATE_OFFSET 64 // CPython aligns the state inside its block
+
+static __thread fake_tstate *current_tstate; // the word
+static __thread fake_tstate own_tstate;      // this thread's
+
+static fake_state main_state;
+static fake_interp main_interp;
+static _Atomic uint32_t generation;
+static _Atomic bool word_is_hidden;
+static _Atomic uint64_t resolve_calls;
+
+static pim_heap *
+main_heap(void)
+{
+    return pim_registry_birth(&main_state, FAKE_MAIN, fake_python_generation(),
+                              NULL);
+}
+
+static pim_heap *
+heap_of(const fake_state *interp)
+{
+    uint32_t runtime = fake_python_generation();
+    pim_heap *heap = pim_registry_find(interp, interp->id, runtime);
+    if (heap != NULL) {
+        return heap;
+    }
+    pim_heap *shared = NULL;
+    if (interp->is_legacy) {
+        shared = main_heap();
+        if (shared == NULL) {
+            return NULL;
+        }
+    }
+    return pim_registry_birth(interp, interp->id, runtime, shared);
+}
+
+static pim_heap *
+resolve(void)
+{
+    pim_current *self = &pim_current_self;
+    uint64_t epoch = pim_load_acquire(&pim_current_epoch);
+    fake_tstate *tstate = current_tstate;
+    pim_add_relaxed(&resolve_calls, 1);
+    if (tstate == NULL) {
+        return &pim_process_heap;
+    }
+    if (self->epoch == epoch && self->interp == tstate->interp) {
+        return self->heap; // a thread without a word
+    }
+    pim_heap *heap = heap_of(tstate->interp);
+    if (heap == NULL) {
+        return &pim_process_heap;
+    }
+    if (pim_load_relaxed(&word_is_hidden)) {
+        pim_current_hide_word(self);
+    } else {
+        self->word = (char *)&current_tstate - pim_thread_pointer();
+    }
+    pim_current_remember(tstate->interp, heap, epoch);
+    return heap;
+}
+
+static void
+verify(const void *tstate)
+{
+    EXPECT(tstate == NULL || tstate == (const void *)current_tstate);
+}
+
+void
+fake_python_start(void)
+{
+    pim_add_relaxed(&generation, 1);
+    main_state = (fake_state){.id = FAKE_MAIN};
+    pthread_mutex_init(&main_interp.own_gil, NULL);
+    main_interp.state = &main_state;
+    main_interp.gil = &main_interp.own_gil;
+    pim_current_resolve = resolve;
+    pim_current_verify = verify;
+    atomic_fetch_add(&pim_current_epoch, 1);
+}
+
+uint32_t
+fake_python_generation(void)
+{
+    return pim_load_relaxed(&generation);
+}
+
+fake_interp *
+fake_main(void)
+{
+    return &main_interp;
+}
+
+void
+fake_python_hide_word(bool hide)
+{
+    pim_store_relaxed(&word_is_hidden, hide);
+    atomic_fetch_add(&pim_current_epoch, 1);
+}
+
+uint64_t
+fake_resolve_calls(void)
+{
+    return pim_load_relaxed(&resolve_calls);
+}
+
+void
+fake_interp_begin(fake_interp *interp, int64_t id)
+{
+    interp->block = pim_raw_malloc(NULL, STATE_BLOCK);
+    EXPECT_NOT_NULL(interp->block);
+    interp->state =
+        (fake_state *)(void *)((char *)interp->block + STATE_OFFSET);
+    *interp->state = (fake_state){.id = id};
+    pthread_mutex_init(&interp->own_gil, NULL);
+    interp->gil = &interp->own_gil;
+}
+
+void
+fake_interp_begin_legacy(fake_interp *interp, int64_t id)
+{
+    fake_interp_begin(interp, id);
+    interp->state->is_legacy = true;
+    interp->gil = main_interp.gil;
+}
+
+fake_tstate *
+fake_interp_swap(const fake_interp *interp)
+{
+    fake_tstate *before = current_tstate;
+    if (interp != NULL) {
+        own_tstate.interp = interp->state;
+    }
+    current_tstate = interp != NULL ? &own_tstate : NULL;
+    return before;
+}
+
+void
+fake_interp_attach(fake_interp *interp)
+{
+    pthread_mutex_lock(interp->gil);
+    fake_interp_swap(interp);
+}
+
+void
+fake_interp_detach(fake_interp *interp)
+{
+    fake_interp_swap(NULL);
+    pthread_mutex_unlock(interp->gil);
+}
+
+void
+fake_interp_end(fake_interp *interp)
+{
+    fake_tstate *before = current_tstate;
+    current_tstate = NULL;
+    pthread_mutex_destroy(&interp->own_gil);
+    pim_raw_free(NULL, interp->block);
+    current_tstate = before;
+    interp->block = NULL;
+    interp->state = NULL;
+}
+
+void *
+fake_interp_forget(fake_interp *interp)
+{
+    void *block = interp->block;
+    pthread_mutex_destroy(&interp->own_gil);
+    interp->block = NULL;
+    interp->state = NULL;
+    return block;
+}
+
+pim_heap *
+fake_current_heap(void)
+{
+    return pim_current_heap();
+}
+
+pim_figures
+fake_figures(int64_t id)
+{
+    pim_figures figures;
+    memset(&figures, 0, sizeof(figures));
+    EXPECT(pim_registry_figures(id, &figures));
+    return figures;
+}

@@ -1,0 +1,201 @@
+// fake_mi.c -- a pim_mi_ops in front of the real one.
+//
+// libmimalloc is not instrumented, so ThreadSanitizer does not see that memory
+// freed in one thread was freed before another thread gets it.  That order is
+// told it here, for each slice of memory that a block touches.
+
+#include "support/fake_mi.h"
+
+#include "support/tsan.h"
+
+#include "support/expect.h"
+
+fake_mi_state fake_mi;
+
+static pim_mi_ops real;
+
+#if PIM_TSAN
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+
+// What libmimalloc does with memory of its own is not ours to judge.
+const char *
+__tsan_default_options(void)
+{
+    return "ignore_noninstrumented_modules=1";
+}
+#else
+#    define __tsan_acquire(address) ((void)(address))
+#    define __tsan_release(address) ((void)(address))
+#endif
+
+#define SLICE_SHIFT 16
+#define SLICES 4096
+
+static char slices[SLICES];
+static char destroyed_heaps;
+
+static void
+tell_order(void (*tell)(void *), const void *block)
+{
+    uintptr_t first = (uintptr_t)block >> SLICE_SHIFT;
+    uintptr_t last =
+        ((uintptr_t)block + real.usable_size(block)) >> SLICE_SHIFT;
+    for (uintptr_t i = first; PIM_TSAN && i <= last; i++) {
+        tell(&slices[i % SLICES]);
+    }
+}
+
+static void
+tell_acquired(void *address)
+{
+    __tsan_acquire(address);
+}
+
+static void
+tell_released(void *address)
+{
+    __tsan_release(address);
+}
+
+static bool
+must_fail(void)
+{
+    uint64_t nth = pim_add_relaxed(&fake_mi.counted, 1) + 1;
+    uint64_t at = pim_load_relaxed(&fake_mi.fail_at);
+    bool fails = at != 0 && (nth == at || (nth > at && fake_mi.fail_rest));
+    if (fails) {
+        pim_add_relaxed(&fake_mi.failed, 1);
+    }
+    return fails;
+}
+
+static void *
+made(void *block)
+{
+    if (block != NULL) {
+        pim_add_relaxed(&fake_mi.blocks_made, 1);
+        tell_acquired(&destroyed_heaps);
+        tell_order(tell_acquired, block);
+    }
+    return block;
+}
+
+static pim_mi_heap *
+fake_heap_new(void)
+{
+    pim_mi_heap *heap = must_fail() ? NULL : real.heap_new();
+    if (heap != NULL) {
+        pim_add_relaxed(&fake_mi.heaps_made, 1);
+    }
+    return heap;
+}
+
+static void
+fake_heap_destroy(pim_mi_heap *heap)
+{
+    pim_add_relaxed(&fake_mi.heaps_destroyed, 1);
+    tell_released(&destroyed_heaps);
+    real.heap_destroy(heap);
+}
+
+static void *
+fake_heap_malloc(pim_mi_heap *heap, size_t size)
+{
+    return must_fail() ? NULL : made(real.heap_malloc(heap, size));
+}
+
+static void *
+fake_heap_zalloc(pim_mi_heap *heap, size_t size)
+{
+    return must_fail() ? NULL : made(real.heap_zalloc(heap, size));
+}
+
+static void *
+fake_umalloc(size_t size, size_t *block_size)
+{
+    return must_fail() ? NULL : made(real.umalloc(size, block_size));
+}
+
+static void *
+fake_ucalloc(size_t count, size_t size, size_t *block_size)
+{
+    return must_fail() ? NULL : made(real.ucalloc(count, size, block_size));
+}
+
+static void
+fake_free(void *block)
+{
+    pim_add_relaxed(&fake_mi.blocks_freed, 1);
+    tell_order(tell_released, block);
+    real.free(block);
+}
+
+static void
+fake_ufree(void *block, size_t *block_size)
+{
+    pim_add_relaxed(&fake_mi.blocks_freed, 1);
+    tell_order(tell_released, block);
+    real.ufree(block, block_size);
+}
+
+static void *
+fake_urealloc(void *block, size_t size, size_t *before, size_t *after)
+{
+    if (must_fail()) {
+        return NULL;
+    }
+    if (block != NULL) {
+        tell_order(tell_released, block);
+    }
+    void *moved = real.urealloc(block, size, before, after);
+    if (moved != NULL) {
+        tell_order(tell_acquired, moved);
+    }
+    return moved;
+}
+
+void
+fake_mi_start(void)
+{
+    char why[512] = "";
+    if (pim_mi_load(NULL, why, sizeof(why)) != 0) {
+        expect_failed(__FILE__, __LINE__, why);
+    }
+    if (pim_mi.heap_malloc == fake_heap_malloc) {
+        return;
+    }
+    real = pim_mi;
+    pim_mi.heap_new = fake_heap_new;
+    pim_mi.heap_destroy = fake_heap_destroy;
+    pim_mi.heap_malloc = fake_heap_malloc;
+    pim_mi.heap_zalloc = fake_heap_zalloc;
+    pim_mi.umalloc = fake_umalloc;
+    pim_mi.ucalloc = fake_ucalloc;
+    pim_mi.urealloc = fake_urealloc;
+    pim_mi.free = fake_free;
+    pim_mi.ufree = fake_ufree;
+}
+
+void
+fake_mi_fail(uint64_t nth, bool and_rest)
+{
+    pim_store_relaxed(&fake_mi.counted, 0);
+    pim_store_relaxed(&fake_mi.failed, 0);
+    pim_store_relaxed(&fake_mi.fail_rest, and_rest);
+    pim_store_relaxed(&fake_mi.fail_at, nth);
+}
+
+void
+fake_mi_heal(void)
+{
+    pim_store_relaxed(&fake_mi.fail_at, 0);
+}
+
+uint64_t
+fake_mi_live_blocks(void)
+{
+    return pim_load_relaxed(&fake_mi.blocks_made) -
+           pim_load_relaxed(&fake_mi.blocks_freed);
+}

@@ -1,0 +1,60 @@
+// fake_os.h -- the operating system with counters, failures and a clock.
+//
+// Calls go on to the real system unless they are told to fail.  There is one,
+// because pim_os is one; any thread may call into it.
+
+#ifndef PIM_TESTS_FAKE_OS_H
+#define PIM_TESTS_FAKE_OS_H
+
+#include "base/atomic.h"
+#include "platform/os.h"
+
+// The kinds of call that may fail, as bits.
+enum fake_os_call {
+    FAKE_RESERVE = 1,
+    FAKE_COMMIT = 2,
+    FAKE_DECOMMIT = 4,
+    FAKE_RESET = 8,
+    FAKE_MAP = 16,
+    FAKE_REMAP = 32,
+    FAKE_ANY = 63
+};
+
+typedef struct fake_os {
+    _Atomic uint64_t calls[6]; // by kind, in the order of fake_os_call
+    _Atomic uint64_t names;    // calls of name()
+
+    _Atomic uint64_t mapped_bytes;    // by map() and remap(), not yet unmapped
+    _Atomic uint64_t reserved_bytes;  // by reserve(), not yet unmapped
+    _Atomic uint64_t committed_bytes; // by commit() less decommit()
+    _Atomic uint64_t reset_bytes;     // by reset(), ever
+
+    // Of the calls of `fail_kinds`, the fail_at-th from now on fails (1 is the
+    // next), and with `fail_rest` all after it.
+    _Atomic unsigned fail_kinds;
+    _Atomic uint64_t fail_at; // 0: none
+    _Atomic bool fail_rest;
+    _Atomic uint64_t counted; // calls of fail_kinds since fake_os_fail()
+    _Atomic uint64_t failed;  // calls that were made to fail
+
+    _Atomic bool clock_stands; // then now_ms() answers `now`
+    _Atomic uint64_t now;
+} fake_os;
+
+extern fake_os fake;
+
+// Puts the fake in the place of the system, with all counters zero.
+void fake_os_start(void);
+
+// Plans a failure; fake_os_heal() takes it back.
+void fake_os_fail(unsigned kinds, uint64_t nth, bool and_rest);
+void fake_os_heal(void);
+
+// Stops the clock at a time, and moves it on.
+void fake_os_stop_clock(void);
+void fake_os_advance(uint64_t ms);
+
+// Calls of one kind so far.
+uint64_t fake_os_calls(enum fake_os_call kind);
+
+#endif // PIM_TESTS_FAKE_OS_H

@@ -1,0 +1,285 @@
+// reference.c -- the model's blocks and accounts.
+//
+// Which heap a block belongs to after a realloc follows from the contract: a
+// block that stays where it is keeps its heap, one that moves belongs to the
+// caller's.
+
+#include "support/reference.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "domain/domain.h"
+#include "support/core.h"
+#include "support/expect.h"
+
+// --- patterns --------------------------------------------------------------
+
+// Bytes that are looked at: all of a small block, of a large one both ends and
+// some of each system page.
+static size_t
+next_looked_at(size_t at, size_t size)
+{
+    bool dense = at < 600 || at + 64 >= size;
+    size_t next = at + (dense ? 1 : 1021);
+    return next + 64 > size && !dense && size > 64 ? size - 64 : next;
+}
+
+static unsigned char
+pattern_at(const ref_block *block, size_t at)
+{
+    return (unsigned char)(block->pattern + at * 31);
+}
+
+static void
+fill(const ref_block *block, size_t from)
+{
+    for (size_t at = 0; at < block->size;
+         at = next_looked_at(at, block->size)) {
+        if (at >= from) {
+            block->start[at] = pattern_at(block, at);
+        }
+    }
+}
+
+// What a block of `was` bytes held must still be in its first `size` bytes.
+static void
+check(const ref_block *block, const unsigned char *start, size_t size)
+{
+    for (size_t at = 0; at < block->size;
+         at = next_looked_at(at, block->size)) {
+        if (at < size) {
+            EXPECT_EQ(start[at], pattern_at(block, at));
+        }
+    }
+}
+
+// --- accounts --------------------------------------------------------------
+
+// Above the classes the allocator is believed.
+static size_t
+usable_of(const void *start, unsigned domain, size_t size)
+{
+    if (domain == PIM_RAW) {
+        return pim_mi.usable_size(start);
+    }
+    if (!pim_region_contains(start)) {
+        size_t usable = pim_large_usable(start);
+        EXPECT_GE(usable, size);
+        return usable;
+    }
+    EXPECT_LE(size, PIM_SMALL_MAX);
+    return pim_page_of(start)->block_size;
+}
+
+static unsigned
+account_of(unsigned domain, unsigned heap)
+{
+    return domain == PIM_RAW ? REF_PROCESS : heap;
+}
+
+static void
+grow(reference *ref, const ref_block *block, uint64_t extra_at_peak)
+{
+    ref_usage *u = &ref->heaps[block->heap].domain[block->domain];
+    u->live_bytes += block->usable;
+    u->live_blocks++;
+    ref->live_bytes += block->usable;
+    if (u->peak_bytes < u->live_bytes) {
+        u->peak_bytes = u->live_bytes;
+    }
+    if (u->peak_bytes_max < u->live_bytes + extra_at_peak) {
+        u->peak_bytes_max = u->live_bytes + extra_at_peak;
+    }
+}
+
+static void
+shrink(reference *ref, const ref_block *block, bool is_free)
+{
+    ref_heap *heap = &ref->heaps[block->heap];
+    ref_usage *u = &heap->domain[block->domain];
+    EXPECT_GE(u->live_bytes, block->usable);
+    u->live_bytes -= block->usable;
+    u->live_blocks--;
+    ref->live_bytes -= block->usable;
+    if (is_free && block->domain != PIM_RAW && block->heap != REF_PROCESS &&
+        block->heap != ref->current) {
+        heap->remote_frees++;
+    }
+}
+
+// --- requests ----------------------------------------------------------------
+
+// What went before in this process stays in the figures.
+static void
+start_from(ref_heap *heap, int64_t id)
+{
+    pim_figures f = fake_figures(id);
+    *heap = (ref_heap){.id = id, .remote_frees = f.remote_frees, .used = true};
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        heap->domain[slot + PIM_MEM] =
+            (ref_usage){.live_bytes = f.slot[slot].live_bytes,
+                        .live_blocks = f.slot[slot].live_blocks,
+                        .peak_bytes = f.slot[slot].peak_bytes,
+                        .peak_bytes_max = f.slot[slot].peak_bytes};
+    }
+}
+
+// Main's heap is known by now.
+void
+ref_open(reference *ref, uint64_t seed, size_t capacity)
+{
+    *ref = (reference){.random = random_from(seed), .capacity = capacity};
+    ref->blocks = calloc(capacity, sizeof(*ref->blocks));
+    EXPECT_NOT_NULL(ref->blocks);
+    start_from(&ref->heaps[REF_PROCESS], PIM_PROCESS_ID);
+    start_from(&ref->heaps[REF_MAIN], FAKE_MAIN);
+}
+
+void
+ref_close(reference *ref)
+{
+    free(ref->blocks);
+}
+
+void
+ref_malloc(reference *ref, unsigned domain, size_t size, bool zero,
+           bool may_fail)
+{
+    EXPECT_LT(ref->count, ref->capacity);
+    const core_domain *d = &core_domains[domain];
+    unsigned char *start =
+        zero ? d->calloc(NULL, 1, size) : d->malloc(NULL, size);
+    if (start == NULL) {
+        EXPECT(may_fail);
+        ref->refused++;
+        return;
+    }
+    EXPECT_EQ((uintptr_t)start % PIM_ALIGNMENT, 0);
+    ref_block *block = &ref->blocks[ref->count++];
+    *block = (ref_block){.start = start,
+                         .size = size,
+                         .heap = (uint8_t)account_of(domain, ref->current),
+                         .domain = (uint8_t)domain,
+                         .pattern = (uint8_t)random_next(&ref->random)};
+    block->usable = usable_of(start, domain, size);
+    if (domain != PIM_RAW && pim_region_contains(start)) {
+        EXPECT_EQ(block->usable, core_block_bytes(size));
+    }
+    for (size_t at = 0; zero && at < size; at = next_looked_at(at, size)) {
+        EXPECT_EQ(start[at], 0);
+    }
+    if (domain != PIM_RAW) {
+        ref->heaps[ref->current].used = true;
+    }
+    grow(ref, block, 0);
+    fill(block, 0);
+}
+
+void
+ref_realloc(reference *ref, size_t index, size_t size, bool may_fail)
+{
+    ref_block *block = &ref->blocks[index];
+    check(block, block->start, block->size);
+    unsigned char *start =
+        core_domains[block->domain].realloc(NULL, block->start, size);
+    if (start == NULL) {
+        EXPECT(may_fail);
+        ref->refused++;
+        check(block, block->start, block->size);
+        return;
+    }
+    EXPECT_EQ((uintptr_t)start % PIM_ALIGNMENT, 0);
+    check(block, start, size);
+    bool moved = start != block->start;
+    ref_block before = *block;
+    shrink(ref, &before, moved);
+    block->start = start;
+    block->size = size;
+    if (moved) {
+        block->heap = (uint8_t)account_of(block->domain, ref->current);
+    }
+    block->usable = usable_of(start, block->domain, size);
+    // Copied, both count for a moment; a map that the system moves does not.
+    grow(ref, block, moved && block->heap == before.heap ? before.usable : 0);
+    if (moved && block->domain != PIM_RAW) {
+        ref->heaps[ref->current].used = true;
+    }
+    block->pattern = (uint8_t)random_next(&ref->random);
+    fill(block, 0);
+}
+
+void
+ref_free(reference *ref, size_t index)
+{
+    ref_block *block = &ref->blocks[index];
+    check(block, block->start, block->size);
+    core_domains[block->domain].free(NULL, block->start);
+    shrink(ref, block, true);
+    *block = ref->blocks[--ref->count];
+}
+
+void
+ref_begin(reference *ref, unsigned heap, int64_t id)
+{
+    ref->heaps[heap] = (ref_heap){.id = id};
+}
+
+void
+ref_end(reference *ref, unsigned heap)
+{
+    ref_heap *ended = &ref->heaps[heap];
+    ref_heap *process = &ref->heaps[REF_PROCESS];
+    for (unsigned d = PIM_MEM; d < PIM_DOMAINS; d++) {
+        ref_usage *to = &process->domain[d];
+        to->live_bytes += ended->domain[d].live_bytes;
+        to->live_blocks += ended->domain[d].live_blocks;
+        if (to->peak_bytes < to->live_bytes) {
+            to->peak_bytes = to->live_bytes;
+        }
+    }
+    for (size_t i = 0; i < ref->count; i++) {
+        if (ref->blocks[i].heap == heap) {
+            ref->blocks[i].heap = REF_PROCESS;
+        }
+    }
+    *ended = (ref_heap){0};
+}
+
+// --- comparison ----------------------------------------------------------------
+
+static void
+compare_heap(const ref_heap *heap)
+{
+    pim_figures f = fake_figures(heap->id);
+    uint64_t small = 0;
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        const ref_usage *u = &heap->domain[slot + PIM_MEM];
+        EXPECT_EQ(f.slot[slot].live_bytes, u->live_bytes);
+        EXPECT_EQ(f.slot[slot].live_blocks, u->live_blocks);
+        EXPECT_GE(f.slot[slot].peak_bytes, u->peak_bytes);
+        EXPECT_GE(f.slot[slot].peak_blocks, u->live_blocks);
+        if (heap->id != PIM_PROCESS_ID && heap->remote_frees == 0) {
+            EXPECT_LE(f.slot[slot].peak_bytes, u->peak_bytes_max);
+        }
+        small += u->live_bytes;
+    }
+    if (heap->id != PIM_PROCESS_ID) {
+        EXPECT_EQ(f.remote_frees, heap->remote_frees);
+        EXPECT_GE(f.committed_bytes, small);
+    }
+    EXPECT_LE(f.arenas * PIM_UNIT_SIZE, PIM_ARENA_SIZE * (f.pages + 1000));
+}
+
+void
+ref_compare(const reference *ref)
+{
+    for (unsigned i = 0; i < REF_HEAPS; i++) {
+        if (ref->heaps[i].used) {
+            compare_heap(&ref->heaps[i]);
+        }
+    }
+    const ref_usage *raw = &ref->heaps[REF_PROCESS].domain[PIM_RAW];
+    EXPECT_GE(pim_load_relaxed(&pim_raw_account.live_bytes), raw->live_bytes);
+    EXPECT_GE(pim_load_relaxed(&pim_raw_account.live_blocks), raw->live_blocks);
+}

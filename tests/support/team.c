@@ -1,0 +1,34 @@
+// team.c -- start and join.
+
+#include "support/team.h"
+
+#include "support/expect.h"
+
+static void *
+start(void *arg)
+{
+    team_member *self = arg;
+    self->work(self);
+    return NULL;
+}
+
+void
+team_add(team *t, void (*work)(team_member *self))
+{
+    EXPECT_LT(t->count, TEAM_MAX);
+    team_member *m = &t->members[t->count];
+    *m = (team_member){.team = t, .number = t->count, .work = work};
+    t->count++;
+    EXPECT_EQ(pthread_create(&m->thread, NULL, start, m), 0);
+}
+
+void
+team_join(team *t)
+{
+    pim_store_release(&t->stop, true);
+    for (unsigned i = 0; i < t->count; i++) {
+        EXPECT_EQ(pthread_join(t->members[i].thread, NULL), 0);
+    }
+    t->count = 0;
+    pim_store_relaxed(&t->stop, false);
+}

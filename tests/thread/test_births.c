@@ -1,0 +1,130 @@
+// test_births.c -- thousands of interpreters in four threads, with pointers that
+// are used again and ends that nobody tells.
+
+#include <stdlib.h>
+
+#include "support/core.h"
+#include "support/exchange.h"
+#include "support/fake_interp.h"
+#include "support/fake_mi.h"
+#include "support/team.h"
+
+#define THREADS 4
+#define LIVES TEAM_ROUNDS(3000) // of each thread
+#define OBJ PIM_SLOT(PIM_OBJ)
+
+static exchange x;
+static _Atomic uint64_t lives;
+
+// Frees the interpreter's state past us, as CPython 3.12 and 3.13 do at moments:
+// the next block in the same place must be taken for the end.
+static void
+end_untold(fake_interp *interp)
+{
+    void *block = fake_interp_forget(interp);
+    size_t bytes;
+    pim_gate_enter();
+    pim_mi.ufree(block, &bytes);
+    pim_gate_exit();
+    pim_sub_relaxed(&pim_raw_account.live_bytes, bytes);
+    pim_sub_relaxed(&pim_raw_account.live_blocks, 1);
+}
+
+static void
+live(random_state *r, unsigned blocks)
+{
+    fake_interp interp;
+    fake_interp_begin(&interp, core_next_id());
+    fake_interp_attach(&interp);
+    for (unsigned i = 0; i < blocks; i++) {
+        exchange_put(&x, random_below(r, EXCHANGE_SLOTS),
+                     exchange_alloc(exchange_size(r, 5, 0)));
+    }
+    fake_interp_detach(&interp);
+    if (random_below(r, 10) == 0) {
+        end_untold(&interp);
+    } else {
+        fake_interp_end(&interp);
+    }
+    pim_add_relaxed(&lives, 1);
+}
+
+static void
+live_often(team_member *self)
+{
+    random_state r = random_from(self->number + 1);
+    for (unsigned i = 0; i < LIVES; i++) {
+        live(&r, (unsigned)random_below(&r, 200));
+    }
+}
+
+static void
+read_all_statistics(team_member *self)
+{
+    static int64_t ids[4096];
+    while (!team_stops(self)) {
+        size_t n = pim_registry_ids(ids, PIM_ARRAY_LEN(ids));
+        EXPECT_LE(n, PIM_ARRAY_LEN(ids));
+        for (size_t i = 0; i < n; i++) {
+            pim_figures f;
+            if (pim_registry_figures(ids[i], &f)) {
+                EXPECT_EQ(f.id, ids[i]);
+                EXPECT_LE(f.slot[OBJ].live_blocks, 100000);
+                EXPECT_LE(f.slot[OBJ].live_bytes, (uint64_t)1 << 32);
+                EXPECT_LE(f.pages, 100000);
+                EXPECT_LE(f.arenas, 2048);
+            }
+        }
+        pim_figures process;
+        EXPECT(pim_registry_figures(PIM_PROCESS_ID, &process));
+        EXPECT_LE(process.arenas, 2048);
+    }
+}
+
+// Raw blocks of the watched sizes over all places that interpreters had.
+static void
+end_the_untold(void)
+{
+    enum { N = 200 };
+    void *blocks[N];
+    for (unsigned i = 0; i < N; i++) {
+        blocks[i] = pim_raw_malloc(NULL, (size_t)200 << 10);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        pim_raw_free(NULL, blocks[i]);
+    }
+}
+
+TEST(interpreters_come_and_go_in_four_threads)
+{
+    team t = {.count = 0};
+    random_state r = random_from(random_seed());
+    pim_figures before = fake_figures(PIM_PROCESS_ID);
+    uint64_t subs = pim_load_relaxed(&pim_registry_subs);
+    for (unsigned i = 0; i < THREADS; i++) {
+        team_add(&t, live_often);
+    }
+    team_add(&t, read_all_statistics);
+    while (pim_load_relaxed(&lives) < THREADS * LIVES) {
+        live(&r, 50);
+    }
+    team_join(&t);
+    exchange_clear(&x);
+    end_the_untold();
+    pim_figures after = fake_figures(PIM_PROCESS_ID);
+    EXPECT_EQ(after.slot[OBJ].live_blocks, before.slot[OBJ].live_blocks);
+    EXPECT_EQ(after.slot[OBJ].live_bytes, before.slot[OBJ].live_bytes);
+    EXPECT_EQ(after.pages, before.pages);
+    // Their ends are seen when their memory is used again, if it ever is.
+    EXPECT_LE(pim_load_relaxed(&pim_registry_subs), subs + 40);
+    pim_heap_audit(&pim_process_heap);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        CASE(interpreters_come_and_go_in_four_threads),
+    };
+    return RUN(cases, core_set_up, NULL);
+}

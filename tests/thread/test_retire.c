@@ -1,0 +1,173 @@
+// test_retire.c -- interpreters that end while others still free their blocks.
+//
+// In every round an interpreter leaves blocks, and ends while other threads free
+// them.  A further thread begins and ends interpreters all the time: heirs of
+// the pages.
+
+#include "support/core.h"
+#include "support/exchange.h"
+#include "support/fake_interp.h"
+#include "support/fake_mi.h"
+#include "support/fake_os.h"
+#include "support/team.h"
+
+#define FREERS 2
+#define BLOCKS 400
+#define ROUNDS TEAM_ROUNDS(12000)
+#define OBJ PIM_SLOT(PIM_OBJ)
+
+static exchange x;
+static pthread_barrier_t barrier;
+static uint32_t *left[BLOCKS];
+static unsigned count;
+static _Atomic bool over;
+
+static struct {
+    unsigned large_per_1000;
+    unsigned maps_per_1000;
+} mix;
+
+// Frees its share of what the interpreter left, while it ends.
+static void
+free_late(team_member *self)
+{
+    for (;;) {
+        pthread_barrier_wait(&barrier);
+        if (pim_load_acquire(&over)) {
+            return;
+        }
+        for (unsigned i = self->number; i < count; i += FREERS) {
+            exchange_free(&x, left[i]);
+        }
+        pthread_barrier_wait(&barrier);
+    }
+}
+
+static void
+leave_blocks(random_state *r, bool all_late)
+{
+    count = 0;
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        uint32_t *block = exchange_alloc(
+            exchange_size(r, mix.large_per_1000, mix.maps_per_1000));
+        if (all_late || random_below(r, 2) == 0) {
+            left[count++] = block;
+        } else {
+            exchange_free(&x, block);
+        }
+    }
+}
+
+// Works in pages that others left, and leaves some itself.
+static void
+inherit_and_end(team_member *self)
+{
+    random_state r = random_from(99);
+    while (!team_stops(self)) {
+        fake_interp heir;
+        uint32_t *blocks[300];
+        fake_interp_begin(&heir, core_next_id());
+        fake_interp_attach(&heir);
+        for (unsigned round = 0; round < 3; round++) {
+            for (unsigned i = 0; i < 300; i++) {
+                blocks[i] = exchange_alloc(exchange_size(&r, 1, 0));
+            }
+            for (unsigned i = 0; i < 300; i++) {
+                exchange_free(&x, blocks[i]);
+            }
+        }
+        uint32_t *leak = exchange_alloc(40);
+        fake_interp_detach(&heir);
+        fake_interp_end(&heir);
+        exchange_free(&x, leak);
+    }
+}
+
+static void
+one_round(random_state *r)
+{
+    fake_interp interp;
+    fake_interp_begin(&interp, core_next_id());
+    int64_t id = interp.state->id;
+    fake_interp_attach(&interp);
+    leave_blocks(r, random_below(r, 2) == 0);
+    fake_interp_detach(&interp);
+    pthread_barrier_wait(&barrier);
+    fake_interp_end(&interp);
+    EXPECT_LE(fake_figures(id).slot[OBJ].live_blocks, count);
+    pthread_barrier_wait(&barrier);
+}
+
+static void
+race(unsigned large_per_1000, unsigned maps_per_1000, bool with_heirs,
+     unsigned rounds)
+{
+    team t = {.count = 0};
+    random_state r = random_from(random_seed());
+    pim_figures before = fake_figures(PIM_PROCESS_ID);
+    uint64_t mi_blocks = fake_mi_live_blocks();
+    mix.large_per_1000 = large_per_1000;
+    mix.maps_per_1000 = maps_per_1000;
+    pim_store_release(&over, false);
+    pthread_barrier_init(&barrier, NULL, FREERS + 1);
+    for (unsigned i = 0; i < FREERS; i++) {
+        team_add(&t, free_late);
+    }
+    if (with_heirs) {
+        team_add(&t, inherit_and_end);
+    }
+    for (unsigned i = 0; i < rounds; i++) {
+        one_round(&r);
+    }
+    pim_store_release(&over, true);
+    pthread_barrier_wait(&barrier);
+    team_join(&t);
+    pthread_barrier_destroy(&barrier);
+
+    // Nobody left anything, so nothing may be left.
+    pim_figures after = fake_figures(PIM_PROCESS_ID);
+    EXPECT_EQ(after.slot[OBJ].live_blocks, before.slot[OBJ].live_blocks);
+    EXPECT_EQ(after.slot[OBJ].live_bytes, before.slot[OBJ].live_bytes);
+    EXPECT_EQ(after.pages, before.pages);
+    EXPECT_EQ(after.arenas, before.arenas);
+    EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
+    pim_heap_audit(&pim_process_heap);
+}
+
+TEST(small_blocks_freed_during_the_end_are_counted_once)
+{
+    race(0, 0, false, ROUNDS);
+}
+
+TEST(large_blocks_freed_during_the_end_are_counted_once)
+{
+    race(1000, 0, false, ROUNDS / 4);
+}
+
+TEST(maps_freed_during_the_end_are_counted_once)
+{
+    race(0, 200, false, ROUNDS / 20);
+}
+
+TEST(pages_inherited_during_the_end_stay_whole)
+{
+    race(0, 0, true, ROUNDS);
+}
+
+TEST(blocks_of_all_kinds_freed_during_the_end_with_heirs_stay_whole)
+{
+    race(100, 2, true, ROUNDS / 4);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        CASE(small_blocks_freed_during_the_end_are_counted_once),
+        CASE(large_blocks_freed_during_the_end_are_counted_once),
+        CASE(maps_freed_during_the_end_are_counted_once),
+        CASE(pages_inherited_during_the_end_stay_whole),
+        CASE(blocks_of_all_kinds_freed_during_the_end_with_heirs_stay_whole),
+    };
+    return RUN(cases, core_set_up, NULL);
+}

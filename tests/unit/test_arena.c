@@ -1,0 +1,338 @@
+// test_arena.c -- units of one arena, and the region that arenas come from.
+
+#include <string.h>
+
+#include "arena/arena.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_os.h"
+
+#define REGION ((size_t)64 << 20)
+
+static struct pim_heap *
+some_heap(void)
+{
+    static char heap[64] __attribute__((aligned(64)));
+    return (struct pim_heap *)(void *)heap;
+}
+
+static pim_arena *arena;
+
+static int
+begin(void **state)
+{
+    (void)state;
+    fake_os_start();
+    EXPECT_EQ(pim_region_init(REGION), 0);
+    arena = pim_region_take(some_heap(), "pimalloc:test");
+    EXPECT_NOT_NULL(arena);
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    pim_region_fini();
+    EXPECT_EQ(pim_load_relaxed(&fake.reserved_bytes), 0);
+    return 0;
+}
+
+static unsigned
+unit_of(const pim_page *page)
+{
+    return (unsigned)(page - pim_arena_pages(arena));
+}
+
+// --- runs --------------------------------------------------------------------------
+
+TEST(new_arena_is_empty_and_clean)
+{
+    EXPECT(pim_arena_is_empty(arena));
+    EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_16);
+    EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
+    EXPECT_EQ((uintptr_t)pim_arena_start(arena) % PIM_ARENA_SIZE, 0);
+    memset(pim_arena_start(arena), 1, PIM_ARENA_SIZE);
+}
+
+TEST(runs_are_aligned_to_their_length)
+{
+    const unsigned lengths[] = {1, 4, 16, 1, 1, 4, 16, 4, 1, 16};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(lengths); i++) {
+        pim_page *page = pim_arena_take_run(arena, lengths[i]);
+        EXPECT_NOT_NULL(page);
+        EXPECT_EQ(unit_of(page) % lengths[i], 0);
+        for (unsigned j = 0; j < lengths[i]; j++) {
+            EXPECT_EQ(page[j].back, j);
+            EXPECT_PTR_EQ(
+                pim_page_of(pim_page_start(page) + j * PIM_UNIT_SIZE + 100),
+                page);
+        }
+    }
+}
+
+TEST(arena_serves_all_its_units)
+{
+    const unsigned lengths[] = {1, 4, 16};
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned runs = PIM_ARENA_UNITS / lengths[i];
+        pim_page *pages[PIM_ARENA_UNITS];
+        for (unsigned j = 0; j < runs; j++) {
+            pages[j] = pim_arena_take_run(arena, lengths[i]);
+            EXPECT_NOT_NULL(pages[j]);
+        }
+        EXPECT_NULL(pim_arena_take_run(arena, 1));
+        EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_NONE);
+        for (unsigned j = 0; j < runs; j++) {
+            pim_arena_free_run(arena, pages[j], lengths[i]);
+        }
+        EXPECT(pim_arena_is_empty(arena));
+    }
+}
+
+TEST(fit_is_the_longest_run_left)
+{
+    pim_page *pages[PIM_ARENA_UNITS];
+    for (unsigned i = 0; i < PIM_ARENA_UNITS; i++) {
+        pages[i] = pim_arena_take_run(arena, 1);
+    }
+    pim_arena_free_run(arena, pages[5], 1);
+    EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1);
+    pim_arena_free_run(arena, pages[6], 1);
+    pim_arena_free_run(arena, pages[7], 1);
+    pim_arena_free_run(arena, pages[8], 1);
+    EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1); // four, but not aligned
+    pim_arena_free_run(arena, pages[4], 1);
+    EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_4);
+    EXPECT_NULL(pim_arena_take_run(arena, 16));
+    EXPECT_PTR_EQ(pim_arena_take_run(arena, 4), pages[4]);
+    for (unsigned i = 64; i < 80; i++) {
+        pim_arena_free_run(arena, pages[i], 1);
+    }
+    EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_16);
+    EXPECT_PTR_EQ(pim_arena_take_run(arena, 16), pages[64]);
+}
+
+TEST(warm_units_are_taken_first)
+{
+    pim_page *first[20];
+    for (unsigned i = 0; i < 20; i++) {
+        first[i] = pim_arena_take_run(arena, 1);
+    }
+    pim_arena_free_run(arena, first[17], 1);
+    EXPECT_PTR_EQ(pim_arena_take_run(arena, 1), first[17]);
+    pim_arena_free_run(arena, first[3], 1);
+    pim_arena_purge(arena, true); // cold now
+    pim_arena_free_run(arena, first[10], 1);
+    EXPECT_PTR_EQ(pim_arena_take_run(arena, 1), first[10]);
+}
+
+// --- giving memory back -----------------------------------------------------------------
+
+TEST(purge_returns_units_idle_for_a_whole_tick)
+{
+    pim_page *a = pim_arena_take_run(arena, 4);
+    pim_page *b = pim_arena_take_run(arena, 1);
+    memset(pim_page_start(a), 5, PIM_UNIT_SIZE);
+    pim_arena_free_run(arena, a, 4);
+    EXPECT_EQ(pim_arena_purge(arena, false), 0); // seen idle once
+    pim_arena_free_run(arena, b, 1);
+    EXPECT_EQ(pim_arena_purge(arena, false), 4 * PIM_UNIT_SIZE);
+    EXPECT_EQ(*pim_page_start(a), 0);
+    EXPECT_EQ(pim_arena_purge(arena, false), PIM_UNIT_SIZE);
+    EXPECT_EQ(pim_arena_purge(arena, false), 0);
+    EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
+}
+
+TEST(unit_used_again_is_young_again)
+{
+    pim_page *a = pim_arena_take_run(arena, 1);
+    pim_arena_free_run(arena, a, 1);
+    pim_arena_purge(arena, false);
+    EXPECT_PTR_EQ(pim_arena_take_run(arena, 1), a);
+    EXPECT_EQ(pim_arena_purge(arena, false), 0);
+    pim_arena_free_run(arena, a, 1);
+    EXPECT_EQ(pim_arena_purge(arena, false), 0);
+    EXPECT_EQ(pim_arena_purge(arena, false), PIM_UNIT_SIZE);
+}
+
+TEST(purging_all_takes_one_call_a_stretch)
+{
+    pim_page *pages[PIM_ARENA_UNITS];
+    for (unsigned i = 0; i < PIM_ARENA_UNITS; i++) {
+        pages[i] = pim_arena_take_run(arena, 1);
+    }
+    for (unsigned i = 0; i < 64; i++) { // a whole word
+        pim_arena_free_run(arena, pages[i], 1);
+    }
+    pim_arena_free_run(arena, pages[70], 1);
+    pim_arena_free_run(arena, pages[71], 1);
+    pim_arena_free_run(arena, pages[127], 1);
+    uint64_t calls = fake_os_calls(FAKE_RESET);
+    EXPECT_EQ(pim_arena_purge(arena, true), 67 * PIM_UNIT_SIZE);
+    EXPECT_EQ(fake_os_calls(FAKE_RESET), calls + 3);
+}
+
+TEST(units_returned_by_others_are_taken_in_clean)
+{
+    pim_page *a = pim_arena_take_run(arena, 16);
+    *pim_page_start(a) = 1;
+    pim_arena_return_run(arena, a, 16);
+    EXPECT_EQ(pim_unit_set_count(&arena->free), PIM_ARENA_UNITS - 16);
+    pim_arena_take_returned(arena);
+    EXPECT(pim_arena_is_empty(arena));
+    EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
+    EXPECT_EQ(*pim_page_start(a), 0);
+    EXPECT_EQ(a[3].back, 0);
+}
+
+// --- region ------------------------------------------------------------------------------
+
+TEST(region_contains_exactly_its_addresses)
+{
+    EXPECT(pim_region_contains(pim_region.base));
+    EXPECT(pim_region_contains(pim_region.base + REGION - 1));
+    EXPECT(!pim_region_contains(pim_region.base - 1));
+    EXPECT(!pim_region_contains(pim_region.base + REGION));
+    EXPECT(!pim_region_contains(NULL));
+}
+
+TEST(arena_given_back_is_handed_out_again)
+{
+    char *start = pim_arena_start(arena);
+    pim_arena *second = pim_region_take(some_heap(), "x");
+    EXPECT_PTR_NE(second, arena);
+    pim_region_give(arena);
+    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    EXPECT_PTR_EQ(pim_arena_start(arena), start);
+    EXPECT(pim_arena_is_empty(arena));
+}
+
+TEST(dirty_arena_is_kept_warm_until_trimmed)
+{
+    pim_page *page = pim_arena_take_run(arena, 1);
+    *pim_page_start(page) = 1;
+    pim_arena_free_run(arena, page, 1);
+    uint64_t committed = pim_load_relaxed(&fake.committed_bytes);
+    pim_region_give(arena);
+    EXPECT_EQ(pim_load_relaxed(&fake.committed_bytes), committed);
+    EXPECT_NE(pim_load_relaxed(&pim_region_warm_until), 0);
+    pim_region_trim();
+    EXPECT_EQ(pim_load_relaxed(&fake.committed_bytes),
+              committed - PIM_ARENA_SIZE);
+    EXPECT_EQ(pim_load_relaxed(&pim_region_warm_until), 0);
+    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    EXPECT_EQ(*pim_page_start(page), 0);
+    EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
+}
+
+TEST(region_is_used_up_after_all_its_arenas)
+{
+    unsigned n = 1;
+    while (pim_region_take(some_heap(), "x") != NULL) {
+        n++;
+    }
+    EXPECT_EQ(n, REGION / PIM_ARENA_SIZE);
+    pim_region_give(arena);
+    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+}
+
+TEST(failing_commit_loses_no_arena)
+{
+    for (unsigned nth = 1; nth <= 4; nth++) {
+        fake_os_fail(FAKE_COMMIT, nth, false);
+        pim_arena *a = pim_region_take(some_heap(), "x");
+        EXPECT_EQ(a == NULL, pim_load_relaxed(&fake.failed) != 0);
+        fake_os_heal();
+    }
+    unsigned n = 1;
+    while (pim_region_take(some_heap(), "x") != NULL) {
+        n++;
+    }
+    EXPECT_GE(n, REGION / PIM_ARENA_SIZE - 1);
+}
+
+TEST(failing_decommit_still_returns_the_memory)
+{
+    *pim_arena_start(arena) = 1;
+    uint64_t reset = pim_load_relaxed(&fake.reset_bytes);
+    fake_os_fail(FAKE_DECOMMIT, 1, false);
+    pim_region_give(arena); // clean, as far as it knows: not kept warm
+    fake_os_heal();
+    EXPECT_GE(pim_load_relaxed(&fake.reset_bytes), reset + PIM_ARENA_SIZE);
+    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    EXPECT_EQ(*pim_arena_start(arena), 0);
+}
+
+TEST(second_init_keeps_the_region)
+{
+    char *base = pim_region.base;
+    EXPECT_EQ(pim_region_init(2 * REGION), 0);
+    EXPECT_PTR_EQ(pim_region.base, base);
+    EXPECT_EQ(pim_region.size, REGION);
+}
+
+TEST(reservation_is_halved_until_it_is_granted)
+{
+    fake_os_start();
+    for (unsigned failing = 1; failing <= 3; failing++) {
+        // Each size's first reservation fails: the region's own.
+        fake_os_fail(FAKE_RESERVE, 1, true);
+        fake_os_fail(FAKE_RESERVE, failing, false);
+        EXPECT_EQ(pim_region_init((size_t)1 << 30), 0);
+        EXPECT_EQ(pim_region.size, (size_t)1 << 29);
+        fake_os_heal();
+        pim_region_fini();
+        EXPECT_EQ(pim_load_relaxed(&fake.reserved_bytes), 0);
+    }
+}
+
+TEST(size_is_rounded_down_to_a_power_of_two)
+{
+    fake_os_start();
+    EXPECT_EQ(pim_region_init(((size_t)96 << 20) + 5), 0);
+    EXPECT_EQ(pim_region.size, (size_t)64 << 20);
+    pim_region_fini();
+    EXPECT_EQ(pim_region_init(1), 0);
+    EXPECT_EQ(pim_region.size, PIM_REGION_MIN);
+    pim_region_fini();
+}
+
+TEST(no_address_space_at_all_is_an_error)
+{
+    fake_os_start();
+    fake_os_fail(FAKE_RESERVE, 1, true);
+    EXPECT_LT(pim_region_init((size_t)1 << 38), 0);
+    fake_os_heal();
+    EXPECT_NULL(pim_region.base);
+    EXPECT(!pim_region_contains(&arena));
+}
+
+#define ARENA_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        CASE(reservation_is_halved_until_it_is_granted),
+        CASE(size_is_rounded_down_to_a_power_of_two),
+        CASE(no_address_space_at_all_is_an_error),
+        ARENA_CASE(new_arena_is_empty_and_clean),
+        ARENA_CASE(runs_are_aligned_to_their_length),
+        ARENA_CASE(arena_serves_all_its_units),
+        ARENA_CASE(fit_is_the_longest_run_left),
+        ARENA_CASE(warm_units_are_taken_first),
+        ARENA_CASE(purge_returns_units_idle_for_a_whole_tick),
+        ARENA_CASE(unit_used_again_is_young_again),
+        ARENA_CASE(purging_all_takes_one_call_a_stretch),
+        ARENA_CASE(units_returned_by_others_are_taken_in_clean),
+        ARENA_CASE(region_contains_exactly_its_addresses),
+        ARENA_CASE(arena_given_back_is_handed_out_again),
+        ARENA_CASE(dirty_arena_is_kept_warm_until_trimmed),
+        ARENA_CASE(region_is_used_up_after_all_its_arenas),
+        ARENA_CASE(failing_commit_loses_no_arena),
+        ARENA_CASE(failing_decommit_still_returns_the_memory),
+        ARENA_CASE(second_init_keeps_the_region),
+    };
+    return RUN(cases, NULL, NULL);
+}

@@ -1,0 +1,341 @@
+// test_estate.c -- pages with leftovers, from one interpreter to the next.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/fake_os.h"
+
+#define BLOCK 48
+#define OBJ PIM_SLOT(PIM_OBJ)
+#define LEFT 20
+
+static fake_interp heir;
+static pim_heap *heap;            // of the heir
+static pim_figures process;       // before the test
+static unsigned char *left[LEFT]; // by the first interpreter, every other block
+
+static int64_t
+heir_id(void)
+{
+    return heir.state->id;
+}
+
+static void
+begin_heir(void)
+{
+    fake_interp_begin(&heir, core_next_id());
+    fake_interp_attach(&heir);
+    heap = fake_current_heap();
+}
+
+static void
+end_heir(void)
+{
+    pim_heap_audit(heap);
+    fake_interp_detach(&heir);
+    fake_interp_end(&heir);
+    pim_heap_audit(&pim_process_heap);
+}
+
+// One page with holes, left behind by an interpreter that ended.
+static void
+leave(void)
+{
+    void *holes[LEFT];
+    begin_heir();
+    for (unsigned i = 0; i < LEFT; i++) {
+        left[i] = pim_obj_malloc(NULL, BLOCK);
+        holes[i] = pim_obj_malloc(NULL, BLOCK);
+        memset(left[i], (int)i, BLOCK);
+    }
+    for (unsigned i = 0; i < LEFT; i++) {
+        pim_obj_free(NULL, holes[i]);
+    }
+    end_heir();
+}
+
+static int
+begin(void **state)
+{
+    (void)state;
+    process = fake_figures(PIM_PROCESS_ID);
+    leave();
+    begin_heir();
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    end_heir();
+    pim_figures now = fake_figures(PIM_PROCESS_ID);
+    EXPECT_EQ(now.slot[OBJ].live_blocks, process.slot[OBJ].live_blocks);
+    EXPECT_EQ(now.slot[OBJ].live_bytes, process.slot[OBJ].live_bytes);
+    EXPECT_EQ(now.pages, process.pages);
+    EXPECT_EQ(now.arenas, process.arenas);
+    return 0;
+}
+
+static uint64_t
+process_blocks(void)
+{
+    return fake_figures(PIM_PROCESS_ID).slot[OBJ].live_blocks -
+           process.slot[OBJ].live_blocks;
+}
+
+static void
+expect_left_intact(void)
+{
+    for (unsigned i = 0; i < LEFT; i++) {
+        for (unsigned at = 0; left[i] != NULL && at < BLOCK; at++) {
+            EXPECT_EQ(left[i][at], i);
+        }
+    }
+}
+
+static void
+free_left(void)
+{
+    expect_left_intact();
+    for (unsigned i = 0; i < LEFT; i++) {
+        pim_obj_free(NULL, left[i]);
+        left[i] = NULL;
+    }
+}
+
+static pim_page *
+page_of_left(void)
+{
+    return pim_page_of(left[0]);
+}
+
+// Allocates as many as fit between the leftovers.
+static unsigned
+fill_holes(void **blocks)
+{
+    unsigned n = page_of_left()->capacity - LEFT;
+    for (unsigned i = 0; i < n; i++) {
+        blocks[i] = pim_obj_malloc(NULL, BLOCK);
+        EXPECT_PTR_EQ(pim_page_of(blocks[i]), page_of_left());
+        memset(blocks[i], 0xee, BLOCK);
+    }
+    return n;
+}
+
+TEST(holes_between_leftovers_are_used_and_leftovers_are_not)
+{
+    void *mine[1024];
+    unsigned n = fill_holes(mine);
+    expect_left_intact();
+    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, n);
+    EXPECT_EQ(process_blocks(), LEFT);
+    EXPECT_EQ(fake_figures(heir_id()).pages, 1);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).pages, process.pages);
+    pim_heap_audit(heap);
+    void *next = pim_obj_malloc(NULL, BLOCK);
+    EXPECT_PTR_NE(pim_page_of(next), page_of_left());
+    pim_obj_free(NULL, next);
+    for (unsigned i = 0; i < n; i++) {
+        pim_obj_free(NULL, mine[i]);
+    }
+    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, 0);
+    pim_heap_audit(heap);
+    free_left();
+}
+
+TEST(heir_frees_leftovers_from_the_process_account)
+{
+    void *mine = pim_obj_malloc(NULL, BLOCK);
+    EXPECT_PTR_EQ(pim_page_of(mine), page_of_left());
+    free_left();
+    EXPECT_EQ(process_blocks(), 0);
+    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, 1);
+    EXPECT_EQ(fake_figures(heir_id()).remote_frees, 0);
+    pim_heap_audit(heap);
+    pim_obj_free(NULL, mine);
+}
+
+TEST(others_free_leftovers_of_an_inherited_page)
+{
+    void *mine[1024];
+    unsigned n = fill_holes(mine);
+    fake_interp_swap(NULL);
+    free_left();
+    EXPECT_EQ(process_blocks(), 0);
+    pim_obj_free(NULL, mine[0]);
+    fake_interp_swap(&heir);
+    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, n - 1);
+    EXPECT_EQ(fake_figures(heir_id()).remote_frees, 1);
+    pim_gate_enter();
+    pim_heap_drain(heap);
+    pim_gate_exit();
+    pim_heap_audit(heap);
+    for (unsigned i = 1; i < n; i++) {
+        pim_obj_free(NULL, mine[i]);
+    }
+}
+
+TEST(leftovers_may_be_reallocated_by_the_heir)
+{
+    pim_obj_free(NULL, pim_obj_malloc(NULL, BLOCK));
+    unsigned char *p = pim_obj_realloc(NULL, left[7], 1000);
+    left[7] = NULL;
+    EXPECT_EQ(p[BLOCK - 1], 7);
+    EXPECT_EQ(process_blocks(), LEFT - 1);
+    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, 1);
+    pim_obj_free(NULL, p);
+    free_left();
+}
+
+TEST(freed_leftover_is_used_again_by_the_heir)
+{
+    void *mine[1024];
+    unsigned n = fill_holes(mine);
+    pim_obj_free(NULL, left[3]);
+    unsigned char *again = pim_obj_malloc(NULL, BLOCK);
+    EXPECT_PTR_EQ(again, left[3]);
+    left[3] = NULL;
+    EXPECT_EQ(process_blocks(), LEFT - 1);
+    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, n + 1);
+    pim_obj_free(NULL, again); // now the heir's own
+    EXPECT_EQ(process_blocks(), LEFT - 1);
+    for (unsigned i = 0; i < n; i++) {
+        pim_obj_free(NULL, mine[i]);
+    }
+    free_left();
+}
+
+TEST(heir_leaves_its_own_among_the_leftovers)
+{
+    void *mine[1024];
+    unsigned n = fill_holes(mine);
+    for (unsigned i = 0; i < n; i++) {
+        if (i % 3 != 0) {
+            pim_obj_free(NULL, mine[i]);
+            mine[i] = NULL;
+        }
+    }
+    unsigned kept = (n + 2) / 3;
+    end_heir();
+    EXPECT_EQ(process_blocks(), LEFT + kept);
+    expect_left_intact();
+
+    begin_heir(); // the third owner
+    void *third = pim_obj_malloc(NULL, BLOCK);
+    EXPECT_PTR_EQ(pim_page_of(third), page_of_left());
+    pim_heap_audit(heap);
+    for (unsigned i = 0; i < n; i++) {
+        pim_obj_free(NULL, mine[i]);
+    }
+    EXPECT_EQ(process_blocks(), LEFT);
+    free_left();
+    EXPECT_EQ(process_blocks(), 0);
+    pim_obj_free(NULL, third);
+}
+
+TEST(page_without_a_request_of_its_class_is_inherited_too)
+{
+    void *other = pim_obj_malloc(NULL, 2000);
+    EXPECT_PTR_EQ(pim_arena_of(pim_page_of(other)),
+                  pim_arena_of(page_of_left()));
+    pim_heap_audit(heap);
+    end_heir();
+    begin_heir();
+    pim_obj_free(NULL, other);
+    free_left();
+}
+
+TEST(emptied_inherited_page_goes_back_to_the_arena)
+{
+    void *other = pim_obj_malloc(NULL, 2000); // so the page is not current
+    pim_page *page = page_of_left();
+    EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
+    free_left();
+    EXPECT_EQ(page->state, PIM_PAGE_UNUSED);
+    pim_heap_audit(heap);
+    pim_obj_free(NULL, other);
+}
+
+// --- a page too full to be inherited ---------------------------------------------
+
+TEST(full_page_stays_with_the_process_in_an_inherited_arena)
+{
+    enum { N = 2000 };
+    static void *full[N];
+    for (unsigned i = 0; i < N; i++) {
+        full[i] = pim_obj_malloc(NULL, 100);
+    }
+    end_heir();
+
+    begin_heir();
+    void *mine = pim_obj_malloc(NULL, 200);
+    EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
+                  pim_arena_of(pim_page_of(full[0])));
+    EXPECT_EQ(pim_page_of(full[0])->state, PIM_PAGE_SEALED);
+    pim_heap_audit(heap);
+    for (unsigned i = 0; i < N; i++) {
+        pim_obj_free(NULL, full[i]);
+    }
+    EXPECT_EQ(pim_page_of(mine)->state, PIM_PAGE_CURRENT);
+    pim_heap_audit(heap);
+    pim_heap_audit(&pim_process_heap);
+    // Their units were returned to the heir.
+    EXPECT(pim_load_relaxed(&heap->returned));
+    pim_gate_enter();
+    pim_heap_purge(heap, true);
+    pim_gate_exit();
+    EXPECT_EQ(process_blocks(), LEFT);
+    pim_heap_audit(heap);
+    pim_obj_free(NULL, mine);
+    free_left();
+}
+
+// Late frees make room in an estate that nobody has inherited yet.
+TEST(room_made_by_late_frees_is_inherited)
+{
+    enum { N = 20000 };
+    static void *full[N];
+    for (unsigned i = 0; i < N; i++) {
+        full[i] = pim_obj_malloc(NULL, 100);
+    }
+    end_heir();
+    pim_heap_audit(&pim_process_heap);
+    for (unsigned i = 0; i < N; i += 2) {
+        pim_obj_free(NULL, full[i]);
+    }
+    pim_heap_audit(&pim_process_heap);
+    uint64_t arenas = fake_figures(PIM_PROCESS_ID).arenas;
+    begin_heir();
+    void *mine = pim_obj_malloc(NULL, 100);
+    EXPECT_LT(fake_figures(PIM_PROCESS_ID).arenas, arenas);
+    EXPECT_EQ(fake_figures(heir_id()).arenas, 1);
+    for (unsigned i = 1; i < N; i += 2) {
+        pim_obj_free(NULL, full[i]);
+    }
+    pim_obj_free(NULL, mine);
+    free_left();
+}
+
+#define ESTATE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        ESTATE_CASE(holes_between_leftovers_are_used_and_leftovers_are_not),
+        ESTATE_CASE(heir_frees_leftovers_from_the_process_account),
+        ESTATE_CASE(others_free_leftovers_of_an_inherited_page),
+        ESTATE_CASE(leftovers_may_be_reallocated_by_the_heir),
+        ESTATE_CASE(freed_leftover_is_used_again_by_the_heir),
+        ESTATE_CASE(heir_leaves_its_own_among_the_leftovers),
+        ESTATE_CASE(page_without_a_request_of_its_class_is_inherited_too),
+        ESTATE_CASE(emptied_inherited_page_goes_back_to_the_arena),
+        ESTATE_CASE(full_page_stays_with_the_process_in_an_inherited_arena),
+        ESTATE_CASE(room_made_by_late_frees_is_inherited),
+    };
+    return RUN(cases, core_set_up, NULL);
+}

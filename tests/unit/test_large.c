@@ -1,0 +1,280 @@
+// test_large.c -- blocks above the small limit: from mimalloc, or in maps.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "domain/domain.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/fake_mi.h"
+#include "support/fake_os.h"
+
+#define MEM PIM_SLOT(PIM_MEM)
+
+static fake_interp interp;
+static int64_t id;
+static pim_heap *heap;
+static uint64_t mapped;
+static uint64_t mi_blocks;
+
+static int
+begin(void **state)
+{
+    (void)state;
+    id = core_next_id();
+    fake_interp_begin(&interp, id);
+    fake_interp_attach(&interp);
+    heap = fake_current_heap();
+    mapped = pim_load_relaxed(&fake.mapped_bytes);
+    mi_blocks = fake_mi_live_blocks();
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
+    EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
+    EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
+    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 0);
+    EXPECT_EQ(pim_load_relaxed(&heap->large_bytes), 0);
+    EXPECT_EQ(heap->mi != NULL ? pim_load_relaxed(&heap->mi->users) : 1, 1);
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp);
+    return 0;
+}
+
+static uint64_t
+live_bytes(void)
+{
+    return fake_figures(id).slot[MEM].live_bytes;
+}
+
+TEST(block_above_the_limit_comes_from_the_heaps_own_mi_heap)
+{
+    EXPECT_NULL(heap->mi);
+    char *p = pim_mem_malloc(NULL, PIM_SMALL_MAX + 1);
+    EXPECT_NOT_NULL(heap->mi);
+    EXPECT(!pim_region_contains(p));
+    EXPECT_EQ(pim_load_relaxed(&heap->mi->users), 2); // the heap, the block
+    EXPECT_GE(pim_large_usable(p), PIM_SMALL_MAX + 1);
+    EXPECT_EQ(live_bytes(), pim_large_usable(p));
+    EXPECT_EQ(fake_figures(id).committed_bytes, pim_large_usable(p));
+    memset(p, 1, pim_large_usable(p));
+    pim_mem_free(NULL, p);
+}
+
+TEST(block_at_the_limit_is_small)
+{
+    char *p = pim_mem_malloc(NULL, PIM_SMALL_MAX);
+    EXPECT(pim_region_contains(p));
+    pim_mem_free(NULL, p);
+}
+
+TEST(very_large_block_has_a_map_of_its_own)
+{
+    char *p = pim_mem_malloc(NULL, PIM_MAP_BORN);
+    EXPECT_GE(pim_load_relaxed(&fake.mapped_bytes), mapped + PIM_MAP_BORN);
+    EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
+    p[0] = p[PIM_MAP_BORN - 1] = 1;
+    pim_mem_free(NULL, p);
+}
+
+TEST(zeroed_large_block_is_zero)
+{
+    for (size_t size = 40000; size < 3 * PIM_MAP_BORN; size *= 5) {
+        char *p = pim_mem_malloc(NULL, size);
+        memset(p, 1, size);
+        pim_mem_free(NULL, p);
+        p = pim_mem_calloc(NULL, 1, size);
+        for (size_t at = 0; at < size; at += 509) {
+            EXPECT_EQ(p[at], 0);
+        }
+        EXPECT_EQ(p[size - 1], 0);
+        pim_mem_free(NULL, p);
+    }
+}
+
+// --- growth --------------------------------------------------------------------
+
+TEST(grown_block_moves_to_a_map_and_then_grows_in_place)
+{
+    size_t size = 1000;
+    char *p = pim_mem_malloc(NULL, size);
+    unsigned moves = 0;
+    p[0] = 'a';
+    while (size < 64 << 20) {
+        size_t old = size;
+        size = size + size / 8;
+        char *q = pim_mem_realloc(NULL, p, size);
+        EXPECT_NOT_NULL(q);
+        moves += q != p && old >= PIM_MAP_GROWN;
+        p = q;
+        EXPECT_EQ(p[0], 'a');
+        if (old > 2000) {
+            EXPECT_EQ(p[old - 1], 'z');
+        }
+        p[size - 1] = 'z';
+        EXPECT_GE(live_bytes(), size);
+        EXPECT_LE(live_bytes(), size + 8192 + size / 4);
+        EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 1);
+    }
+    EXPECT_LE(moves, 9); // one a doubling, and those by the kernel
+    EXPECT_LE(fake_os_calls(FAKE_REMAP), 9);
+    pim_mem_free(NULL, p);
+}
+
+TEST(shrunk_map_gives_memory_back)
+{
+    size_t size = 40 << 20;
+    char *p = pim_mem_malloc(NULL, size);
+    p[0] = 'a';
+    p = pim_mem_realloc(NULL, p, 1 << 20);
+    EXPECT_NOT_NULL(p);
+    EXPECT_EQ(p[0], 'a');
+    EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes), mapped + (3 << 20));
+    EXPECT_LE(live_bytes(), (1 << 20) + 8192);
+    p = pim_mem_realloc(NULL, p, 1000);
+    EXPECT_EQ(p[0], 'a');
+    EXPECT(pim_region_contains(p));
+    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
+    pim_mem_free(NULL, p);
+}
+
+TEST(slight_shrink_stays_in_place)
+{
+    char *p = pim_mem_malloc(NULL, 100000);
+    uint64_t live = live_bytes();
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, 60000), p);
+    EXPECT_EQ(live_bytes(), live);
+    pim_mem_free(NULL, p);
+}
+
+TEST(growth_without_headroom_is_enough)
+{
+    char *p = pim_mem_malloc(NULL, PIM_MAP_BORN);
+    p[PIM_MAP_BORN - 1] = 'z';
+    fake_os_fail(FAKE_REMAP, 1, false); // the one with headroom
+    char *q = pim_mem_realloc(NULL, p, 2 * PIM_MAP_BORN);
+    fake_os_heal();
+    EXPECT_NOT_NULL(q);
+    EXPECT_EQ(q[PIM_MAP_BORN - 1], 'z');
+    q[2 * PIM_MAP_BORN - 1] = 1;
+    EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes),
+              mapped + 2 * PIM_MAP_BORN + 8192);
+    pim_mem_free(NULL, q);
+}
+
+TEST(growth_by_another_heap_copies)
+{
+    fake_interp other;
+    char *p = pim_mem_malloc(NULL, PIM_MAP_BORN);
+    p[PIM_MAP_BORN - 1] = 'z';
+    fake_interp_detach(&interp);
+    fake_interp_begin(&other, core_next_id());
+    fake_interp_attach(&other);
+    char *q = pim_mem_realloc(NULL, p, 2 * PIM_MAP_BORN);
+    EXPECT_EQ(q[PIM_MAP_BORN - 1], 'z');
+    EXPECT_EQ(live_bytes(), 0);
+    EXPECT_EQ(fake_figures(id).remote_frees, 1);
+    pim_mem_free(NULL, q);
+    fake_interp_detach(&other);
+    fake_interp_end(&other);
+    fake_interp_attach(&interp);
+    pim_gate_enter();
+    pim_heap_drain(heap);
+    pim_gate_exit();
+}
+
+// --- no mi_heap, no map ----------------------------------------------------------
+
+TEST(heap_without_an_mi_heap_uses_the_main_one)
+{
+    uint64_t made = pim_load_relaxed(&fake_mi.heaps_made);
+    fake_mi_fail(1, false);
+    char *p = pim_mem_malloc(NULL, 100000);
+    fake_mi_heal();
+    EXPECT_NOT_NULL(p);
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.heaps_made), made);
+    EXPECT_NULL(heap->mi);
+    EXPECT_EQ(live_bytes(), pim_large_usable(p));
+    char *q = pim_mem_malloc(NULL, 100000); // tried again
+    EXPECT_NOT_NULL(heap->mi);
+    pim_mem_free(NULL, p);
+    pim_mem_free(NULL, q);
+}
+
+TEST(growth_without_a_map_falls_back_to_mimalloc)
+{
+    char *p = pim_mem_malloc(NULL, 200000);
+    p[199999] = 'z';
+    fake_os_fail(FAKE_MAP, 1, true);
+    p = pim_mem_realloc(NULL, p, 900000);
+    fake_os_heal();
+    EXPECT_NOT_NULL(p);
+    EXPECT_EQ(p[199999], 'z');
+    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
+    pim_mem_free(NULL, p);
+}
+
+// --- whose block is it? -------------------------------------------------------------
+
+TEST(block_freed_twice_is_left_alone_the_second_time)
+{
+    // Freed, the header's cookie is gone.  The memory is still mimalloc's.
+    char *keep = pim_mem_malloc(NULL, 100000);
+    char *p = pim_mem_malloc(NULL, 100000);
+    uint64_t foreign = pim_load_relaxed(&pim_foreign_frees);
+    pim_mem_free(NULL, p);
+    pim_mem_free(NULL, p);
+    EXPECT_EQ(pim_load_relaxed(&pim_foreign_frees), foreign + 1);
+    pim_mem_free(NULL, keep);
+}
+
+TEST(pointer_into_a_block_is_foreign)
+{
+    char *p = pim_mem_calloc(NULL, 1, 100000);
+    uint64_t foreign = pim_load_relaxed(&pim_foreign_frees);
+    pim_mem_free(NULL, p + 16);
+    pim_mem_free(NULL, p + 8);
+    EXPECT_EQ(pim_load_relaxed(&pim_foreign_frees), foreign + 2);
+    EXPECT_EQ(pim_large_usable(p + 32), 0);
+    EXPECT_NULL(pim_mem_realloc(NULL, p + 64, 10));
+    pim_mem_free(NULL, p);
+}
+
+TEST(moved_header_is_not_believed)
+{
+    char *p = pim_mem_malloc(NULL, 100000);
+    char *copy = pim_mem_malloc(NULL, 100000);
+    memcpy(copy, p - 64, 200); // a block's copy, header and all
+    EXPECT_EQ(pim_large_usable(copy + 64), 0);
+    pim_mem_free(NULL, copy);
+    pim_mem_free(NULL, p);
+}
+
+#define LARGE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        LARGE_CASE(block_above_the_limit_comes_from_the_heaps_own_mi_heap),
+        LARGE_CASE(block_at_the_limit_is_small),
+        LARGE_CASE(very_large_block_has_a_map_of_its_own),
+        LARGE_CASE(zeroed_large_block_is_zero),
+        LARGE_CASE(grown_block_moves_to_a_map_and_then_grows_in_place),
+        LARGE_CASE(shrunk_map_gives_memory_back),
+        LARGE_CASE(slight_shrink_stays_in_place),
+        LARGE_CASE(growth_without_headroom_is_enough),
+        LARGE_CASE(growth_by_another_heap_copies),
+        LARGE_CASE(heap_without_an_mi_heap_uses_the_main_one),
+        LARGE_CASE(growth_without_a_map_falls_back_to_mimalloc),
+        LARGE_CASE(block_freed_twice_is_left_alone_the_second_time),
+        LARGE_CASE(pointer_into_a_block_is_foreign),
+        LARGE_CASE(moved_header_is_not_believed),
+    };
+    return RUN(cases, core_set_up, NULL);
+}

@@ -1,0 +1,265 @@
+// test_page.c -- one page on plain memory.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config.h"
+#include "page/page.h"
+#include "support/core.h"
+#include "support/expect.h"
+
+#define SIZE_CLASS 2 // 48 bytes
+
+static pim_page page;
+static char memory[PIM_UNIT_SIZE] __attribute__((aligned(PIM_UNIT_SIZE)));
+static pim_block_set held;
+
+static struct pim_heap *
+some_heap(void)
+{
+    static char heap[64] __attribute__((aligned(64)));
+    return (struct pim_heap *)(void *)heap;
+}
+
+static int
+open_page(void **state)
+{
+    (void)state;
+    memset(&held, 0, sizeof(held));
+    pim_page_open(&page, some_heap(), PIM_OBJ, SIZE_CLASS);
+    return 0;
+}
+
+static pim_block *
+pop(void)
+{
+    pim_block *block = page.free;
+    if (block == NULL && pim_page_cut(&page, memory, NULL) != 0) {
+        block = page.free;
+    }
+    if (block != NULL) {
+        page.free = block->next;
+        page.used++;
+    }
+    return block;
+}
+
+static size_t
+index_of(const void *block)
+{
+    return pim_page_index(&page, memory, block);
+}
+
+TEST(open_page_is_empty)
+{
+    bool tagged = true;
+    EXPECT_EQ(page.used, 0);
+    EXPECT_EQ(page.cut, 0);
+    EXPECT_NULL(page.free);
+    EXPECT_PTR_EQ(pim_page_owner(&page, &tagged), some_heap());
+    EXPECT(!tagged);
+    EXPECT_EQ(page.capacity, PIM_UNIT_SIZE / page.block_size);
+    pim_page_audit(&page, memory, NULL);
+}
+
+TEST(blocks_are_cut_from_the_left_until_none_is)
+{
+    unsigned n = 0;
+    pim_block *block;
+    while ((block = pop()) != NULL) {
+        EXPECT_PTR_EQ(block, memory + n * page.block_size);
+        n++;
+        pim_page_audit(&page, memory, NULL);
+    }
+    EXPECT_EQ(n, page.capacity);
+    EXPECT_EQ(page.cut, page.capacity);
+    EXPECT_EQ(pim_page_cut(&page, memory, NULL), 0);
+}
+
+TEST(a_cut_touches_a_few_blocks_only)
+{
+    memset(memory, 0x77, sizeof(memory));
+    unsigned n = pim_page_cut(&page, memory, NULL);
+    EXPECT_EQ(n, pim_classes[SIZE_CLASS].cut);
+    for (size_t at = n * page.block_size; at < sizeof(memory); at++) {
+        EXPECT_EQ(memory[at], 0x77);
+    }
+}
+
+TEST(cut_leaves_out_what_is_held)
+{
+    pim_block_set_put(&held, 0, true);
+    pim_block_set_put(&held, 5, true);
+    pim_block_set_put(&held, page.capacity - 1u, true);
+    page.used = 3;
+    unsigned n = 0;
+    unsigned cut;
+    while ((cut = pim_page_cut(&page, memory, &held)) != 0) {
+        pim_page_audit(&page, memory, &held);
+        for (const pim_block *b = page.free; b != NULL; b = b->next) {
+            EXPECT(!pim_block_set_has(&held, index_of(b)));
+            page.used++;
+            n++;
+        }
+        page.free = NULL;
+    }
+    EXPECT_EQ(n, page.capacity - 3u);
+    EXPECT_EQ(page.used, page.capacity);
+    pim_page_audit(&page, memory, &held);
+}
+
+TEST(first_remote_push_asks_for_a_word_to_the_owner)
+{
+    pim_block *a = pop();
+    pim_block *b = pop();
+    EXPECT(pim_page_push_remote(&page, a));
+    EXPECT(!pim_page_push_remote(&page, b));
+    pim_page_audit(&page, memory, NULL);
+    EXPECT_EQ(page.used, 2);
+    EXPECT_EQ(pim_page_collect(&page, memory, NULL), 2);
+    EXPECT_EQ(page.used, 0);
+    EXPECT_EQ(pim_page_collect(&page, memory, NULL), 0);
+    pim_page_audit(&page, memory, NULL);
+    EXPECT(pim_page_push_remote(&page, pop()));
+    EXPECT_EQ(pim_page_collect(&page, memory, NULL), 1);
+}
+
+TEST(sealed_page_knows_exactly_its_live_blocks)
+{
+    pim_block *blocks[40];
+    for (unsigned i = 0; i < 40; i++) {
+        blocks[i] = pop();
+    }
+    for (unsigned i = 0; i < 40; i += 2) {
+        pim_page_give(&page, memory, NULL, blocks[i]);
+    }
+    memset(&held, 0xff, sizeof(held)); // of an earlier life
+    pim_page_seal(&page, memory, false, &held);
+    EXPECT_EQ(page.state, PIM_PAGE_SEALED);
+    EXPECT_NULL(page.free);
+    for (size_t i = 0; i < page.capacity; i++) {
+        EXPECT_EQ(pim_block_set_has(&held, i), i < 40 && i % 2 == 1);
+    }
+    EXPECT_EQ(page.used, 20);
+    pim_page_audit(&page, memory, &held);
+}
+
+TEST(leftover_given_back_is_cut_again)
+{
+    pim_block *a = pop();
+    pim_block *b = pop();
+    pim_page_seal(&page, memory, false, &held);
+    pim_page_give(&page, memory, &held, a);
+    EXPECT_EQ(page.used, 1);
+    EXPECT_NULL(page.free); // not cut yet in this life
+    EXPECT_NE(pim_page_cut(&page, memory, &held), 0);
+    EXPECT_PTR_EQ(page.free, a);
+    pim_page_give(&page, memory, &held, b); // below the cut: at once
+    EXPECT_PTR_EQ(page.free, b);
+    EXPECT_EQ(page.used, 0);
+    pim_page_audit(&page, memory, &held);
+}
+
+TEST(page_can_be_sealed_again_with_old_leftovers)
+{
+    pim_block *blocks[10];
+    for (unsigned i = 0; i < 10; i++) {
+        blocks[i] = pop();
+    }
+    pim_page_seal(&page, memory, false, &held);
+    pim_page_give(&page, memory, &held, blocks[0]);
+    pim_page_cut(&page, memory, &held);
+    pim_block *mine = page.free;
+    page.free = mine->next;
+    page.used++;
+    pim_page_seal(&page, memory, true, &held);
+    EXPECT_EQ(page.used, 10);
+    for (size_t i = 0; i < page.capacity; i++) {
+        EXPECT_EQ(pim_block_set_has(&held, i), i < 10);
+    }
+    pim_page_audit(&page, memory, &held);
+}
+
+// --- corruption ----------------------------------------------------------------
+
+static void
+audit(void *arg)
+{
+    (void)arg;
+    pim_page_audit(&page, memory, NULL);
+}
+
+TEST(audit_finds_a_block_off_the_grid)
+{
+    pim_page_cut(&page, memory, NULL);
+    page.free = (pim_block *)(void *)((char *)page.free + 16);
+    core_expect_fatal(audit, NULL, "PAGE-2");
+}
+
+TEST(audit_finds_a_free_block_that_was_not_cut)
+{
+    pim_page_cut(&page, memory, NULL);
+    page.free = (pim_block *)(void *)(memory + page.cut * page.block_size);
+    core_expect_fatal(audit, NULL, "PAGE-2");
+}
+
+TEST(audit_finds_a_circular_free_list)
+{
+    pim_page_cut(&page, memory, NULL);
+    page.free->next = page.free;
+    core_expect_fatal(audit, NULL, "PAGE-1");
+}
+
+TEST(audit_finds_a_lost_block)
+{
+    pim_page_cut(&page, memory, NULL);
+    page.free = page.free->next;
+    core_expect_fatal(audit, NULL, "PAGE-1");
+}
+
+TEST(audit_finds_a_second_remote_free)
+{
+    pim_block *a = pop();
+    pim_page_push_remote(&page, a);
+    pim_page_push_remote(&page, a); // points to itself
+    core_expect_fatal(audit, NULL, "PAGE-3");
+}
+
+static void
+collect(void *arg)
+{
+    (void)arg;
+    pim_page_collect(&page, memory, NULL);
+}
+
+TEST(block_freed_twice_by_others_is_fatal)
+{
+    pim_block *a = pop();
+    pim_page_push_remote(&page, a);
+    pim_page_push_remote(&page, a);
+    core_expect_fatal(collect, NULL, "a block was freed twice");
+}
+
+#define PAGE_CASE(name) cmocka_unit_test_setup(name, open_page)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        PAGE_CASE(open_page_is_empty),
+        PAGE_CASE(blocks_are_cut_from_the_left_until_none_is),
+        PAGE_CASE(a_cut_touches_a_few_blocks_only),
+        PAGE_CASE(cut_leaves_out_what_is_held),
+        PAGE_CASE(first_remote_push_asks_for_a_word_to_the_owner),
+        PAGE_CASE(sealed_page_knows_exactly_its_live_blocks),
+        PAGE_CASE(leftover_given_back_is_cut_again),
+        PAGE_CASE(page_can_be_sealed_again_with_old_leftovers),
+        PAGE_CASE(audit_finds_a_block_off_the_grid),
+        PAGE_CASE(audit_finds_a_free_block_that_was_not_cut),
+        PAGE_CASE(audit_finds_a_circular_free_list),
+        PAGE_CASE(audit_finds_a_lost_block),
+        PAGE_CASE(audit_finds_a_second_remote_free),
+        PAGE_CASE(block_freed_twice_by_others_is_fatal),
+    };
+    return RUN(cases, NULL, NULL);
+}

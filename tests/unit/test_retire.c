@@ -1,0 +1,376 @@
+// test_retire.c -- what is left of an interpreter after its last event.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/fake_mi.h"
+#include "support/fake_os.h"
+
+#define OBJ PIM_SLOT(PIM_OBJ)
+#define LARGE 100000
+#define HUGE (40u << 20)
+
+static fake_interp interp;
+static int64_t id;
+static pim_figures process; // before the test
+static uint64_t committed;
+static uint64_t mapped;
+
+// The arenas' memory, without those kept warm for the next interpreter; the
+// descriptor tables grow once and stay.
+static uint64_t
+arenas_committed(void)
+{
+    pim_gate_enter();
+    pim_region_trim();
+    pim_gate_exit();
+    return (pim_load_relaxed(&fake.committed_bytes) - committed) /
+           PIM_ARENA_SIZE;
+}
+
+static int
+begin(void **state)
+{
+    (void)state;
+    process = fake_figures(PIM_PROCESS_ID);
+    arenas_committed(); // none is warm
+    committed = pim_load_relaxed(&fake.committed_bytes);
+    id = core_next_id();
+    fake_interp_begin(&interp, id);
+    fake_interp_attach(&interp);
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 1)); // its records are mapped now
+    mapped = pim_load_relaxed(&fake.mapped_bytes);
+    return 0;
+}
+
+static void
+end_interp(void)
+{
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp);
+}
+
+// Nothing of the test is left with the process.
+static void
+expect_process_as_before(void)
+{
+    pim_figures now = fake_figures(PIM_PROCESS_ID);
+    EXPECT_EQ(now.arenas, process.arenas);
+    EXPECT_EQ(now.pages, process.pages);
+    EXPECT_EQ(now.committed_bytes, process.committed_bytes);
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        EXPECT_EQ(now.slot[slot].live_bytes, process.slot[slot].live_bytes);
+        EXPECT_EQ(now.slot[slot].live_blocks, process.slot[slot].live_blocks);
+    }
+    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
+    pim_heap_audit(&pim_process_heap);
+}
+
+static void
+use_and_free_much(void)
+{
+    enum { N = 20000 };
+    static void *blocks[N];
+    for (unsigned i = 0; i < N; i++) {
+        blocks[i] = pim_obj_malloc(NULL, 16 + i % 3000);
+    }
+    void *large = pim_mem_malloc(NULL, LARGE);
+    void *huge = pim_mem_malloc(NULL, HUGE);
+    for (unsigned i = 0; i < N; i++) {
+        pim_obj_free(NULL, blocks[i]);
+    }
+    pim_mem_free(NULL, large);
+    pim_mem_free(NULL, huge);
+}
+
+TEST(empty_heap_gives_everything_back)
+{
+    uint64_t destroyed = pim_load_relaxed(&fake_mi.heaps_destroyed);
+    use_and_free_much();
+    EXPECT_GT(fake_figures(id).arenas, 5);
+    end_interp();
+    EXPECT_EQ(arenas_committed(), 0);
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.heaps_destroyed), destroyed + 1);
+    pim_figures left = fake_figures(id);
+    EXPECT(left.ended);
+    EXPECT_EQ(left.arenas, 0);
+    EXPECT_EQ(left.pages, 0);
+    EXPECT_EQ(left.committed_bytes, 0);
+    EXPECT_EQ(left.slot[OBJ].live_blocks, 0);
+    EXPECT_GT(left.slot[OBJ].peak_bytes, 20000 * 1000);
+    expect_process_as_before();
+}
+
+TEST(leaked_small_block_keeps_one_page_and_survives)
+{
+    char *leaked = pim_obj_malloc(NULL, 100);
+    memset(leaked, 'x', 100);
+    use_and_free_much();
+    end_interp();
+
+    pim_figures left = fake_figures(id);
+    EXPECT_EQ(left.slot[OBJ].live_blocks, 1);
+    EXPECT_EQ(left.slot[OBJ].live_bytes, 112);
+    pim_figures now = fake_figures(PIM_PROCESS_ID);
+    EXPECT_EQ(now.arenas, process.arenas + 1);
+    EXPECT_EQ(now.pages, process.pages + 1);
+    EXPECT_EQ(now.slot[OBJ].live_blocks, process.slot[OBJ].live_blocks + 1);
+    EXPECT_EQ(now.slot[OBJ].live_bytes, process.slot[OBJ].live_bytes + 112);
+    EXPECT_LE(now.committed_bytes, process.committed_bytes + PIM_UNIT_SIZE);
+    EXPECT_EQ(arenas_committed(), 1);
+    for (unsigned i = 0; i < 100; i++) {
+        EXPECT_EQ(leaked[i], 'x');
+    }
+    pim_heap_audit(&pim_process_heap);
+
+    pim_obj_free(NULL, leaked);
+    EXPECT_EQ(arenas_committed(), 0);
+    expect_process_as_before();
+}
+
+TEST(many_leaked_blocks_survive_in_every_class)
+{
+    enum { N = 4000 };
+    static unsigned char *leaked[N];
+    for (unsigned i = 0; i < N; i++) {
+        size_t size = 1 + i * 13 % 9000;
+        leaked[i] = pim_obj_malloc(NULL, size);
+        memset(leaked[i], (int)i, size);
+        if (i % 3 != 0) { // holes
+            pim_obj_free(NULL, leaked[i]);
+            leaked[i] = NULL;
+        }
+    }
+    use_and_free_much();
+    end_interp();
+    for (unsigned i = 0; i < N; i++) {
+        size_t size = 1 + i * 13 % 9000;
+        for (size_t at = 0; leaked[i] != NULL && at < size; at++) {
+            EXPECT_EQ(leaked[i][at], i & 255);
+        }
+    }
+    for (unsigned i = 0; i < N; i++) {
+        pim_obj_free(NULL, leaked[i]);
+    }
+    expect_process_as_before();
+}
+
+TEST(leaked_blocks_can_be_reallocated)
+{
+    char *small = pim_obj_malloc(NULL, 100);
+    char *large = pim_mem_malloc(NULL, LARGE);
+    memset(small, 's', 100);
+    memset(large, 'l', LARGE);
+    end_interp();
+    fake_interp other;
+    fake_interp_begin(&other, core_next_id());
+    fake_interp_attach(&other);
+    small = pim_obj_realloc(NULL, small, 1000);
+    large = pim_mem_realloc(NULL, large, 3 * LARGE);
+    EXPECT_EQ(small[99], 's');
+    EXPECT_EQ(large[LARGE - 1], 'l');
+    pim_obj_free(NULL, small);
+    pim_mem_free(NULL, large);
+    fake_interp_detach(&other);
+    fake_interp_end(&other);
+    expect_process_as_before();
+}
+
+TEST(leaked_large_block_outlives_its_heap)
+{
+    uint64_t destroyed = pim_load_relaxed(&fake_mi.heaps_destroyed);
+    char *leaked = pim_mem_malloc(NULL, LARGE);
+    void *freed = pim_mem_malloc(NULL, LARGE);
+    memset(leaked, 'x', LARGE);
+    pim_mem_free(NULL, freed);
+    end_interp();
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.heaps_destroyed), destroyed);
+    EXPECT_EQ(fake_figures(id).slot[0].live_blocks, 1);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[0].live_blocks,
+              process.slot[0].live_blocks + 1);
+    EXPECT_EQ(leaked[0], 'x');
+    EXPECT_EQ(leaked[LARGE - 1], 'x');
+    pim_mem_free(NULL, leaked);
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.heaps_destroyed), destroyed + 1);
+    expect_process_as_before();
+}
+
+TEST(leaked_map_can_be_freed_late)
+{
+    char *leaked = pim_mem_malloc(NULL, HUGE);
+    leaked[HUGE - 1] = 'x';
+    end_interp();
+    EXPECT_EQ(leaked[HUGE - 1], 'x');
+    EXPECT_GE(fake_figures(PIM_PROCESS_ID).committed_bytes,
+              process.committed_bytes + HUGE);
+    pim_mem_free(NULL, leaked);
+    expect_process_as_before();
+}
+
+TEST(remote_frees_before_the_end_are_taken_over)
+{
+    enum { N = 5000 };
+    static void *blocks[N];
+    for (unsigned i = 0; i < N; i++) {
+        blocks[i] = pim_obj_malloc(NULL, 1 + i * 31 % 2000);
+    }
+    void *large = pim_mem_malloc(NULL, LARGE);
+    fake_interp_detach(&interp);
+    for (unsigned i = 0; i < N; i++) {
+        pim_obj_free(NULL, blocks[i]);
+    }
+    pim_mem_free(NULL, large);
+    fake_interp_end(&interp);
+    EXPECT_EQ(fake_figures(id).remote_frees, N + 1);
+    EXPECT_EQ(fake_figures(id).slot[OBJ].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).slot[0].live_blocks, 0);
+    EXPECT_EQ(arenas_committed(), 0);
+    expect_process_as_before();
+}
+
+// --- arenas that leaks keep -----------------------------------------------------
+
+TEST(arena_with_a_leak_goes_on_to_the_next_interpreter)
+{
+    char *leaked = pim_obj_malloc(NULL, 100);
+    memset(leaked, 'x', 100);
+    end_interp();
+    EXPECT_EQ(arenas_committed(), 1);
+
+    fake_interp next;
+    fake_interp_begin(&next, core_next_id());
+    fake_interp_attach(&next);
+    char *p = pim_obj_malloc(NULL, 100);
+    EXPECT_PTR_EQ(pim_arena_of(pim_page_of(p)),
+                  pim_arena_of(pim_page_of(leaked)));
+    EXPECT_EQ(arenas_committed(), 1);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, process.arenas);
+
+    // The late free gives the unit to the arena's new owner.
+    EXPECT_EQ(leaked[99], 'x');
+    pim_obj_free(NULL, leaked);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[OBJ].live_blocks,
+              process.slot[OBJ].live_blocks);
+    pim_obj_free(NULL, p);
+    pim_heap_audit(fake_current_heap());
+    fake_interp_detach(&next);
+    fake_interp_end(&next);
+    EXPECT_EQ(arenas_committed(), 0);
+    expect_process_as_before();
+}
+
+TEST(leaks_of_many_generations_share_arenas)
+{
+    enum { GENERATIONS = 40 };
+    void *leaked[GENERATIONS];
+    leaked[0] = pim_obj_malloc(NULL, 100);
+    end_interp();
+    for (unsigned i = 1; i < GENERATIONS; i++) {
+        fake_interp next;
+        fake_interp_begin(&next, core_next_id());
+        fake_interp_attach(&next);
+        leaked[i] = pim_obj_malloc(NULL, 100 + 50 * i);
+        memset(leaked[i], 1, 100);
+        fake_interp_detach(&next);
+        fake_interp_end(&next);
+        EXPECT_LE(arenas_committed(), 1 + i / 4);
+    }
+    for (unsigned i = 0; i < GENERATIONS; i++) {
+        pim_obj_free(NULL, leaked[i]);
+    }
+    EXPECT_EQ(arenas_committed(), 0);
+    expect_process_as_before();
+}
+
+// The next interpreter's arena comes back to the process with a page of the
+// first in it, freed only then.
+TEST(leak_in_an_arena_that_was_passed_on_twice_is_freed)
+{
+    void *leaked[3];
+    leaked[0] = pim_obj_malloc(NULL, 5000);
+    end_interp();
+    for (unsigned i = 1; i < 3; i++) {
+        fake_interp next;
+        fake_interp_begin(&next, core_next_id());
+        fake_interp_attach(&next);
+        leaked[i] = pim_obj_malloc(NULL, 300);
+        use_and_free_much();
+        pim_heap_audit(fake_current_heap());
+        fake_interp_detach(&next);
+        fake_interp_end(&next);
+        pim_heap_audit(&pim_process_heap);
+    }
+    pim_obj_free(NULL, leaked[1]);
+    pim_heap_audit(&pim_process_heap);
+    pim_obj_free(NULL, leaked[0]);
+    pim_obj_free(NULL, leaked[2]);
+    EXPECT_EQ(arenas_committed(), 0);
+    expect_process_as_before();
+}
+
+// --- ends of other kinds -----------------------------------------------------------
+
+TEST(interpreter_without_a_request_ends_unnoticed)
+{
+    fake_interp quiet;
+    fake_interp_begin(&quiet, core_next_id());
+    fake_interp_end(&quiet);
+    end_interp();
+    expect_process_as_before();
+}
+
+TEST(retired_heap_is_empty_for_a_stale_cache)
+{
+    pim_heap *heap = fake_current_heap();
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 8));
+    end_interp();
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            EXPECT_PTR_EQ(heap->current[slot][c], &pim_empty_page);
+        }
+    }
+    EXPECT_EQ(pim_load_relaxed(&heap->serial), 0);
+}
+
+TEST(end_within_another_interpreters_attachment_works)
+{
+    fake_interp other;
+    void *leaked = pim_obj_malloc(NULL, 64);
+    fake_interp_detach(&interp);
+    fake_interp_begin(&other, core_next_id());
+    fake_interp_attach(&other);
+    void *mine = pim_obj_malloc(NULL, 64);
+    fake_interp_end(&interp); // as Py_EndInterpreter() does, near its end
+    pim_obj_free(NULL, leaked);
+    pim_obj_free(NULL, mine);
+    pim_heap_audit(fake_current_heap());
+    fake_interp_detach(&other);
+    fake_interp_end(&other);
+    expect_process_as_before();
+}
+
+#define RETIRE_CASE(name) cmocka_unit_test_setup(name, begin)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        RETIRE_CASE(empty_heap_gives_everything_back),
+        RETIRE_CASE(leaked_small_block_keeps_one_page_and_survives),
+        RETIRE_CASE(many_leaked_blocks_survive_in_every_class),
+        RETIRE_CASE(leaked_blocks_can_be_reallocated),
+        RETIRE_CASE(leaked_large_block_outlives_its_heap),
+        RETIRE_CASE(leaked_map_can_be_freed_late),
+        RETIRE_CASE(remote_frees_before_the_end_are_taken_over),
+        RETIRE_CASE(arena_with_a_leak_goes_on_to_the_next_interpreter),
+        RETIRE_CASE(leaks_of_many_generations_share_arenas),
+        RETIRE_CASE(leak_in_an_arena_that_was_passed_on_twice_is_freed),
+        RETIRE_CASE(interpreter_without_a_request_ends_unnoticed),
+        RETIRE_CASE(retired_heap_is_empty_for_a_stale_cache),
+        RETIRE_CASE(end_within_another_interpreters_attachment_works),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
