@@ -79,8 +79,10 @@ static void
 settle(pim_heap *heap)
 {
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        // Either may be seen, and taken, without the other.
         pim_pending *pending = &heap->pending[slot];
-        if (pim_load_relaxed(&pending->blocks) != 0) {
+        if (pim_load_relaxed(&pending->bytes) != 0 ||
+            pim_load_relaxed(&pending->blocks) != 0) {
             atomic_fetch_add(&heap->settling, 1); // see pim_heap_figures()
             uint64_t bytes = pim_exchange(&pending->bytes, 0);
             uint64_t blocks = pim_exchange(&pending->blocks, 0);
