@@ -95,6 +95,7 @@ pim_py_find(void)
         pim_py = py;
         return -ENOSYS;
     }
+    find("PyMem_SetupDebugHooks", NULL, &py.setup_debug_hooks);
     if (!find("_PyInterpreterConfig_InitFromState", NULL, &py.interp_config)) {
         find("_PyInterpreterState_HasFeature", NULL, &py.interp_has_feature);
     }
