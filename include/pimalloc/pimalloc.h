@@ -132,8 +132,8 @@ PIMALLOC_EXPORT int pimalloc_install(const pimalloc_config *config);
 
 // Whether CPython's three domains are served by pimalloc right now: 1, or 0
 // (never installed, or reset by a later Py_Initialize, PYTHONMALLOC, -X dev or
-// another allocator).  A hook or debug layer set on top by someone else also
-// makes it 0.  Any thread, no GIL.
+// another allocator).  Debug hooks, tracemalloc or a profiler on top of it do not
+// matter.  Any thread, no GIL.
 PIMALLOC_EXPORT int pimalloc_active(void);
 
 // A sentence that says what went wrong and what to do about it, for a value
@@ -169,6 +169,23 @@ PIMALLOC_EXPORT int pimalloc_stats(int64_t interp, pimalloc_snapshot *out);
 // Prints all that pimalloc_stats() knows as an aligned table; NULL is stderr.
 // Allocates nothing from Python.  Any thread, no GIL.
 PIMALLOC_EXPORT void pimalloc_stats_print(FILE *out);
+
+// Tells which interpreter's memory a block of the mem or obj domain is in: its id
+// in *interp, or PIMALLOC_PROCESS for what an ended interpreter left and for what
+// was allocated without a thread state.  `address` may lie anywhere in a block of
+// up to 32,800 bytes, and must be the start of a larger one; it must be readable.
+// An object's block may begin in front of the object (the collector's header and
+// others).  Returns 0, or -ENOENT: no block of these domains lies there.  The
+// block must not be freed meanwhile.  Any thread, no GIL.
+PIMALLOC_EXPORT int pimalloc_owner(const void *address, int64_t *interp);
+
+// Gives back to the system at once what the calling thread's interpreter and the
+// process hold and do not use: free pages, arenas kept warm, mimalloc's free
+// memory.  Without a call that happens by itself about half a second after the
+// memory became free, at the next allocation that needs a new page.  Returns the
+// bytes of pages and arenas (mimalloc does not count its own).  The caller has an
+// attached thread state, or none: then only the process's memory goes.
+PIMALLOC_EXPORT size_t pimalloc_trim(void);
 
 #ifdef __cplusplus
 }

@@ -68,6 +68,10 @@ pim_region_contains(const void *p)
     return (uintptr_t)p - (uintptr_t)pim_region.base < pim_region.size;
 }
 
+// Whether an address of the region lies in an arena that was ever handed out, so
+// that its descriptor can be read.
+bool pim_region_is_open(const void *p);
+
 // The descriptor that rules an address of the region.
 PIM_INLINE pim_page *
 pim_page_of(const void *p)

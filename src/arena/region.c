@@ -214,6 +214,17 @@ pim_region_take(struct pim_heap *heap, const char *name)
     return arena;
 }
 
+bool
+pim_region_is_open(const void *p)
+{
+    size_t arena =
+        (size_t)((const char *)p - pim_region.base) >> PIM_ARENA_SHIFT;
+    pim_lock_acquire(&region_lock);
+    bool open = arena < fresh;
+    pim_lock_release(&region_lock);
+    return open;
+}
+
 // Drops an arena's part of a table if it fills whole system pages.
 static void
 drop_entries(void *table, size_t entry_size, const pim_arena *arena)

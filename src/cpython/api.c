@@ -33,11 +33,14 @@ WEAK(PyInterpreterState_Main);
 WEAK(PyThreadState_GetInterpreter);
 extern PyThreadState *PyThreadState_GetUnchecked(void) __attribute__((weak));
 
-// `weak` is the address that the linker or loader found, or NULL.
+// `weak` is the address that the linker or loader found, or NULL.  A module, if
+// one is given, is what counts.
 static bool
-find(const char *name, const void *weak, void *function)
+find(void *module, const char *name, const void *weak, void *function)
 {
-    const void *symbol = weak != NULL ? weak : dlsym(RTLD_DEFAULT, name);
+    const void *symbol = module != NULL ? dlsym(module, name)
+                         : weak != NULL ? weak
+                                        : dlsym(RTLD_DEFAULT, name);
     memcpy(function, &symbol, sizeof(symbol));
     return symbol != NULL;
 }
@@ -46,61 +49,63 @@ find(const char *name, const void *weak, void *function)
 #define ADDRESS(function) ((const void *)(uintptr_t)(function))
 
 static bool
-find_public(pim_py_api *py)
+find_public(void *m, pim_py_api *py)
 {
-    return find("PyMem_SetAllocator", ADDRESS(PyMem_SetAllocator),
+    return find(m, "PyMem_SetAllocator", ADDRESS(PyMem_SetAllocator),
                 &py->set_allocator) &&
-           find("PyMem_GetAllocator", ADDRESS(PyMem_GetAllocator),
+           find(m, "PyMem_GetAllocator", ADDRESS(PyMem_GetAllocator),
                 &py->get_allocator) &&
-           find("Py_IsInitialized", ADDRESS(Py_IsInitialized),
+           find(m, "Py_IsInitialized", ADDRESS(Py_IsInitialized),
                 &py->is_initialized) &&
-           find("Py_GetVersion", ADDRESS(Py_GetVersion), &py->get_version) &&
-           find("PyInterpreterState_GetID", ADDRESS(PyInterpreterState_GetID),
-                &py->interp_id) &&
-           find("PyInterpreterState_Main", ADDRESS(PyInterpreterState_Main),
+           find(m, "Py_GetVersion", ADDRESS(Py_GetVersion), &py->get_version) &&
+           find(m, "PyInterpreterState_GetID",
+                ADDRESS(PyInterpreterState_GetID), &py->interp_id) &&
+           find(m, "PyInterpreterState_Main", ADDRESS(PyInterpreterState_Main),
                 &py->interp_main) &&
-           find("PyThreadState_GetInterpreter",
+           find(m, "PyThreadState_GetInterpreter",
                 ADDRESS(PyThreadState_GetInterpreter), &py->tstate_interp);
 }
 
 // Public from 3.13 on; before, an exported private function.
 static bool
-find_getter(pim_py_api *py)
+find_getter(void *m, pim_py_api *py)
 {
-    return find("PyThreadState_GetUnchecked",
+    return find(m, "PyThreadState_GetUnchecked",
                 ADDRESS(PyThreadState_GetUnchecked), &py->tstate) ||
-           find("_PyThreadState_UncheckedGet", NULL, &py->tstate);
+           find(m, "_PyThreadState_UncheckedGet", NULL, &py->tstate);
 }
 
 static bool
-is_exported(const char *name)
+is_exported(void *module, const char *name)
 {
-    return dlsym(RTLD_DEFAULT, name) != NULL;
+    return dlsym(module != NULL ? module : RTLD_DEFAULT, name) != NULL;
 }
 
 int
-pim_py_find(void)
+pim_py_find(void *m)
 {
     pim_py_api py = {0};
     const unsigned long *version = NULL;
-    if (!find("Py_Version", &Py_Version, &version)) {
+    if (!find(m, "Py_Version", &Py_Version, &version)) {
         // New in 3.11; what has the other name only is an older Python.
-        py.hexversion = is_exported("Py_GetVersion") ? VERSION_BEFORE_3_11 : 0;
+        py.hexversion =
+            is_exported(m, "Py_GetVersion") ? VERSION_BEFORE_3_11 : 0;
         pim_py = py;
         return -ENOSYS;
     }
     py.hexversion = *version;
-    if (py.hexversion < PIM_VERSION_MIN || !find_public(&py) ||
-        !find_getter(&py)) {
+    if (py.hexversion < PIM_VERSION_MIN || !find_public(m, &py) ||
+        !find_getter(m, &py)) {
         pim_py = py;
         return -ENOSYS;
     }
-    if (!find("_PyInterpreterConfig_InitFromState", NULL, &py.interp_config)) {
-        find("_PyInterpreterState_HasFeature", NULL, &py.interp_has_feature);
+    if (!find(m, "_PyInterpreterConfig_InitFromState", NULL,
+              &py.interp_config)) {
+        find(m, "_PyInterpreterState_HasFeature", NULL, &py.interp_has_feature);
     }
     py.free_threaded = strstr(py.get_version(), "free-threading") != NULL ||
-                       is_exported("_Py_MergeZeroLocalRefcount");
-    py.debug_build = is_exported("_Py_NegativeRefcount");
+                       is_exported(m, "_Py_MergeZeroLocalRefcount");
+    py.debug_build = is_exported(m, "_Py_NegativeRefcount");
     pim_py = py;
     return 0;
 }

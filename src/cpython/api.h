@@ -41,8 +41,10 @@ typedef struct pim_py_api {
 
 extern pim_py_api pim_py;
 
-// Fills pim_py.  0, or -ENOSYS: no CPython in the process, or one too old.
-int pim_py_find(void);
+// Fills pim_py with the CPython in a module that dlopen() returned, and in what
+// that depends on; NULL: in the process.  0, or -ENOSYS: there is none, or one
+// that is too old.
+int pim_py_find(void *module);
 
 // Whether an interpreter uses main's object allocator state, so that it shares
 // objects with main.  False where that cannot be asked: a heap of its own is

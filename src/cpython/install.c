@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cpython/install.h"
+
 #include "cpython/api.h"
 #include "cpython/interp.h"
 #include "cpython/table.h"
@@ -35,9 +37,9 @@ fail(int err, const char *text)
 
 // Whether this process can be served at all.
 static int
-check_python(void)
+check_python(void *python)
 {
-    int err = pim_py_find();
+    int err = pim_py_find(python);
     if (pim_py.free_threaded) {
         return fail(-ENOTSUP,
                     "this is a free-threaded build of Python, whose collector "
@@ -94,7 +96,7 @@ raw_source(void)
 }
 
 static int
-install(const pimalloc_config *config)
+install(const pimalloc_config *config, void *python)
 {
     pim_options options;
     if (config != NULL && config->size != sizeof(*config)) {
@@ -103,7 +105,7 @@ install(const pimalloc_config *config)
                              "sizeof(pimalloc_config) and build with this "
                              "library's header");
     }
-    int err = check_python();
+    int err = check_python(python);
     if (err != 0) {
         return err;
     }
@@ -140,20 +142,33 @@ install(const pimalloc_config *config)
 }
 
 int
-pimalloc_install(const pimalloc_config *config)
+pim_install(const pimalloc_config *config, void *python)
 {
+    pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
-    int err = install(config);
+    int err = install(config, python);
     pim_lock_release(&install_lock);
     pim_gate_exit();
     return err;
 }
 
 int
+pimalloc_install(const pimalloc_config *config)
+{
+    return pim_install(config, NULL);
+}
+
+int
 pimalloc_active(void)
 {
-    return pim_py.get_allocator != NULL && pim_table_is_installed();
+    if (pim_py.get_allocator == NULL) {
+        return 0;
+    }
+    // Under a debug layer, tracemalloc or a profiler we still serve; what was
+    // reset by a new runtime serves itself.
+    return pim_table_is_installed() ||
+           (pim_interp_is_served() && !pim_table_was_reset());
 }
 
 int

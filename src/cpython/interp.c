@@ -72,6 +72,14 @@ pim_interp_new_runtime(void)
     atomic_fetch_add(&pim_current_epoch, 1);
 }
 
+bool
+pim_interp_is_served(void)
+{
+    pim_figures main;
+    return pim_registry_figures(0, &main) &&
+           main.generation == pim_interp_generation();
+}
+
 uint32_t
 pim_interp_generation(void)
 {

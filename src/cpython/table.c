@@ -3,7 +3,11 @@
 // They are set once per runtime and never swapped: CPython reads function and
 // context separately, so a swap under running threads can tear.
 
+#define _GNU_SOURCE
+
 #include "cpython/table.h"
+
+#include <dlfcn.h>
 
 #include "cpython/api.h"
 
@@ -21,11 +25,20 @@ _Static_assert(PIM_RAW == (int)PYMEM_DOMAIN_RAW &&
                    PIM_OBJ == (int)PYMEM_DOMAIN_OBJ,
                "our domains are numbered like CPython's");
 
+static PyMemAllocatorEx replaced[PIM_DOMAINS];
+
+static PyMemAllocatorEx
+table_now(unsigned domain)
+{
+    PyMemAllocatorEx now;
+    pim_py.get_allocator((PyMemAllocatorDomain)domain, &now);
+    return now;
+}
+
 pim_raw_table
 pim_table_replaced_raw(void)
 {
-    PyMemAllocatorEx raw;
-    pim_py.get_allocator(PYMEM_DOMAIN_RAW, &raw);
+    PyMemAllocatorEx raw = table_now(PIM_RAW);
     return (pim_raw_table){raw.ctx, raw.realloc, raw.free};
 }
 
@@ -33,18 +46,53 @@ void
 pim_table_install(void)
 {
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        replaced[d] = table_now(d);
         pim_py.set_allocator((PyMemAllocatorDomain)d, &tables[d]);
     }
+}
+
+static bool
+tables_are(const PyMemAllocatorEx *expected)
+{
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        PyMemAllocatorEx now = table_now(d);
+        const PyMemAllocatorEx *want = &expected[d];
+        if (now.malloc != want->malloc || now.calloc != want->calloc ||
+            now.realloc != want->realloc || now.free != want->free) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool
 pim_table_is_installed(void)
 {
+    return tables_are(tables);
+}
+
+bool
+pim_table_was_reset(void)
+{
+    return tables_are(replaced);
+}
+
+// The module that a function is in; NULL if the loader knows none.
+static const void *
+module_of(uintptr_t function)
+{
+    Dl_info info;
+    return dladdr((void *)function, &info) != 0 ? info.dli_fbase : NULL;
+}
+
+bool
+pim_table_is_pythons_own(void)
+{
+    const void *python = module_of((uintptr_t)pim_py.set_allocator);
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        PyMemAllocatorEx now;
-        pim_py.get_allocator((PyMemAllocatorDomain)d, &now);
-        if (now.malloc != tables[d].malloc || now.calloc != tables[d].calloc ||
-            now.realloc != tables[d].realloc || now.free != tables[d].free) {
+        PyMemAllocatorEx now = table_now(d);
+        if (python == NULL || module_of((uintptr_t)now.malloc) != python ||
+            module_of((uintptr_t)now.free) != python) {
             return false;
         }
     }

@@ -14,4 +14,12 @@ void pim_table_install(void);
 // Whether all three domains are ours at this moment.
 bool pim_table_is_installed(void);
 
+// Whether the tables are again what they were before ours were set: that is what
+// a second Py_Initialize() leaves.
+bool pim_table_was_reset(void);
+
+// Whether all three domains are served by functions of CPython itself; false once
+// anybody's allocator was set.
+bool pim_table_is_pythons_own(void);
+
 #endif // PIM_CPYTHON_TABLE_H

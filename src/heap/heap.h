@@ -117,6 +117,10 @@ size_t pim_large_usable(const void *block);
 // block is as it was and the caller copies.
 void *pim_large_resize(pim_heap *heap, void *block, size_t size);
 
+// The heap's id that a block outside the region belongs to, PIM_PROCESS_ID if
+// that heap is retired.  False: it is not ours.  Inside the gate.
+bool pim_large_owner(const void *block, int64_t *id);
+
 // Like pim_large_alloc() for a block that is being grown: with headroom.
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
 
@@ -162,6 +166,11 @@ void pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block);
 // Adds to *bytes; returns whether the heap still has the arena.
 bool pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all,
                           size_t *bytes);
+
+// Finds whose block lies at an address: that heap's id, PIM_PROCESS_ID for what
+// has no living owner.  Any address inside a small block will do; of a large one
+// only its start.  False: there is no block of ours.  Any thread.
+bool pim_heap_find_owner(const void *address, int64_t *id);
 
 // Gives memory of empty pages back that was idle for a tick, or all of it.
 // Returns bytes given back.  Owner, inside the gate.

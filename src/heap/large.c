@@ -311,6 +311,19 @@ pim_large_usable(const void *block)
     return large != NULL ? large->usable : 0;
 }
 
+bool
+pim_large_owner(const void *block, int64_t *id)
+{
+    const pim_large *large = header_of(block);
+    if (large == NULL) {
+        return false;
+    }
+    const pim_heap *heap = large->heap;
+    bool lives = large->serial == pim_load_relaxed(&heap->serial);
+    *id = lives ? heap->id : PIM_PROCESS_ID;
+    return true;
+}
+
 static void
 account_resize(pim_heap *heap, pim_large *large, size_t usable)
 {

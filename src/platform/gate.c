@@ -9,9 +9,10 @@
 // waiter wrote before: the store-load pattern of Dekker's algorithm with both
 // fences on the waiter's side.
 //
-// The fork handlers are registered by a constructor, so that ours are among the
-// first of the process: prepare handlers run last-registered first, so others
-// that allocate in theirs still find the gate open.
+// Nothing is registered before pim_gate_start(): a program that has the library
+// in it and no Python makes no system call for us and forks as before.  Prepare
+// handlers run last-registered first; one that runs after ours and allocates
+// finds the gate open to its thread (pim_self.forking).
 
 #define _GNU_SOURCE
 
@@ -31,7 +32,7 @@
 #define RECORDS_PER_MAP 64
 
 PIM_TLS pim_self pim_gate_self;
-pim_gate_state pim_gate;
+pim_gate_state pim_gate = {.fence_on_enter = true};
 void (*pim_gate_on_thread_exit)(void);
 
 static pim_lock gate_lock = PIM_LOCK_INIT; // records, and held across fork
@@ -249,10 +250,17 @@ membarrier_register(void)
     pim_store_relaxed(&pim_gate.fence_on_enter, err != 0);
 }
 
-__attribute__((constructor(101))) static void
-gate_set_up(void)
+static void
+set_up(void)
 {
     membarrier_register();
     exit_key_made = pthread_key_create(&exit_key, thread_exits) == 0;
     pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+void
+pim_gate_start(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up);
 }

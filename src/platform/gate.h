@@ -11,7 +11,8 @@
 //     once.  After it, nobody holds a pointer that was unlinked before it.
 //
 // The asymmetry needs the expedited membarrier of Linux 4.14; without it every
-// entry executes a full fence instead (pim_gate.fence_on_enter).
+// entry executes a full fence instead (pim_gate.fence_on_enter), as does every
+// entry before pim_gate_start().
 //
 // Invariants:
 //   GATE-1  inside is odd exactly while its thread is inside.
@@ -54,6 +55,10 @@ extern void (*pim_gate_on_thread_exit)(void);
 void pim_gate_enter_slow(void);
 void pim_gate_wait_open(pim_thread *self);
 void pim_gate_exit_slow(void);
+
+// Registers the fork handlers and asks the kernel for membarriers.  Before the
+// first heap exists; later calls do nothing.
+void pim_gate_start(void);
 
 // Enters; nests.  Never fails: a thread for which no record can be had holds
 // the gate's lock while inside.

@@ -204,6 +204,35 @@ strings_of_dead_legacy_interpreters_are_freed_by_main(void)
 
 static pthread_mutex_t import_lock = PTHREAD_MUTEX_INITIALIZER;
 
+// 3.12 has no lock for its static types: several threads in them at once break
+// its reference counts, whatever the allocator.  3.13 counts the interpreters
+// that use a type without a lock, too, and its debug builds assert that count.
+static bool
+static_types_need_a_lock(void)
+{
+#ifdef Py_DEBUG
+    return !PY_314_OR_NEWER;
+#else
+    return PY_312;
+#endif
+}
+
+static void
+lock_static_types(void)
+{
+    if (static_types_need_a_lock()) {
+        pthread_mutex_lock(&import_lock);
+    }
+}
+
+static void
+unlock_static_types(void)
+{
+    if (static_types_need_a_lock()) {
+        pthread_mutex_unlock(&import_lock);
+    }
+}
+
 static void *
 import_static_types(void *arg)
 {
@@ -211,25 +240,15 @@ import_static_types(void *arg)
     for (int i = 0; i < 4; i++) {
         embed_guest guest;
         embed_enter(&guest, EMBED_OWN_GIL);
-        // 3.12 has no lock for its static types: several threads in them at
-        // once break its reference counts, whatever the allocator.
-        if (PY_312) {
-            pthread_mutex_lock(&import_lock);
-        }
+        lock_static_types();
         embed_run("import datetime, decimal, struct, functools\n"
                   "x = [datetime.timedelta(i) for i in range(1000)]\n"
                   "y = [decimal.Decimal(i) for i in range(1000)]\n");
-        if (PY_312) {
-            pthread_mutex_unlock(&import_lock);
-        }
+        unlock_static_types();
         embed_sleep_ms(2);
-        if (PY_312) {
-            pthread_mutex_lock(&import_lock);
-        }
+        lock_static_types();
         embed_leave(&guest);
-        if (PY_312) {
-            pthread_mutex_unlock(&import_lock);
-        }
+        unlock_static_types();
     }
     return NULL;
 }

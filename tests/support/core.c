@@ -27,6 +27,7 @@ const core_domain core_domains[3] = {
 void
 core_start_with_region(size_t bytes)
 {
+    pim_gate_start();
     fake_os_start();
     fake_mi_start();
     EXPECT_EQ(pim_region_init(bytes), 0);
