@@ -1,6 +1,7 @@
 """What the tests of the Python module share."""
 
 import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -39,6 +40,20 @@ def resident_bytes():
 def live_blocks(interp=0):
     domains = pimalloc.stats(interp)["domains"]
     return domains["mem"]["live_blocks"] + domains["obj"]["live_blocks"]
+
+
+def growth(work, rounds):
+    """Blocks that so many rounds of work leave in this interpreter.
+
+    The least of four times: what fills caches and free lists does so once.
+    """
+    marks = []
+    for _ in range(5):
+        for _ in range(rounds):
+            work()
+        gc.collect()
+        marks.append(live_blocks())
+    return min(after - before for before, after in zip(marks, marks[1:]))
 
 
 # --- interpreters with a GIL of their own, by each version's means -------------

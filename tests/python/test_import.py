@@ -87,17 +87,11 @@ class Again(unittest.TestCase):
 
     @support.needs_active
     def test_a_thousand_imports_leave_nothing(self):
-        def rounds(n):
-            for _ in range(n):
-                module = self.fresh()
-                module.stats()
-                del module
+        def come_and_go():
+            self.fresh().stats()
             sys.modules.pop("pimalloc")
-            gc.collect()
-            return support.live_blocks()
 
-        before = rounds(500)  # caches and free lists are full then
-        self.assertLess(rounds(1000) - before, 100)
+        self.assertLess(support.growth(come_and_go, 1000), 50)
 
 
 class TheFile(unittest.TestCase):
