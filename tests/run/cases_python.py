@@ -1,7 +1,9 @@
 """The real preload library under real Pythons."""
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -142,3 +144,73 @@ def children(b):
     equal((done.returncode, done.stdout, done.stderr), (0, "1\n1\n", ""))
     equal(real(b, sys.executable, "-c", "import os; print(len(os.environ['LD_PRELOAD'].split(':')))"
                ).stdout, "1\n")
+
+
+@case
+def figures_in_a_file(b):
+    """--stats=json:FILE is written where it was asked for, for each process"""
+    python = pythons(b)[0]
+    code = f"import os, subprocess; os.chdir('/'); subprocess.call([{python!r}, '-c', 'pass'])"
+    folder = b.scratch / "figures"
+    folder.mkdir()
+    done = real(b, "--stats=json:stats-%p.json", python, "-c", code, cwd=folder)
+    equal((done.returncode, done.stdout, done.stderr), (0, "", ""))
+    files = sorted(folder.iterdir())
+    equal(len(files), 2, "number of files")
+    for file in files:
+        equal(json.loads(file.read_text())["pid"], int(file.stem.split("-")[1]))
+
+
+@case
+def figures_on_stderr(b):
+    """--stats prints to stderr, and nothing for what was not served"""
+    python = pythons(b)[0]
+    contains(real(b, "--stats", python, "-c", PRINT).stderr, "pimalloc ", "interp 0")
+    contains(real(b, "--stats=openmetrics", python, "-c", PRINT).stderr, "# EOF\n")
+    equal(real(b, "--stats", "ls", "/").stderr, "")
+    equal(real(b, "--stats", python, "-c", PRINT, env={"PYTHONMALLOC": "malloc"}).stderr, "")
+
+
+@case
+def figures_on_a_signal(b):
+    """--stats-signal: a signal brings the figures while the program runs"""
+    file = b.path("on-signal.json")
+    code = ("import os, pathlib, signal, time\n"
+            "os.kill(os.getpid(), signal.SIGUSR2)\n"
+            "end = time.monotonic() + 20\n"
+            f"while not pathlib.Path({file!r}).exists() and time.monotonic() < end:\n"
+            "    time.sleep(0.01)\n"
+            f"print(pathlib.Path({file!r}).exists())\n")
+    done = real(b, f"--stats=json:{file}", "--stats-signal=USR2", pythons(b)[0], "-c", code)
+    equal((done.returncode, done.stdout, done.stderr), (0, "True\n", ""))
+
+
+@case
+def signals_as_in_the_library(b):
+    """launcher and library refuse the same signals"""
+    python = pythons(b)[0]
+    for number in range(1, signal.SIGRTMAX + 1):
+        ours = real(b, f"--stats-signal={number}", "true").returncode == 0
+        done = real(b, "--check", python, env={"PIMALLOC_STATS_SIGNAL": str(number)})
+        equal("bad value" not in done.stderr, ours, f"library's answer to {number}")
+
+
+@case
+def debug_hooks(b):
+    """--debug: the debug hooks are on, and pimalloc below them"""
+    code = ("import ctypes; api = ctypes.pythonapi\n"  # holds the GIL in calls
+            "api.PyMem_Malloc.restype = ctypes.c_void_p\n"
+            "block = api.PyMem_Malloc(ctypes.c_size_t(8))\n"
+            "print(ctypes.string_at(block, 8) == b'\\xcd' * 8, api.pimalloc_active())\n")
+    done = real(b, "--debug", pythons(b)[0], "-c", code)
+    equal((done.returncode, done.stdout, done.stderr), (0, "True 1\n", ""))
+
+
+@case
+def module(b):
+    """--with-module: Python imports the module, in each version"""
+    if not os.path.exists(os.path.dirname(b.options.launcher) + "/../lib/python/pimalloc.abi3.so"):
+        raise Skip("the module is not built")
+    for python in pythons(b):
+        done = real(b, "--with-module", python, "-c", "import pimalloc; print(pimalloc.active())")
+        equal((done.returncode, done.stdout, done.stderr), (0, "True\n", ""))

@@ -65,6 +65,7 @@ def statuses_of_our_own(b):
     b.fails(127, "no-such-command-here", says=["not found in PATH"])
     b.fails(127, "./no-such-file", says=["./no-such-file: not found"])
     b.fails(127, "", says=["not found"])
+    b.fails(127, "A=b", "true", says=["to set a variable, write it in front of pimalloc-run"])
     b.fails(126, "/", says=["/: cannot be executed", "denied"])
     b.fails(126, "/dev/null/x", says=["Not a directory"])
     plain = b.script("plain", "#!/bin/sh\n", mode=0o644)
