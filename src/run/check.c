@@ -1,0 +1,106 @@
+// check.c -- would it be served?
+//
+// First the file is judged, without running anything.  If that leaves hope, the
+// preload library itself answers: in a process of COMMAND, from its constructor,
+// which ends the process before COMMAND's own code begins.
+//
+// COMMAND must not run if for some reason the loader passes the library over.
+// So the loader is asked before that, in the way of ldd(1), what it would load.
+
+#include "run/check.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "run/message.h"
+#include "run/spawn.h"
+#include "run/target.h"
+
+#define SECONDS_MAX 10
+
+// What an answer begins with, by exit status.
+static const char *const begins[] = {"CPython ", "not served: ", "no CPython"};
+
+static bool
+loader_takes(char **argv, const char *library)
+{
+    pim_answer objects;
+    pim_spawn_ask(argv, "LD_TRACE_LOADED_OBJECTS=1", SECONDS_MAX, &objects);
+    return objects.error == 0 && objects.status == 0 &&
+           strstr(objects.text, library) != NULL;
+}
+
+// Whether the constructor answered; cuts the text to its line.
+static bool
+is_answer(pim_answer *answer)
+{
+    if (answer->error != 0 || answer->status < 0 ||
+        answer->status >= (int)PIM_ARRAY_LEN(begins)) {
+        return false;
+    }
+    answer->text[strcspn(answer->text, "\n")] = '\0';
+    const char *begin = begins[answer->status];
+    return strncmp(answer->text, begin, strlen(begin)) == 0;
+}
+
+// COMMAND, and what it comes down to if that is something else.
+static void
+print_name(const char *command, const pim_target *target)
+{
+    bool same = strcmp(command, target->file) == 0 ||
+                (strchr(command, '/') == NULL && !target->is_script &&
+                 !target->is_shim);
+    printf(same ? "%s: " : "%s (%s): ", command, target->file);
+}
+
+static int
+finish(int status)
+{
+    if (fflush(stdout) != 0) {
+        pim_run_say("stdout: %s", strerror(errno));
+        return PIM_RUN_FAILED;
+    }
+    return status;
+}
+
+int
+pim_run_check(char **command, const char *library)
+{
+    const char *name = command[0];
+    pim_target target;
+    pim_target_follow(command, true, &target);
+    if (target.file[0] == '\0') {
+        pim_run_say("%s: not found", target.argv[0]);
+        return PIM_RUN_NOT_FOUND;
+    }
+    if (target.why[0] != '\0') {
+        print_name(name, &target);
+        printf("not served: %s\n", target.why);
+        return finish(PIM_CHECK_NOT_SERVED);
+    }
+    pim_answer answer = {.error = 0};
+    if (loader_takes(target.argv, library)) {
+        pim_spawn_ask(target.argv, "PIMALLOC_CHECK=1", SECONDS_MAX, &answer);
+    } else {
+        answer.status = -1;
+    }
+    if (!is_answer(&answer)) {
+        pim_run_say("%s: it could not be found out whether %s would be "
+                    "served%s; run it with --verbose --stats",
+                    name, target.file,
+                    target.is_known ? ": its loader passes the library over"
+                                    : ", whose format is not known here");
+        return PIM_RUN_FAILED;
+    }
+    print_name(name, &target);
+    if (answer.status == PIM_CHECK_NO_PYTHON && target.is_script) {
+        printf("no CPython in the interpreter of this script at its start; the "
+               "programs that the script starts are served\n");
+    } else {
+        printf("%s\n", answer.text);
+    }
+    return finish(answer.status);
+}

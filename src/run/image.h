@@ -1,0 +1,37 @@
+// image.h -- what a file tells about the process that it would become.
+//
+// A loader that is asked to preload a library does so only if the program is
+// linked dynamically, of the library's kind of machine and C library, and runs
+// without raised privileges.  All of this can be read off the file.
+
+#ifndef PIM_RUN_IMAGE_H
+#define PIM_RUN_IMAGE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum pim_image_kind {
+    PIM_IMAGE_UNKNOWN, // cannot be read, or of a format not known here
+    PIM_IMAGE_ELF,
+    PIM_IMAGE_SCRIPT, // begins with #!
+    PIM_IMAGE_TEXT,   // no format at all, which execvp() gives to /bin/sh
+};
+
+typedef struct pim_image {
+    enum pim_image_kind kind;
+    unsigned char elf_class; // EI_CLASS
+    unsigned char elf_data;  // EI_DATA
+    uint16_t elf_machine;
+    bool is_loader;        // ld.so itself, run as a program
+    char loader[PATH_MAX]; // PT_INTERP; "" in a static program
+    char script[256];      // what follows #!, without blanks at its ends
+} pim_image;
+
+void pim_image_read(const char *path, pim_image *out);
+
+// What gives a process of this file privileges that its starter does not have,
+// as a phrase ("it is setuid"); NULL if nothing does.
+const char *pim_image_privilege(const char *path);
+
+#endif // PIM_RUN_IMAGE_H

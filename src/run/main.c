@@ -1,0 +1,126 @@
+// main.c -- pimalloc-run: prepare the environment and become COMMAND.
+//
+//     options --> where are our parts --> what is COMMAND --> environment --> exec
+//
+// The process stays the same one, so exit status, signals, terminal and
+// everything else are COMMAND's own.  Nothing of pimalloc is linked in.
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "run/check.h"
+#include "run/image.h"
+#include "run/list.h"
+#include "run/message.h"
+#include "run/options.h"
+#include "run/place.h"
+#include "run/target.h"
+
+// The loader splits at both; our own entry is set off with the first.
+#define PRELOAD_SEPARATORS ": "
+
+static void
+set(const char *name, const char *value)
+{
+    if (setenv(name, value, 1) != 0) {
+        pim_run_fail(PIM_RUN_FAILED, "%s: %s", name, strerror(errno));
+    }
+}
+
+static void
+set_options(const pim_run_options *o)
+{
+    unsetenv("PIMALLOC_CHECK"); // or COMMAND would not run
+    if (o->stats[0] != '\0') {
+        set("PIMALLOC_STATS", o->stats);
+    }
+    if (o->signal != 0) {
+        char number[16];
+        snprintf(number, sizeof(number), "%d", o->signal);
+        set("PIMALLOC_STATS_SIGNAL", number);
+    }
+    if (o->debug) {
+        set("PIMALLOC_DEBUG", "1");
+    }
+    if (o->verbose) {
+        set("PIMALLOC_VERBOSE", "1");
+    }
+    if (o->with_module) {
+        char folder[PATH_MAX];
+        pim_place_module(folder, sizeof(folder));
+        pim_list_append("PYTHONPATH", folder, ":");
+    }
+}
+
+// mimalloc behind the library, so that it is initialised before it.
+static void
+set_preload(const char *library, const char *mimalloc)
+{
+    pim_list_append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
+    if (mimalloc[0] != '\0') {
+        pim_list_append("LD_PRELOAD", mimalloc, PRELOAD_SEPARATORS);
+    }
+}
+
+// execvp() failed with `error`: which file is at fault?
+static _Noreturn void
+report_failure(const char *command, int error)
+{
+    char file[PATH_MAX];
+    if (!pim_target_find(command, file)) {
+        if (error == ENOENT) {
+            pim_run_fail(PIM_RUN_NOT_FOUND, "%s: not found%s", command,
+                         strchr(command, '/') != NULL ? "" : " in PATH");
+        }
+        pim_run_fail(PIM_RUN_NOT_STARTED, "%s: %s", command, strerror(error));
+    }
+    pim_image image;
+    pim_image_read(file, &image);
+    if (error == ENOENT && image.kind == PIM_IMAGE_SCRIPT) {
+        pim_run_fail(PIM_RUN_NOT_STARTED,
+                     "%s: its first line names an interpreter that does not "
+                     "exist: #!%s",
+                     file, image.script);
+    }
+    if (error == ENOENT && image.kind == PIM_IMAGE_ELF) {
+        pim_run_fail(PIM_RUN_NOT_STARTED,
+                     "%s: its loader%s%s does not exist on this system", file,
+                     image.loader[0] != '\0' ? " " : "", image.loader);
+    }
+    pim_run_fail(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s", file,
+                 strerror(error));
+}
+
+int
+main(int argc, char **argv)
+{
+    (void)argc;
+    pim_run_options options;
+    pim_run_options_read(argv, &options);
+
+    char library[PATH_MAX];
+    char mimalloc[PATH_MAX] = "";
+    pim_place_library(library, sizeof(library));
+    if (options.with_malloc) {
+        pim_place_mimalloc(library, mimalloc, sizeof(mimalloc));
+    }
+    set_options(&options);
+    if (options.check) {
+        set_preload(library, mimalloc);
+        return pim_run_check(options.command, library);
+    }
+
+    pim_target target;
+    pim_target_follow(options.command, false, &target);
+    if (target.file[0] != '\0' && target.why[0] != '\0' && options.verbose) {
+        pim_run_say("%s is not served: %s", target.file, target.why);
+    }
+    if (!target.is_foreign) {
+        set_preload(library, mimalloc);
+    }
+    execvp(options.command[0], options.command);
+    report_failure(options.command[0], errno);
+}

@@ -1,0 +1,322 @@
+// options.c -- a table of options, each with a parser.
+
+#define _GNU_SOURCE
+
+#include "run/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "pimalloc/pimalloc.h"
+#include "run/message.h"
+
+#define SEE_HELP "; \"pimalloc-run --help\" lists the options"
+
+typedef struct option {
+    const char *name;
+    // value: what follows the name, from its "=" or ":" on; "" if nothing does.
+    void (*parse)(const char *value, pim_run_options *out);
+} option;
+
+// --- --stats -----------------------------------------------------------------
+
+static const char *const formats[] = {"text", "json", "openmetrics"};
+
+static const char *
+format_of(const char *name, size_t length)
+{
+    for (size_t i = 0; i < PIM_ARRAY_LEN(formats); i++) {
+        if (strlen(formats[i]) == length &&
+            memcmp(formats[i], name, length) == 0) {
+            return formats[i];
+        }
+    }
+    pim_run_fail(PIM_RUN_FAILED,
+                 "--stats: there is no format \"%.*s\"; valid are text, json "
+                 "and openmetrics, and a file follows a colon: "
+                 "--stats=json:FILE",
+                 (int)length, name);
+}
+
+// COMMAND may change the directory before it ends, and a file that cannot be
+// written would be noticed only then.
+static void
+make_absolute(const char *file, char *out, size_t size)
+{
+    char here[PATH_MAX] = "";
+    if (file[0] != '/' && getcwd(here, sizeof(here)) == NULL) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--stats: the current directory is not known (%s); give "
+                     "an absolute path",
+                     strerror(errno));
+    }
+    bool at_root = strcmp(here, "/") == 0;
+    int n = snprintf(out, size, "%s%s%s", at_root ? "" : here,
+                     file[0] != '/' ? "/" : "", file);
+    if (n < 0 || (size_t)n >= size) {
+        pim_run_fail(PIM_RUN_FAILED, "--stats: the path %s is too long", file);
+    }
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(out, '/') - out),
+             out);
+    struct stat status;
+    if (strstr(folder, "%p") == NULL && folder[0] != '\0' &&
+        (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode))) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--stats: %s is no directory, so %s cannot be written; "
+                     "create it first",
+                     folder, out);
+    }
+    if (stat(out, &status) == 0 && !S_ISREG(status.st_mode)) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--stats: %s exists and is no regular file; name another",
+                     out);
+    }
+}
+
+static void
+parse_stats(const char *value, pim_run_options *out)
+{
+    const char *name = value + (*value == '=');
+    size_t length = strcspn(name, ":");
+    const char *format = length == 0 && (*value != '=' || name[0] == ':')
+                             ? formats[0]
+                             : format_of(name, length);
+    char file[PATH_MAX] = "";
+    if (name[length] == ':') {
+        if (name[length + 1] == '\0') {
+            pim_run_fail(PIM_RUN_FAILED,
+                         "--stats: no file follows the colon; leave the colon "
+                         "out for stderr");
+        }
+        make_absolute(name + length + 1, file, sizeof(file));
+    }
+    snprintf(out->stats, sizeof(out->stats), "%s%s%s", format,
+             file[0] != '\0' ? ":" : "", file);
+}
+
+// --- --stats-signal ----------------------------------------------------------
+
+static int
+signal_number(const char *name)
+{
+    char *end;
+    long number = strtol(name, &end, 10);
+    if (isdigit((unsigned char)name[0])) {
+        return *end == '\0' && number > 0 && number <= SIGRTMAX ? (int)number
+                                                                : 0;
+    }
+    name += strncasecmp(name, "SIG", 3) == 0 ? 3 : 0;
+    for (int i = 1; i < SIGSYS + 1; i++) {
+        const char *known = sigabbrev_np(i);
+        if (known != NULL && strcasecmp(known, name) == 0) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+// Those that cannot be waited for, that say that the process is broken, and
+// those of the C library.
+static bool
+signal_is_usable(int number)
+{
+    static const int refused[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+                                  SIGILL,  SIGTRAP, SIGABRT, SIGSYS};
+    for (size_t i = 0; i < PIM_ARRAY_LEN(refused); i++) {
+        if (number == refused[i]) {
+            return false;
+        }
+    }
+    return number <= SIGSYS || number >= SIGRTMIN;
+}
+
+static void
+parse_signal(const char *value, pim_run_options *out)
+{
+    if (*value != '=' || value[1] == '\0') {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--stats-signal needs a signal: --stats-signal=USR1");
+    }
+    out->signal = signal_number(value + 1);
+    if (out->signal == 0) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--stats-signal: there is no signal \"%s\"; valid are "
+                     "names and numbers such as USR1, SIGUSR1 and 10",
+                     value + 1);
+    }
+    if (!signal_is_usable(out->signal)) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--stats-signal: %s cannot be used for this; take USR1, "
+                     "USR2 or another that COMMAND does not use",
+                     value + 1);
+    }
+}
+
+// --- the others --------------------------------------------------------------
+
+static void
+parse_check(const char *value, pim_run_options *out)
+{
+    (void)value;
+    out->check = true;
+}
+
+static void
+parse_debug(const char *value, pim_run_options *out)
+{
+    (void)value;
+    out->debug = true;
+}
+
+static void
+parse_verbose(const char *value, pim_run_options *out)
+{
+    (void)value;
+    out->verbose = true;
+}
+
+static void
+parse_with_malloc(const char *value, pim_run_options *out)
+{
+    (void)value;
+    out->with_malloc = true;
+}
+
+static void
+parse_with_module(const char *value, pim_run_options *out)
+{
+    (void)value;
+    out->with_module = true;
+}
+
+static _Noreturn void
+finish_output(void)
+{
+    if (fflush(stdout) != 0) {
+        pim_run_fail(PIM_RUN_FAILED, "stdout: %s", strerror(errno));
+    }
+    exit(0);
+}
+
+static void
+print_help(const char *value, pim_run_options *out)
+{
+    (void)value;
+    (void)out;
+    fputs("\
+Usage: pimalloc-run [OPTION]... [--] COMMAND [ARGUMENT]...\n\
+Run COMMAND with pimalloc as the memory allocator of CPython 3.12 to 3.15, in\n\
+COMMAND itself and in the programs that it starts.  Others run as always.\n\
+\n\
+  --stats[=FORMAT][:FILE]  when a process ends, write its statistics: FORMAT is\n\
+                             text (default), json or openmetrics; to stderr, or\n\
+                             to FILE, where %p stands for the process id\n\
+  --stats-signal=SIGNAL    write them also whenever a process gets SIGNAL\n\
+                             (USR1, SIGUSR1 or 10)\n\
+  --debug                  put CPython's debug hooks on top of pimalloc\n\
+  --verbose                say on stderr what is served, and what is not and why\n\
+  --with-malloc            make mimalloc the malloc of COMMAND, too\n\
+  --with-module            let Python import the module pimalloc\n\
+  --check                  do not run COMMAND; say whether its Python would be\n\
+                             served, and if not, why (status 0: it would; 1: it\n\
+                             would not; 2: there is no Python in it at its start)\n\
+  --help                   print this text\n\
+  --version                print the version\n\
+\n\
+The exit status is COMMAND's; 125 if pimalloc-run itself fails, 126 if COMMAND\n\
+cannot be executed, 127 if it is not found.\n\
+\n\
+  pimalloc-run --stats python3 app.py\n\
+  pimalloc-run --stats=json:app-%p.json -- python3 app.py --verbose\n\
+  pimalloc-run --check python3\n",
+          stdout);
+    finish_output();
+}
+
+static void
+print_version(const char *value, pim_run_options *out)
+{
+    (void)value;
+    (void)out;
+    printf("pimalloc-run %d.%d.%d\n", PIMALLOC_VERSION_MAJOR,
+           PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH);
+    finish_output();
+}
+
+static const option options_with_value[] = {
+    {"--stats", parse_stats},
+    {"--stats-signal", parse_signal},
+};
+
+static const option options_plain[] = {
+    {"--check", parse_check},
+    {"--debug", parse_debug},
+    {"--help", print_help},
+    {"--verbose", parse_verbose},
+    {"--version", print_version},
+    {"--with-malloc", parse_with_malloc},
+    {"--with-module", parse_with_module},
+};
+
+static const option *
+find(const option *table, size_t n, const char *name, size_t length)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strlen(table[i].name) == length &&
+            memcmp(table[i].name, name, length) == 0) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+read_one(const char *argument, pim_run_options *out)
+{
+    size_t length = strcspn(argument, "=:");
+    const char *value = argument + length;
+    const option *found =
+        find(options_with_value, PIM_ARRAY_LEN(options_with_value), argument,
+             length);
+    if (found == NULL) {
+        found =
+            find(options_plain, PIM_ARRAY_LEN(options_plain), argument, length);
+        if (found != NULL && *value != '\0') {
+            pim_run_fail(PIM_RUN_FAILED, "%s takes no value" SEE_HELP,
+                         found->name);
+        }
+    }
+    if (found == NULL) {
+        pim_run_fail(PIM_RUN_FAILED, "there is no option %s" SEE_HELP,
+                     argument);
+    }
+    found->parse(value, out);
+}
+
+void
+pim_run_options_read(char **argv, pim_run_options *out)
+{
+    *out = (pim_run_options){0};
+    const char *verbose = getenv("PIMALLOC_VERBOSE");
+    out->verbose = verbose != NULL && strcmp(verbose, "1") == 0;
+    char **next = argv + (argv[0] != NULL);
+    for (; *next != NULL && (*next)[0] == '-'; next++) {
+        if (strcmp(*next, "--") == 0) {
+            next++;
+            break;
+        }
+        read_one(*next, out);
+    }
+    if (*next == NULL) {
+        pim_run_fail(PIM_RUN_FAILED, "there is no COMMAND to run" SEE_HELP);
+    }
+    out->command = next;
+}

@@ -1,0 +1,24 @@
+// options.h -- the command line of pimalloc-run.
+
+#ifndef PIM_RUN_OPTIONS_H
+#define PIM_RUN_OPTIONS_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+typedef struct pim_run_options {
+    bool check;
+    bool debug;
+    bool verbose; // also if PIMALLOC_VERBOSE=1 was there already
+    bool with_malloc;
+    bool with_module;
+    int signal;                // --stats-signal; 0: none
+    char stats[PATH_MAX + 32]; // PIMALLOC_STATS, FILE absolute; "": not asked
+    char **command;            // COMMAND and its arguments, then NULL
+} pim_run_options;
+
+// Reads the options up to the first argument that is none, or to "--".  --help
+// and --version are answered here, and errors are reported; neither returns.
+void pim_run_options_read(char **argv, pim_run_options *out);
+
+#endif // PIM_RUN_OPTIONS_H
