@@ -167,8 +167,45 @@ PIMALLOC_EXPORT size_t pimalloc_interpreters(int64_t *ids, size_t capacity);
 PIMALLOC_EXPORT int pimalloc_stats(int64_t interp, pimalloc_snapshot *out);
 
 // Prints all that pimalloc_stats() knows as an aligned table; NULL is stderr.
-// Allocates nothing from Python.  Any thread, no GIL.
+// The text is that of PIMALLOC_TEXT below, for which the same holds.
 PIMALLOC_EXPORT void pimalloc_stats_print(FILE *out);
+
+// Forms of the figures; docs/statistics.md describes each.
+enum pimalloc_format {
+    PIMALLOC_TEXT = 0,        // an aligned table for people
+    PIMALLOC_JSON = 1,        // one object, docs/statistics.schema.json
+    PIMALLOC_OPENMETRICS = 2, // OpenMetrics 1.0, text exposition
+};
+
+// Writes all figures to a file descriptor, in one of the forms above.  The
+// interpreters in it are those of one moment, also where ids repeat because
+// Python was initialised again.  If pimalloc was never installed, the document
+// is valid and says so.
+//
+// Any thread, no GIL.  Allocates nothing from Python; a little from libc's
+// malloc while it runs.  Waits where the descriptor makes a writer wait, also if
+// it is non-blocking.  Raises no SIGPIPE.
+// Returns 0, -EINVAL (no such format), -ENOMEM, or what write(2) failed with
+// as a negative errno, such as -ENOSPC; then a part may have been written.
+PIMALLOC_EXPORT int pimalloc_stats_write(int fd, int format);
+
+// Writes all figures to a file that is whole at any moment: to a temporary file
+// in the same folder, which then takes the place of `path`.  On failure the old
+// file is as it was and the temporary one is gone.  The file is a new one each
+// time (mode 0666 without the umask, owned by the process) and is not synced to
+// the disk.  Saves of one path at the same time, by threads or processes, leave
+// one of the documents.
+//
+// path: every "%p" in it stands for the id of the process; with it, all samples
+// of PIMALLOC_OPENMETRICS have a label `pid`, so that files of several processes
+// can be read together.  A symbolic link is followed.  What is not a regular
+// file (a device, a pipe), and the file that stdout or stderr goes to, is
+// written to and not replaced.
+//
+// Threads as above.  Returns 0, -EINVAL (no such format, or an empty path),
+// -ENOMEM, -ENAMETOOLONG, or what open(2), write(2), close(2) or rename(2)
+// failed with as a negative errno.
+PIMALLOC_EXPORT int pimalloc_stats_save(const char *path, int format);
 
 // Tells which interpreter's memory a block of the mem or obj domain is in: its id
 // in *interp, or PIMALLOC_PROCESS for what an ended interpreter left and for what

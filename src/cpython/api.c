@@ -99,6 +99,7 @@ pim_py_find(void *m)
         pim_py = py;
         return -ENOSYS;
     }
+    find(m, "PyMem_SetupDebugHooks", NULL, &py.setup_debug_hooks);
     if (!find(m, "_PyInterpreterConfig_InitFromState", NULL,
               &py.interp_config)) {
         find(m, "_PyInterpreterState_HasFeature", NULL, &py.interp_has_feature);

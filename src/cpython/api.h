@@ -30,6 +30,9 @@ typedef struct pim_py_api {
     // The attached thread state or NULL, without a check.
     PyThreadState *(*tstate)(void);
 
+    // PyMem_SetupDebugHooks(); NULL if it is hidden.
+    void (*setup_debug_hooks)(void);
+
     // Private; at most one of the two exists.
     int (*interp_has_feature)(PyInterpreterState *, unsigned long);
     int (*interp_config)(PyInterpreterConfig *, PyInterpreterState *);

@@ -132,6 +132,9 @@ install(const pimalloc_config *config, void *python)
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
     pim_table_install();
+    if (options.debug && pim_py.setup_debug_hooks != NULL) {
+        pim_py.setup_debug_hooks();
+    }
     if (options.verbose) {
         fprintf(stderr,
                 "pimalloc: installed, CPython %s, mimalloc %d, raw on %s\n",

@@ -1,16 +1,11 @@
-// stats.c -- the figures of pimalloc.h, and the table for people.
+// stats.c -- the figures of pimalloc.h.
+
+#include "cpython/stats.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "cpython/api.h"
-#include "cpython/table.h"
-#include "cpython/tstate.h"
 #include "domain/domain.h"
 #include "heap/registry.h"
-#include "pimalloc/pimalloc.h"
 
 _Static_assert(PIMALLOC_PROCESS == PIM_PROCESS_ID &&
                    PIMALLOC_DOMAINS == (int)PIM_DOMAINS,
@@ -80,109 +75,26 @@ pimalloc_stats(int64_t interp, pimalloc_snapshot *out)
     return 0;
 }
 
-// --- the table -------------------------------------------------------------
-
-// A number with separators between thousands; room for any uint64_t.
-typedef struct number_text {
-    char text[32];
-} number_text;
-
-static number_text
-grouped(uint64_t n)
-{
-    number_text out;
-    char digits[24];
-    int length =
-        snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
-    char *to = out.text;
-    for (int i = 0; i < length; i++) {
-        if (i != 0 && (length - i) % 3 == 0) {
-            *to++ = ',';
-        }
-        *to++ = digits[i];
-    }
-    *to = '\0';
-    return out;
-}
+typedef struct collection {
+    pimalloc_snapshot *out;
+    size_t capacity;
+    size_t count;
+} collection;
 
 static void
-print_usage(FILE *out, const char *who, const char *domain,
-            const pimalloc_usage *u)
+collect(void *arg, const pim_figures *figures)
 {
-    fprintf(out, "%-16s %-4s %16s %12s %16s %12s\n", who, domain,
-            grouped(u->live_bytes).text, grouped(u->live_blocks).text,
-            grouped(u->peak_bytes).text, grouped(u->peak_blocks).text);
+    collection *c = arg;
+    if (c->count < c->capacity) {
+        copy_figures(figures, &c->out[c->count]);
+    }
+    c->count++;
 }
 
-static void
-print_snapshot(FILE *out, const pimalloc_snapshot *s)
+size_t
+pim_stats_all(pimalloc_snapshot *out, size_t capacity)
 {
-    static const char *const names[PIMALLOC_DOMAINS] = {"raw", "mem", "obj"};
-    char who[32];
-    if (s->interp == PIMALLOC_PROCESS) {
-        snprintf(who, sizeof(who), "process");
-    } else {
-        snprintf(who, sizeof(who), "interp %lld%s", (long long)s->interp,
-                 s->state == PIMALLOC_ENDED ? " ended" : "");
-    }
-    bool is_process = s->interp == PIMALLOC_PROCESS;
-    for (unsigned d = is_process ? PIMALLOC_RAW : PIMALLOC_MEM;
-         d < PIMALLOC_DOMAINS; d++) {
-        print_usage(out, who, names[d], &s->domain[d]);
-        who[0] = '\0';
-    }
-    fprintf(out,
-            "%16s %s arenas, %s pages, %s bytes committed, %s remote frees\n",
-            "", grouped(s->arenas).text, grouped(s->pages).text,
-            grouped(s->committed_bytes).text, grouped(s->remote_frees).text);
-}
-
-static void
-print_one(FILE *out, int64_t interp)
-{
-    pimalloc_snapshot s = {.size = sizeof(s)};
-    if (pimalloc_stats(interp, &s) == 0) {
-        print_snapshot(out, &s);
-    }
-}
-
-void
-pimalloc_stats_print(FILE *out)
-{
-    if (out == NULL) {
-        out = stderr;
-    }
-    if (pim_region.base == NULL) {
-        fprintf(out, "pimalloc: not installed, so there are no figures\n");
-        return;
-    }
-    fprintf(out, "pimalloc %d.%d.%d, %s, thread state: %s\n",
-            PIMALLOC_VERSION_MAJOR, PIMALLOC_VERSION_MINOR,
-            PIMALLOC_VERSION_PATCH,
-            pim_table_is_installed() ? "active" : "not active any more",
-            pim_tstate_describe());
-    fprintf(out, "%-16s %-4s %16s %12s %16s %12s\n", "interpreter", "dom",
-            "live bytes", "live blocks", "peak bytes", "peak blocks");
-
-    // From the C library, not from a domain that is being reported.
-    size_t known = pimalloc_interpreters(NULL, 0);
-    int64_t *ids = calloc(known + 1, sizeof(*ids));
-    if (ids != NULL) {
-        size_t n = pimalloc_interpreters(ids, known);
-        for (size_t i = 0; i < (n < known ? n : known); i++) {
-            print_one(out, ids[i]);
-        }
-        free(ids);
-    }
-    print_one(out, PIMALLOC_PROCESS);
-    if (pim_raw_get_source() == PIM_RAW_LIBC) {
-        fprintf(out,
-                "raw is served by libc's malloc: this Python swaps its raw "
-                "allocator at times, so raw figures are approximate\n");
-    }
-    uint64_t foreign = pim_load_relaxed(&pim_foreign_frees);
-    if (foreign != 0) {
-        fprintf(out, "%s blocks of other allocators were left alone\n",
-                grouped(foreign).text);
-    }
+    collection c = {.out = out, .capacity = capacity};
+    pim_registry_each(collect, &c);
+    return c.count;
 }

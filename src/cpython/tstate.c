@@ -218,6 +218,12 @@ pim_tstate_settle_thread(PyThreadState *attached)
     }
 }
 
+bool
+pim_tstate_is_word(void)
+{
+    return pim_load_acquire(&state) == SEARCH_PROVEN;
+}
+
 const char *
 pim_tstate_describe(void)
 {

@@ -14,6 +14,9 @@ void pim_tstate_start(bool by_call);
 // the thread goes on asking the getter.
 void pim_tstate_settle_thread(PyThreadState *attached);
 
+// Whether threads may read a word instead of calling the getter.
+bool pim_tstate_is_word(void);
+
 // How the thread state is found, and why so, in words for people.
 const char *pim_tstate_describe(void);
 

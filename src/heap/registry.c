@@ -448,3 +448,22 @@ pim_registry_figures(int64_t id, pim_figures *out)
     unlock();
     return found;
 }
+
+void
+pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
+                  void *arg)
+{
+    pim_figures figures;
+    lock();
+    const pim_figures *gone;
+    for (size_t i = 0; (gone = ended_at(i)) != NULL; i++) {
+        visit(arg, gone);
+    }
+    for (const binding *b = oldest; b != NULL; b = b->younger) {
+        if (!b->shared) {
+            pim_heap_figures(b->heap, &figures);
+            visit(arg, &figures);
+        }
+    }
+    unlock();
+}

@@ -51,6 +51,12 @@ size_t pim_registry_ids(int64_t *ids, size_t capacity);
 // A shared heap's figures carry the id of the interpreter that it belongs to.
 bool pim_registry_figures(int64_t id, pim_figures *out);
 
+// Calls visit() with the figures of all that pim_registry_ids() lists, in its
+// order.  Unlike asking for each id it tells those apart whose ids repeat.
+// visit() runs under the lock: it neither allocates nor calls the registry.
+void pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
+                       void *arg);
+
 // Gives back what an ended interpreter held (retire.c); fills *left with what
 // remained live.  Afterwards the record may be recycled.  Outside the gate.
 void pim_heap_retire(pim_heap *heap, pim_figures *left);

@@ -14,6 +14,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,26 @@ path_beside_us(char *path, size_t size)
     return n > 0 && (size_t)n < size;
 }
 
+static int
+is_mimalloc(struct dl_phdr_info *info, size_t info_size, void *found)
+{
+    const char *slash = strrchr(info->dlpi_name, '/');
+    (void)info_size;
+    if (slash == NULL || strncmp(slash + 1, SONAME, strlen(SONAME)) != 0) {
+        return 0;
+    }
+    snprintf(found, PATH_MAX, "%s", info->dlpi_name);
+    return 1;
+}
+
+// The copy in the process.  Asking dlopen for the bare name would search all its
+// folders, for longer than Python takes to load a module.
+static bool
+path_in_process(char path[PATH_MAX])
+{
+    return dl_iterate_phdr(is_mimalloc, path) != 0;
+}
+
 int
 pim_mi_load(const char *path, char *why, size_t why_size)
 {
@@ -206,13 +227,15 @@ pim_mi_load(const char *path, char *why, size_t why_size)
         return err;
     }
 
+    char present[PATH_MAX];
     char beside[PATH_MAX];
     struct {
         const char *path;
         int flags;
     } const candidates[] = {
-        {SONAME, RTLD_NOLOAD}, // a second copy would waste memory
-        {path_beside_us(beside, sizeof(beside)) ? beside : SONAME, 0},
+        // A second copy would waste memory.
+        {path_in_process(present) ? present : NULL, RTLD_NOLOAD},
+        {path_beside_us(beside, sizeof(beside)) ? beside : NULL, 0},
         {SONAME, 0},
     };
     snprintf(why, why_size,
@@ -220,6 +243,9 @@ pim_mi_load(const char *path, char *why, size_t why_size)
              " in the process, beside pimalloc and where the loader looks)");
     int err = -ENOENT;
     for (size_t i = 0; i < PIM_ARRAY_LEN(candidates); i++) {
+        if (candidates[i].path == NULL) {
+            continue;
+        }
         int e = take(candidates[i].path, candidates[i].flags, why, why_size);
         if (e == 0) {
             return 0;

@@ -5,13 +5,22 @@
 #include "platform/options.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "pimalloc/pimalloc.h"
+
 #define PREFIX "PIMALLOC_"
+
+// Room for one name, with prefix and separator, in a list of all.
+#define LISTED_MAX 32
+
+// Signals 1 to 31 have names, the same on every system.
+#define STANDARD_SIGNALS 31
 
 typedef struct option {
     const char *name; // without the prefix
@@ -22,9 +31,6 @@ typedef struct option {
 static bool
 parse_mimalloc(const char *value, pim_options *out)
 {
-    if (*value == '\0') {
-        return false;
-    }
     out->mimalloc = value;
     return true;
 }
@@ -58,10 +64,112 @@ parse_tstate(const char *value, pim_options *out)
 }
 
 static bool
+parse_switch(const char *value, bool *on)
+{
+    *on = strcmp(value, "1") == 0;
+    return *on || strcmp(value, "0") == 0;
+}
+
+static bool
 parse_verbose(const char *value, pim_options *out)
 {
-    out->verbose = strcmp(value, "1") == 0;
-    return out->verbose || strcmp(value, "0") == 0;
+    return parse_switch(value, &out->verbose);
+}
+
+static bool
+parse_debug(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->debug);
+}
+
+static bool
+parse_check(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->check);
+}
+
+// A format, and a file after a colon.
+static bool
+parse_stats(const char *value, pim_options *out)
+{
+    static const struct {
+        const char *name;
+        int format;
+    } formats[] = {{"0", -1},
+                   {"1", PIMALLOC_TEXT},
+                   {"text", PIMALLOC_TEXT},
+                   {"json", PIMALLOC_JSON},
+                   {"openmetrics", PIMALLOC_OPENMETRICS}};
+    size_t length = strcspn(value, ":");
+    const char *file = value[length] == ':' ? value + length + 1 : NULL;
+    if (file != NULL && (*file == '\0' || length < 2)) {
+        return false;
+    }
+    for (size_t i = 0; i < PIM_ARRAY_LEN(formats); i++) {
+        if (strlen(formats[i].name) == length &&
+            memcmp(formats[i].name, value, length) == 0) {
+            out->stats_format = formats[i].format;
+            out->stats_file = file;
+            return true;
+        }
+    }
+    return false;
+}
+
+// Signals that have no meaning of their own which a process needs.  What cannot
+// be caught, what the processor or the kernel raises for a mistake, and what
+// belongs to children, pipes and terminals is not for us to take.
+static bool
+is_free_signal(int number)
+{
+    static const int taken[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,  SIGFPE,
+                                SIGILL,  SIGTRAP, SIGABRT, SIGSYS,  SIGCHLD,
+                                SIGPIPE, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU};
+    for (size_t i = 0; i < PIM_ARRAY_LEN(taken); i++) {
+        if (number == taken[i]) {
+            return false;
+        }
+    }
+    // Between the two libc keeps some for itself.
+    return (number >= 1 && number <= STANDARD_SIGNALS) ||
+           (number >= SIGRTMIN && number <= SIGRTMAX);
+}
+
+// A decimal number without sign that ends the text; -1 if it is none.
+static int
+parse_number(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    return digits >= 1 && digits <= 3 && text[digits] == '\0' ? atoi(text) : -1;
+}
+
+static int
+signal_of(const char *name)
+{
+    name += strncmp(name, "SIG", 3) == 0 ? 3 : 0;
+    for (int number = 1; number <= STANDARD_SIGNALS; number++) {
+        const char *known = sigabbrev_np(number);
+        if (known != NULL && strcmp(known, name) == 0) {
+            return number;
+        }
+    }
+    if (strcmp(name, "RTMIN") == 0) {
+        return SIGRTMIN;
+    }
+    int above = strncmp(name, "RTMIN+", 6) == 0 ? parse_number(name + 6) : -1;
+    return above >= 0 ? SIGRTMIN + above : -1;
+}
+
+static bool
+parse_signal(const char *value, pim_options *out)
+{
+    int number = parse_number(value);
+    number = number >= 0 ? number : signal_of(value);
+    if (!is_free_signal(number)) {
+        return false;
+    }
+    out->stats_signal = number;
+    return true;
 }
 
 static const option options[] = {
@@ -69,12 +177,18 @@ static const option options[] = {
     {"REGION", "a size such as 64G", parse_region},
     {"TSTATE", "auto or call", parse_tstate},
     {"VERBOSE", "0 or 1", parse_verbose},
+    {"DEBUG", "0 or 1", parse_debug},
+    {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
+     parse_stats},
+    {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
+     parse_signal},
+    {"CHECK", "0 or 1", parse_check},
 };
 
 static void
 report_unknown(int name_length, const char *name)
 {
-    char valid[128] = "";
+    char valid[PIM_ARRAY_LEN(options) * LISTED_MAX] = "";
     for (size_t i = 0; i < PIM_ARRAY_LEN(options); i++) {
         size_t used = strlen(valid);
         snprintf(valid + used, sizeof(valid) - used, "%s" PREFIX "%s",
@@ -89,7 +203,7 @@ read_one(const char *entry, bool quiet, pim_options *out)
 {
     const char *name = entry + strlen(PREFIX);
     size_t length = strcspn(name, "=");
-    if (name[length] != '=') {
+    if (name[length] != '=' || name[length + 1] == '\0') {
         return;
     }
     for (size_t i = 0; i < PIM_ARRAY_LEN(options); i++) {
@@ -111,7 +225,7 @@ void
 pim_options_read(pim_options *out)
 {
     static bool reported;
-    *out = (pim_options){0};
+    *out = (pim_options){.stats_format = -1};
     if (getauxval(AT_SECURE) != 0) {
         return;
     }

@@ -10,11 +10,19 @@ typedef struct pim_options {
     size_t region_bytes;  // PIMALLOC_REGION: 0 if not set
     bool tstate_by_call;  // PIMALLOC_TSTATE=call
     bool verbose;         // PIMALLOC_VERBOSE=1
+    bool debug;           // PIMALLOC_DEBUG=1: CPython's debug hooks on top
+
+    // Acted upon by the preload library only.
+    int stats_format; // PIMALLOC_STATS: enum pimalloc_format, -1: not asked
+    const char *stats_file; // PIMALLOC_STATS: what follows the colon, or NULL
+    int stats_signal;       // PIMALLOC_STATS_SIGNAL: its number, or 0
+    bool check; // PIMALLOC_CHECK=1: internal, of pimalloc-run --check
 } pim_options;
 
 // Reads the environment; nothing of it if the process runs with privileges that
-// its user does not have.  Unknown PIMALLOC_* names and bad values are reported
-// on stderr with the valid ones, once per process, and otherwise ignored.
+// its user does not have.  An empty value counts as not set.  Unknown PIMALLOC_*
+// names and bad values are reported on stderr with the valid ones, once per
+// process, and otherwise ignored.  Texts point into the environment.
 void pim_options_read(pim_options *out);
 
 #endif // PIM_PLATFORM_OPTIONS_H

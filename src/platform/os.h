@@ -34,6 +34,9 @@ typedef struct pim_os_ops {
     // Removes a map or a reservation; does not fail on what the two gave.
     void (*unmap)(void *start, size_t bytes);
 
+    // Asks for huge pages in a range; only advice.
+    void (*advise_huge)(void *start, size_t bytes);
+
     // Names a range in /proc/PID/maps where the kernel can; else nothing.
     void (*name)(void *start, size_t bytes, const char *name);
 

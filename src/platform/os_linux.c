@@ -136,6 +136,12 @@ linux_unmap(void *start, size_t bytes)
 }
 
 static void
+linux_advise_huge(void *start, size_t bytes)
+{
+    madvise(start, bytes, MADV_HUGEPAGE);
+}
+
+static void
 linux_name(void *start, size_t bytes, const char *name)
 {
     prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, bytes, name);
@@ -157,6 +163,7 @@ const pim_os_ops pim_os_linux = {
     .map = linux_map,
     .remap = linux_remap,
     .unmap = linux_unmap,
+    .advise_huge = linux_advise_huge,
     .name = linux_name,
     .now_ms = linux_now_ms,
 };

@@ -26,7 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Folder -> rank.  The three on top see all below and not one another.
-LAYERS = ["base", "platform", "mi", "page", "arena", "heap", "domain", "cpython"]
+LAYERS = ["base", "platform", "mi", "page", "arena", "heap", "domain", "cpython",
+          "report"]
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
 TOP = {"preload", "module", "run"}
 RANK.update({name: len(LAYERS) for name in TOP})

@@ -131,6 +131,12 @@ fake_unmap(void *start, size_t bytes)
 }
 
 static void
+fake_advise_huge(void *start, size_t bytes)
+{
+    real()->advise_huge(start, bytes);
+}
+
+static void
 fake_name(void *start, size_t bytes, const char *name)
 {
     pim_add_relaxed(&fake.names, 1);
@@ -152,6 +158,7 @@ static const pim_os_ops fake_ops = {
     .map = fake_map,
     .remap = fake_remap,
     .unmap = fake_unmap,
+    .advise_huge = fake_advise_huge,
     .name = fake_name,
     .now_ms = fake_now_ms,
 };

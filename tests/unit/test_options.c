@@ -2,9 +2,11 @@
 
 #define _GNU_SOURCE
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pimalloc/pimalloc.h"
 #include "platform/options.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -57,6 +59,11 @@ is_default(const pim_options *o)
     EXPECT_EQ(o->region_bytes, 0);
     EXPECT(!o->tstate_by_call);
     EXPECT(!o->verbose);
+    EXPECT(!o->debug);
+    EXPECT(!o->check);
+    EXPECT_EQ(o->stats_format, -1);
+    EXPECT_NULL(o->stats_file);
+    EXPECT_EQ(o->stats_signal, 0);
 }
 
 static void
@@ -89,6 +96,64 @@ is_verbose(const pim_options *o)
     EXPECT(o->verbose);
 }
 
+static void
+is_debug(const pim_options *o)
+{
+    EXPECT(o->debug);
+}
+
+static void
+is_check(const pim_options *o)
+{
+    EXPECT(o->check);
+}
+
+static void
+wants_text(const pim_options *o)
+{
+    EXPECT_EQ(o->stats_format, PIMALLOC_TEXT);
+    EXPECT_NULL(o->stats_file);
+}
+
+static void
+wants_json(const pim_options *o)
+{
+    EXPECT_EQ(o->stats_format, PIMALLOC_JSON);
+    EXPECT_NULL(o->stats_file);
+}
+
+static void
+wants_json_in_file(const pim_options *o)
+{
+    EXPECT_EQ(o->stats_format, PIMALLOC_JSON);
+    EXPECT_EQ(strcmp(o->stats_file, "/tmp/a:b %p.json"), 0);
+}
+
+static void
+wants_openmetrics_in_file(const pim_options *o)
+{
+    EXPECT_EQ(o->stats_format, PIMALLOC_OPENMETRICS);
+    EXPECT_EQ(strcmp(o->stats_file, "m.prom"), 0);
+}
+
+static void
+has_usr1(const pim_options *o)
+{
+    EXPECT_EQ(o->stats_signal, SIGUSR1);
+}
+
+static void
+has_hup(const pim_options *o)
+{
+    EXPECT_EQ(o->stats_signal, SIGHUP);
+}
+
+static void
+has_rtmin_3(const pim_options *o)
+{
+    EXPECT_EQ(o->stats_signal, SIGRTMIN + 3);
+}
+
 TEST(nothing_set_is_the_default)
 {
     expect_options(NULL, NULL, is_default, NULL);
@@ -105,12 +170,49 @@ TEST(each_option_is_read)
     expect_options("PIMALLOC_TSTATE", "auto", is_default, NULL);
     expect_options("PIMALLOC_VERBOSE", "1", is_verbose, NULL);
     expect_options("PIMALLOC_VERBOSE", "0", is_default, NULL);
+    expect_options("PIMALLOC_DEBUG", "1", is_debug, NULL);
+    expect_options("PIMALLOC_DEBUG", "0", is_default, NULL);
+    expect_options("PIMALLOC_CHECK", "1", is_check, NULL);
+    expect_options("PIMALLOC_CHECK", "0", is_default, NULL);
+}
+
+TEST(statistics_have_a_form_and_may_have_a_file)
+{
+    expect_options("PIMALLOC_STATS", "1", wants_text, NULL);
+    expect_options("PIMALLOC_STATS", "text", wants_text, NULL);
+    expect_options("PIMALLOC_STATS", "json", wants_json, NULL);
+    expect_options("PIMALLOC_STATS", "json:/tmp/a:b %p.json",
+                   wants_json_in_file, NULL);
+    expect_options("PIMALLOC_STATS", "openmetrics:m.prom",
+                   wants_openmetrics_in_file, NULL);
+    expect_options("PIMALLOC_STATS", "0", is_default, NULL);
+}
+
+TEST(signals_have_names_and_numbers)
+{
+    expect_options("PIMALLOC_STATS_SIGNAL", "USR1", has_usr1, NULL);
+    expect_options("PIMALLOC_STATS_SIGNAL", "SIGUSR1", has_usr1, NULL);
+    expect_options("PIMALLOC_STATS_SIGNAL", "10", has_usr1, NULL);
+    expect_options("PIMALLOC_STATS_SIGNAL", "HUP", has_hup, NULL);
+    expect_options("PIMALLOC_STATS_SIGNAL", "RTMIN+3", has_rtmin_3, NULL);
+    expect_options("PIMALLOC_STATS_SIGNAL", "SIGRTMIN+3", has_rtmin_3, NULL);
+}
+
+// Not set, so not bad: scripts write VARIABLE="$choice".
+TEST(empty_values_count_as_not_set)
+{
+    static const char *const names[] = {
+        "PIMALLOC_MIMALLOC", "PIMALLOC_REGION", "PIMALLOC_TSTATE",
+        "PIMALLOC_VERBOSE",  "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
+        "PIMALLOC_CHECK",    "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL"};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
+        expect_options(names[i], "", is_default, NULL);
+    }
 }
 
 TEST(bad_values_are_reported_once_and_ignored)
 {
-    static const char *const sizes[] = {"",
-                                        "0",
+    static const char *const sizes[] = {"0",
                                         "-1",
                                         "64X",
                                         "64GG",
@@ -126,7 +228,33 @@ TEST(bad_values_are_reported_once_and_ignored)
     }
     expect_options("PIMALLOC_TSTATE", "word", is_default, "auto or call");
     expect_options("PIMALLOC_VERBOSE", "yes", is_default, "0 or 1");
-    expect_options("PIMALLOC_MIMALLOC", "", is_default, "bad value");
+    expect_options("PIMALLOC_DEBUG", "on", is_default, "0 or 1");
+    expect_options("PIMALLOC_CHECK", "2", is_default, "0 or 1");
+
+    static const char *const stats[] = {
+        "2",     "yes", "JSON",       "json:",        "text:",   ":file",
+        "jsonx", "jso", "1:file",     "0:file",       " json",   "prometheus",
+        "json ", ":",   "text,json:", "openmetrics:", "text :x", "-1"};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(stats); i++) {
+        expect_options("PIMALLOC_STATS", stats[i], is_default,
+                       "text, json or openmetrics");
+    }
+}
+
+TEST(signals_that_are_taken_are_refused)
+{
+    static const char *const signals[] = {
+        "KILL",    "SIGKILL", "9",        "STOP",       "19",        "SEGV",
+        "SIGSEGV", "11",      "BUS",      "FPE",        "ILL",       "TRAP",
+        "ABRT",    "6",       "SYS",      "CHLD",       "PIPE",      "CONT",
+        "TSTP",    "TTIN",    "TTOU",     "0",          "-1",        "32",
+        "33",      "65",      "1000",     "USR",        "USR3",      "usr1",
+        "SIG",     "SIG10",   "10x",      "+10",        " 10",       "RTMIN+",
+        "RTMIN+x", "RTMIN-1", "RTMIN+99", "SIGSIGUSR1", "RTMIN+1000"};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(signals); i++) {
+        expect_options("PIMALLOC_STATS_SIGNAL", signals[i], is_default,
+                       "a signal that is free");
+    }
 }
 
 TEST(unknown_names_are_reported_with_the_valid_ones)
@@ -136,6 +264,10 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
     expect_options("PIMALLOC_REGIONS", "1G", is_default, "PIMALLOC_TSTATE");
     expect_options("PIMALLOC_", "1", is_default, "PIMALLOC_MIMALLOC");
     expect_options("PIMALLOC_region", "1G", is_default, "PIMALLOC_REGION");
+    expect_options("PIMALLOC_X", "1", is_default,
+                   "valid are PIMALLOC_MIMALLOC, PIMALLOC_REGION, "
+                   "PIMALLOC_TSTATE, PIMALLOC_VERBOSE, PIMALLOC_DEBUG, "
+                   "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_CHECK\n");
 }
 
 int
@@ -144,6 +276,10 @@ main(void)
     const struct CMUnitTest cases[] = {
         CASE(nothing_set_is_the_default),
         CASE(each_option_is_read),
+        CASE(statistics_have_a_form_and_may_have_a_file),
+        CASE(signals_have_names_and_numbers),
+        CASE(empty_values_count_as_not_set),
+        CASE(signals_that_are_taken_are_refused),
         CASE(bad_values_are_reported_once_and_ignored),
         CASE(unknown_names_are_reported_with_the_valid_ones),
     };

@@ -1,0 +1,75 @@
+// library.c -- finding the pimalloc in this process.
+
+#define _GNU_SOURCE
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include "module/library.h"
+
+#define REMEDY                                                                 \
+    "; use the module that was installed with the library (pimalloc-run "      \
+    "--with-module finds it)"
+
+static void
+refuse_version(int theirs)
+{
+    PyErr_Format(PyExc_ImportError,
+                 "this is the Python module of pimalloc %d.%d.%d, but the "
+                 "library in this process is pimalloc %d.%d.%d" REMEDY,
+                 PIMALLOC_VERSION_MAJOR, PIMALLOC_VERSION_MINOR,
+                 PIMALLOC_VERSION_PATCH, theirs / 10000, theirs / 100 % 100,
+                 theirs % 100);
+}
+
+// A function pointer is copied out, since C has no cast for it.
+static bool
+find(const char *name, void *function)
+{
+    void *symbol = dlsym(RTLD_DEFAULT, name);
+    memcpy(function, &symbol, sizeof(symbol));
+    return symbol != NULL;
+}
+
+int
+pim_library_find(pim_library *library)
+{
+    *library = (pim_library){.found = false};
+    pim_library in = {.found = true};
+    if (!find("pimalloc_version", &in.version)) {
+        return 0;
+    }
+    int version = in.version();
+    if (version != PIMALLOC_VERSION) {
+        refuse_version(version);
+        return -1;
+    }
+    const struct {
+        const char *name;
+        void *function;
+    } wanted[] = {
+        {"pimalloc_active", &in.active},
+        {"pimalloc_interpreters", &in.interpreters},
+        {"pimalloc_stats", &in.stats},
+        {"pimalloc_stats_print", &in.stats_print},
+        {"pimalloc_owner", &in.owner},
+        {"pimalloc_trim", &in.trim},
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        if (!find(wanted[i].name, wanted[i].function)) {
+            PyErr_Format(PyExc_ImportError,
+                         "the pimalloc library in this process has no "
+                         "%s()" REMEDY,
+                         wanted[i].name);
+            return -1;
+        }
+    }
+    *library = in;
+    return 0;
+}
+
+bool
+pim_library_is_active(const pim_library *library)
+{
+    return library->found && library->active() != 0;
+}

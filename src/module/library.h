@@ -1,0 +1,34 @@
+// library.h -- the pimalloc that is in this process, if there is one.
+//
+// The module does not link to libpimalloc: the process has it already, as a
+// preload library or linked to the program, or has none, and then the module
+// must load all the same.
+
+#ifndef PIM_MODULE_LIBRARY_H
+#define PIM_MODULE_LIBRARY_H
+
+#include <stdbool.h>
+
+#include "module/limited.h"
+#include "pimalloc/pimalloc.h"
+
+// What the module calls; all NULL if `found` is not set.
+typedef struct pim_library {
+    bool found;
+    __typeof__(pimalloc_version) *version;
+    __typeof__(pimalloc_active) *active;
+    __typeof__(pimalloc_interpreters) *interpreters;
+    __typeof__(pimalloc_stats) *stats;
+    __typeof__(pimalloc_stats_print) *stats_print;
+    __typeof__(pimalloc_owner) *owner;
+    __typeof__(pimalloc_trim) *trim;
+} pim_library;
+
+// Looks the functions up.  No pimalloc in the process is no error.  -1 with
+// ImportError set: one that this module does not fit.
+int pim_library_find(pim_library *library);
+
+// Whether Python is served by it.
+bool pim_library_is_active(const pim_library *library);
+
+#endif // PIM_MODULE_LIBRARY_H

@@ -1,0 +1,403 @@
+// module.c -- the Python module pimalloc: what Python code can ask.
+//
+// Everything is in the module's state, so that each interpreter, and each import
+// of a module that was deleted, has one of its own.  The GIL that is held is that
+// of the caller's interpreter; the functions of the library take care of the rest.
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "module/figures.h"
+#include "module/owner.h"
+
+#define STRING_OF(x) #x
+#define STRING(x) STRING_OF(x)
+#define VERSION_TEXT                                                           \
+    STRING(PIMALLOC_VERSION_MAJOR)                                             \
+    "." STRING(PIMALLOC_VERSION_MINOR) "." STRING(PIMALLOC_VERSION_PATCH)
+
+typedef struct module_state {
+    pim_library library;
+    PyObject *not_active_error;
+} module_state;
+
+static module_state *
+state_of(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+// The library, if Python is served by it; else NULL with NotActiveError set.
+static const pim_library *
+active_library(PyObject *module)
+{
+    const module_state *state = state_of(module);
+    if (pim_library_is_active(&state->library)) {
+        return &state->library;
+    }
+    PyObject *type = state->not_active_error; // NULL: the module is dying
+    PyErr_SetString(
+        type != NULL ? type : PyExc_RuntimeError,
+        state->library.found
+            ? "pimalloc is in this process but does not serve this Python: it "
+              "was never installed, or PYTHONMALLOC, -X dev or another "
+              "allocator came in its place; pimalloc-run --check says why"
+            : "pimalloc is not in this process; run python under "
+              "pimalloc-run, or embed it with pimalloc_install()");
+    return NULL;
+}
+
+// --- arguments ---------------------------------------------------------------
+
+// `number` supports __index__.
+static int
+int64_of(PyObject *number, int64_t *out)
+{
+    PyObject *index = PyNumber_Index(number);
+    if (index == NULL) {
+        return -1;
+    }
+    long long value = PyLong_AsLongLong(index);
+    Py_DECREF(index);
+    if (value == -1 && PyErr_Occurred() != NULL) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            PyErr_SetString(PyExc_OverflowError,
+                            "an interpreter's id has no more than 64 bits");
+        }
+        return -1;
+    }
+    *out = value;
+    return 0;
+}
+
+// An id, or an object with an id, such as concurrent.interpreters.Interpreter.
+static int
+interpreter_argument(PyObject *argument, int64_t *out)
+{
+    if (PyIndex_Check(argument)) {
+        return int64_of(argument, out);
+    }
+    PyObject *id = PyObject_GetAttrString(argument, "id");
+    if (id == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        return -1;
+    }
+    if (id == NULL || !PyIndex_Check(id)) {
+        Py_XDECREF(id);
+        PyErr_Format(PyExc_TypeError,
+                     "interp must be an interpreter's id, an Interpreter or "
+                     "None, not %R",
+                     Py_TYPE(argument));
+        return -1;
+    }
+    int err = int64_of(id, out);
+    Py_DECREF(id);
+    return err;
+}
+
+// --- functions ---------------------------------------------------------------
+
+PyDoc_STRVAR(active_doc,
+             "active($module, /)\n"
+             "--\n"
+             "\n"
+             "Return whether this Python allocates from pimalloc now.\n"
+             "\n"
+             "Debug hooks and tracemalloc may lie on top.  Never raises.");
+
+static PyObject *
+module_active(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    return PyBool_FromLong(pim_library_is_active(&state_of(module)->library));
+}
+
+PyDoc_STRVAR(
+    version_doc,
+    "version($module, /)\n"
+    "--\n"
+    "\n"
+    "Return pimalloc's version, for example '0.1.0'.\n"
+    "\n"
+    "The module and the library in the process are of one version, or\n"
+    "the import fails.  Works without the library, too.");
+
+static PyObject *
+module_version(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(unused))
+{
+    return PyUnicode_FromString(VERSION_TEXT);
+}
+
+PyDoc_STRVAR(
+    stats_doc,
+    "stats($module, /, interp=None)\n"
+    "--\n"
+    "\n"
+    "Return the figures of one interpreter, of the process, or of all.\n"
+    "\n"
+    "interp: an interpreter's id; an object with one in its attribute id,\n"
+    "such as concurrent.interpreters.Interpreter; or PROCESS for what\n"
+    "belongs to no living interpreter.  None: everything, as\n"
+    "{'version': str, 'active': True, 'process': {...},\n"
+    "'interpreters': {id: {...}, ...}}.\n"
+    "\n"
+    "One interpreter is a dict of\n"
+    "  id               its id; 0 for a legacy interpreter, which shares the\n"
+    "                   main one's memory and figures\n"
+    "  state            'alive' or 'ended'\n"
+    "  generation       counts Py_Initialize() in this process\n"
+    "  arenas, pages    memory for small blocks it holds\n"
+    "  committed_bytes  what of it was not given back to the system, and its\n"
+    "                   large blocks\n"
+    "  remote_frees     blocks that others freed\n"
+    "  domains          'mem' and 'obj', for the process also 'raw': each a\n"
+    "                   dict of live_bytes, live_blocks, peak_bytes and\n"
+    "                   peak_blocks\n"
+    "and for the process also\n"
+    "  raw_is_libc      True: the raw figures are approximate\n"
+    "Bytes are those of blocks, that is, of requests rounded up.\n"
+    "\n"
+    "Raises NotActiveError; ValueError if no such interpreter is known;\n"
+    "TypeError; OverflowError for more than 64 bits.");
+
+static PyObject *
+module_stats(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char name[] = "interp";
+    static char *names[] = {name, NULL};
+    PyObject *argument = Py_None;
+    int64_t interp = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:stats", names,
+                                     &argument)) {
+        return NULL;
+    }
+    const pim_library *library = active_library(module);
+    if (library == NULL) {
+        return NULL;
+    }
+    if (Py_IsNone(argument)) {
+        return pim_figures_all(library);
+    }
+    if (interpreter_argument(argument, &interp) != 0) {
+        return NULL;
+    }
+    return pim_figures_of(library, interp);
+}
+
+PyDoc_STRVAR(
+    interpreters_doc,
+    "interpreters($module, /)\n"
+    "--\n"
+    "\n"
+    "Return the ids of the interpreters that stats() knows, as a list.\n"
+    "\n"
+    "First the ended ones, of which the last 64 are remembered, then\n"
+    "the living in the order of their birth.  Legacy interpreters are\n"
+    "part of the main one and not listed.\n"
+    "\n"
+    "Raises NotActiveError.");
+
+static PyObject *
+module_interpreters(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    const pim_library *library = active_library(module);
+    return library != NULL ? pim_figures_ids(library) : NULL;
+}
+
+PyDoc_STRVAR(
+    owner_doc,
+    "owner($module, obj, /)\n"
+    "--\n"
+    "\n"
+    "Return the id of the interpreter in whose memory the object lies.\n"
+    "\n"
+    "PROCESS: what an ended interpreter left, or no interpreter allocated.\n"
+    "None: not pimalloc's memory, as of small ints, None and other static\n"
+    "objects.  The object itself is meant, not what it refers to nor a\n"
+    "buffer that it keeps elsewhere (list, dict, set, bytearray).\n"
+    "\n"
+    "Raises NotActiveError.");
+
+static PyObject *
+module_owner(PyObject *module, PyObject *object)
+{
+    const pim_library *library = active_library(module);
+    int64_t interp = 0;
+    if (library == NULL) {
+        return NULL;
+    }
+    if (!pim_owner_of(library, object, &interp)) {
+        Py_RETURN_NONE;
+    }
+    return PyLong_FromLongLong(interp);
+}
+
+PyDoc_STRVAR(
+    trim_doc,
+    "trim($module, /)\n"
+    "--\n"
+    "\n"
+    "Give empty memory back to the system and return how many bytes it was.\n"
+    "\n"
+    "Of the calling interpreter and of the process; others must call it\n"
+    "themselves.  Collects no garbage: gc.collect() first may help.\n"
+    "\n"
+    "Raises NotActiveError.");
+
+static PyObject *
+module_trim(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    const pim_library *library = active_library(module);
+    return library != NULL ? PyLong_FromSize_t(library->trim()) : NULL;
+}
+
+PyDoc_STRVAR(
+    print_stats_doc,
+    "print_stats($module, /, file=None)\n"
+    "--\n"
+    "\n"
+    "Write a table of all figures to a text file; None is sys.stderr.\n"
+    "\n"
+    "file: any object with a method write(str).\n"
+    "\n"
+    "Raises NotActiveError, and what the method raises.");
+
+// The library's table.
+static PyObject *
+table_text(const pim_library *library)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream == NULL) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    library->stats_print(stream);
+    PyObject *result = NULL;
+    if (fclose(stream) != 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+    } else {
+        result =
+            PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, "backslashreplace");
+    }
+    free(text);
+    return result;
+}
+
+static PyObject *
+module_print_stats(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char name[] = "file";
+    static char *names[] = {name, NULL};
+    PyObject *file = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:print_stats", names,
+                                     &file)) {
+        return NULL;
+    }
+    const pim_library *library = active_library(module);
+    if (library == NULL) {
+        return NULL;
+    }
+    if (Py_IsNone(file)) {
+        file = PySys_GetObject("stderr");
+        if (file == NULL || Py_IsNone(file)) {
+            Py_RETURN_NONE; // a program without one, as for print()
+        }
+    }
+    Py_INCREF(file); // writing may replace sys.stderr
+    PyObject *text = table_text(library);
+    int err = text != NULL ? PyFile_WriteObject(text, file, Py_PRINT_RAW) : -1;
+    Py_XDECREF(text);
+    Py_DECREF(file);
+    if (err != 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+// --- the module --------------------------------------------------------------
+
+// Through a type without a prototype's arguments, which gcc knows to be meant.
+#define WITH_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef methods[] = {
+    {"active", module_active, METH_NOARGS, active_doc},
+    {"version", module_version, METH_NOARGS, version_doc},
+    {"stats", WITH_KEYWORDS(module_stats), METH_VARARGS | METH_KEYWORDS,
+     stats_doc},
+    {"interpreters", module_interpreters, METH_NOARGS, interpreters_doc},
+    {"owner", module_owner, METH_O, owner_doc},
+    {"trim", module_trim, METH_NOARGS, trim_doc},
+    {"print_stats", WITH_KEYWORDS(module_print_stats),
+     METH_VARARGS | METH_KEYWORDS, print_stats_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+module_exec(PyObject *module)
+{
+    module_state *state = state_of(module);
+    if (pim_library_find(&state->library) != 0) {
+        return -1;
+    }
+    state->not_active_error = PyErr_NewExceptionWithDoc(
+        "pimalloc.NotActiveError",
+        "pimalloc does not serve this Python; the message says what to do.",
+        PyExc_RuntimeError, NULL);
+    if (state->not_active_error == NULL ||
+        PyModule_AddObjectRef(module, "NotActiveError",
+                              state->not_active_error) != 0) {
+        return -1;
+    }
+    return PyModule_AddIntConstant(module, "PROCESS", PIMALLOC_PROCESS);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    Py_VISIT(state_of(module)->not_active_error);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    Py_CLEAR(state_of(module)->not_active_error);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    module_clear(module);
+}
+
+PyDoc_STRVAR(module_doc,
+             "What pimalloc, the memory allocator that knows interpreters, has "
+             "counted.\n"
+             "\n"
+             "Works where pimalloc serves Python: under pimalloc-run, or in a "
+             "program\n"
+             "that calls pimalloc_install().  Elsewhere active() is False and "
+             "most\n"
+             "functions raise NotActiveError.");
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)(uintptr_t)module_exec},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,         .m_name = "pimalloc",
+    .m_doc = module_doc,           .m_size = sizeof(module_state),
+    .m_methods = methods,          .m_slots = slots,
+    .m_traverse = module_traverse, .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit_pimalloc(void);
+
+PyMODINIT_FUNC
+PyInit_pimalloc(void)
+{
+    return PyModuleDef_Init(&definition);
+}

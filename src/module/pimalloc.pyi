@@ -1,0 +1,86 @@
+"""What pimalloc, the memory allocator that knows interpreters, has counted."""
+
+from typing import Final, Literal, Protocol, SupportsIndex, TypedDict, overload
+
+PROCESS: Final = -1
+"""Stands for the process where an interpreter's id is asked for."""
+
+class NotActiveError(RuntimeError):
+    """pimalloc does not serve this Python; the message says what to do."""
+
+class Usage(TypedDict):
+    """One allocation domain; bytes are those of blocks."""
+
+    live_bytes: int
+    live_blocks: int
+    peak_bytes: int
+    peak_blocks: int
+
+class InterpreterDomains(TypedDict):
+    mem: Usage
+    obj: Usage
+
+class ProcessDomains(InterpreterDomains):
+    raw: Usage
+
+class _Figures(TypedDict):
+    id: int
+    state: Literal["alive", "ended"]
+    generation: int
+    arenas: int
+    pages: int
+    committed_bytes: int
+    remote_frees: int
+
+class InterpreterStats(_Figures):
+    domains: InterpreterDomains
+
+class ProcessStats(_Figures):
+    domains: ProcessDomains
+    raw_is_libc: bool
+
+class Stats(TypedDict):
+    version: str
+    active: Literal[True]
+    process: ProcessStats
+    interpreters: dict[int, InterpreterStats]
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> SupportsIndex: ...
+
+class _Writable(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+def active() -> bool:
+    """Whether this Python allocates from pimalloc now; never raises."""
+
+def version() -> str:
+    """pimalloc's version, for example '0.1.0'."""
+
+@overload
+def stats(interp: None = None) -> Stats:
+    """The figures of the process and of every interpreter."""
+
+@overload
+def stats(interp: Literal[-1]) -> ProcessStats:
+    """The figures of what belongs to no living interpreter."""
+
+@overload
+def stats(interp: SupportsIndex | _HasId) -> InterpreterStats:
+    """The figures of one interpreter, by id or by an object that has one."""
+
+def interpreters() -> list[int]:
+    """The ids of the interpreters that stats() knows."""
+
+def owner(obj: object, /) -> int | None:
+    """The id of the interpreter in whose memory the object lies.
+
+    PROCESS: an ended interpreter left it.  None: not pimalloc's memory.
+    """
+
+def trim() -> int:
+    """Gives empty memory back to the system; how many bytes it was."""
+
+def print_stats(file: _Writable | None = None) -> None:
+    """Writes a table of all figures; None is sys.stderr."""

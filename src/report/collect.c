@@ -1,0 +1,142 @@
+// collect.c -- the figures of a report, and the functions that write one.
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cpython/api.h"
+#include "cpython/stats.h"
+#include "cpython/table.h"
+#include "cpython/tstate.h"
+#include "domain/domain.h"
+#include "heap/registry.h"
+#include "mi/mi.h"
+#include "report/report.h"
+
+const char *const pim_report_domains[PIMALLOC_DOMAINS] = {"raw", "mem", "obj"};
+
+// Coded like PIMALLOC_VERSION, which is how mimalloc codes its own.
+static pim_version_text
+version_text(int version)
+{
+    pim_version_text out = {""};
+    if (version > 0) {
+        snprintf(out.text, sizeof(out.text), "%d.%d.%d", version / 10000,
+                 version / 100 % 100, version % 100);
+    }
+    return out;
+}
+
+// From PY_VERSION_HEX; 0 is no CPython.
+static pim_version_text
+python_text(unsigned long hex)
+{
+    pim_version_text out = {""};
+    unsigned level = (unsigned)(hex >> 4 & 0xf);
+    const char *stage = level == 0xa   ? "a"
+                        : level == 0xb ? "b"
+                        : level == 0xc ? "rc"
+                                       : "";
+    if (hex != 0) {
+        int n = snprintf(out.text, sizeof(out.text), "%lu.%lu.%lu%s", hex >> 24,
+                         hex >> 16 & 0xff, hex >> 8 & 0xff, stage);
+        if (*stage != '\0') {
+            snprintf(out.text + n, sizeof(out.text) - (size_t)n, "%lu",
+                     hex & 0xf);
+        }
+    }
+    return out;
+}
+
+// Interpreters may be born between counting and copying.
+static int
+collect_interps(pim_report *report)
+{
+    size_t room = 0;
+    size_t known = pim_stats_all(NULL, 0);
+    while (known > room) {
+        free(report->interps);
+        room = known + 8;
+        report->interps = calloc(room, sizeof(*report->interps));
+        if (report->interps == NULL) {
+            return -ENOMEM;
+        }
+        known = pim_stats_all(report->interps, room);
+    }
+    report->count = known;
+    return 0;
+}
+
+int
+pim_report_collect(pim_report *report)
+{
+    *report = (pim_report){
+        .installed = pim_region.base != NULL,
+        .active = pimalloc_active() == 1,
+        .raw_is_libc = pim_raw_get_source() == PIM_RAW_LIBC,
+        .reads_word = pim_tstate_is_word(),
+        .reason = pim_tstate_describe(),
+        .pimalloc = version_text(pimalloc_version()),
+        .mimalloc = version_text(pim_mi_version()),
+        .python = python_text(pim_py.hexversion),
+        .pid = (long)getpid(),
+        .region_bytes = pim_region.size,
+        .foreign_frees = pim_load_relaxed(&pim_foreign_frees),
+        .process = {.size = sizeof(report->process)},
+    };
+    if (!report->installed) {
+        return 0;
+    }
+    int err = collect_interps(report);
+    return err != 0 ? err : pimalloc_stats(PIMALLOC_PROCESS, &report->process);
+}
+
+void
+pim_report_release(pim_report *report)
+{
+    free(report->interps);
+    report->interps = NULL;
+    report->count = 0;
+}
+
+int
+pim_report_write(pim_out *out, int format, bool names_pid)
+{
+    pim_report report;
+    if (format < PIMALLOC_TEXT || format > PIMALLOC_OPENMETRICS) {
+        return -EINVAL;
+    }
+    int err = pim_report_collect(&report);
+    report.names_pid = names_pid;
+    if (err == 0) {
+        switch (format) {
+        case PIMALLOC_JSON:
+            pim_report_json(&report, out);
+            break;
+        case PIMALLOC_OPENMETRICS:
+            pim_report_openmetrics(&report, out);
+            break;
+        default:
+            pim_report_text(&report, out);
+        }
+        err = pim_out_finish(out);
+    }
+    pim_report_release(&report);
+    return err;
+}
+
+int
+pimalloc_stats_write(int fd, int format)
+{
+    pim_out out;
+    pim_out_open_fd(&out, fd);
+    return pim_report_write(&out, format, false);
+}
+
+void
+pimalloc_stats_print(FILE *stream)
+{
+    pim_out out;
+    pim_out_open_stream(&out, stream != NULL ? stream : stderr);
+    (void)pim_report_write(&out, PIMALLOC_TEXT, false); // who prints looks
+}

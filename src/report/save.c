@@ -1,0 +1,161 @@
+// save.c -- a statistics file that is whole at any moment.
+//
+//   dir/.pimalloc-<pid>-<n>.tmp  --written, closed, renamed-->  dir/stats.json
+//
+// Whoever opens the file sees the old figures or the new ones.  Not synced to
+// the disk: after a crash of the system nobody wants these figures.
+//
+// Only a regular file is replaced so.  Devices, pipes and sockets are written
+// to, and so is the file that stdout or stderr goes to: replacing /dev/stderr or
+// the log that it leads to would be a surprise.
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "report/report.h"
+
+// Names that may be taken by what killed processes of our pid left.
+#define TRIES 100
+
+// Longest name of a temporary file.
+#define TEMPORARY_MAX 64
+
+// `path` with every %p as the pid.  0 or -ENAMETOOLONG.
+static int
+expand(const char *path, char *out, size_t size, bool *has_pid)
+{
+    char pid[24];
+    size_t used = 0;
+    int digits = snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+    *has_pid = false;
+    while (*path != '\0') {
+        bool is_pid = path[0] == '%' && path[1] == 'p';
+        size_t n = is_pid ? (size_t)digits : 1;
+        if (used + n >= size) {
+            return -ENAMETOOLONG;
+        }
+        memcpy(out + used, is_pid ? pid : path, n);
+        used += n;
+        path += is_pid ? 2 : 1;
+        *has_pid = *has_pid || is_pid;
+    }
+    out[used] = '\0';
+    return 0;
+}
+
+// stdout or stderr, if it writes into that file; else -1.
+static int
+standard_output_into(const struct stat *file)
+{
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+        struct stat s;
+        if (fstat(fd, &s) == 0 && s.st_dev == file->st_dev &&
+            s.st_ino == file->st_ino) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static int
+write_report(int fd, int format, bool names_pid)
+{
+    pim_out out;
+    pim_out_open_fd(&out, fd);
+    return pim_report_write(&out, format, names_pid);
+}
+
+// What is no regular file.  Does not wait for a pipe's reader to appear.
+static int
+write_in_place(const char *path, int format, bool names_pid)
+{
+    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    int err = write_report(fd, format, names_pid);
+    close(fd);
+    return err;
+}
+
+// Opens a new file in the folder of `path` and leaves its name in `name`.
+static int
+open_temporary(const char *path, char *name, size_t size)
+{
+    static _Atomic uint64_t last;
+    const char *slash = strrchr(path, '/');
+    int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
+    int fd = -1;
+    for (int i = 0; i < TRIES && fd < 0; i++) {
+        snprintf(name, size, "%.*s.pimalloc-%ld-%llu.tmp", folder, path,
+                 (long)getpid(),
+                 (unsigned long long)atomic_fetch_add(&last, 1));
+        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd < 0 && errno != EEXIST) {
+            break;
+        }
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+static int
+replace(const char *path, int format, bool names_pid)
+{
+    char name[PATH_MAX + TEMPORARY_MAX];
+    int fd = open_temporary(path, name, sizeof(name));
+    if (fd < 0) {
+        return fd;
+    }
+    int err = write_report(fd, format, names_pid);
+    if (close(fd) != 0 && errno != EINTR && err == 0) {
+        err = -errno; // some file systems report a full disk only now
+    }
+    if (err == 0 && rename(name, path) != 0) {
+        err = -errno;
+    }
+    if (err != 0) {
+        unlink(name);
+    }
+    return err;
+}
+
+int
+pimalloc_stats_save(const char *path, int format)
+{
+    char expanded[PATH_MAX];
+    char real[PATH_MAX];
+    struct stat s;
+    bool has_pid;
+    if (path == NULL || *path == '\0') {
+        return -EINVAL;
+    }
+    int err = expand(path, expanded, sizeof(expanded), &has_pid);
+    if (err != 0) {
+        return err;
+    }
+    if (stat(expanded, &s) == 0) {
+        int fd = standard_output_into(&s);
+        if (fd >= 0) {
+            return write_report(fd, format, has_pid);
+        }
+        if (!S_ISREG(s.st_mode)) {
+            return write_in_place(expanded, format, has_pid);
+        }
+    }
+    // A symbolic link stays one.
+    if (lstat(expanded, &s) == 0 && S_ISLNK(s.st_mode)) {
+        if (realpath(expanded, real) == NULL) {
+            return -errno;
+        }
+        return replace(real, format, has_pid);
+    }
+    return replace(expanded, format, has_pid);
+}

@@ -1,0 +1,84 @@
+// text.c -- the table for people.
+
+#include "report/report.h"
+
+// "1 block", "2,000 blocks".
+static void
+put_count(pim_out *out, const char *before, uint64_t n, const char *noun)
+{
+    pim_out_printf(out, "%s%s %s%s", before, pim_number_grouped(n).text, noun,
+                   n == 1 ? "" : "s");
+}
+
+static void
+put_usage(pim_out *out, const char *who, const char *domain,
+          const pimalloc_usage *u)
+{
+    pim_out_printf(out, "%-16s %-4s %16s %12s %16s %12s\n", who, domain,
+                   pim_number_grouped(u->live_bytes).text,
+                   pim_number_grouped(u->live_blocks).text,
+                   pim_number_grouped(u->peak_bytes).text,
+                   pim_number_grouped(u->peak_blocks).text);
+}
+
+static void
+put_snapshot(pim_out *out, const pimalloc_snapshot *s, const char *who)
+{
+    for (unsigned d = pim_report_first_domain(s); d < PIMALLOC_DOMAINS; d++) {
+        put_usage(out, who, pim_report_domains[d], &s->domain[d]);
+        who = "";
+    }
+    pim_out_printf(out, "%16s", "");
+    put_count(out, " ", s->arenas, "arena");
+    put_count(out, ", ", s->pages, "page");
+    put_count(out, ", ", s->committed_bytes, "byte");
+    put_count(out, " committed, ", s->remote_frees, "remote free");
+    pim_out_text(out, "\n");
+}
+
+static void
+put_interp(pim_out *out, const pimalloc_snapshot *s)
+{
+    char who[48];
+    snprintf(who, sizeof(who), "interp %lld%s", (long long)s->interp,
+             s->state == PIMALLOC_ENDED ? " ended" : "");
+    put_snapshot(out, s, who);
+}
+
+static void
+put_heading(pim_out *out, const pim_report *report)
+{
+    pim_out_printf(
+        out, "pimalloc %s, %s, thread state: %s\n", report->pimalloc.text,
+        report->active ? "active" : "not active any more", report->reason);
+    pim_out_printf(out, "CPython %s, mimalloc %s, pid %ld, ",
+                   report->python.text, report->mimalloc.text, report->pid);
+    put_count(out, "address space for arenas: ", report->region_bytes, "byte");
+    pim_out_printf(out, "\n%-16s %-4s %16s %12s %16s %12s\n", "interpreter",
+                   "dom", "live bytes", "live blocks", "peak bytes",
+                   "peak blocks");
+}
+
+void
+pim_report_text(const pim_report *report, pim_out *out)
+{
+    if (!report->installed) {
+        pim_out_text(out, "pimalloc: not installed, so there are no figures\n");
+        return;
+    }
+    put_heading(out, report);
+    for (size_t i = 0; i < report->count; i++) {
+        put_interp(out, &report->interps[i]);
+    }
+    put_snapshot(out, &report->process, "process");
+    if (report->raw_is_libc) {
+        pim_out_text(
+            out, "raw is served by libc's malloc: this Python swaps its "
+                 "raw allocator at times, so raw figures are approximate\n");
+    }
+    if (report->foreign_frees != 0) {
+        put_count(out, "", report->foreign_frees, "block");
+        pim_out_printf(out, " of other allocators %s left alone\n",
+                       report->foreign_frees == 1 ? "was" : "were");
+    }
+}

@@ -1,0 +1,118 @@
+"""What the tests of the Python module share."""
+
+import contextlib
+import gc
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+import pimalloc
+
+needs_active = unittest.skipUnless(pimalloc.active(), "pimalloc does not serve this Python")
+
+
+def main():
+    """Run the calling file's tests.  CTest says which programs must be served."""
+    if os.environ.get("PIM_TEST_ACTIVE") and not pimalloc.active():
+        sys.exit("support: this test is for a Python that pimalloc serves")
+    unittest.main(module="__main__", verbosity=1)
+
+
+def run_python(code, *arguments, **changes):
+    """Run code in a new Python; changes to the environment, None removes."""
+    environment = dict(os.environ)
+    for name, value in changes.items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = value
+    return subprocess.run([sys.executable, "-s", "-B", *arguments, "-c", code], env=environment,
+                          capture_output=True, text=True, timeout=120, check=False)
+
+
+def resident_bytes():
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def live_blocks(interp=0):
+    domains = pimalloc.stats(interp)["domains"]
+    return domains["mem"]["live_blocks"] + domains["obj"]["live_blocks"]
+
+
+def growth(work, rounds):
+    """Blocks that so many rounds of work leave in this interpreter.
+
+    The least of four times: what fills caches and free lists does so once.
+    """
+    marks = []
+    for _ in range(5):
+        for _ in range(rounds):
+            work()
+        gc.collect()
+        marks.append(live_blocks())
+    return min(after - before for before, after in zip(marks, marks[1:]))
+
+
+# --- interpreters with a GIL of their own, by each version's means -------------
+
+class Interpreter:
+    """One interpreter.  Its id is `id`, as in concurrent.interpreters."""
+
+    def __init__(self):
+        if sys.version_info >= (3, 14):
+            from concurrent import interpreters
+            self.handle = interpreters.create()
+            self.id = self.handle.id
+        elif sys.version_info >= (3, 13):
+            import _interpreters
+            self.handle = self.id = _interpreters.create("isolated")
+        else:
+            import _xxsubinterpreters
+            self.handle = _xxsubinterpreters.create(isolated=True)
+            self.id = int(self.handle)
+
+    def run(self, code):
+        """Run code there; returns what it left in the variable result."""
+        reading, writing = os.pipe()
+        with open(reading, encoding="utf-8") as answer:
+            code = (f"result = None\n{code}\nimport json, os\n"
+                    f"os.write({writing}, json.dumps(result).encode())\n")
+            try:
+                self._exec(code)
+            finally:
+                os.close(writing)
+            return json.loads(answer.read())
+
+    def _exec(self, code):
+        if sys.version_info >= (3, 14):
+            self.handle.exec(code)
+        elif sys.version_info >= (3, 13):
+            import _interpreters
+            failure = _interpreters.run_string(self.handle, code)
+            if failure is not None:
+                raise RuntimeError(failure.formatted)
+        else:
+            import _xxsubinterpreters
+            _xxsubinterpreters.run_string(self.handle, code)
+
+    def close(self):
+        if sys.version_info >= (3, 14):
+            self.handle.close()
+        elif sys.version_info >= (3, 13):
+            import _interpreters
+            _interpreters.destroy(self.handle)
+        else:
+            import _xxsubinterpreters
+            _xxsubinterpreters.destroy(self.handle)
+
+
+@contextlib.contextmanager
+def interpreter():
+    one = Interpreter()
+    try:
+        yield one
+    finally:
+        one.close()

@@ -1,0 +1,265 @@
+"""Arguments, results and errors of each function; the stub tells the truth."""
+
+import ast
+import inspect
+import io
+import pathlib
+import sys
+import unittest
+from unittest import mock
+
+import pimalloc
+import support
+
+STUB = pathlib.Path(pimalloc.__file__).with_name("pimalloc.pyi")
+
+
+class HasId:
+    def __init__(self, number):
+        self.id = number
+
+
+class Index:
+    def __init__(self, number):
+        self.number = number
+
+    def __index__(self):
+        return self.number
+
+
+@support.needs_active
+class Stats(unittest.TestCase):
+    def test_all(self):
+        everything = pimalloc.stats()
+        self.assertEqual(everything["version"], pimalloc.version())
+        self.assertIs(everything["active"], True)
+        self.assertEqual(everything["interpreters"][0]["id"], 0)
+        self.assertEqual(list(everything["interpreters"]), pimalloc.interpreters())
+        self.assertEqual(everything["process"]["id"], pimalloc.PROCESS)
+
+    def test_one_interpreter(self):
+        main = pimalloc.stats(0)
+        self.assertEqual(main["state"], "alive")
+        self.assertGreaterEqual(main["generation"], 1)
+        self.assertGreater(main["arenas"], 0)
+        self.assertGreater(main["pages"], 0)
+        for usage in main["domains"].values():
+            self.assertGreaterEqual(usage["peak_bytes"], usage["live_bytes"])
+            self.assertGreaterEqual(usage["peak_blocks"], usage["live_blocks"])
+        self.assertNotIn("raw", main["domains"])
+
+    def test_process(self):
+        process = pimalloc.stats(pimalloc.PROCESS)
+        self.assertEqual(pimalloc.PROCESS, -1)
+        self.assertIs(type(process["raw_is_libc"]), bool)
+        self.assertEqual(set(process["domains"]), {"raw", "mem", "obj"})
+
+    def test_ways_to_name_an_interpreter(self):
+        for name in (0, Index(0), HasId(0), HasId(Index(0)), False):
+            self.assertEqual(pimalloc.stats(name)["id"], 0)
+        self.assertEqual(pimalloc.stats(interp=0)["id"], 0)
+        self.assertEqual(set(pimalloc.stats(interp=None)), set(pimalloc.stats()))
+
+    def test_unknown_ids(self):
+        for number in (99, -2, 2**63 - 1, -2**63):
+            with self.assertRaisesRegex(ValueError, f"no interpreter {number};"):
+                pimalloc.stats(number)
+
+    def test_wrong_types(self):
+        for thing in ("0", 0.0, [], int, HasId("0"), HasId(None), HasId):
+            with self.assertRaisesRegex(TypeError, "interpreter's id"):
+                pimalloc.stats(thing)
+        with self.assertRaises(TypeError):
+            pimalloc.stats(0, 0)
+        with self.assertRaises(TypeError):
+            pimalloc.stats(id=0)
+
+    def test_too_large_ids(self):
+        for number in (2**63, -2**63 - 1, 10**100):
+            with self.assertRaisesRegex(OverflowError, "64 bits"):
+                pimalloc.stats(number)
+
+    def test_errors_of_the_argument_pass_through(self):
+        class Bad:
+            @property
+            def id(self):
+                raise ZeroDivisionError
+
+        with self.assertRaises(ZeroDivisionError):
+            pimalloc.stats(Bad())
+        with self.assertRaises(TypeError):
+            pimalloc.stats(Index("0"))
+
+    def test_asking_leaves_nothing(self):
+        def ask():
+            pimalloc.stats()
+            pimalloc.stats(0)
+            pimalloc.interpreters()
+            pimalloc.owner([])
+            pimalloc.print_stats(io.StringIO())
+            for bad in (99, 2**64, "x"):
+                try:
+                    pimalloc.stats(bad)
+                except (ValueError, OverflowError, TypeError):
+                    pass
+
+        self.assertLess(support.growth(ask, 500), 50)
+
+
+class Slots:
+    __slots__ = ("__dict__", "__weakref__", *(f"s{i}" for i in range(6000)))
+
+
+class Plain:
+    pass
+
+
+class Tuple(tuple):
+    pass
+
+
+class Bytes(bytes):
+    pass
+
+
+@support.needs_active
+class Owner(unittest.TestCase):
+    def test_objects_of_every_shape(self):
+        things = [
+            object(), Plain(), Plain, 3.5, 10**30, [], {}, {1: 2}, {1}, (1, [2]), "é" * 20,
+            bytearray(9), lambda: 1, (i for i in ()), Exception(), sys, sys._getframe(),
+            memoryview(bytearray(4)), Plain().__init__,
+        ]
+        for thing in things:
+            with self.subTest(repr(thing)[:60]):
+                self.assertEqual(pimalloc.owner(thing), 0)
+
+    def test_large_objects(self):
+        for size in (30_000, 33_000, 40_000, 100_000, 10_000_000):
+            numbers = range(size // 8)
+            for thing in (bytes(size), "x" * size, "\u20ac" * size, 1 << 8 * size, tuple(numbers),
+                          Tuple(numbers), Bytes(size)):
+                with self.subTest(size=size, type=type(thing).__name__):
+                    self.assertEqual(pimalloc.owner(thing), 0)
+
+    def test_large_objects_with_everything_in_front(self):
+        for _ in range(50):
+            thing = Slots()
+            self.assertGreater(Slots.__basicsize__, 40_000)
+            self.assertEqual(pimalloc.owner(thing), 0)
+            thing.attribute = 1
+            self.assertEqual(pimalloc.owner(thing), 0)
+
+    def test_static_objects(self):
+        things = [None, True, 0, 7, -5, "", b"", "a", b"a", (), ..., NotImplemented, int, type,
+                  object, Exception]
+        for thing in things:
+            with self.subTest(repr(thing)):
+                self.assertIsNone(pimalloc.owner(thing))
+
+    def test_arguments(self):
+        for arguments in ((), (1, 2)):
+            with self.assertRaises(TypeError):
+                pimalloc.owner(*arguments)
+
+
+class Broken:
+    def write(self, text):
+        raise OSError(28, "no space left")
+
+
+@support.needs_active
+class PrintStats(unittest.TestCase):
+    def test_to_a_file_object(self):
+        out = io.StringIO()
+        self.assertIsNone(pimalloc.print_stats(out))
+        self.assertIn(f"pimalloc {pimalloc.version()}", out.getvalue())
+        self.assertIn("process", out.getvalue())
+        self.assertTrue(out.getvalue().endswith("\n"))
+
+    def test_default_is_stderr_of_the_moment(self):
+        with mock.patch("sys.stderr", io.StringIO()) as stderr:
+            pimalloc.print_stats()
+            pimalloc.print_stats(None)
+            pimalloc.print_stats(file=None)
+        self.assertEqual(stderr.getvalue().count(f"pimalloc {pimalloc.version()}"), 3)
+
+    def test_no_stderr_is_no_error(self):
+        with mock.patch("sys.stderr", None):
+            pimalloc.print_stats()
+
+    def test_errors_of_the_file_pass_through(self):
+        with self.assertRaisesRegex(OSError, "no space left"):
+            pimalloc.print_stats(Broken())
+        with self.assertRaises(AttributeError):
+            pimalloc.print_stats(42)
+        with self.assertRaises(TypeError):
+            pimalloc.print_stats(io.BytesIO())
+        closed = io.StringIO()
+        closed.close()
+        with self.assertRaises(ValueError):
+            pimalloc.print_stats(closed)
+
+    def test_a_file_that_removes_stderr(self):
+        class Remover:
+            def write(self, text):
+                sys.stderr = None
+
+        with mock.patch("sys.stderr", Remover()):
+            pimalloc.print_stats()
+
+
+class Stub(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.tree = ast.parse(STUB.read_text(encoding="utf-8"))
+        cls.classes = {n.name: n for n in cls.tree.body if isinstance(n, ast.ClassDef)}
+
+    def test_names(self):
+        stub = {n.name for n in self.tree.body if isinstance(n, ast.FunctionDef)}
+        stub |= {n.target.id for n in self.tree.body if isinstance(n, ast.AnnAssign)}
+        self.assertIn("NotActiveError", self.classes)
+        there = {name for name in vars(pimalloc) if not name.startswith("__")}
+        self.assertEqual(stub | {"NotActiveError"}, there)
+
+    def test_signatures(self):
+        for node in self.tree.body:
+            if isinstance(node, ast.FunctionDef):
+                real = inspect.signature(getattr(pimalloc, node.name))
+                with self.subTest(node.name):
+                    self.assertEqual([a.arg for a in node.args.posonlyargs + node.args.args],
+                                     list(real.parameters))
+                    for a in node.args.posonlyargs:
+                        self.assertIs(real.parameters[a.arg].kind,
+                                      inspect.Parameter.POSITIONAL_ONLY)
+                    for a in node.args.args:
+                        self.assertIs(real.parameters[a.arg].kind,
+                                      inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                        self.assertIsNone(real.parameters[a.arg].default)
+
+    def test_every_function_has_a_docstring(self):
+        for name, thing in vars(pimalloc).items():
+            if callable(thing) and not name.startswith("__"):
+                self.assertGreater(len(thing.__doc__), 40, name)
+
+    def keys(self, name):
+        node = self.classes[name]
+        found = {n.target.id for n in node.body if isinstance(n, ast.AnnAssign)}
+        for base in node.bases:
+            found |= self.keys(base.id) if base.id in self.classes else set()
+        return found
+
+    @support.needs_active
+    def test_dictionaries(self):
+        everything = pimalloc.stats()
+        main, process = everything["interpreters"][0], everything["process"]
+        for name, real in [
+            ("Stats", everything), ("InterpreterStats", main), ("ProcessStats", process),
+            ("InterpreterDomains", main["domains"]), ("ProcessDomains", process["domains"]),
+            ("Usage", main["domains"]["obj"]), ("Usage", process["domains"]["raw"]),
+        ]:
+            self.assertEqual(self.keys(name), set(real), name)
+
+
+if __name__ == "__main__":
+    support.main()
