@@ -26,6 +26,7 @@
 static pim_lock install_lock = PIM_LOCK_INIT;
 static char failure[PATH_MAX + 512]; // text of the last failure
 static int failure_code;
+static bool hooks_on_top; // PIMALLOC_DEBUG=1
 
 static int
 fail(int err, const char *text)
@@ -132,7 +133,8 @@ install(const pimalloc_config *config, void *python)
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
     pim_table_install();
-    if (options.debug && pim_py.setup_debug_hooks != NULL) {
+    hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
+    if (hooks_on_top) {
         pim_py.setup_debug_hooks();
     }
     if (options.verbose) {
@@ -169,9 +171,9 @@ pimalloc_active(void)
         return 0;
     }
     // Under a debug layer, tracemalloc or a profiler we still serve; what was
-    // reset by a new runtime serves itself.
-    return pim_table_is_installed() ||
-           (pim_interp_is_served() && !pim_table_was_reset());
+    // reset by a new runtime serves itself.  In a debug build the two look alike.
+    bool reset = pim_table_was_reset() && !(hooks_on_top && pim_py.debug_build);
+    return pim_table_is_installed() || (pim_interp_is_served() && !reset);
 }
 
 int

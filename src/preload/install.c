@@ -27,10 +27,11 @@
 #include "preload/preload.h"
 
 pim_options pim_preload_options;
+bool pim_preload_installed;
 
 static pim_lock lock = PIM_LOCK_INIT;
 static const void *tried; // the module of the Python that was tried last
-static bool exited_early;
+static bool is_privileged;
 
 // --- whose code is it? -----------------------------------------------------
 
@@ -56,12 +57,22 @@ python_in(const struct link_map *map)
 
 // --- trying ----------------------------------------------------------------
 
-static void
-say_why_not(const char *why)
+// Texts of pimalloc_strerror() begin with our name, others do not.
+static const char *
+without_name(const char *text)
+{
+    static const char name[] = "pimalloc: ";
+    size_t length = sizeof(name) - 1;
+    return strncmp(text, name, length) == 0 ? text + length : text;
+}
+
+void
+pim_preload_say_why_not(const char *why)
 {
     if (pim_preload_options.verbose) {
-        fprintf(stderr, "%s [%s, process %ld]\n", why,
-                program_invocation_short_name, (long)getpid());
+        fprintf(stderr, "pimalloc: not active in %s (process %ld): %s\n",
+                program_invocation_short_name, (long)getpid(),
+                without_name(why));
     }
 }
 
@@ -71,15 +82,17 @@ try_install(void *python)
 {
     pim_options_read(&pim_preload_options);
     if (pim_py_find(python) == 0 && !pim_table_is_pythons_own()) {
-        say_why_not("pimalloc: not active: this program has set an allocator "
-                    "of its own");
+        pim_preload_say_why_not("the program has set an allocator of its own");
         return -EBUSY;
     }
     int err = pim_install(NULL, python);
     if (err != 0) {
-        say_why_not(pimalloc_strerror(err));
+        pim_preload_say_why_not(pimalloc_strerror(err));
+        return err;
     }
-    return err;
+    pim_preload_installed = true;
+    pim_preload_watch_signal();
+    return 0;
 }
 
 // Whether the Python that we served is gone, and the next runtime begins on its
@@ -96,7 +109,7 @@ pim_preload_runtime_starts(const void *caller)
 {
     static const void
         *_Atomic stranger; // asks for the locale and has no Python
-    if (exited_early || caller == pim_load_relaxed(&stranger)) {
+    if (is_privileged || caller == pim_load_relaxed(&stranger)) {
         return;
     }
     const struct link_map *map = module_of(caller);
@@ -143,10 +156,7 @@ check(bool has_python, int err, char **argv)
                "later, and its child processes, are served\n");
         status = 2;
     } else if (err != 0) {
-        const char *why = pimalloc_strerror(err);
-        const char *prefix = "pimalloc: ";
-        bool prefixed = strncmp(why, prefix, strlen(prefix)) == 0;
-        printf("not served: %s\n", prefixed ? why + strlen(prefix) : why);
+        printf("not served: %s\n", without_name(pimalloc_strerror(err)));
     } else if (other != NULL) {
         printf("not served: %s\n", other);
     } else {
@@ -160,13 +170,22 @@ check(bool has_python, int err, char **argv)
     _exit(status);
 }
 
+// Not by pim_options_read(), which would complain of a bad option in programs
+// that have no Python.
+static bool
+asked_to_check(void)
+{
+    const char *value = getenv("PIMALLOC_CHECK");
+    return value != NULL && strcmp(value, "1") == 0;
+}
+
 __attribute__((constructor)) static void
 process_starts(int argc, char **argv, char **envp)
 {
     (void)argc;
     (void)envp;
     if (getauxval(AT_SECURE) != 0) {
-        exited_early = true; // the user of a setuid program is not its owner
+        is_privileged = true; // the user of a setuid program is not its owner
         return;
     }
     const void *python = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
@@ -175,7 +194,7 @@ process_starts(int argc, char **argv, char **envp)
         tried = module_of(python);
         err = try_install(NULL);
     }
-    if (getenv("PIMALLOC_CHECK") != NULL) {
+    if (asked_to_check()) {
         check(python != NULL, err, argv);
     }
 }

@@ -3,7 +3,8 @@
 //   install.c   when does a Python in this process get pimalloc?
 //   locale.c    the one function of libc that is interposed, and why
 //   choice.c    was Python told to use another allocator?
-//   exit.c      figures at exit and on a signal; why pimalloc was not active
+//   exit.c      what the process tells when it ends
+//   signal.c    figures on a signal
 
 #ifndef PIM_PRELOAD_PRELOAD_H
 #define PIM_PRELOAD_PRELOAD_H
@@ -13,6 +14,9 @@
 // The options of this process; nothing is set before a Python was found.
 extern pim_options pim_preload_options;
 
+// Whether a Python got our tables; it may have replaced them since.
+extern bool pim_preload_installed;
+
 // libpython's query of the locale, at `caller`: a runtime may be starting.
 void pim_preload_runtime_starts(const void *caller);
 
@@ -20,7 +24,14 @@ void pim_preload_runtime_starts(const void *caller);
 // or its command line; NULL: none.  `argv` is NULL if the program is not python.
 const char *pim_preload_other_choice(char **argv);
 
-// Begins to watch for the signal that asks for figures.
+// With PIMALLOC_VERBOSE=1: one line that says why this Python is not served.
+void pim_preload_say_why_not(const char *why);
+
+// Writes the figures where PIMALLOC_STATS says, as text to stderr if it says
+// nothing; nothing at all if no Python was served.
+void pim_preload_tell_figures(void);
+
+// Begins to watch for the signal that asks for figures, if there is one.
 void pim_preload_watch_signal(void);
 
 #endif // PIM_PRELOAD_PRELOAD_H

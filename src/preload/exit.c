@@ -1,0 +1,65 @@
+// exit.c -- what a process tells when it ends: its figures, or why there are none.
+//
+// Figures are told only of a Python that we served.  Whether we did is not what
+// was installed, since Python may have replaced that, but whether its main
+// interpreter ever asked us for memory.
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpython/api.h"
+#include "cpython/interp.h"
+#include "pimalloc/pimalloc.h"
+#include "preload/preload.h"
+
+void
+pim_preload_tell_figures(void)
+{
+    const pim_options *o = &pim_preload_options;
+    int format = o->stats_format < 0 ? PIMALLOC_TEXT : o->stats_format;
+    if (!pim_interp_is_served()) {
+        return;
+    }
+    if (o->stats_file == NULL) {
+        pimalloc_stats_write(STDERR_FILENO, format);
+        return;
+    }
+    int err = pimalloc_stats_save(o->stats_file, format);
+    if (err != 0) {
+        fprintf(stderr,
+                "pimalloc: the figures could not be written to %s: %s; name a "
+                "file in a folder that this process may write to\n",
+                o->stats_file, strerror(-err));
+    }
+}
+
+// We were installed, and Python did not use us.
+static void
+say_why_not_served(void)
+{
+    const char *choice = pim_preload_other_choice(NULL);
+    if (pim_py.interp_main() == NULL && pimalloc_active()) {
+        choice = "Python was not started";
+    } else if (choice == NULL) {
+        choice = "-X dev or the program's PyPreConfig chose Python's allocator";
+    }
+    pim_preload_say_why_not(choice);
+}
+
+__attribute__((destructor)) static void
+process_ends(void)
+{
+    if (!pim_preload_installed) {
+        return;
+    }
+    if (!pim_interp_is_served()) {
+        say_why_not_served();
+    } else if (pim_preload_options.stats_format >= 0) {
+        pim_preload_tell_figures();
+    }
+}

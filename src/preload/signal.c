@@ -1,0 +1,96 @@
+// signal.c -- figures on a signal (PIMALLOC_STATS_SIGNAL).
+//
+//   signal -> handler: sem_post -> thread of ours: sem_wait, tell the figures
+//
+// A handler may do next to nothing, so a thread waits for it.  There is none
+// unless the option is set.  A forked child gets a thread of its own.
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "preload/preload.h"
+
+#define STACK_BYTES ((size_t)256 << 10)
+
+static sem_t asked;
+
+static void
+on_signal(int number)
+{
+    int saved = errno;
+    (void)number;
+    sem_post(&asked);
+    errno = saved;
+}
+
+static void *
+wait_and_tell(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        if (sem_wait(&asked) == 0) {
+            pim_preload_tell_figures();
+        }
+    }
+    return NULL;
+}
+
+// With all signals blocked, so that the program's handlers never run in it.
+static int
+start_thread(void)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = pthread_create(&thread, &attributes, wait_and_tell, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (err == 0) {
+        pthread_setname_np(thread, "pimalloc-stats");
+    }
+    return err;
+}
+
+static void
+start_in_child(void)
+{
+    sem_init(&asked, 0, 0); // what was asked of the parent is not for us
+    start_thread();
+}
+
+void
+pim_preload_watch_signal(void)
+{
+    static bool watching;
+    int number = pim_preload_options.stats_signal;
+    if (number == 0 || watching) {
+        return;
+    }
+    sem_init(&asked, 0, 0);
+    int err = start_thread();
+    if (err != 0) {
+        fprintf(stderr,
+                "pimalloc: no thread for PIMALLOC_STATS_SIGNAL: %s; figures "
+                "are told at exit only\n",
+                strerror(err));
+        return;
+    }
+    watching = true;
+    pthread_atfork(NULL, NULL, start_in_child);
+    struct sigaction action = {.sa_handler = on_signal,
+                               .sa_flags = SA_RESTART | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+}
