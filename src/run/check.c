@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "run/message.h"
@@ -48,12 +49,10 @@ is_answer(pim_answer *answer)
 
 // COMMAND, and what it comes down to if that is something else.
 static void
-print_name(const char *command, const pim_target *target)
+print_name(char **command, const pim_target *target)
 {
-    bool same = strcmp(command, target->file) == 0 ||
-                (strchr(command, '/') == NULL && !target->is_script &&
-                 !target->is_shim);
-    printf(same ? "%s: " : "%s (%s): ", command, target->file);
+    bool same = target->argv == command;
+    printf(same ? "%s: " : "%s (%s): ", command[0], target->file);
 }
 
 static int
@@ -66,18 +65,43 @@ finish(int status)
     return status;
 }
 
+// COMMAND, or what it leads to, is not there.
+static int
+report_missing(const char *name, const pim_target *target)
+{
+    if (target->is_shim) {
+        pim_run_say("%s: pyenv knows no program for this shim here; choose a "
+                    "version that has one with \"pyenv shell\" or "
+                    "PYENV_VERSION",
+                    name);
+        return PIM_RUN_NOT_FOUND;
+    }
+    if (target->is_script) {
+        pim_run_say("%s: its interpreter %s does not exist", name,
+                    target->argv[0]);
+        return PIM_RUN_NOT_STARTED;
+    }
+    pim_run_say("%s: not found%s", name,
+                strchr(name, '/') != NULL ? "" : " in PATH");
+    return PIM_RUN_NOT_FOUND;
+}
+
 int
 pim_run_check(char **command, const char *library)
 {
     const char *name = command[0];
+    char first[PATH_MAX];
+    if (pim_target_find(name, first) && access(first, X_OK) != 0) {
+        pim_run_say("%s: cannot be executed: %s", first, strerror(errno));
+        return PIM_RUN_NOT_STARTED;
+    }
     pim_target target;
     pim_target_follow(command, true, &target);
     if (target.file[0] == '\0') {
-        pim_run_say("%s: not found", target.argv[0]);
-        return PIM_RUN_NOT_FOUND;
+        return report_missing(name, &target);
     }
     if (target.why[0] != '\0') {
-        print_name(name, &target);
+        print_name(command, &target);
         printf("not served: %s\n", target.why);
         return finish(PIM_CHECK_NOT_SERVED);
     }
@@ -95,7 +119,7 @@ pim_run_check(char **command, const char *library)
                                     : ", whose format is not known here");
         return PIM_RUN_FAILED;
     }
-    print_name(name, &target);
+    print_name(command, &target);
     if (answer.status == PIM_CHECK_NO_PYTHON && target.is_script) {
         printf("no CPython in the interpreter of this script at its start; the "
                "programs that the script starts are served\n");
