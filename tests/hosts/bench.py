@@ -7,6 +7,7 @@ which is the reaper of all descendants.
 """
 
 import contextlib
+import encodings.idna  # http.client wants it, and nobody may not read its file
 import http.client
 import json
 import os

@@ -218,6 +218,8 @@ def main():
     options = parse_arguments()
     cases = load_cases(options.names)
     become_reaper()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # clean up then, too
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     # /tmp, and not TMPDIR: the names of sockets have little room.
     top = Path(tempfile.mkdtemp(prefix="pimalloc-hosts-", dir="/tmp"))
     try:
