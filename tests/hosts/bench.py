@@ -7,6 +7,7 @@ which is the reaper of all descendants.
 """
 
 import contextlib
+import encodings.idna  # http.client wants it, and nobody may not read its file
 import http.client
 import json
 import os
@@ -17,6 +18,7 @@ import subprocess
 import time
 
 PATIENCE = 120  # seconds for anything that takes one
+FIGURES_SIGNAL = signal.SIGUSR2  # for hosts that do not use it
 
 
 class Skip(Exception):
@@ -45,10 +47,11 @@ def need_file(path, package):
 class Bench:
     """One run of one case in a folder of its own."""
 
-    def __init__(self, folder, modules, prefix, variables):
+    def __init__(self, folder, modules, statistics, prefix, variables):
         self.folder = folder
-        self.modules = modules  # where work.py lies
-        self.prefix = prefix    # pimalloc-run, or nothing
+        self.statistics = statistics  # folder; None if pimalloc is not there
+        self.modules = modules        # where work.py lies
+        self.prefix = prefix          # pimalloc-run, or nothing
         self.log = folder / "log"
         self.environment = {
             name: value for name, value in os.environ.items()
@@ -115,6 +118,21 @@ class Bench:
                 raise Failed(f"ended before {what}: {process.returncode}")
             time.sleep(0.05)
         raise Failed(f"no {what} in {PATIENCE} s")
+
+    def listen_for_requests(self):
+        if self.statistics is not None:
+            self.environment["PIMALLOC_STATS_SIGNAL"] = FIGURES_SIGNAL.name
+
+    def figures_on_request(self, process):
+        """Makes a process tell its figures now, if listen_for_requests() was
+        called before it was started.
+        """
+        if self.statistics is None:
+            return
+        file = self.statistics / f"{process.pid}.json"
+        process.send_signal(FIGURES_SIGNAL)
+        self.wait_for("figures on a signal", file.exists, process)
+        file.unlink()
 
     @staticmethod
     def free_port(kind=socket.SOCK_STREAM):

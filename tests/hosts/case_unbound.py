@@ -1,11 +1,14 @@
-"""unbound: a name server linked with libpython; its module answers queries."""
+"""unbound: a name server linked with libpython; its module answers queries.
+
+It is also asked for its figures while it runs, by a signal.
+"""
 
 import json
 import socket
 import struct
+from pathlib import Path
 
 from bench import find, need_file
-from pathlib import Path
 
 NAME = "unbound"
 ENTRY = "linked"
@@ -88,6 +91,8 @@ def play(bench):
     configuration = bench.folder / "unbound.conf"
     configuration.write_text(CONFIGURATION.format(folder=bench.folder, port=port))
     (bench.folder / "script.py").write_text(SCRIPT)
+    bench.listen_for_requests()
     with bench.daemon(unbound, "-d", "-c", configuration) as server:
         text = bench.wait_for("answer", lambda: query(port), server)
+        bench.figures_on_request(server)
     return version, text.replace("'", '"')

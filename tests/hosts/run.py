@@ -110,7 +110,8 @@ def play_once(case, top, served, options):
         if options.launcher is None:
             variables["LD_PRELOAD"] = str(options.library)
     prefix = [str(options.launcher), "--"] if served and options.launcher else []
-    bench = Bench(folder, top / "modules", prefix, variables)
+    bench = Bench(folder, top / "modules", statistics if served else None,
+                  prefix, variables)
     try:
         version, text = case.play(bench)
         result = json.loads(text)
@@ -178,7 +179,8 @@ def play_all(cases, top, options):
             print(f"{case.NAME:16}FAILED: {error}", flush=True)
             continue
         passed += 1
-        print(f"{case.NAME:16}{version[:43]:44}{python:9}{case.ENTRY:9}{'ok':8}",
+        result = "ok" if figures is None or figures[0] > 0 else "as is"
+        print(f"{case.NAME:16}{version[:43]:44}{python:9}{case.ENTRY:9}{result:8}",
               end="")
         if figures is not None:
             print(f"{figures[0]:12,}{figures[1] / 2**20:10.1f}{figures[2]:11}",
@@ -216,6 +218,8 @@ def main():
     options = parse_arguments()
     cases = load_cases(options.names)
     become_reaper()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # clean up then, too
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     # /tmp, and not TMPDIR: the names of sockets have little room.
     top = Path(tempfile.mkdtemp(prefix="pimalloc-hosts-", dir="/tmp"))
     try:
