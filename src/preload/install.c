@@ -25,13 +25,13 @@
 #include "mi/mi.h"
 #include "platform/lock.h"
 #include "preload/preload.h"
+#include "report/out.h"
 
 pim_options pim_preload_options;
 bool pim_preload_installed;
 
 static pim_lock lock = PIM_LOCK_INIT;
 static const void *tried; // the module of the Python that was tried last
-static bool is_privileged;
 
 // --- whose code is it? -----------------------------------------------------
 
@@ -44,15 +44,19 @@ module_of(const void *address)
     return known ? map : NULL;
 }
 
-// A handle of the module if CPython itself is in it, not in what it depends on.
+// The user of a setuid program is not its owner.
+static bool
+is_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
+// A handle of a module, which stays loaded from now on.
 static void *
-python_in(const struct link_map *map)
+handle_of(const struct link_map *map)
 {
     const char *name = map->l_name[0] != '\0' ? map->l_name : NULL;
-    void *handle = dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-    const void *found =
-        handle != NULL ? dlsym(handle, "PyMem_SetAllocator") : NULL;
-    return found != NULL && module_of(found) == map ? handle : NULL;
+    return dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 // --- trying ----------------------------------------------------------------
@@ -69,10 +73,16 @@ without_name(const char *text)
 void
 pim_preload_say_why_not(const char *why)
 {
-    if (pim_preload_options.verbose) {
-        fprintf(stderr, "pimalloc: not active in %s (process %ld): %s\n",
-                program_invocation_short_name, (long)getpid(),
-                without_name(why));
+    pim_out out;
+    int fd = pim_preload_stderr();
+    if (pim_preload_options.verbose && fd >= 0) {
+        pim_out_open_fd(&out, fd);
+        pim_out_text(&out, "pimalloc: not active in ");
+        pim_out_text(&out, program_invocation_short_name);
+        pim_out_printf(&out, " (process %ld): ", (long)getpid());
+        pim_out_text(&out, without_name(why));
+        pim_out_text(&out, "\n");
+        pim_out_finish(&out);
     }
 }
 
@@ -104,34 +114,42 @@ begins_again(void)
            pim_table_was_reset();
 }
 
+// Under the lock.
+static void
+runtime_starts_in(const struct link_map *python)
+{
+    static bool told;
+    if (tried == python) {
+        if (begins_again()) {
+            try_install(handle_of(python));
+        }
+    } else if (!pim_preload_installed) {
+        tried = python;
+        try_install(handle_of(python));
+    } else if (!told) {
+        told = true;
+        pim_preload_say_why_not("this is about its second Python, which keeps "
+                                "its own allocator; the first one is served");
+    }
+}
+
+// Most callers are strangers, in programs without Python, and maybe under the
+// loader's lock: they find none of ours in their way, and no call that changes
+// what dlerror() says.
 void
 pim_preload_runtime_starts(const void *caller)
 {
-    static const void
-        *_Atomic stranger; // asks for the locale and has no Python
-    if (is_privileged || caller == pim_load_relaxed(&stranger)) {
+    static const void *_Atomic stranger;
+    if (caller == pim_load_relaxed(&stranger) || is_privileged()) {
         return;
     }
     const struct link_map *map = module_of(caller);
-    if (map == NULL) {
+    if (map == NULL || !pim_preload_defines(map, "PyMem_SetAllocator")) {
+        pim_store_relaxed(&stranger, caller);
         return;
     }
     pim_lock_acquire(&lock);
-    if (tried == map) {
-        if (begins_again()) {
-            try_install(python_in(map));
-        }
-    } else if (pim_py.set_allocator != NULL) {
-        // One Python is served already; a second one keeps its own allocator.
-    } else {
-        void *python = python_in(map);
-        if (python != NULL) {
-            tried = map;
-            try_install(python);
-        } else {
-            pim_store_relaxed(&stranger, caller);
-        }
-    }
+    runtime_starts_in(map);
     pim_lock_release(&lock);
 }
 
@@ -180,20 +198,39 @@ asked_to_check(void)
     return value != NULL && strcmp(value, "1") == 0;
 }
 
+// Python is in this program from the start.
+static int
+try_first(const void *python, char **argv)
+{
+    const char *other = pim_preload_other_choice(argv_of_python(argv));
+    if (tried != NULL) {
+        return 0; // a constructor before ours has started it
+    }
+    tried = module_of(python);
+    if (other != NULL && argv_of_python(argv) != NULL) {
+        // Python would replace us at once.
+        pim_options_read(&pim_preload_options);
+        pim_preload_say_why_not(other);
+        return 0;
+    }
+    return try_install(NULL);
+}
+
 __attribute__((constructor)) static void
 process_starts(int argc, char **argv, char **envp)
 {
     (void)argc;
     (void)envp;
-    if (getauxval(AT_SECURE) != 0) {
-        is_privileged = true; // the user of a setuid program is not its owner
+    if (is_privileged()) {
         return;
     }
     const void *python = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
     int err = 0;
+    pim_preload_find_setlocale();
+    dlerror(); // not finding Python is nothing to tell the program
+    pim_preload_look_at_stderr(python != NULL);
     if (python != NULL) {
-        tried = module_of(python);
-        err = try_install(NULL);
+        err = try_first(python, argv);
     }
     if (asked_to_check()) {
         check(python != NULL, err, argv);
