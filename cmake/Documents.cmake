@@ -1,6 +1,6 @@
-# Installs manual pages and documents.  Links between installed documents work;
-# links to the public headers lead to where those are installed, and links to
-# what is not installed (sources, tests) become plain text.
+# Installs manual pages and documents.  Links between documents stay as they are;
+# links to headers and manual pages are turned to where those are installed, and
+# links to what is not installed (sources, tests) become plain text.
 
 file(GLOB pages CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/man/*.[1-9]")
 foreach(page IN LISTS pages)
@@ -9,10 +9,15 @@ foreach(page IN LISTS pages)
   install(FILES "${page}" DESTINATION "${CMAKE_INSTALL_MANDIR}/${section}")
 endforeach()
 
-set(to_include "${CMAKE_INSTALL_INCLUDEDIR}")
-if(NOT IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}" AND NOT IS_ABSOLUTE "${CMAKE_INSTALL_DOCDIR}")
-  file(RELATIVE_PATH to_include "/${CMAKE_INSTALL_DOCDIR}" "/${CMAKE_INSTALL_INCLUDEDIR}")
-endif()
+# The way from DOCDIR to another folder of the installation.
+function(pim_from_docdir folder out)
+  if(NOT IS_ABSOLUTE "${folder}" AND NOT IS_ABSOLUTE "${CMAKE_INSTALL_DOCDIR}")
+    file(RELATIVE_PATH folder "/${CMAKE_INSTALL_DOCDIR}" "/${folder}")
+  endif()
+  set(${out} "${folder}" PARENT_SCOPE)
+endfunction()
+pim_from_docdir("${CMAKE_INSTALL_INCLUDEDIR}" to_include)
+pim_from_docdir("${CMAKE_INSTALL_MANDIR}" to_man)
 
 # pim_install_document(<path below the source tree>): to the same path below
 # DOCDIR.
@@ -23,11 +28,16 @@ function(pim_install_document document)
   endif()
   get_filename_component(folder "${document}" DIRECTORY)
   set(include "${to_include}")
-  if(folder AND NOT IS_ABSOLUTE "${include}")
-    set(include "../${include}")
-  endif()
+  set(man "${to_man}")
+  foreach(way include man)
+    if(folder AND NOT IS_ABSOLUTE "${${way}}")
+      set(${way} "../${${way}}")
+    endif()
+  endforeach()
   file(READ "${source}" text)
   string(REGEX REPLACE "\\]\\((\\.\\./)*include/" "](${include}/" text "${text}")
+  string(REGEX REPLACE "\\]\\((docs/)?man/([^)]*)\\.([1-9])\\)"
+    "](${man}/man\\3/\\2.\\3)" text "${text}")
   string(REGEX REPLACE
     "\\[([^]\n]*)\\]\\((\\.\\./)*(src|hooks|tests|examples|scripts|bench|cmake|\\.ci)/[^)\n]*\\)"
     "\\1" text "${text}")

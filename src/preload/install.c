@@ -160,8 +160,9 @@ check(bool has_python, int err, char **argv)
     } else if (other != NULL) {
         printf("not served: %s\n", other);
     } else {
-        printf("CPython %s is served by pimalloc %d.%d.%d (mimalloc %d)\n",
-               pim_py.get_version(), PIMALLOC_VERSION_MAJOR,
+        const char *version = pim_py.get_version(); // and more behind it
+        printf("CPython %.*s is served by pimalloc %d.%d.%d (mimalloc %d)\n",
+               (int)strcspn(version, " "), version, PIMALLOC_VERSION_MAJOR,
                PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH,
                pim_mi_version());
         status = 0;

@@ -25,13 +25,14 @@
 // What an answer begins with, by exit status.
 static const char *const begins[] = {"CPython ", "not served: ", "no CPython"};
 
+// By its file name: LD_PRELOAD may have named it already, by another path.
 static bool
 loader_takes(char **argv, const char *library)
 {
     pim_answer objects;
     pim_spawn_ask(argv, "LD_TRACE_LOADED_OBJECTS=1", SECONDS_MAX, &objects);
     return objects.error == 0 && objects.status == 0 &&
-           strstr(objects.text, library) != NULL;
+           strstr(objects.text, strrchr(library, '/')) != NULL;
 }
 
 // Whether the constructor answered; cuts the text to its line.

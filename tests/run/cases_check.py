@@ -33,6 +33,14 @@ def check_prints_the_answer(b):
 
 
 @case
+def check_with_the_library_there_already(b):
+    """--check works where LD_PRELOAD names the library by another path"""
+    os.symlink(b.library.parent, b.path("linked-libdir"))
+    link = b.path("linked-libdir/libpimalloc-preload.so")
+    answers(check(b, "ls", env={"LD_PRELOAD": link}), 0, SERVED)
+
+
+@case
 def check_runs_nothing(b):
     """--check does not run COMMAND, also if the library stays silent or is passed over"""
     witness = b.path("witness")

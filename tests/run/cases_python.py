@@ -13,8 +13,8 @@ PRINT = "print(sum(len(str(n)) for n in range(1000)))"
 
 
 def real(b, *words, **more):
-    if not b.options.with_preload:
-        raise Skip("there is no preload library in this build")
+    if b.options.sanitized:
+        raise Skip("a sanitized library cannot be preloaded")
     return b.run(*words, file=b.options.launcher, **more)
 
 

@@ -246,16 +246,16 @@ def no_proc(b):
             " os.execv(sys.argv[1], sys.argv[1:]))\n")
     done = subprocess.run([sys.executable, "-c", code, b.run_file, "sh", "-c", "echo $LD_PRELOAD"],
                           capture_output=True, text=True, check=False)
-    if done.returncode == 77:
-        raise Skip("needs a mount namespace")
+    if done.returncode == 77 or b.options.sanitized:
+        raise Skip("needs a mount namespace, and no sanitizer")
     equal((done.stdout, done.stderr), (f"{real(b.library)}\n", ""))
 
 
 @case
 def with_malloc(b):
     """--with-malloc preloads the mimalloc beside the library, behind it"""
-    if not b.options.mimalloc:
-        raise Skip("no mimalloc was given")
+    if not b.options.mimalloc or b.options.sanitized:
+        raise Skip("needs a mimalloc, and no sanitizer, which has a malloc of its own")
     beside = b.library.parent / "pimalloc/libmimalloc.so.3"
     beside.parent.mkdir()
     os.symlink(b.options.mimalloc, beside)

@@ -20,8 +20,8 @@ def main():
     parser.add_argument("--version", required=True, help="what --version must say")
     parser.add_argument("--mimalloc", default="", help="a libmimalloc.so.3 that is new enough")
     parser.add_argument("--old-mimalloc", default="", help="one that is too old")
-    parser.add_argument("--with-preload", action="store_true",
-                        help="the launcher's own tree has the real preload library")
+    parser.add_argument("--sanitized", action="store_true",
+                        help="the build has sanitizers, so the real library cannot be preloaded")
     parser.add_argument("pythons", nargs="*", help="CPythons 3.12 or newer")
     sys.stdout.reconfigure(line_buffering=True)
     return 1 if harness.run_all(parser.parse_args()) else 0
