@@ -37,17 +37,32 @@ static _Atomic int
 
 // glibc 2.35.  Made for unwinders: no lock, so that it may be called while this or
 // another thread is in the loader.  Looked up, since libc may be older.
-static __typeof__(_dl_find_object) *find_object;
+typedef __typeof__(_dl_find_object) find_object;
 
 // --- whose code is it? -----------------------------------------------------
+
+// NULL: libc has none.  By our constructor at the latest.
+static find_object *
+object_finder(void)
+{
+    static _Atomic(find_object *) finder;
+    static _Atomic bool looked;
+    if (!pim_load_acquire(&looked)) {
+        // A function pointer from an object pointer, as POSIX has it.
+        void *found = dlsym(RTLD_DEFAULT, "_dl_find_object");
+        pim_store_release(&finder, (find_object *)(uintptr_t)found);
+        pim_store_release(&looked, true);
+    }
+    return pim_load_acquire(&finder);
+}
 
 // NULL: in none, or libc is too old to say.
 static const struct link_map *
 module_of(const void *address)
 {
     struct dl_find_object found;
-    return find_object != NULL &&
-                   find_object((void *)(uintptr_t)address, &found) == 0
+    find_object *find = object_finder();
+    return find != NULL && find((void *)(uintptr_t)address, &found) == 0
                ? found.dlfo_link_map
                : NULL;
 }
@@ -235,10 +250,9 @@ process_starts(int argc, char **argv, char **envp)
         return;
     }
     const void *python = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
-    void *finder = dlsym(RTLD_DEFAULT, "_dl_find_object");
     int err = 0;
-    memcpy(&find_object, &finder, sizeof(finder)); // ISO C has no such cast
     pim_preload_find_setlocale();
+    object_finder();
     dlerror(); // not finding Python is nothing to tell the program
     pim_preload_look_at_stderr(python != NULL);
     if (python != NULL) {
