@@ -24,8 +24,8 @@
 #include "cpython/table.h"
 #include "mi/mi.h"
 #include "platform/lock.h"
+#include "platform/say.h"
 #include "preload/preload.h"
-#include "report/out.h"
 
 pim_options pim_preload_options;
 bool pim_preload_installed;
@@ -73,16 +73,10 @@ without_name(const char *text)
 void
 pim_preload_say_why_not(const char *why)
 {
-    pim_out out;
-    int fd = pim_preload_stderr();
-    if (pim_preload_options.verbose && fd >= 0) {
-        pim_out_open_fd(&out, fd);
-        pim_out_text(&out, "pimalloc: not active in ");
-        pim_out_text(&out, program_invocation_short_name);
-        pim_out_printf(&out, " (process %ld): ", (long)getpid());
-        pim_out_text(&out, without_name(why));
-        pim_out_text(&out, "\n");
-        pim_out_finish(&out);
+    if (pim_preload_options.verbose) {
+        pim_say("pimalloc: not active in %s (process %ld): %s\n",
+                program_invocation_short_name, (long)getpid(),
+                without_name(why));
     }
 }
 
@@ -188,6 +182,16 @@ check(bool has_python, int err, char **argv)
     _exit(status);
 }
 
+// Whether something may be written to stderr later.  Programs without Python and
+// without our options are spared the system call.
+static bool
+may_speak(bool has_python)
+{
+    return has_python || getenv("PIMALLOC_STATS") != NULL ||
+           getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
+           getenv("PIMALLOC_VERBOSE") != NULL;
+}
+
 // Not by pim_options_read(), which would complain of a bad option in programs
 // that have no Python.
 static bool
@@ -227,7 +231,9 @@ process_starts(int argc, char **argv, char **envp)
     int err = 0;
     pim_preload_find_setlocale();
     dlerror(); // not finding Python is nothing to tell the program
-    pim_preload_look_at_stderr(python != NULL);
+    if (may_speak(python != NULL)) {
+        pim_say_look_at_stderr();
+    }
     if (python != NULL) {
         err = try_first(python, argv);
     }

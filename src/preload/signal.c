@@ -11,9 +11,9 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "platform/say.h"
 #include "preload/preload.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
@@ -81,8 +81,7 @@ pim_preload_watch_signal(void)
     sem_init(&asked, 0, 0);
     int err = start_thread();
     if (err != 0) {
-        fprintf(stderr,
-                "pimalloc: no thread for PIMALLOC_STATS_SIGNAL: %s; figures "
+        pim_say("pimalloc: no thread for PIMALLOC_STATS_SIGNAL: %s; figures "
                 "are told at exit only\n",
                 strerror(err));
         return;
