@@ -5,6 +5,8 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/pimalloc")
 install(TARGETS pimalloc pimalloc_static EXPORT pimallocTargets
   LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
   ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(TARGETS pimalloc-run RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+install(TARGETS pimalloc_preload LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/pimalloc"
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 install(EXPORT pimallocTargets NAMESPACE pimalloc:: DESTINATION "${package_dir}")
@@ -32,11 +34,7 @@ if(PIM_MIMALLOC_FETCHED)
   install(FILES "${licence}" DESTINATION "${CMAKE_INSTALL_DOCDIR}"
     RENAME libmimalloc.copyright OPTIONAL)
 endif()
-foreach(document README.md CHANGELOG.md LICENSE)
-  if(EXISTS "${PROJECT_SOURCE_DIR}/${document}")
-    install(FILES "${PROJECT_SOURCE_DIR}/${document}" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
-  endif()
-endforeach()
+include(Documents)
 
 set(CPACK_PACKAGE_VENDOR "the pimalloc developers")
 set(CPACK_PACKAGE_CONTACT "the pimalloc developers <pimalloc@localhost>")

@@ -59,7 +59,8 @@ pim_library_find(pim_library *library)
         if (!find(wanted[i].name, wanted[i].function)) {
             PyErr_Format(PyExc_ImportError,
                          "the pimalloc library in this process has no "
-                         "%s()" REMEDY,
+                         "%s()" REMEDY
+                         ", and link a static library whole (--whole-archive)",
                          wanted[i].name);
             return -1;
         }

@@ -1,6 +1,18 @@
-"""What pimalloc, the memory allocator that knows interpreters, has counted."""
+"""What pimalloc, the memory allocator that knows interpreters, has counted.
 
-from typing import Final, Literal, Protocol, SupportsIndex, TypedDict, overload
+Classes marked @type_check_only are for annotations: import them under
+TYPE_CHECKING.
+"""
+
+from typing import (
+    Final,
+    Literal,
+    Protocol,
+    SupportsIndex,
+    TypedDict,
+    overload,
+    type_check_only,
+)
 
 PROCESS: Final = -1
 """Stands for the process where an interpreter's id is asked for."""
@@ -8,6 +20,7 @@ PROCESS: Final = -1
 class NotActiveError(RuntimeError):
     """pimalloc does not serve this Python; the message says what to do."""
 
+@type_check_only
 class Usage(TypedDict):
     """One allocation domain; bytes are those of blocks."""
 
@@ -16,13 +29,16 @@ class Usage(TypedDict):
     peak_bytes: int
     peak_blocks: int
 
+@type_check_only
 class InterpreterDomains(TypedDict):
     mem: Usage
     obj: Usage
 
+@type_check_only
 class ProcessDomains(InterpreterDomains):
     raw: Usage
 
+@type_check_only
 class _Figures(TypedDict):
     id: int
     state: Literal["alive", "ended"]
@@ -32,23 +48,28 @@ class _Figures(TypedDict):
     committed_bytes: int
     remote_frees: int
 
+@type_check_only
 class InterpreterStats(_Figures):
     domains: InterpreterDomains
 
+@type_check_only
 class ProcessStats(_Figures):
     domains: ProcessDomains
     raw_is_libc: bool
 
+@type_check_only
 class Stats(TypedDict):
     version: str
     active: Literal[True]
     process: ProcessStats
     interpreters: dict[int, InterpreterStats]
 
+@type_check_only
 class _HasId(Protocol):
     @property
     def id(self) -> SupportsIndex: ...
 
+@type_check_only
 class _Writable(Protocol):
     def write(self, text: str, /) -> object: ...
 
@@ -63,7 +84,9 @@ def stats(interp: None = None) -> Stats:
     """The figures of the process and of every interpreter."""
 
 @overload
-def stats(interp: Literal[-1]) -> ProcessStats:
+def stats(  # type: ignore[overload-overlap]  # an int that is -1 is no Literal
+    interp: Literal[-1],
+) -> ProcessStats:
     """The figures of what belongs to no living interpreter."""
 
 @overload

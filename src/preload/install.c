@@ -18,30 +18,38 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "cpython/api.h"
 #include "cpython/install.h"
 #include "cpython/interp.h"
 #include "cpython/table.h"
 #include "mi/mi.h"
-#include "platform/lock.h"
 #include "platform/say.h"
 #include "preload/preload.h"
 
 pim_options pim_preload_options;
 bool pim_preload_installed;
 
-static pim_lock lock = PIM_LOCK_INIT;
-static const void *tried; // the module of the Python that was tried last
+static const struct link_map
+    *tried; // the module of the Python that was tried last
+static _Atomic int
+    busy; // the process that is trying, a forked child is another
+
+// glibc 2.35.  Made for unwinders: no lock, so that it may be called while this or
+// another thread is in the loader.  Looked up, since libc may be older.
+static __typeof__(_dl_find_object) *find_object;
 
 // --- whose code is it? -----------------------------------------------------
 
+// NULL: in none, or libc is too old to say.
 static const struct link_map *
 module_of(const void *address)
 {
-    Dl_info info;
-    struct link_map *map = NULL;
-    bool known = dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) != 0;
-    return known ? map : NULL;
+    struct dl_find_object found;
+    return find_object != NULL &&
+                   find_object((void *)(uintptr_t)address, &found) == 0
+               ? found.dlfo_link_map
+               : NULL;
 }
 
 // The user of a setuid program is not its owner.
@@ -84,8 +92,9 @@ pim_preload_say_why_not(const char *why)
 static int
 try_install(void *python)
 {
+    pim_py_api found;
     pim_options_read(&pim_preload_options);
-    if (pim_py_find(python) == 0 && !pim_table_is_pythons_own()) {
+    if (pim_py_find(python, &found) == 0 && !pim_table_is_pythons_own(&found)) {
         pim_preload_say_why_not("the program has set an allocator of its own");
         return -EBUSY;
     }
@@ -108,7 +117,7 @@ begins_again(void)
            pim_table_was_reset();
 }
 
-// Under the lock.
+// One thread at a time.
 static void
 runtime_starts_in(const struct link_map *python)
 {
@@ -127,24 +136,25 @@ runtime_starts_in(const struct link_map *python)
     }
 }
 
-// Most callers are strangers, in programs without Python, and maybe under the
-// loader's lock: they find none of ours in their way, and no call that changes
-// what dlerror() says.
+// Most callers are strangers, in programs without Python, and maybe in the loader,
+// between fork and exec or in a signal handler: they find no lock of ours or of
+// the loader's in their way, and nothing that changes what dlerror() says.  Who
+// comes while another thread starts a Python does not wait for it.
 void
 pim_preload_runtime_starts(const void *caller)
 {
-    static const void *_Atomic stranger;
-    if (caller == pim_load_relaxed(&stranger) || is_privileged()) {
-        return;
-    }
     const struct link_map *map = module_of(caller);
-    if (map == NULL || !pim_preload_defines(map, "PyMem_SetAllocator")) {
-        pim_store_relaxed(&stranger, caller);
+    if (map == NULL || !pim_preload_defines(map, "PyMem_SetAllocator") ||
+        is_privileged()) {
         return;
     }
-    pim_lock_acquire(&lock);
-    runtime_starts_in(map);
-    pim_lock_release(&lock);
+    int self = getpid();
+    int before = pim_load_relaxed(&busy);
+    if (before != self &&
+        atomic_compare_exchange_strong(&busy, &before, self)) {
+        runtime_starts_in(map);
+        pim_store_release(&busy, 0);
+    }
 }
 
 // --- at the start of the process -------------------------------------------
@@ -172,8 +182,9 @@ check(bool has_python, int err, char **argv)
     } else if (other != NULL) {
         printf("not served: %s\n", other);
     } else {
-        printf("CPython %s is served by pimalloc %d.%d.%d (mimalloc %d)\n",
-               pim_py.get_version(), PIMALLOC_VERSION_MAJOR,
+        const char *version = pim_py.get_version(); // and more behind it
+        printf("CPython %.*s is served by pimalloc %d.%d.%d (mimalloc %d)\n",
+               (int)strcspn(version, " "), version, PIMALLOC_VERSION_MAJOR,
                PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH,
                pim_mi_version());
         status = 0;
@@ -216,7 +227,7 @@ try_first(const void *python, char **argv)
         pim_preload_say_why_not(other);
         return 0;
     }
-    return try_install(NULL);
+    return try_install(tried != NULL ? handle_of(tried) : NULL);
 }
 
 __attribute__((constructor)) static void
@@ -228,7 +239,9 @@ process_starts(int argc, char **argv, char **envp)
         return;
     }
     const void *python = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
+    void *finder = dlsym(RTLD_DEFAULT, "_dl_find_object");
     int err = 0;
+    memcpy(&find_object, &finder, sizeof(finder)); // ISO C has no such cast
     pim_preload_find_setlocale();
     dlerror(); // not finding Python is nothing to tell the program
     if (may_speak(python != NULL)) {

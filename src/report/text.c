@@ -21,8 +21,10 @@ put_usage(pim_out *out, const char *who, const char *domain,
                    pim_number_grouped(u->peak_blocks).text);
 }
 
+// `runtime` is 0 where all are of one.
 static void
-put_snapshot(pim_out *out, const pimalloc_snapshot *s, const char *who)
+put_snapshot(pim_out *out, const pimalloc_snapshot *s, const char *who,
+             unsigned runtime)
 {
     for (unsigned d = pim_report_first_domain(s); d < PIMALLOC_DOMAINS; d++) {
         put_usage(out, who, pim_report_domains[d], &s->domain[d]);
@@ -33,16 +35,31 @@ put_snapshot(pim_out *out, const pimalloc_snapshot *s, const char *who)
     put_count(out, ", ", s->pages, "page");
     put_count(out, ", ", s->committed_bytes, "byte");
     put_count(out, " committed, ", s->remote_frees, "remote free");
+    if (runtime != 0) {
+        pim_out_printf(out, ", runtime %u", runtime);
+    }
     pim_out_text(out, "\n");
 }
 
+// Ids repeat when Python was initialised again.
+static bool
+has_several_runtimes(const pim_report *report)
+{
+    for (size_t i = 1; i < report->count; i++) {
+        if (report->interps[i].generation != report->interps[0].generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
-put_interp(pim_out *out, const pimalloc_snapshot *s)
+put_interp(pim_out *out, const pimalloc_snapshot *s, bool names_runtime)
 {
     char who[48];
     snprintf(who, sizeof(who), "interp %lld%s", (long long)s->interp,
              s->state == PIMALLOC_ENDED ? " ended" : "");
-    put_snapshot(out, s, who);
+    put_snapshot(out, s, who, names_runtime ? s->generation : 0);
 }
 
 static void
@@ -67,10 +84,11 @@ pim_report_text(const pim_report *report, pim_out *out)
         return;
     }
     put_heading(out, report);
+    bool names_runtime = has_several_runtimes(report);
     for (size_t i = 0; i < report->count; i++) {
-        put_interp(out, &report->interps[i]);
+        put_interp(out, &report->interps[i], names_runtime);
     }
-    put_snapshot(out, &report->process, "process");
+    put_snapshot(out, &report->process, "process", 0);
     if (report->raw_is_libc) {
         pim_out_text(
             out, "raw is served by libc's malloc: this Python swaps its "

@@ -4,8 +4,9 @@
 // preload library itself answers: in a process of COMMAND, from its constructor,
 // which ends the process before COMMAND's own code begins.
 //
-// COMMAND must not run if for some reason the loader passes the library over.
-// So the loader is asked before that, in the way of ldd(1), what it would load.
+// COMMAND must not run.  So a file that cannot be read, or of a format not known
+// here, is not tried at all; and in case the loader passes the library over for
+// some reason, it is asked before, in the way of ldd(1), what it would load.
 
 #include "run/check.h"
 
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "run/message.h"
@@ -24,13 +26,14 @@
 // What an answer begins with, by exit status.
 static const char *const begins[] = {"CPython ", "not served: ", "no CPython"};
 
+// By its file name: LD_PRELOAD may have named it already, by another path.
 static bool
 loader_takes(char **argv, const char *library)
 {
     pim_answer objects;
     pim_spawn_ask(argv, "LD_TRACE_LOADED_OBJECTS=1", SECONDS_MAX, &objects);
     return objects.error == 0 && objects.status == 0 &&
-           strstr(objects.text, library) != NULL;
+           strstr(objects.text, strrchr(library, '/')) != NULL;
 }
 
 // Whether the constructor answered; cuts the text to its line.
@@ -48,12 +51,10 @@ is_answer(pim_answer *answer)
 
 // COMMAND, and what it comes down to if that is something else.
 static void
-print_name(const char *command, const pim_target *target)
+print_name(char **command, const pim_target *target)
 {
-    bool same = strcmp(command, target->file) == 0 ||
-                (strchr(command, '/') == NULL && !target->is_script &&
-                 !target->is_shim);
-    printf(same ? "%s: " : "%s (%s): ", command, target->file);
+    bool same = target->argv == command;
+    printf(same ? "%s: " : "%s (%s): ", command[0], target->file);
 }
 
 static int
@@ -66,23 +67,48 @@ finish(int status)
     return status;
 }
 
+// COMMAND, or what it leads to, is not there.
+static int
+report_missing(const char *name, const pim_target *target)
+{
+    if (target->is_shim) {
+        pim_run_say("%s: pyenv knows no program for this shim here; choose a "
+                    "version that has one with \"pyenv shell\" or "
+                    "PYENV_VERSION",
+                    name);
+        return PIM_RUN_NOT_FOUND;
+    }
+    if (target->is_script) {
+        pim_run_say("%s: its interpreter %s does not exist", name,
+                    target->argv[0]);
+        return PIM_RUN_NOT_STARTED;
+    }
+    pim_run_say("%s: not found%s", name,
+                strchr(name, '/') != NULL ? "" : " in PATH");
+    return PIM_RUN_NOT_FOUND;
+}
+
 int
 pim_run_check(char **command, const char *library)
 {
     const char *name = command[0];
+    char first[PATH_MAX];
+    if (pim_target_find(name, first) && access(first, X_OK) != 0) {
+        pim_run_say("%s: cannot be executed: %s", first, strerror(errno));
+        return PIM_RUN_NOT_STARTED;
+    }
     pim_target target;
     pim_target_follow(command, true, &target);
     if (target.file[0] == '\0') {
-        pim_run_say("%s: not found", target.argv[0]);
-        return PIM_RUN_NOT_FOUND;
+        return report_missing(name, &target);
     }
     if (target.why[0] != '\0') {
-        print_name(name, &target);
+        print_name(command, &target);
         printf("not served: %s\n", target.why);
         return finish(PIM_CHECK_NOT_SERVED);
     }
     pim_answer answer = {.error = 0};
-    if (loader_takes(target.argv, library)) {
+    if (target.is_known && loader_takes(target.argv, library)) {
         pim_spawn_ask(target.argv, "PIMALLOC_CHECK=1", SECONDS_MAX, &answer);
     } else {
         answer.status = -1;
@@ -95,7 +121,7 @@ pim_run_check(char **command, const char *library)
                                     : ", whose format is not known here");
         return PIM_RUN_FAILED;
     }
-    print_name(name, &target);
+    print_name(command, &target);
     if (answer.status == PIM_CHECK_NO_PYTHON && target.is_script) {
         printf("no CPython in the interpreter of this script at its start; the "
                "programs that the script starts are served\n");

@@ -72,8 +72,12 @@ report_failure(const char *command, int error)
     char file[PATH_MAX];
     if (!pim_target_find(command, file)) {
         if (error == ENOENT) {
-            pim_run_fail(PIM_RUN_NOT_FOUND, "%s: not found%s", command,
-                         strchr(command, '/') != NULL ? "" : " in PATH");
+            pim_run_fail(PIM_RUN_NOT_FOUND, "%s: not found%s%s", command,
+                         strchr(command, '/') != NULL ? "" : " in PATH",
+                         strchr(command, '=') != NULL
+                             ? "; to set a variable, write it in front of "
+                               "pimalloc-run"
+                             : "");
         }
         pim_run_fail(PIM_RUN_NOT_STARTED, "%s: %s", command, strerror(error));
     }

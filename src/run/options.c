@@ -4,7 +4,6 @@
 
 #include "run/options.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,10 +73,9 @@ make_absolute(const char *file, char *out, size_t size)
                      "create it first",
                      folder, out);
     }
-    if (stat(out, &status) == 0 && !S_ISREG(status.st_mode)) {
+    if (stat(out, &status) == 0 && S_ISDIR(status.st_mode)) {
         pim_run_fail(PIM_RUN_FAILED,
-                     "--stats: %s exists and is no regular file; name another",
-                     out);
+                     "--stats: %s is a directory; name a file in it", out);
     }
 }
 
@@ -104,32 +102,45 @@ parse_stats(const char *value, pim_run_options *out)
 
 // --- --stats-signal ----------------------------------------------------------
 
+// A decimal number without sign that ends the text; -1 if it is none.
 static int
-signal_number(const char *name)
+number_of(const char *text)
 {
-    char *end;
-    long number = strtol(name, &end, 10);
-    if (isdigit((unsigned char)name[0])) {
-        return *end == '\0' && number > 0 && number <= SIGRTMAX ? (int)number
-                                                                : 0;
+    size_t digits = strspn(text, "0123456789");
+    return digits >= 1 && digits <= 3 && text[digits] == '\0' ? atoi(text) : -1;
+}
+
+// 0 if there is no such signal.
+static int
+signal_of(const char *name)
+{
+    int number = number_of(name);
+    if (number >= 0) {
+        return number <= SIGRTMAX ? number : 0;
     }
     name += strncasecmp(name, "SIG", 3) == 0 ? 3 : 0;
-    for (int i = 1; i < SIGSYS + 1; i++) {
+    for (int i = 1; i <= SIGSYS; i++) {
         const char *known = sigabbrev_np(i);
         if (known != NULL && strcasecmp(known, name) == 0) {
             return i;
         }
     }
-    return 0;
+    if (strncasecmp(name, "RTMIN", 5) != 0) {
+        return 0;
+    }
+    int above = name[5] == '+' ? number_of(name + 6) : name[5] == '\0' ? 0 : -1;
+    return above >= 0 && above <= SIGRTMAX - SIGRTMIN ? SIGRTMIN + above : 0;
 }
 
-// Those that cannot be waited for, that say that the process is broken, and
-// those of the C library.
+// The same as for PIMALLOC_STATS_SIGNAL (platform/options.c): not those that
+// cannot be caught, that tell a mistake, or that belong to children, pipes and
+// terminals; nor libc's own, between the standard ones and SIGRTMIN.
 static bool
 signal_is_usable(int number)
 {
-    static const int refused[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
-                                  SIGILL,  SIGTRAP, SIGABRT, SIGSYS};
+    static const int refused[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,  SIGFPE,
+                                  SIGILL,  SIGTRAP, SIGABRT, SIGSYS,  SIGCHLD,
+                                  SIGPIPE, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU};
     for (size_t i = 0; i < PIM_ARRAY_LEN(refused); i++) {
         if (number == refused[i]) {
             return false;
@@ -145,7 +156,7 @@ parse_signal(const char *value, pim_run_options *out)
         pim_run_fail(PIM_RUN_FAILED,
                      "--stats-signal needs a signal: --stats-signal=USR1");
     }
-    out->signal = signal_number(value + 1);
+    out->signal = signal_of(value + 1);
     if (out->signal == 0) {
         pim_run_fail(PIM_RUN_FAILED,
                      "--stats-signal: there is no signal \"%s\"; valid are "
@@ -226,8 +237,8 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\
   --with-module            let Python import the module pimalloc\n\
   --check                  do not run COMMAND; say whether its Python would be\n\
-                             served, and if not, why (status 0: it would; 1: it\n\
-                             would not; 2: there is no Python in it at its start)\n\
+                             served, and if not, why (exit status 0: served;\n\
+                             1: not served; 2: no Python in it at its start)\n\
   --help                   print this text\n\
   --version                print the version\n\
 \n\

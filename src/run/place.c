@@ -43,6 +43,25 @@ own_folder(char *out)
     *strrchr(out, '/') = '\0';
 }
 
+// FOLDER/RELATIVE without "..", as people would write it.  Our own folder has no
+// symbolic links, so taking names off its end is right.
+static void
+join(const char *folder, const char *relative, char *out, size_t size)
+{
+    size_t length = strlen(folder);
+    while (strncmp(relative, "../", 3) == 0) {
+        relative += 3;
+        while (length > 0 && folder[length - 1] != '/') {
+            length--;
+        }
+        length -= length > 0;
+    }
+    int n = snprintf(out, size, "%.*s/%s", (int)length, folder, relative);
+    if (n < 0 || (size_t)n >= size) {
+        pim_run_fail(PIM_RUN_FAILED, "the path %s is too long", folder);
+    }
+}
+
 // Looks for `file` in two folders relative to our own; writes the absolute path
 // of the folder.
 static void
@@ -50,26 +69,23 @@ find_beside_us(const char *const folders[2], const char *file, const char *what,
                char *out, size_t size)
 {
     char us[PATH_MAX];
+    char tried[2][PATH_MAX];
     own_folder(us);
     for (int i = 0; i < 2; i++) {
         char path[2 * PATH_MAX];
-        char folder[PATH_MAX];
-        snprintf(path, sizeof(path), "%s/%s", us, folders[i]);
-        if (realpath(path, folder) == NULL) {
-            continue;
-        }
-        snprintf(path, sizeof(path), "%s/%s", folder, file);
-        int n = snprintf(out, size, "%s", folder);
-        if (access(path, R_OK) == 0 && n > 0 && (size_t)n < size) {
+        join(us, folders[i], tried[i], sizeof(tried[i]));
+        int n = snprintf(path, sizeof(path), "%s/%s", tried[i], file);
+        if (n > 0 && access(path, R_OK) == 0) {
+            join(us, folders[i], out, size);
             return;
         }
     }
-    bool same = strcmp(folders[0], folders[1]) == 0;
+    bool same = strcmp(tried[0], tried[1]) == 0;
     pim_run_fail(PIM_RUN_FAILED,
-                 "%s %s is neither in %s/%s%s%s; install pimalloc as a whole, "
-                 "or build all of it",
-                 what, file, us, folders[0], same ? "" : " nor in ",
-                 same ? "" : folders[1]);
+                 "%s %s is missing (looked in %s%s%s); install pimalloc as a "
+                 "whole, or build all of it",
+                 what, file, tried[0], same ? "" : " and ",
+                 same ? "" : tried[1]);
 }
 
 void

@@ -51,10 +51,8 @@ pim_shim_resolve(const char *script, char out[PATH_MAX])
     pim_answer answer;
     pim_spawn_ask(argv, NULL, SECONDS_MAX, &answer);
     size_t length = strcspn(answer.text, "\n");
-    if (answer.error != 0 || answer.status != 0 || answer.text[0] != '/' ||
-        length >= PATH_MAX) {
-        return false;
-    }
-    snprintf(out, PATH_MAX, "%.*s", (int)length, answer.text);
+    bool found = answer.error == 0 && answer.status == 0 &&
+                 answer.text[0] == '/' && length < PATH_MAX;
+    snprintf(out, PATH_MAX, "%.*s", found ? (int)length : 0, answer.text);
     return true;
 }

@@ -6,9 +6,9 @@
 #include <limits.h>
 #include <stdbool.h>
 
-// Whether `script` is a pyenv shim; then `out` is the program it would execute.
-// pyenv itself is asked, which costs some tenths of a second; what it complains
-// about goes to stderr.
+// Whether `script` is a pyenv shim.  Then `out` is the program it would execute,
+// or "" if pyenv finds none; what pyenv has to say about that goes to stderr.
+// pyenv itself is asked, which costs some tenths of a second.
 bool pim_shim_resolve(const char *script, char out[PATH_MAX]);
 
 #endif // PIM_RUN_SHIM_H

@@ -155,6 +155,10 @@ follow(pim_target *t, bool for_check, bool *clears)
         char program[PATH_MAX];
         if (for_check && pim_shim_resolve(t->file, program)) {
             t->is_shim = true;
+            if (program[0] == '\0') {
+                t->file[0] = '\0';
+                return false;
+            }
             interpose(t, program, "");
             t->argv[1] = t->argv[0]; // the program instead of the shim
             t->argv++;

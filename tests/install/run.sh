@@ -32,9 +32,28 @@ echo "-- installed"
 (cd "$work/moved" && find . -type f -o -type l) | sort
 for file in "$so" "$lib/libpimalloc.a" "$lib/pkgconfig/pimalloc.pc" \
     "$lib/cmake/pimalloc/pimallocConfig.cmake" \
-    "$work/moved/include/pimalloc/pimalloc.h"; do
+    "$work/moved/include/pimalloc/pimalloc.h" "$lib/libpimalloc-preload.so" \
+    "$work/moved/bin/pimalloc-run" "$work/moved/share/man/man1/pimalloc-run.1" \
+    "$work/moved/share/man/man3/pimalloc.3"; do
     [ -e "$file" ] || fail "$file is missing"
 done
+
+echo "-- links between installed documents lead somewhere"
+find "$work/moved" -name '*.md' >"$work/documents"
+[ "$(wc -l <"$work/documents")" -ge 4 ] || fail "documents are missing"
+while read -r file; do
+    grep -o '](\([^)#]*\)' "$file" | sed 's/^](//' | grep -v -e '^$' -e '^https\{0,1\}:' |
+        sort -u | while read -r link; do
+        [ -e "$(dirname "$file")/$link" ] || echo "$file: $link"
+    done
+done <"$work/documents" >"$work/dead"
+[ ! -s "$work/dead" ] || { cat "$work/dead"; fail "the links above are dead"; }
+
+echo "-- the launcher finds its library and its mimalloc"
+launcher=$work/moved/bin/pimalloc-run
+[ "$(LD_PRELOAD='' "$launcher" sh -c 'echo "$LD_PRELOAD"')" = "$(cd "$lib" && pwd -P)/libpimalloc-preload.so" ] ||
+    fail "pimalloc-run preloads something else"
+"$launcher" --with-malloc true || fail "no mimalloc for --with-malloc"
 
 echo "-- the shared library exports pimalloc_* only and needs libc only"
 nm -D --defined-only "$so" | awk '{ print $NF }' >"$work/exported"

@@ -56,23 +56,32 @@ def growth(work, rounds):
     return min(after - before for before, after in zip(marks, marks[1:]))
 
 
-# --- interpreters with a GIL of their own, by each version's means -------------
+# --- interpreters, by each version's means -------------------------------------
+
+if sys.version_info >= (3, 13):
+    import _interpreters
+else:
+    import _xxsubinterpreters as _interpreters
+
 
 class Interpreter:
-    """One interpreter.  Its id is `id`, as in concurrent.interpreters."""
+    """One with a GIL of its own, or a legacy one.
 
-    def __init__(self):
-        if sys.version_info >= (3, 14):
+    Its id is `id`, as in concurrent.interpreters; `handle` is what the version's
+    own module calls an interpreter.
+    """
+
+    def __init__(self, legacy=False):
+        if sys.version_info >= (3, 14) and not legacy:
             from concurrent import interpreters
             self.handle = interpreters.create()
             self.id = self.handle.id
-        elif sys.version_info >= (3, 13):
-            import _interpreters
-            self.handle = self.id = _interpreters.create("isolated")
+            return
+        if sys.version_info >= (3, 13):
+            self.handle = _interpreters.create("legacy" if legacy else "isolated")
         else:
-            import _xxsubinterpreters
-            self.handle = _xxsubinterpreters.create(isolated=True)
-            self.id = int(self.handle)
+            self.handle = _interpreters.create(isolated=not legacy)
+        self.id = int(self.handle)
 
     def run(self, code):
         """Run code there; returns what it left in the variable result."""
@@ -81,37 +90,20 @@ class Interpreter:
             code = (f"result = None\n{code}\nimport json, os\n"
                     f"os.write({writing}, json.dumps(result).encode())\n")
             try:
-                self._exec(code)
+                failure = _interpreters.run_string(self.id, code)
             finally:
                 os.close(writing)
+            if failure is not None:  # 3.12 raises instead
+                raise RuntimeError(failure.formatted)
             return json.loads(answer.read())
 
-    def _exec(self, code):
-        if sys.version_info >= (3, 14):
-            self.handle.exec(code)
-        elif sys.version_info >= (3, 13):
-            import _interpreters
-            failure = _interpreters.run_string(self.handle, code)
-            if failure is not None:
-                raise RuntimeError(failure.formatted)
-        else:
-            import _xxsubinterpreters
-            _xxsubinterpreters.run_string(self.handle, code)
-
     def close(self):
-        if sys.version_info >= (3, 14):
-            self.handle.close()
-        elif sys.version_info >= (3, 13):
-            import _interpreters
-            _interpreters.destroy(self.handle)
-        else:
-            import _xxsubinterpreters
-            _xxsubinterpreters.destroy(self.handle)
+        _interpreters.destroy(self.id)
 
 
 @contextlib.contextmanager
-def interpreter():
-    one = Interpreter()
+def interpreter(legacy=False):
+    one = Interpreter(legacy)
     try:
         yield one
     finally:

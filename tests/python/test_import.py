@@ -1,8 +1,11 @@
 """The module comes and goes: without pimalloc, with a wrong one, again and again."""
 
+import ast
 import gc
 import importlib
 import os
+import pathlib
+import subprocess
 import sys
 import unittest
 
@@ -100,6 +103,27 @@ class TheFile(unittest.TestCase):
 
     def test_version_is_that_of_the_header(self):
         self.assertEqual(pimalloc.version(), os.environ["PIM_TEST_VERSION"])
+
+    def symbols(self, which):
+        done = subprocess.run([os.environ["PIM_TEST_NM"], "-D", which, pimalloc.__file__],
+                              capture_output=True, text=True, check=True)
+        return {line.split()[-1] for line in done.stdout.splitlines()}
+
+    @unittest.skipUnless(os.environ.get("PIM_TEST_NM"), "no nm")
+    def test_exports_its_init_function_only(self):
+        self.assertEqual(self.symbols("--defined-only"), {"PyInit_pimalloc"})
+
+    @unittest.skipUnless(os.environ.get("PIM_TEST_NM"), "no nm")
+    def test_uses_the_stable_abi_only(self):
+        # Debian has CPython's own tests, and with them the list, in a package apart.
+        path = pathlib.Path(os.__file__).with_name("test") / "test_stable_abi_ctypes.py"
+        if not path.exists():
+            self.skipTest(f"no {path}")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+        used = {name for name in self.symbols("--undefined-only") if "Py" in name}
+        self.assertGreater(len(used), 20)
+        self.assertEqual(used - names, set())
 
 
 if __name__ == "__main__":

@@ -65,6 +65,13 @@ class Interpreters(unittest.TestCase):
             self.assertEqual(pimalloc.stats(one)["id"], one.id)
             self.assertEqual(pimalloc.stats(one.handle)["id"], one.id)
 
+    def test_a_legacy_one_is_part_of_main(self):
+        with interpreter(legacy=True) as one:
+            code = "import pimalloc\nresult = [pimalloc.active(), pimalloc.owner([])]"
+            self.assertEqual(one.run(code), [True, 0])
+            self.assertNotIn(one.id, pimalloc.interpreters())
+            self.assertEqual(pimalloc.stats(one.id)["id"], 0)
+
     def test_state_is_each_ones_own(self):
         with interpreter() as one:
             first = one.run("import pimalloc, sys\n"

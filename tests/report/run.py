@@ -62,6 +62,7 @@ def samples_of(document):
 def rows_of(document):
     """The rows of figures of the table that belongs to a JSON document."""
     rows = []
+    several = len({i["generation"] for i in document["interpreters"]}) > 1
     for labels, heap in heaps(document):
         who = labels["interp"] if labels["interp"] == "process" else (
             f"interp {labels['interp']}" + (" ended" if labels["state"] == "ended" else ""))
@@ -70,7 +71,8 @@ def rows_of(document):
             who = ""
         counted = [f"{heap[name]:,} {noun}{'' if heap[name] == 1 else 's'}"
                    for name, noun in zip(HEAP, ("arena", "page", "byte", "remote free"))]
-        rows.append(f"{counted[0]}, {counted[1]}, {counted[2]} committed, {counted[3]}")
+        runtime = f", runtime {heap['generation']}" if several and "generation" in heap else ""
+        rows.append(f"{counted[0]}, {counted[1]}, {counted[2]} committed, {counted[3]}{runtime}")
     return [row.strip() for row in rows]
 
 

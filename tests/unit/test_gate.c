@@ -29,6 +29,7 @@ static int
 set_up(void **state)
 {
     (void)state;
+    pim_gate_start();
     fake_os_start();
     pim_store_relaxed(&flag_a, false);
     pim_store_relaxed(&flag_b, false);

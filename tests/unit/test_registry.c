@@ -214,6 +214,49 @@ TEST(ids_are_the_ended_by_end_then_the_living_by_birth)
     EXPECT(end(3));
 }
 
+typedef struct visits {
+    pim_figures of[256];
+    size_t count;
+} visits;
+
+static void
+note(void *arg, const pim_figures *figures)
+{
+    visits *v = arg;
+    if (v->count < PIM_ARRAY_LEN(v->of)) {
+        v->of[v->count] = *figures;
+    }
+    v->count++;
+}
+
+TEST(each_visits_what_is_listed_also_where_ids_repeat)
+{
+    static visits all;
+    int64_t known[256];
+    int64_t id = core_next_id();
+    birth(0, id);
+    EXPECT(end(0));
+    uint32_t before = fake_python_generation();
+    fake_python_start();
+    birth(0, id);
+    EXPECT_NOT_NULL(pim_registry_birth(place[1], core_next_id(),
+                                       fake_python_generation(), find(0, id)));
+    pim_registry_each(note, &all);
+    EXPECT_EQ(all.count, pim_registry_ids(known, PIM_ARRAY_LEN(known)));
+    unsigned first = 0;
+    unsigned second = 0;
+    for (size_t i = 0; i < all.count; i++) {
+        EXPECT_EQ(all.of[i].id, known[i]);
+        bool same = all.of[i].id == id;
+        first += same && all.of[i].ended && all.of[i].generation == before;
+        second += same && !all.of[i].ended && all.of[i].generation > before;
+    }
+    EXPECT_EQ(first, 1);
+    EXPECT_EQ(second, 1);
+    EXPECT(end(1));
+    EXPECT(end(0));
+}
+
 TEST(legacy_interpreters_are_not_listed)
 {
     int64_t known[256];
@@ -302,6 +345,7 @@ main(void)
         CASE(newest_of_several_with_an_id_is_meant),
         CASE(ended_interpreter_is_known_until_64_more_ended),
         CASE(ids_are_the_ended_by_end_then_the_living_by_birth),
+        CASE(each_visits_what_is_listed_also_where_ids_repeat),
         CASE(legacy_interpreters_are_not_listed),
         CASE(ids_are_counted_beyond_the_capacity),
         CASE(subs_counts_all_but_main),

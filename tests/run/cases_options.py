@@ -1,0 +1,151 @@
+"""The command line, and what becomes of it in the environment."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from harness import case, contains, equal
+
+
+@case
+def help_text(b):
+    """--help prints the usage on stdout and exits with 0"""
+    done = b.run("--help")
+    equal((done.returncode, done.stderr), (0, ""))
+    contains(done.stdout, "Usage: pimalloc-run [OPTION]... [--] COMMAND", "--stats-signal=SIGNAL")
+    equal(max(map(len, done.stdout.splitlines())) <= 80, True, "fits into 80 columns")
+
+
+@case
+def version_text(b):
+    """--version prints name and version"""
+    done = b.run("--version")
+    equal((done.returncode, done.stdout, done.stderr),
+          (0, f"pimalloc-run {b.options.version}\n", ""))
+
+
+@case
+def help_reports_a_full_disk(b):
+    """--help into a full device is an error"""
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run([b.run_file, "--help"], stdout=full, stderr=subprocess.PIPE,
+                              text=True, check=False)
+    equal(done.returncode, 125)
+    contains(done.stderr, "No space left")
+
+
+@case
+def no_command(b):
+    """no COMMAND is a usage error, with and without options"""
+    for words in ([], ["--"], ["--stats"], ["--check"], ["--verbose", "--"]):
+        b.fails(125, *words, says=["there is no COMMAND", "--help"])
+
+
+@case
+def unknown_options(b):
+    """unknown options are refused by name"""
+    for word in ("--nonsense", "-x", "-", "--stat", "--statsx=json", "--help-me"):
+        b.fails(125, word, "true", says=[f"there is no option {word}", "--help"])
+
+
+@case
+def values_nobody_wants(b):
+    """a value for an option without one is refused"""
+    for word in ("--debug=1", "--check=yes", "--help=me", "--verbose:x"):
+        b.fails(125, word, "true", says=["takes no value"])
+
+
+@case
+def options_end(b):
+    """options end at the first word that is none, and at --"""
+    equal(b.run("echo", "--stats", "--", "-x").stdout, "--stats -- -x\n")
+    equal(b.run("--verbose", "--", "printf", "%s\\n", "--help").stdout, "--help\n")
+    b.fails(127, "--", "--stats", says=["--stats: not found in PATH"])
+
+
+@case
+def nothing_is_set_unasked(b):
+    """without options no PIMALLOC_ variable is set"""
+    done = b.run("env")
+    equal([line for line in done.stdout.splitlines() if line.startswith("PIMALLOC_")], [])
+
+
+@case
+def simple_options(b):
+    """--debug and --verbose set their variables"""
+    equal(b.variable("PIMALLOC_DEBUG", "--debug"), "1")
+    equal(b.variable("PIMALLOC_VERBOSE", "--verbose"), "1")
+
+
+@case
+def environment_stays(b):
+    """variables that are set already stay, but for PIMALLOC_CHECK"""
+    equal(b.variable("PIMALLOC_STATS", env={"PIMALLOC_STATS": "json"}), "json")
+    equal(b.variable("PIMALLOC_STATS", "--stats", env={"PIMALLOC_STATS": "json"}), "text")
+    equal(b.variable("PIMALLOC_CHECK", env={"PIMALLOC_CHECK": "1"}), None)
+
+
+@case
+def stats_formats(b):
+    """--stats takes a format and a file, which becomes absolute"""
+    here = os.path.realpath(b.scratch)
+    for word, wanted in (("--stats", "text"), ("--stats=text", "text"),
+                         ("--stats=json", "json"), ("--stats=openmetrics", "openmetrics"),
+                         ("--stats=json:out.json", f"json:{here}/out.json"),
+                         ("--stats=:out", f"text:{here}/out"),
+                         ("--stats:out", f"text:{here}/out"),
+                         ("--stats=text:/a:b=c %p", "text:/a:b=c %p"),
+                         ("--stats=json:%p/x", f"json:{here}/%p/x"),
+                         ("--stats=json:/dev/stdout", "json:/dev/stdout")):
+        equal(b.variable("PIMALLOC_STATS", word, cwd=here), wanted, word)
+
+
+@case
+def stats_mistakes(b):
+    """bad formats are refused with the valid ones, bad files with the cause"""
+    for word in ("--stats=xml", "--stats=out.json", "--stats=", "--stats=JSON:x"):
+        b.fails(125, word, "true", says=["there is no format", "text, json and openmetrics"])
+    b.fails(125, "--stats=json:", "true", says=["no file follows the colon"])
+    b.fails(125, "--stats=json:/no/such/x", "true", says=["/no/such is no directory"])
+    b.fails(125, "--stats=json:/dev", "true", says=["/dev is a directory"])
+    b.fails(125, "--stats=json:" + "x" * 5000, "true", says=["too long"])
+
+
+@case
+def stats_from_a_lost_directory(b):
+    """a relative file in a directory that is gone is refused"""
+    lost = Path(b.path("lost"))
+    lost.mkdir()
+    done = subprocess.run(
+        ["sh", "-c", 'cd "$1" && rmdir "$1" && exec "$2" --stats=:x true', "sh", lost, b.run_file],
+        capture_output=True, text=True, check=False)
+    equal(done.returncode, 125)
+    contains(done.stderr, "current directory is not known", "absolute path")
+
+
+@case
+def signals(b):
+    """--stats-signal takes names and numbers and refuses what cannot work"""
+    for word, wanted in (("USR1", "10"), ("SIGUSR1", "10"), ("sigusr2", "12"), ("10", "10"),
+                         ("HUP", "1"), ("40", "40"), ("RTMIN", "34"), ("SIGRTMIN+1", "35")):
+        equal(b.variable("PIMALLOC_STATS_SIGNAL", f"--stats-signal={word}"), wanted)
+    for word in ("KILL", "9", "STOP", "SIGSEGV", "CHLD", "33"):
+        b.fails(125, f"--stats-signal={word}", "true", says=["cannot be used", "USR1"])
+    for word in ("FOO", "0", "-1", "1000", "10x", "SIG", "RTMIN+99", "RTMINX"):
+        b.fails(125, f"--stats-signal={word}", "true", says=["there is no signal"])
+    for word in ("--stats-signal", "--stats-signal="):
+        b.fails(125, word, "true", says=["needs a signal"])
+
+
+@case
+def module_path(b):
+    """--with-module appends to PYTHONPATH, once"""
+    b.fails(125, "--with-module", "true", says=["pimalloc.abi3.so is missing"])
+    folder = b.root / "lib/python"
+    folder.mkdir(parents=True)
+    (folder / "pimalloc.abi3.so").touch()
+    folder = os.path.realpath(folder)
+    equal(b.variable("PYTHONPATH", "--with-module"), folder)
+    equal(b.variable("PYTHONPATH", "--with-module", env={"PYTHONPATH": ""}), folder)
+    equal(b.variable("PYTHONPATH", "--with-module", env={"PYTHONPATH": "/a:b"}), f"/a:b:{folder}")
+    equal(b.variable("PYTHONPATH", "--with-module", b.run_file, "--with-module"), folder)
