@@ -35,11 +35,21 @@ static const struct link_map
 static _Atomic int
     busy; // the process that is trying, a forked child is another
 
+static bool has_started; // our constructor
+
 // glibc 2.35.  Made for unwinders: no lock, so that it may be called while this or
 // another thread is in the loader.  Looked up, since libc may be older.
 static __typeof__(_dl_find_object) *find_object;
 
 // --- whose code is it? -----------------------------------------------------
+
+// By our constructor; earlier, if another one before it starts Python.
+static void
+look_up_finder(void)
+{
+    void *finder = dlsym(RTLD_DEFAULT, "_dl_find_object");
+    memcpy(&find_object, &finder, sizeof(finder)); // ISO C has no such cast
+}
 
 // NULL: in none, or libc is too old to say.
 static const struct link_map *
@@ -143,6 +153,9 @@ runtime_starts_in(const struct link_map *python)
 void
 pim_preload_runtime_starts(const void *caller)
 {
+    if (!has_started) {
+        look_up_finder();
+    }
     const struct link_map *map = module_of(caller);
     if (map == NULL || !pim_preload_defines(map, "PyMem_SetAllocator") ||
         is_privileged()) {
@@ -239,9 +252,9 @@ process_starts(int argc, char **argv, char **envp)
         return;
     }
     const void *python = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
-    void *finder = dlsym(RTLD_DEFAULT, "_dl_find_object");
     int err = 0;
-    memcpy(&find_object, &finder, sizeof(finder)); // ISO C has no such cast
+    look_up_finder();
+    has_started = true;
     pim_preload_find_setlocale();
     dlerror(); // not finding Python is nothing to tell the program
     if (may_speak(python != NULL)) {

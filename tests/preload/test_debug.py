@@ -90,7 +90,7 @@ class Debug(support.TestCase):
                 "pid = os.fork()\n"
                 "if pid: assert os.waitpid(pid, 0)[1] == 0\n"
                 "else: [[i] for i in range(9999)]\n")
-        done = python("-c", code, PIMALLOC_DEBUG="1")
+        done = python("-W", "ignore", "-c", code, PIMALLOC_DEBUG="1")
         self.assertEqual((done.status, done.stderr), (0, ""), str(done))
         self.assertEqual(len(done.figures), 2)
 
