@@ -78,6 +78,12 @@ pim_preload_watch_signal(void)
     if (number == 0 || watching) {
         return;
     }
+    struct sigaction before;
+    if (sigaction(number, NULL, &before) != 0 || before.sa_handler != SIG_DFL) {
+        pim_preload_say_why_not("the program handles the signal of "
+                                "PIMALLOC_STATS_SIGNAL itself");
+        return;
+    }
     sem_init(&asked, 0, 0);
     int err = start_thread();
     if (err != 0) {
