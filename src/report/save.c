@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "report/path.h"
 #include "report/report.h"
 
 // Names that may be taken by what killed processes of our pid left.
@@ -27,29 +28,6 @@
 
 // Longest name of a temporary file.
 #define TEMPORARY_MAX 64
-
-// `path` with every %p as the pid.  0 or -ENAMETOOLONG.
-static int
-expand(const char *path, char *out, size_t size, bool *has_pid)
-{
-    char pid[24];
-    size_t used = 0;
-    int digits = snprintf(pid, sizeof(pid), "%ld", (long)getpid());
-    *has_pid = false;
-    while (*path != '\0') {
-        bool is_pid = path[0] == '%' && path[1] == 'p';
-        size_t n = is_pid ? (size_t)digits : 1;
-        if (used + n >= size) {
-            return -ENAMETOOLONG;
-        }
-        memcpy(out + used, is_pid ? pid : path, n);
-        used += n;
-        path += is_pid ? 2 : 1;
-        *has_pid = *has_pid || is_pid;
-    }
-    out[used] = '\0';
-    return 0;
-}
 
 // stdout or stderr, if it writes into that file; else -1.
 static int
@@ -71,19 +49,6 @@ write_report(int fd, int format, bool names_pid)
     pim_out out;
     pim_out_open_fd(&out, fd);
     return pim_report_write(&out, format, names_pid);
-}
-
-// What is no regular file.  Does not wait for a pipe's reader to appear.
-static int
-write_in_place(const char *path, int format, bool names_pid)
-{
-    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
-    }
-    int err = write_report(fd, format, names_pid);
-    close(fd);
-    return err;
 }
 
 // Opens a new file in the folder of `path` and leaves its name in `name`.
@@ -127,35 +92,50 @@ replace(const char *path, int format, bool names_pid)
     return err;
 }
 
+// What is no regular file.  Does not wait for a pipe's reader to appear.
+static int
+write_in_place(const char *path, bool follow, int format, bool names_pid)
+{
+    struct stat s;
+    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
+                            (follow ? 0 : O_NOFOLLOW));
+    if (fd < 0) {
+        return -errno;
+    }
+    int err = fstat(fd, &s) != 0 ? -errno : 0;
+    bool is_regular = err == 0 && S_ISREG(s.st_mode); // since we looked
+    if (err == 0 && !is_regular) {
+        err = pim_path_is_planted(path, &s)
+                  ? -EACCES
+                  : write_report(fd, format, names_pid);
+    }
+    close(fd);
+    return is_regular ? replace(path, format, names_pid) : err;
+}
+
 int
 pimalloc_stats_save(const char *path, int format)
 {
-    char expanded[PATH_MAX];
-    char real[PATH_MAX];
+    char place[PATH_MAX];
     struct stat s;
     bool has_pid;
+    bool is_link;
     if (path == NULL || *path == '\0') {
         return -EINVAL;
     }
-    int err = expand(path, expanded, sizeof(expanded), &has_pid);
+    int err = pim_path_expand(path, place, &has_pid);
     if (err != 0) {
         return err;
     }
-    if (stat(expanded, &s) == 0) {
-        int fd = standard_output_into(&s);
-        if (fd >= 0) {
-            return write_report(fd, format, has_pid);
-        }
-        if (!S_ISREG(s.st_mode)) {
-            return write_in_place(expanded, format, has_pid);
-        }
+    int fd = stat(place, &s) == 0 ? standard_output_into(&s) : -1;
+    if (fd >= 0) {
+        return write_report(fd, format, has_pid);
     }
-    // A symbolic link stays one.
-    if (lstat(expanded, &s) == 0 && S_ISLNK(s.st_mode)) {
-        if (realpath(expanded, real) == NULL) {
-            return -errno;
-        }
-        return replace(real, format, has_pid);
+    err = pim_path_follow(place, &is_link); // a symbolic link stays one
+    if (err != 0) {
+        return err;
     }
-    return replace(expanded, format, has_pid);
+    return stat(place, &s) == 0 && !S_ISREG(s.st_mode)
+               ? write_in_place(place, is_link, format, has_pid)
+               : replace(place, format, has_pid);
 }

@@ -208,9 +208,10 @@ name_of_the_process_stands_in_path_and_samples(void)
     char label[64];
     make_folder();
     embed_start();
-    EXPECT_EQ(pimalloc_stats_save(in_folder("a%p-%p%q%"), PIMALLOC_OPENMETRICS),
+    EXPECT_EQ(pimalloc_stats_save(in_folder("a%p-%p%q%%%%p%%%"),
+                                  PIMALLOC_OPENMETRICS),
               0);
-    snprintf(name, sizeof(name), "a%ld-%ld%%q%%", (long)getpid(),
+    snprintf(name, sizeof(name), "a%ld-%ld%%q%%%%p%%%%", (long)getpid(),
              (long)getpid());
     const char *text = read_file(in_folder(name));
     snprintf(label, sizeof(label), "pimalloc_active{pid=\"%ld\"} 1\n",
@@ -261,6 +262,90 @@ links_are_followed_and_devices_written_to(void)
     close(reader);
     EXPECT(stat(in_folder("pipe"), &s) == 0 && S_ISFIFO(s.st_mode));
     remove_folder(4);
+    embed_stop();
+}
+
+// Links to what is not there yet, and to links in other folders.
+static void
+links_lead_on_to_new_files(void)
+{
+    struct stat s;
+    make_folder();
+    embed_start();
+    EXPECT_EQ(mkdir(in_folder("sub"), 0700), 0);
+    EXPECT_EQ(symlink("sub/second", in_folder("first")), 0);
+    EXPECT_EQ(symlink("../target", in_folder("sub/second")), 0);
+    EXPECT_EQ(pimalloc_stats_save(in_folder("first"), PIMALLOC_JSON), 0);
+    EXPECT(lstat(in_folder("first"), &s) == 0 && S_ISLNK(s.st_mode));
+    EXPECT(lstat(in_folder("sub/second"), &s) == 0 && S_ISLNK(s.st_mode));
+    EXPECT(is_whole(read_file(in_folder("target"))));
+
+    EXPECT_EQ(symlink("no/target", in_folder("lost")), 0);
+    EXPECT_EQ(pimalloc_stats_save(in_folder("lost"), PIMALLOC_JSON), -ENOENT);
+    EXPECT_EQ(symlink("loop", in_folder("loop")), 0);
+    EXPECT_EQ(pimalloc_stats_save(in_folder("loop"), PIMALLOC_JSON), -ELOOP);
+
+    // A descriptor that no path leads to.
+    int pipes[2];
+    char path[64];
+    char first = 0;
+    EXPECT_EQ(pipe2(pipes, O_CLOEXEC), 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", pipes[1]);
+    EXPECT_EQ(symlink(path, in_folder("pipe")), 0);
+    EXPECT_EQ(pimalloc_stats_save(in_folder("pipe"), PIMALLOC_JSON), 0);
+    EXPECT_EQ(read(pipes[0], &first, 1), 1);
+    EXPECT_EQ(first, '{');
+    close(pipes[0]);
+    close(pipes[1]);
+    EXPECT_EQ(unlink(in_folder("sub/second")), 0);
+    EXPECT_EQ(rmdir(in_folder("sub")), 0);
+    remove_folder(5);
+    embed_stop();
+}
+
+static void
+expect_victim_unhurt(const char *name)
+{
+    EXPECT_EQ(pimalloc_stats_save(in_folder(name), PIMALLOC_JSON), -EACCES);
+    EXPECT(strcmp(read_file(in_folder("victim")), "secret\n") == 0);
+}
+
+// What fs.protected_symlinks and fs.protected_fifos are about, here as root in a
+// folder like /tmp.
+static void
+files_of_others_in_shared_folders_are_refused(void)
+{
+    enum { SOMEBODY = 65534 };
+    if (geteuid() != 0) {
+        embed_skip("only root can make files of others");
+    }
+    make_folder();
+    embed_start();
+    EXPECT_EQ(chmod(folder, 01777), 0);
+    write_file(in_folder("victim"), "secret\n");
+    EXPECT_EQ(symlink("victim", in_folder("link")), 0);
+    EXPECT_EQ(symlink("link", in_folder("ours")), 0);
+    EXPECT_EQ(symlink("new", in_folder("dangling")), 0);
+    EXPECT_EQ(mkfifo(in_folder("pipe"), 0666), 0);
+    int reader = open(in_folder("pipe"), O_RDONLY | O_NONBLOCK);
+    const char *const theirs[] = {"link", "dangling", "pipe"};
+    for (int i = 0; i < 3; i++) {
+        EXPECT_EQ(lchown(in_folder(theirs[i]), SOMEBODY, SOMEBODY), 0);
+        expect_victim_unhurt(theirs[i]);
+    }
+    expect_victim_unhurt("ours"); // leads to one of theirs
+    EXPECT_EQ(access(in_folder("new"), F_OK), -1);
+    EXPECT_EQ(close(reader), 0);
+
+    // Their own folder, and one that is not shared.
+    EXPECT_EQ(chown(folder, SOMEBODY, SOMEBODY), 0);
+    EXPECT_EQ(pimalloc_stats_save(in_folder("link"), PIMALLOC_JSON), 0);
+    EXPECT(is_whole(read_file(in_folder("victim"))));
+    EXPECT_EQ(chown(folder, 0, 0), 0);
+    EXPECT_EQ(chmod(folder, 0755), 0);
+    EXPECT_EQ(pimalloc_stats_save(in_folder("dangling"), PIMALLOC_JSON), 0);
+    EXPECT(is_whole(read_file(in_folder("new"))));
+    remove_folder(6);
     embed_stop();
 }
 
@@ -440,6 +525,8 @@ static const embed_case cases[] = {
     CASE(failed_saves_leave_the_old_file),
     CASE(name_of_the_process_stands_in_path_and_samples),
     CASE(links_are_followed_and_devices_written_to),
+    CASE(links_lead_on_to_new_files),
+    CASE(files_of_others_in_shared_folders_are_refused),
     CASE(log_of_stderr_is_not_replaced),
     CASE(documents_survive_slow_readers_and_signals),
     CASE(saves_at_one_time_leave_one_whole_file),
