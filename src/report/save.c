@@ -1,6 +1,6 @@
 // save.c -- a statistics file that is whole at any moment.
 //
-//   dir/.pimalloc-<pid>-<n>.tmp  --written, closed, renamed-->  dir/stats.json
+//   dir/.pimalloc-<pid>-<time>.tmp  --written, closed, renamed-->  dir/stats.json
 //
 // Whoever opens the file sees the old figures or the new ones.  Not synced to
 // the disk: after a crash of the system nobody wants these figures.
@@ -17,13 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/atomic.h"
 #include "report/path.h"
 #include "report/report.h"
 
-// Names that may be taken by what killed processes of our pid left.
+// A name is taken if another thread began at the same nanosecond.
 #define TRIES 100
 
 // Longest name of a temporary file.
@@ -51,18 +51,20 @@ write_report(int fd, int format, bool names_pid)
     return pim_report_write(&out, format, names_pid);
 }
 
-// Opens a new file in the folder of `path` and leaves its name in `name`.
+// Opens a new file in the folder of `path` and leaves its name in `name`.  Names
+// do not repeat, for processes that end on the way leave theirs behind, and in a
+// container the next one has the same pid.
 static int
 open_temporary(const char *path, char *name, size_t size)
 {
-    static _Atomic uint64_t last;
     const char *slash = strrchr(path, '/');
     int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
     int fd = -1;
     for (int i = 0; i < TRIES && fd < 0; i++) {
-        snprintf(name, size, "%.*s.pimalloc-%ld-%llu.tmp", folder, path,
-                 (long)getpid(),
-                 (unsigned long long)atomic_fetch_add(&last, 1));
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        snprintf(name, size, "%.*s.pimalloc-%ld-%lld%09ld.tmp", folder, path,
+                 (long)getpid(), (long long)now.tv_sec, now.tv_nsec);
         fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd < 0 && errno != EEXIST) {
             break;
