@@ -44,6 +44,18 @@ def python_is_served(b):
         contains(done.stderr, "pimalloc")
 
 
+@case
+def figures_in_a_folder_with_a_per_cent_sign(b):
+    """figures get where a per cent sign is in the path, in the folder and in the name"""
+    python = pythons(b)[0]
+    folder = Path(b.path("50%pid"))
+    folder.mkdir()
+    done = real(b, "--stats=json:%%p-%p", python, "-c", "import os; print(os.getpid())",
+                cwd=folder)
+    equal((done.returncode, done.stderr), (0, ""))
+    equal(os.listdir(folder), [f"%p-{done.stdout.strip()}"])
+
+
 OVERWRITE = """
 import ctypes
 words = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
