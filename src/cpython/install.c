@@ -20,6 +20,7 @@
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/options.h"
+#include "platform/say.h"
 
 #define VERSION_3_14 0x030e0000ul
 
@@ -155,8 +156,7 @@ install(const pimalloc_config *config, void *python)
         pim_py.setup_debug_hooks();
     }
     if (options.verbose) {
-        fprintf(stderr,
-                "pimalloc: installed, CPython %s, mimalloc %d, raw on %s\n",
+        pim_say("pimalloc: installed, CPython %s, mimalloc %d, raw on %s\n",
                 pim_py.get_version(), pim_mi_version(),
                 raw_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
     }

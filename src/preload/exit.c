@@ -7,8 +7,6 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,40 +14,8 @@
 #include "cpython/api.h"
 #include "cpython/interp.h"
 #include "pimalloc/pimalloc.h"
+#include "platform/say.h"
 #include "preload/preload.h"
-#include "report/out.h"
-
-static bool stderr_was_closed;
-
-void
-pim_preload_look_at_stderr(bool has_python)
-{
-    if (has_python || getenv("PIMALLOC_STATS") != NULL ||
-        getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
-        getenv("PIMALLOC_VERBOSE") != NULL) {
-        stderr_was_closed = fcntl(STDERR_FILENO, F_GETFD) < 0;
-    }
-}
-
-int
-pim_preload_stderr(void)
-{
-    return stderr_was_closed ? -1 : STDERR_FILENO;
-}
-
-static void
-say_unwritten(const char *file, int err)
-{
-    pim_out out;
-    pim_out_open_fd(&out, pim_preload_stderr());
-    pim_out_text(&out, "pimalloc: the figures could not be written to ");
-    pim_out_text(&out, file);
-    pim_out_text(&out, ": ");
-    pim_out_text(&out, strerror(err));
-    pim_out_text(&out, "; name a file in a folder that this process may write "
-                       "to\n");
-    pim_out_finish(&out);
-}
 
 void
 pim_preload_tell_figures(void)
@@ -60,12 +26,14 @@ pim_preload_tell_figures(void)
         return;
     }
     if (o->stats_file == NULL) {
-        pimalloc_stats_write(pim_preload_stderr(), format);
+        pimalloc_stats_write(pim_say_fd(), format);
         return;
     }
     int err = pimalloc_stats_save(o->stats_file, format);
     if (err != 0) {
-        say_unwritten(o->stats_file, -err);
+        pim_say("pimalloc: the figures could not be written to %s: %s; name a "
+                "file in a folder that this process may write to\n",
+                o->stats_file, strerror(-err));
     }
 }
 

@@ -18,22 +18,24 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "cpython/api.h"
 #include "cpython/install.h"
 #include "cpython/interp.h"
 #include "cpython/table.h"
 #include "mi/mi.h"
-#include "base/atomic.h"
+#include "platform/say.h"
 #include "preload/preload.h"
-#include "report/out.h"
 
 pim_options pim_preload_options;
 bool pim_preload_installed;
 
-static const struct link_map
-    *tried; // the module of the Python that was tried last
-static _Atomic int
-    busy; // the process that is trying, a forked child is another
+// The module of the Python that was tried last, and what came of it.
+static const struct link_map *tried;
+static int outcome;
+
+// The process in which a thread is trying; 0: none.  A forked child is another.
+static _Atomic int busy;
 
 // glibc 2.35.  Made for unwinders: no lock, so that it may be called while this or
 // another thread is in the loader.  Looked up, since libc may be older.
@@ -96,37 +98,42 @@ without_name(const char *text)
 void
 pim_preload_say_why_not(const char *why)
 {
-    pim_out out;
-    int fd = pim_preload_stderr();
-    if (pim_preload_options.verbose && fd >= 0) {
-        pim_out_open_fd(&out, fd);
-        pim_out_text(&out, "pimalloc: not active in ");
-        pim_out_text(&out, program_invocation_short_name);
-        pim_out_printf(&out, " (process %ld): ", (long)getpid());
-        pim_out_text(&out, without_name(why));
-        pim_out_text(&out, "\n");
-        pim_out_finish(&out);
+    if (pim_preload_options.verbose) {
+        pim_say("pimalloc: not active in %s (process %ld): %s\n",
+                program_invocation_short_name, (long)getpid(),
+                without_name(why));
+    }
+}
+
+// Once: a thread of ours may be reading them.
+static void
+read_options(void)
+{
+    static bool done;
+    if (!done) {
+        done = true;
+        pim_options_read(&pim_preload_options);
     }
 }
 
 // `python` as for pim_install().
-static int
+static void
 try_install(void *python)
 {
     pim_py_api found;
-    pim_options_read(&pim_preload_options);
+    read_options();
     if (pim_py_find(python, &found) == 0 && !pim_table_is_pythons_own(&found)) {
+        outcome = -EBUSY;
         pim_preload_say_why_not("the program has set an allocator of its own");
-        return -EBUSY;
+        return;
     }
-    int err = pim_install(NULL, python);
-    if (err != 0) {
-        pim_preload_say_why_not(pimalloc_strerror(err));
-        return err;
+    outcome = pim_install(NULL, python);
+    if (outcome != 0) {
+        pim_preload_say_why_not(pimalloc_strerror(outcome));
+        return;
     }
     pim_preload_installed = true;
     pim_preload_watch_signal();
-    return 0;
 }
 
 // Whether the Python that we served is gone, and the next runtime begins on its
@@ -190,7 +197,7 @@ argv_of_python(char **argv)
 
 // pimalloc-run --check: tells the outcome, and the program itself never runs.
 static void
-check(bool has_python, int err, char **argv)
+check(bool has_python, char **argv)
 {
     const char *other = pim_preload_other_choice(argv_of_python(argv));
     int status = 1;
@@ -198,8 +205,8 @@ check(bool has_python, int err, char **argv)
         printf("no CPython in this program at its start; one that it loads "
                "later, and its child processes, are served\n");
         status = 2;
-    } else if (err != 0) {
-        printf("not served: %s\n", without_name(pimalloc_strerror(err)));
+    } else if (outcome != 0) {
+        printf("not served: %s\n", without_name(pimalloc_strerror(outcome)));
     } else if (other != NULL) {
         printf("not served: %s\n", other);
     } else {
@@ -214,6 +221,16 @@ check(bool has_python, int err, char **argv)
     _exit(status);
 }
 
+// Whether something may be written to stderr later.  Programs without Python and
+// without our options are spared the system call.
+static bool
+may_speak(bool has_python)
+{
+    return has_python || getenv("PIMALLOC_STATS") != NULL ||
+           getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
+           getenv("PIMALLOC_VERBOSE") != NULL;
+}
+
 // Not by pim_options_read(), which would complain of a bad option in programs
 // that have no Python.
 static bool
@@ -224,21 +241,21 @@ asked_to_check(void)
 }
 
 // Python is in this program from the start.
-static int
+static void
 try_first(const void *python, char **argv)
 {
     const char *other = pim_preload_other_choice(argv_of_python(argv));
     if (tried != NULL) {
-        return 0; // a constructor before ours has started it
+        return; // a constructor before ours has started it
     }
     tried = module_of(python);
     if (other != NULL && argv_of_python(argv) != NULL) {
         // Python would replace us at once.
-        pim_options_read(&pim_preload_options);
+        read_options();
         pim_preload_say_why_not(other);
-        return 0;
+        return;
     }
-    return try_install(tried != NULL ? handle_of(tried) : NULL);
+    try_install(tried != NULL ? handle_of(tried) : NULL);
 }
 
 __attribute__((constructor)) static void
@@ -250,15 +267,16 @@ process_starts(int argc, char **argv, char **envp)
         return;
     }
     const void *python = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
-    int err = 0;
     pim_preload_find_setlocale();
     object_finder();
     dlerror(); // not finding Python is nothing to tell the program
-    pim_preload_look_at_stderr(python != NULL);
+    if (may_speak(python != NULL)) {
+        pim_say_look_at_stderr();
+    }
     if (python != NULL) {
-        err = try_first(python, argv);
+        try_first(python, argv);
     }
     if (asked_to_check()) {
-        check(python != NULL, err, argv);
+        check(python != NULL, argv);
     }
 }

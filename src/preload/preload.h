@@ -30,14 +30,6 @@ void pim_preload_find_setlocale(void);
 // depends on.  Leaves dlerror() alone.
 bool pim_preload_defines(const struct link_map *map, const char *name);
 
-// Remembers whether stderr is open as the process starts; not in programs where
-// nothing will be written to it.
-void pim_preload_look_at_stderr(bool has_python);
-
-// The descriptor of stderr, or -1 if it was closed at the start: what has its
-// number now is a file of the program's.
-int pim_preload_stderr(void);
-
 // Which allocator Python was told to use instead, in words, by the environment
 // or its command line; NULL: none.  `argv` is NULL if the program is not python.
 const char *pim_preload_other_choice(char **argv);

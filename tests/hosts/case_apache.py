@@ -6,7 +6,7 @@ restart, which ends these processes and begins new ones, and unloads mod_wsgi in
 the parent and loads it again.
 
 WSGILazyInitialization Off, Python already in the parent, is not tried: with
-mod_wsgi 5.0.2 and CPython 3.14 each child aborts at once, without pimalloc.
+mod_wsgi 5.0 and CPython 3.13 or 3.14 each child aborts at once, without pimalloc.
 """
 
 import json
