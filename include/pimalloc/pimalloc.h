@@ -167,7 +167,8 @@ PIMALLOC_EXPORT size_t pimalloc_interpreters(int64_t *ids, size_t capacity);
 PIMALLOC_EXPORT int pimalloc_stats(int64_t interp, pimalloc_snapshot *out);
 
 // Prints all that pimalloc_stats() knows as an aligned table; NULL is stderr.
-// The text is that of PIMALLOC_TEXT below, for which the same holds.
+// The text is that of PIMALLOC_TEXT below, for which the same holds, but for a
+// non-blocking descriptor, where a part may be lost.  Flushes the stream.
 PIMALLOC_EXPORT void pimalloc_stats_print(FILE *out);
 
 // Forms of the figures; docs/statistics.md describes each.
