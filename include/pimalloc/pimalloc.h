@@ -167,7 +167,8 @@ PIMALLOC_EXPORT size_t pimalloc_interpreters(int64_t *ids, size_t capacity);
 PIMALLOC_EXPORT int pimalloc_stats(int64_t interp, pimalloc_snapshot *out);
 
 // Prints all that pimalloc_stats() knows as an aligned table; NULL is stderr.
-// The text is that of PIMALLOC_TEXT below, for which the same holds.
+// The text is that of PIMALLOC_TEXT below, for which the same holds, but for a
+// non-blocking descriptor, where a part may be lost.  Flushes the stream.
 PIMALLOC_EXPORT void pimalloc_stats_print(FILE *out);
 
 // Forms of the figures; docs/statistics.md describes each.
@@ -196,15 +197,17 @@ PIMALLOC_EXPORT int pimalloc_stats_write(int fd, int format);
 // the disk.  Saves of one path at the same time, by threads or processes, leave
 // one of the documents.
 //
-// path: every "%p" in it stands for the id of the process; with it, all samples
-// of PIMALLOC_OPENMETRICS have a label `pid`, so that files of several processes
-// can be read together.  A symbolic link is followed.  What is not a regular
-// file (a device, a pipe), and the file that stdout or stderr goes to, is
-// written to and not replaced.
+// path: every "%p" in it stands for the id of the process and every "%%" for a
+// per cent sign; with %p, all samples of PIMALLOC_OPENMETRICS have a label `pid`,
+// so that files of several processes can be read together.  A symbolic link is
+// followed, also to a file that is not there yet.  What is not a regular file (a
+// device, a pipe), and the file that stdout or stderr goes to, is written to and
+// not replaced.  In a sticky folder that all may write to (/tmp), links and pipes
+// of others than the process's user and the folder's owner are refused: -EACCES.
 //
 // Threads as above.  Returns 0, -EINVAL (no such format, or an empty path),
-// -ENOMEM, -ENAMETOOLONG, or what open(2), write(2), close(2) or rename(2)
-// failed with as a negative errno.
+// -ENOMEM, -ENAMETOOLONG, -EACCES, or what open(2), write(2), close(2) or
+// rename(2) failed with as a negative errno.
 PIMALLOC_EXPORT int pimalloc_stats_save(const char *path, int format);
 
 // Tells which interpreter's memory a block of the mem or obj domain is in: its id

@@ -96,13 +96,15 @@ interpreter_argument(PyObject *argument, int64_t *out)
 
 // --- functions ---------------------------------------------------------------
 
-PyDoc_STRVAR(active_doc,
-             "active($module, /)\n"
-             "--\n"
-             "\n"
-             "Return whether this Python allocates from pimalloc now.\n"
-             "\n"
-             "Debug hooks and tracemalloc may lie on top.  Never raises.");
+PyDoc_STRVAR(
+    active_doc,
+    "active($module, /)\n"
+    "--\n"
+    "\n"
+    "Return whether this Python allocates from pimalloc now.\n"
+    "\n"
+    "What was set on top later, such as debug hooks and tracemalloc, is\n"
+    "taken to pass requests on.  Never raises.");
 
 static PyObject *
 module_active(PyObject *module, PyObject *Py_UNUSED(unused))

@@ -29,11 +29,24 @@ typedef struct option {
     bool (*parse)(const char *value, pim_options *out);
 } option;
 
+// A copy that stays, since whoever shows a title in ps (setproctitle) writes it
+// over the environment.  The same text is kept once; an older one is not freed,
+// somebody may still read it.  NULL: no memory.
+static const char *
+keep(const char *text, char **kept)
+{
+    if (*kept == NULL || strcmp(*kept, text) != 0) {
+        *kept = strdup(text);
+    }
+    return *kept;
+}
+
 static bool
 parse_mimalloc(const char *value, pim_options *out)
 {
-    out->mimalloc = value;
-    return true;
+    static char *kept;
+    out->mimalloc = keep(value, &kept);
+    return out->mimalloc != NULL;
 }
 
 // Bytes, or with a suffix: 64M, 1G.
@@ -101,6 +114,7 @@ parse_stats(const char *value, pim_options *out)
                    {"text", PIMALLOC_TEXT},
                    {"json", PIMALLOC_JSON},
                    {"openmetrics", PIMALLOC_OPENMETRICS}};
+    static char *kept;
     size_t length = strcspn(value, ":");
     const char *file = value[length] == ':' ? value + length + 1 : NULL;
     if (file != NULL && (*file == '\0' || length < 2)) {
@@ -109,8 +123,11 @@ parse_stats(const char *value, pim_options *out)
     for (size_t i = 0; i < PIM_ARRAY_LEN(formats); i++) {
         if (strlen(formats[i].name) == length &&
             memcmp(formats[i].name, value, length) == 0) {
+            out->stats_file = file != NULL ? keep(file, &kept) : NULL;
+            if (file != NULL && out->stats_file == NULL) {
+                return false;
+            }
             out->stats_format = formats[i].format;
-            out->stats_file = file;
             return true;
         }
     }

@@ -22,7 +22,8 @@ typedef struct pim_options {
 // Reads the environment; nothing of it if the process runs with privileges that
 // its user does not have.  An empty value counts as not set.  Unknown PIMALLOC_*
 // names and bad values are reported on stderr with the valid ones, once per
-// process, and otherwise ignored.  Texts point into the environment.
+// process, and otherwise ignored.  Texts are copies that last as long as the process.  By one
+// thread at a time.
 void pim_options_read(pim_options *out);
 
 #endif // PIM_PLATFORM_OPTIONS_H

@@ -36,9 +36,20 @@ write_all(int fd, const char *data, size_t bytes)
     return 0;
 }
 
-// Whoever stops reading what we say must not end the program that it is about.
-int
-pim_write(int fd, const char *data, size_t bytes)
+static int
+print_all(FILE *stream, const char *data, size_t bytes)
+{
+    errno = 0;
+    if (fwrite(data, 1, bytes, stream) == bytes && fflush(stream) == 0) {
+        return 0;
+    }
+    return errno != 0 ? -errno : -EIO;
+}
+
+// To the stream, or to fd if that is NULL.  Whoever stops reading what we say must
+// not end the program that it is about.
+static int
+put_without_signal(FILE *stream, int fd, const char *data, size_t bytes)
 {
     sigset_t broken_pipe;
     sigset_t before;
@@ -47,12 +58,25 @@ pim_write(int fd, const char *data, size_t bytes)
     sigaddset(&broken_pipe, SIGPIPE);
     sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
-    int err = write_all(fd, data, bytes);
+    int err = stream != NULL ? print_all(stream, data, bytes)
+                             : write_all(fd, data, bytes);
     if (err == -EPIPE && sigismember(&pending, SIGPIPE) == 0) {
         sigtimedwait(&broken_pipe, NULL, &(struct timespec){0});
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return err;
+}
+
+int
+pim_write(int fd, const char *data, size_t bytes)
+{
+    return put_without_signal(NULL, fd, data, bytes);
+}
+
+int
+pim_print(FILE *stream, const char *data, size_t bytes)
+{
+    return put_without_signal(stream, -1, data, bytes);
 }
 
 void

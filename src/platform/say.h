@@ -7,6 +7,7 @@
 #define PIM_PLATFORM_SAY_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 // Longest message; what is more is cut off.
 #define PIM_SAY_MAX 8192
@@ -23,5 +24,9 @@ int pim_say_fd(void);
 
 // Writes all of it to a descriptor, without SIGPIPE.  0 or -errno.
 int pim_write(int fd, const char *data, size_t bytes);
+
+// The same to a stream, which is flushed; does not wait where its descriptor is
+// non-blocking.
+int pim_print(FILE *stream, const char *data, size_t bytes);
 
 #endif // PIM_PLATFORM_SAY_H

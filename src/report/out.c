@@ -32,11 +32,10 @@ pim_out_open_stream(pim_out *out, FILE *stream)
 static void
 flush(pim_out *out)
 {
-    if (out->err == 0 && out->stream == NULL) {
-        out->err = pim_write(out->fd, out->buffer, out->used);
-    } else if (out->err == 0 &&
-               fwrite(out->buffer, 1, out->used, out->stream) != out->used) {
-        out->err = -EIO;
+    if (out->err == 0) {
+        out->err = out->stream != NULL
+                       ? pim_print(out->stream, out->buffer, out->used)
+                       : pim_write(out->fd, out->buffer, out->used);
     }
     out->used = 0;
 }

@@ -5,6 +5,7 @@
 //   json.c      for programs                  all three; what changes there
 //   openmetrics.c  for monitoring             changes the documented formats
 //   save.c      a file that is whole at any moment
+//   path.c      which file a path means
 
 #ifndef PIM_REPORT_REPORT_H
 #define PIM_REPORT_REPORT_H

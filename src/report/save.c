@@ -1,6 +1,6 @@
 // save.c -- a statistics file that is whole at any moment.
 //
-//   dir/.pimalloc-<pid>-<n>.tmp  --written, closed, renamed-->  dir/stats.json
+//   dir/.pimalloc-<pid>-<time>.tmp  --written, closed, renamed-->  dir/stats.json
 //
 // Whoever opens the file sees the old figures or the new ones.  Not synced to
 // the disk: after a crash of the system nobody wants these figures.
@@ -17,39 +17,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/atomic.h"
+#include "report/path.h"
 #include "report/report.h"
 
-// Names that may be taken by what killed processes of our pid left.
+// A name is taken if another thread began at the same nanosecond.
 #define TRIES 100
 
 // Longest name of a temporary file.
 #define TEMPORARY_MAX 64
-
-// `path` with every %p as the pid.  0 or -ENAMETOOLONG.
-static int
-expand(const char *path, char *out, size_t size, bool *has_pid)
-{
-    char pid[24];
-    size_t used = 0;
-    int digits = snprintf(pid, sizeof(pid), "%ld", (long)getpid());
-    *has_pid = false;
-    while (*path != '\0') {
-        bool is_pid = path[0] == '%' && path[1] == 'p';
-        size_t n = is_pid ? (size_t)digits : 1;
-        if (used + n >= size) {
-            return -ENAMETOOLONG;
-        }
-        memcpy(out + used, is_pid ? pid : path, n);
-        used += n;
-        path += is_pid ? 2 : 1;
-        *has_pid = *has_pid || is_pid;
-    }
-    out[used] = '\0';
-    return 0;
-}
 
 // stdout or stderr, if it writes into that file; else -1.
 static int
@@ -73,31 +51,20 @@ write_report(int fd, int format, bool names_pid)
     return pim_report_write(&out, format, names_pid);
 }
 
-// What is no regular file.  Does not wait for a pipe's reader to appear.
-static int
-write_in_place(const char *path, int format, bool names_pid)
-{
-    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0) {
-        return -errno;
-    }
-    int err = write_report(fd, format, names_pid);
-    close(fd);
-    return err;
-}
-
-// Opens a new file in the folder of `path` and leaves its name in `name`.
+// Opens a new file in the folder of `path` and leaves its name in `name`.  Names
+// do not repeat, for processes that end on the way leave theirs behind, and in a
+// container the next one has the same pid.
 static int
 open_temporary(const char *path, char *name, size_t size)
 {
-    static _Atomic uint64_t last;
     const char *slash = strrchr(path, '/');
     int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
     int fd = -1;
     for (int i = 0; i < TRIES && fd < 0; i++) {
-        snprintf(name, size, "%.*s.pimalloc-%ld-%llu.tmp", folder, path,
-                 (long)getpid(),
-                 (unsigned long long)atomic_fetch_add(&last, 1));
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        snprintf(name, size, "%.*s.pimalloc-%ld-%lld%09ld.tmp", folder, path,
+                 (long)getpid(), (long long)now.tv_sec, now.tv_nsec);
         fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd < 0 && errno != EEXIST) {
             break;
@@ -127,35 +94,50 @@ replace(const char *path, int format, bool names_pid)
     return err;
 }
 
+// What is no regular file.  Does not wait for a pipe's reader to appear.
+static int
+write_in_place(const char *path, bool follow, int format, bool names_pid)
+{
+    struct stat s;
+    int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
+                            (follow ? 0 : O_NOFOLLOW));
+    if (fd < 0) {
+        return -errno;
+    }
+    int err = fstat(fd, &s) != 0 ? -errno : 0;
+    bool is_regular = err == 0 && S_ISREG(s.st_mode); // since we looked
+    if (err == 0 && !is_regular) {
+        err = pim_path_is_planted(path, &s)
+                  ? -EACCES
+                  : write_report(fd, format, names_pid);
+    }
+    close(fd);
+    return is_regular ? replace(path, format, names_pid) : err;
+}
+
 int
 pimalloc_stats_save(const char *path, int format)
 {
-    char expanded[PATH_MAX];
-    char real[PATH_MAX];
+    char place[PATH_MAX];
     struct stat s;
     bool has_pid;
+    bool is_link;
     if (path == NULL || *path == '\0') {
         return -EINVAL;
     }
-    int err = expand(path, expanded, sizeof(expanded), &has_pid);
+    int err = pim_path_expand(path, place, &has_pid);
     if (err != 0) {
         return err;
     }
-    if (stat(expanded, &s) == 0) {
-        int fd = standard_output_into(&s);
-        if (fd >= 0) {
-            return write_report(fd, format, has_pid);
-        }
-        if (!S_ISREG(s.st_mode)) {
-            return write_in_place(expanded, format, has_pid);
-        }
+    int fd = stat(place, &s) == 0 ? standard_output_into(&s) : -1;
+    if (fd >= 0) {
+        return write_report(fd, format, has_pid);
     }
-    // A symbolic link stays one.
-    if (lstat(expanded, &s) == 0 && S_ISLNK(s.st_mode)) {
-        if (realpath(expanded, real) == NULL) {
-            return -errno;
-        }
-        return replace(real, format, has_pid);
+    err = pim_path_follow(place, &is_link); // a symbolic link stays one
+    if (err != 0) {
+        return err;
     }
-    return replace(expanded, format, has_pid);
+    return stat(place, &s) == 0 && !S_ISREG(s.st_mode)
+               ? write_in_place(place, is_link, format, has_pid)
+               : replace(place, format, has_pid);
 }

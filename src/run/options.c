@@ -44,39 +44,76 @@ format_of(const char *name, size_t length)
                  (int)length, name);
 }
 
-// COMMAND may change the directory before it ends, and a file that cannot be
-// written would be noticed only then.
+// With each per cent sign twice, so that it stands for itself.
+static void
+escape(const char *path, char out[2 * PATH_MAX])
+{
+    for (; *path != '\0'; path++) {
+        *out++ = *path;
+        if (*path == '%') {
+            *out++ = *path;
+        }
+    }
+    *out = '\0';
+}
+
+// The file that the library makes of FILE; false if it depends on the process.
+static bool
+expand(const char *file, char out[PATH_MAX])
+{
+    for (; *file != '\0'; file++) {
+        if (file[0] == '%' && file[1] == 'p') {
+            return false;
+        }
+        file += file[0] == '%' && file[1] == '%';
+        *out++ = *file;
+    }
+    *out = '\0';
+    return true;
+}
+
+// What cannot be written would be noticed only when COMMAND ends.
+static void
+check_file(const char *file)
+{
+    char path[PATH_MAX];
+    char folder[PATH_MAX];
+    struct stat status;
+    snprintf(path, sizeof(path), "%.*s", (int)(strrchr(file, '/') - file),
+             file);
+    if (path[0] != '\0' && expand(path, folder) &&
+        (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode))) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--stats: %s is no directory, so no file in it can be "
+                     "written; create it first",
+                     folder);
+    }
+    if (expand(file, path) && stat(path, &status) == 0 &&
+        S_ISDIR(status.st_mode)) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--stats: %s is a directory; name a file in it", path);
+    }
+}
+
+// COMMAND may change the directory before it ends.
 static void
 make_absolute(const char *file, char *out, size_t size)
 {
     char here[PATH_MAX] = "";
+    char escaped[2 * PATH_MAX];
     if (file[0] != '/' && getcwd(here, sizeof(here)) == NULL) {
         pim_run_fail(PIM_RUN_FAILED,
                      "--stats: the current directory is not known (%s); give "
                      "an absolute path",
                      strerror(errno));
     }
-    bool at_root = strcmp(here, "/") == 0;
-    int n = snprintf(out, size, "%s%s%s", at_root ? "" : here,
-                     file[0] != '/' ? "/" : "", file);
+    escape(strcmp(here, "/") == 0 ? "" : here, escaped);
+    int n =
+        snprintf(out, size, "%s%s%s", escaped, file[0] != '/' ? "/" : "", file);
     if (n < 0 || (size_t)n >= size) {
         pim_run_fail(PIM_RUN_FAILED, "--stats: the path %s is too long", file);
     }
-    char folder[PATH_MAX];
-    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(out, '/') - out),
-             out);
-    struct stat status;
-    if (strstr(folder, "%p") == NULL && folder[0] != '\0' &&
-        (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode))) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--stats: %s is no directory, so %s cannot be written; "
-                     "create it first",
-                     folder, out);
-    }
-    if (stat(out, &status) == 0 && S_ISDIR(status.st_mode)) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--stats: %s is a directory; name a file in it", out);
-    }
+    check_file(out);
 }
 
 static void
@@ -230,6 +267,7 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
   --stats[=FORMAT][:FILE]  when a process ends, write its statistics: FORMAT is\n\
                              text (default), json or openmetrics; to stderr, or\n\
                              to FILE, where %p stands for the process id\n\
+                             and %% for a per cent sign\n\
   --stats-signal=SIGNAL    write them also whenever a process gets SIGNAL\n\
                              (USR1, SIGUSR1 or 10)\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\

@@ -1,9 +1,12 @@
 // test_stats_print.c -- the table for people says what the figures say.
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support/embed.h"
 
@@ -101,8 +104,37 @@ table_says_what_the_figures_say(void)
     embed_stop();
 }
 
+// Of all that a program may be ended by, a table that nobody reads is the last.
+static void
+table_for_a_dead_pipe_ends_nothing(void)
+{
+    if (embed_is_vanilla()) {
+        embed_skip("figures are ours alone");
+    }
+    embed_start();
+    signal(SIGPIPE, SIG_DFL);
+    for (int buffered = 0; buffered < 2; buffered++) {
+        int pipes[2];
+        EXPECT_EQ(pipe(pipes), 0);
+        close(pipes[0]);
+        FILE *out = fdopen(pipes[1], "w");
+        setvbuf(out, NULL, buffered ? _IOFBF : _IONBF, BUFSIZ);
+        pimalloc_stats_print(out);
+        sigset_t pending;
+        sigpending(&pending);
+        EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
+        // What the stream still holds is for /dev/null.
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, pipes[1]);
+        close(null);
+        fclose(out);
+    }
+    embed_stop();
+}
+
 static const embed_case cases[] = {
     CASE(table_says_what_the_figures_say),
+    CASE(table_for_a_dead_pipe_ends_nothing),
 };
 
 EMBED_MAIN(cases)

@@ -112,6 +112,20 @@ def stats_mistakes(b):
 
 
 @case
+def stats_in_a_directory_with_a_per_cent_sign(b):
+    """a per cent sign in the current directory stands for itself, and %% in FILE for one"""
+    here = Path(os.path.realpath(b.scratch)) / "100%pure"
+    here.mkdir()
+    for word, wanted in (("out.json", "100%%pure/out.json"), ("%p%%p", "100%%pure/%p%%p"),
+                         ("../100%%pure/x", "100%%pure/../100%%pure/x")):
+        equal(b.variable("PIMALLOC_STATS", f"--stats=json:{word}", cwd=here),
+              f"json:{here.parent}/{wanted}", word)
+    done = b.fails(125, "--stats=json:a%%b/x", "true", cwd=here, says=[f"{here}/a%b is no"])
+    equal("%%" in done.stderr, False, "the escape in the message")
+    b.fails(125, f"--stats=json:{str(here).replace('%', '%%')}", "true", says=["is a directory"])
+
+
+@case
 def stats_from_a_lost_directory(b):
     """a relative file in a directory that is gone is refused"""
     lost = Path(b.path("lost"))

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from harness import Skip, case, contains, equal
 
@@ -41,6 +42,39 @@ def python_is_served(b):
         done = real(b, "--verbose", python, "-c", PRINT)
         equal((done.returncode, done.stdout), (0, "2890\n"))
         contains(done.stderr, "pimalloc")
+
+
+@case
+def figures_in_a_folder_with_a_per_cent_sign(b):
+    """figures get where a per cent sign is in the path, in the folder and in the name"""
+    python = pythons(b)[0]
+    folder = Path(b.path("50%pid"))
+    folder.mkdir()
+    done = real(b, "--stats=json:%%p-%p", python, "-c", "import os; print(os.getpid())",
+                cwd=folder)
+    equal((done.returncode, done.stderr), (0, ""))
+    equal(os.listdir(folder), [f"%p-{done.stdout.strip()}"])
+
+
+OVERWRITE = """
+import ctypes
+words = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
+n = 0
+while words[n]:
+    ctypes.memset(words[n], ord("x"), len(ctypes.string_at(words[n])))
+    n += 1
+"""
+
+
+@case
+def title_over_the_environment(b):
+    """a program that shows a title of its own in ps does not change where figures go"""
+    python = pythons(b)[0]
+    folder = Path(b.path("title"))
+    folder.mkdir()
+    done = real(b, "--stats=json:out.json", python, "-c", OVERWRITE, cwd=folder)
+    equal((done.returncode, done.stderr), (0, ""))
+    equal(os.listdir(folder), ["out.json"])
 
 
 @case

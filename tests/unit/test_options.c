@@ -198,6 +198,35 @@ TEST(signals_have_names_and_numbers)
     expect_options("PIMALLOC_STATS_SIGNAL", "SIGRTMIN+3", has_rtmin_3, NULL);
 }
 
+// setproctitle() writes over the environment that a process started with.
+static void
+read_and_overwrite(void *arg)
+{
+    char file[] = "PIMALLOC_STATS=json:/tmp/a:b %p.json";
+    char library[] = "PIMALLOC_MIMALLOC=/x/lib.so";
+    pim_options o;
+    (void)arg;
+    clearenv();
+    putenv(file);
+    putenv(library);
+    pim_options_read(&o);
+    const char *first = o.stats_file;
+    pim_options_read(&o);
+    EXPECT_PTR_EQ(o.stats_file, first); // the same text is kept once
+    memset(file, 'x', sizeof(file));
+    memset(library, 'x', sizeof(library));
+    wants_json_in_file(&o);
+    has_library(&o);
+    clearenv();
+}
+
+TEST(texts_outlive_the_environment)
+{
+    char text[1024];
+    EXPECT_EQ(core_in_child(read_and_overwrite, NULL, text, sizeof(text)), 0);
+    EXPECT_EQ(strlen(text), 0);
+}
+
 // Not set, so not bad: scripts write VARIABLE="$choice".
 TEST(empty_values_count_as_not_set)
 {
@@ -278,6 +307,7 @@ main(void)
         CASE(each_option_is_read),
         CASE(statistics_have_a_form_and_may_have_a_file),
         CASE(signals_have_names_and_numbers),
+        CASE(texts_outlive_the_environment),
         CASE(empty_values_count_as_not_set),
         CASE(signals_that_are_taken_are_refused),
         CASE(bad_values_are_reported_once_and_ignored),
