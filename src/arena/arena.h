@@ -55,7 +55,8 @@ typedef struct pim_region {
     char *base;      // aligned to PIM_ARENA_SIZE; NULL before pim_region_init
     size_t size;     // bytes; 0 before
     pim_page *pages; // a descriptor per unit
-    pim_block_set *leftovers; // a set per unit, used for pages that hold some
+    pim_block_set
+        *leftovers; // PIM_SET_WORDS per unit, for pages that hold some
     pim_arena *arenas;
 } pim_region_info;
 
@@ -90,7 +91,8 @@ pim_page_start(const pim_page *page)
 PIM_INLINE pim_block_set *
 pim_page_leftovers(const pim_page *page)
 {
-    return pim_region.leftovers + (page - pim_region.pages);
+    return pim_region.leftovers +
+           (size_t)(page - pim_region.pages) * PIM_SET_WORDS;
 }
 
 // The set that the functions of page.h want: NULL for most pages.

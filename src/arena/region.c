@@ -38,6 +38,9 @@ static size_t pages_bytes; // of the tables
 static size_t leftovers_bytes;
 static size_t arenas_bytes;
 
+// Of a unit's part of the sets of leftovers.
+#define SET_BYTES (PIM_SET_WORDS * sizeof(pim_block_set))
+
 static size_t
 table_bytes(size_t entries, size_t entry_size)
 {
@@ -51,7 +54,7 @@ reserve_all(size_t bytes)
     size_t units = bytes >> PIM_UNIT_SHIFT;
     size_t arenas = bytes >> PIM_ARENA_SHIFT;
     pages_bytes = table_bytes(units, sizeof(pim_page));
-    leftovers_bytes = table_bytes(units, sizeof(pim_block_set));
+    leftovers_bytes = table_bytes(units, SET_BYTES);
     arenas_bytes = table_bytes(arenas, sizeof(pim_arena));
 
     pim_region_info r = {.size = bytes};
@@ -143,8 +146,8 @@ take_fresh(void)
     if (commit_entries(pim_region.arenas, sizeof(pim_arena), fresh, 1) != 0 ||
         commit_entries(pim_region.pages, sizeof(pim_page),
                        fresh * PIM_ARENA_UNITS, PIM_ARENA_UNITS) != 0 ||
-        commit_entries(pim_region.leftovers, sizeof(pim_block_set),
-                       fresh * PIM_ARENA_UNITS, PIM_ARENA_UNITS) != 0) {
+        commit_entries(pim_region.leftovers, SET_BYTES, fresh * PIM_ARENA_UNITS,
+                       PIM_ARENA_UNITS) != 0) {
         return NULL;
     }
     return &pim_region.arenas[fresh++];
@@ -235,7 +238,7 @@ cool(pim_arena *arena)
     }
     // All unused, which is all zero where it matters.
     drop_entries(pim_region.pages, sizeof(pim_page), arena);
-    drop_entries(pim_region.leftovers, sizeof(pim_block_set), arena);
+    drop_entries(pim_region.leftovers, SET_BYTES, arena);
 }
 
 void

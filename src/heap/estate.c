@@ -72,22 +72,26 @@ pim_estate_free(pim_page *page, void *block)
     pim_heap_page_gained(process, page);
 }
 
-PIM_COLD void
-pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
+static PIM_COLD void
+free_leftover(pim_heap *heap, pim_page *page, void *block)
 {
     unsigned slot = PIM_SLOT(page->domain);
-    char *start = pim_page_start(page);
-    pim_block_set *held = pim_page_leftovers(page);
     pim_gate_enter();
-    if (pim_block_set_has(held, pim_page_index(page, start, block))) {
-        pim_lock_acquire(&pim_process_lock);
-        pim_account_shrink(&pim_process_heap.account[slot], page->block_size,
-                           1);
-        pim_lock_release(&pim_process_lock);
-    } else {
-        pim_account_shrink(&heap->account[slot], page->block_size, 1);
-    }
-    pim_page_give(page, start, held, block);
+    pim_lock_acquire(&pim_process_lock);
+    pim_account_shrink(&pim_process_heap.account[slot], page->block_size, 1);
+    pim_lock_release(&pim_process_lock);
+    pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
     pim_heap_page_gained(heap, page);
     pim_gate_exit();
+}
+
+void
+pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
+{
+    size_t place = pim_block_place(pim_page_start(page), block);
+    if (PIM_LIKELY(!pim_block_set_has(pim_page_leftovers(page), place))) {
+        pim_heap_push(heap, page, block);
+    } else {
+        free_leftover(heap, page, block);
+    }
 }

@@ -20,15 +20,20 @@
 #include "heap/registry.h"
 #include "platform/os.h"
 
-// Whether one of the page's blocks in [from, to), offsets in bytes, is live.
+// Whether a live block of the page lies in [from, to), in part or whole; both
+// are offsets of system pages.
 static bool
 any_live(const pim_page *page, const pim_block_set *live, size_t from,
          size_t to)
 {
-    size_t first = from / page->block_size;
-    size_t last = (to - 1) / page->block_size;
-    for (size_t i = first; i <= last && i < page->capacity; i++) {
-        if (pim_block_set_has(live, i)) {
+    const size_t span = PIM_SET_BITS * PIM_ALIGNMENT; // bytes per word
+    size_t first = from / page->block_size;           // may begin before `from`
+    if (first < page->capacity &&
+        pim_block_set_has(live, first * page->block_size / PIM_ALIGNMENT)) {
+        return true;
+    }
+    for (size_t i = from / span; i < to / span; i++) {
+        if (pim_load_relaxed(&live[i]) != 0) {
             return true;
         }
     }
