@@ -33,6 +33,7 @@ static pim_lock region_lock = PIM_LOCK_INIT;
 static pim_arena *cold_arenas; // stacks, linked by next_free
 static pim_arena *warm_arenas;
 static size_t warm_bytes;  // memory that the warm ones may hold
+static size_t kept_bytes;  // the same of arenas that are not ours; see keep()
 static size_t fresh;       // arenas handed out at least once
 static size_t pages_bytes; // of the tables
 static size_t leftovers_bytes;
@@ -241,6 +242,32 @@ cool(pim_arena *arena)
     drop_entries(pim_region.leftovers, SET_BYTES, arena);
 }
 
+// Under the lock.
+static bool
+fits_warm(size_t bytes)
+{
+    return warm_bytes + kept_bytes + bytes <= PIM_WARM_BYTES;
+}
+
+bool
+pim_region_keep(size_t bytes)
+{
+    pim_lock_acquire(&region_lock);
+    bool fits = fits_warm(bytes);
+    kept_bytes += fits ? bytes : 0;
+    pim_lock_release(&region_lock);
+    return fits;
+}
+
+void
+pim_region_unkeep(size_t bytes)
+{
+    pim_lock_acquire(&region_lock);
+    PIM_ASSERT(bytes <= kept_bytes);
+    kept_bytes -= bytes;
+    pim_lock_release(&region_lock);
+}
+
 void
 pim_region_give(pim_arena *arena)
 {
@@ -248,7 +275,7 @@ pim_region_give(pim_arena *arena)
     pim_store_relaxed(&arena->heap, NULL);
     size_t bytes = dirty_bytes(arena);
     pim_lock_acquire(&region_lock);
-    bool warm = bytes != 0 && warm_bytes + bytes <= PIM_WARM_BYTES;
+    bool warm = bytes != 0 && fits_warm(bytes);
     if (warm) {
         warm_bytes += bytes;
         push(&warm_arenas, arena);

@@ -11,7 +11,7 @@
 //
 // Leftovers stay in the process heap's account.  Which blocks of a page are
 // leftovers is kept in a set out of line, and the page's owner is tagged, so
-// that frees into it take the slow path and ask the set.
+// that frees into it ask the set.
 //
 // Arenas change hands under the process heap's lock.
 //
@@ -23,6 +23,9 @@
 
 #include "heap/heap_inline.h"
 
+// How many estates are looked at to find one for an heir.
+#define LOOK_MAX 64
+
 // Its set of leftovers stays; its other blocks are cut anew on demand.
 static void
 inherit_page(pim_heap *heap, pim_page *page)
@@ -33,8 +36,39 @@ inherit_page(pim_heap *heap, pim_page *page)
     pim_heap_insert_partial(heap, page);
 }
 
+// How well an estate suits an heir that needs a run of that length; 0: not.
+// What is warm is preferred, and long runs are left to who needs them.  Without
+// any free unit there may still be room in its pages.
+static unsigned
+suits(const pim_arena *arena, pim_fit need)
+{
+    pim_fit fit = pim_arena_fit(arena);
+    if (fit < need) {
+        return need == PIM_FIT_1 ? 1 : 0;
+    }
+    unsigned closeness = 1 + PIM_FITS - (unsigned)(fit - need);
+    return closeness + (arena->warm_bytes != 0 ? PIM_FITS : 0);
+}
+
+static pim_arena *
+find_estate(pim_fit need)
+{
+    pim_arena *best = NULL;
+    unsigned best_suits = 0;
+    unsigned looked = 0;
+    for (pim_arena *a = pim_process_heap.arenas[PIM_LIST_ESTATE];
+         a != NULL && looked < LOOK_MAX; a = a->next, looked++) {
+        unsigned s = suits(a, need);
+        if (s > best_suits) {
+            best = a;
+            best_suits = s;
+        }
+    }
+    return best;
+}
+
 bool
-pim_heap_inherit(pim_heap *heap)
+pim_heap_inherit(pim_heap *heap, unsigned units)
 {
     pim_heap *process = &pim_process_heap;
     if (pim_heap_is_process(heap) ||
@@ -42,7 +76,7 @@ pim_heap_inherit(pim_heap *heap)
         return false;
     }
     pim_lock_acquire(&pim_process_lock);
-    pim_arena *arena = process->arenas[PIM_LIST_ESTATE];
+    pim_arena *arena = find_estate(pim_fit_for(units));
     if (arena != NULL) {
         pim_heap_lose_arena(process, arena);
         pim_heap_gain_arena(heap, arena, false);
