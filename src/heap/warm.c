@@ -9,8 +9,7 @@
 // The process heap's lock guards everything here.
 //
 // Invariant:
-//   WARM-1  a warm arena is an estate that can be inherited; kept bytes of all
-//           of them and of mimalloc are what the region counts as kept.
+//   WARM-1  a warm arena is an estate that can be inherited.
 
 #include "heap/heap.h"
 #include "platform/os.h"
