@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "domain/domain.h"
-#include "heap/current.h"
 #include "heap/registry.h"
 #include "platform/os.h"
 
@@ -99,15 +98,6 @@ owner_of(const void *block)
 }
 
 // --- watching --------------------------------------------------------------
-
-// Raw calls help to find the thread state's word (current.h).
-PIM_INLINE void
-report_call(void)
-{
-    if (PIM_UNLIKELY(pim_load_relaxed(&pim_current_undecided))) {
-        pim_current_observe();
-    }
-}
 
 // A block is about to be freed, or was just allocated: an interpreter that lies
 // in it has ended.
@@ -215,7 +205,6 @@ void *
 pim_raw_malloc(void *ctx, size_t size)
 {
     (void)ctx;
-    report_call();
     return PIM_LIKELY(size <= PIM_REQUEST_MAX) ? source_alloc(size, false)
                                                : NULL;
 }
@@ -225,7 +214,6 @@ pim_raw_calloc(void *ctx, size_t count, size_t size)
 {
     (void)ctx;
     size_t bytes;
-    report_call();
     if (__builtin_mul_overflow(count, size, &bytes) ||
         bytes > PIM_REQUEST_MAX) {
         return NULL;
@@ -259,7 +247,6 @@ pim_raw_free(void *ctx, void *block)
     if (block == NULL) {
         return;
     }
-    report_call();
     switch (owner_of(block)) {
     case OWNER_LIBC:
         watch(block, malloc_usable_size(block));
