@@ -24,6 +24,9 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_ARENA_SIZE ((size_t)1 << PIM_ARENA_SHIFT)
 #define PIM_ARENA_UNITS ((unsigned)(PIM_ARENA_SIZE >> PIM_UNIT_SHIFT))
 
+// How many of them a main interpreter has filled when it is ready to run.
+#define PIM_ARENAS_AT_START 2
+
 // Address space for arenas.  Reserved only, so size costs nothing; halved until
 // the system grants it.
 #define PIM_REGION_SIZE ((size_t)256 << 30)
