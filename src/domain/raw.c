@@ -5,6 +5,9 @@
 // other threads run, so blocks of ours reach libc's free and libc's reach ours;
 // there raw *is* libc's malloc, and what bypassed us is missing in the figures.
 //
+// Where mimalloc waits to be loaded (mi.c), raw is libc's until then, counted
+// likewise.
+//
 // Blocks that were allocated before we were installed come here to be freed:
 // libc's, which go back to libc, and those of CPython's debug layer, which are
 // known by the pattern in front of them and go to the table we replaced.
@@ -25,18 +28,26 @@ pim_account pim_raw_account;
 
 static pim_raw_source source = PIM_RAW_LIBC;
 static pim_raw_table replaced;
+static bool counts_libc; // libc's blocks are in the account, as far as we know
 
 void
 pim_raw_set_source(pim_raw_source new_source, pim_raw_table replaced_table)
 {
     source = new_source;
     replaced = replaced_table;
+    counts_libc = source == PIM_RAW_LIBC || !pim_mi_is_loaded();
+}
+
+static bool
+serves_mimalloc(void)
+{
+    return source == PIM_RAW_MIMALLOC && pim_mi_is_loaded();
 }
 
 pim_raw_source
 pim_raw_get_source(void)
 {
-    return source;
+    return serves_mimalloc() ? PIM_RAW_MIMALLOC : PIM_RAW_LIBC;
 }
 
 // --- accounts --------------------------------------------------------------
@@ -69,7 +80,7 @@ account_free(size_t bytes)
 
 // --- whose block is it? ----------------------------------------------------
 
-typedef enum raw_owner { OWNER_SOURCE, OWNER_LIBC, OWNER_REPLACED } raw_owner;
+typedef enum raw_owner { OWNER_MIMALLOC, OWNER_LIBC, OWNER_REPLACED } raw_owner;
 
 // CPython's debug layer writes its domain's letter and seven bytes 0xFD before a
 // block; glibc keeps a chunk's size there, which cannot look like that.
@@ -88,13 +99,13 @@ is_of_debug_layer(const void *block)
 static raw_owner
 owner_of(const void *block)
 {
-    if (source == PIM_RAW_MIMALLOC && PIM_LIKELY(pim_mi.contains(block))) {
-        return OWNER_SOURCE;
+    if (serves_mimalloc() && PIM_LIKELY(pim_mi.contains(block))) {
+        return OWNER_MIMALLOC;
     }
     if (PIM_UNLIKELY(is_of_debug_layer(block)) && replaced.free != NULL) {
         return OWNER_REPLACED;
     }
-    return source == PIM_RAW_LIBC ? OWNER_SOURCE : OWNER_LIBC;
+    return OWNER_LIBC;
 }
 
 // --- watching --------------------------------------------------------------
@@ -124,7 +135,7 @@ source_alloc(size_t size, bool zero)
 {
     void *block;
     size_t bytes;
-    if (source == PIM_RAW_MIMALLOC) {
+    if (serves_mimalloc()) {
         size = at_least_aligned(size);
         pim_gate_enter();
         block = zero ? pim_mi.ucalloc(1, size, &bytes)
@@ -143,20 +154,8 @@ source_alloc(size_t size, bool zero)
 }
 
 static void *
-source_realloc(void *block, size_t size)
+account_moved(size_t before, size_t after, void *moved)
 {
-    void *moved;
-    size_t before;
-    size_t after;
-    if (source == PIM_RAW_MIMALLOC) {
-        pim_gate_enter();
-        moved = pim_mi.urealloc(block, at_least_aligned(size), &before, &after);
-        pim_gate_exit();
-    } else {
-        before = malloc_usable_size(block);
-        moved = realloc(block, size + (size == 0));
-        after = malloc_usable_size(moved);
-    }
     if (moved != NULL) {
         account_free(before);
         account_new(after);
@@ -164,37 +163,59 @@ source_realloc(void *block, size_t size)
     return moved;
 }
 
+static void *
+mimalloc_realloc(void *block, size_t size)
+{
+    size_t before;
+    size_t after;
+    pim_gate_enter();
+    void *moved =
+        pim_mi.urealloc(block, at_least_aligned(size), &before, &after);
+    pim_gate_exit();
+    return account_moved(before, after, moved);
+}
+
 static void
-source_free(void *block)
+mimalloc_free(void *block)
 {
     size_t bytes;
-    if (source == PIM_RAW_MIMALLOC) {
-        pim_gate_enter();
-        bytes = pim_mi.usable_size(block);
-        if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES)) {
-            pim_gate_exit(); // an end is waited for from outside
-            watch(block, bytes);
-            pim_gate_enter();
-        }
-        pim_mi.ufree(block, &bytes);
-        pim_gate_exit();
-    } else {
-        bytes = malloc_usable_size(block);
+    pim_gate_enter();
+    bytes = pim_mi.usable_size(block);
+    if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES)) {
+        pim_gate_exit(); // an end is waited for from outside
         watch(block, bytes);
-        free(block);
+        pim_gate_enter();
     }
+    pim_mi.ufree(block, &bytes);
+    pim_gate_exit();
     account_free(bytes);
 }
 
-// Moves a block of libc's to the source.
-static void *
-adopt_libc_block(void *block, size_t size)
+static void
+libc_free(void *block)
 {
     size_t bytes = malloc_usable_size(block);
-    void *moved = source_alloc(size, false);
+    watch(block, bytes);
+    free(block);
+    if (counts_libc) {
+        account_free(bytes);
+    }
+}
+
+// Once mimalloc serves, a block of libc's moves there.
+static void *
+libc_realloc(void *block, size_t size)
+{
+    size_t before = malloc_usable_size(block);
+    void *moved;
+    if (!serves_mimalloc()) {
+        moved = realloc(block, size + (size == 0));
+        return account_moved(before, malloc_usable_size(moved), moved);
+    }
+    moved = source_alloc(size, false);
     if (moved != NULL) {
-        memcpy(moved, block, bytes < size ? bytes : size);
-        free(block);
+        memcpy(moved, block, before < size ? before : size);
+        libc_free(block);
     }
     return moved;
 }
@@ -231,12 +252,12 @@ pim_raw_realloc(void *ctx, void *block, size_t size)
         return NULL;
     }
     switch (owner_of(block)) {
-    case OWNER_LIBC:
-        return adopt_libc_block(block, size);
+    case OWNER_MIMALLOC:
+        return mimalloc_realloc(block, size);
     case OWNER_REPLACED:
         return replaced.realloc(replaced.ctx, block, size);
     default:
-        return source_realloc(block, size);
+        return libc_realloc(block, size);
     }
 }
 
@@ -248,15 +269,14 @@ pim_raw_free(void *ctx, void *block)
         return;
     }
     switch (owner_of(block)) {
-    case OWNER_LIBC:
-        watch(block, malloc_usable_size(block));
-        free(block);
+    case OWNER_MIMALLOC:
+        mimalloc_free(block);
         break;
     case OWNER_REPLACED:
         replaced.free(replaced.ctx, block);
         break;
     default:
-        source_free(block);
+        libc_free(block);
         break;
     }
 }

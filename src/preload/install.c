@@ -76,6 +76,15 @@ pim_preload_say_why_not(const char *why)
     }
 }
 
+// Whether what serves this process will be told, mimalloc's version included.
+static bool
+wants_to_know(void)
+{
+    const pim_options *o = &pim_preload_options;
+    return o->verbose || o->check || o->stats_format >= 0 ||
+           o->stats_signal != 0;
+}
+
 // `python` as for pim_install().
 static int
 try_install(void *python)
@@ -85,7 +94,7 @@ try_install(void *python)
         pim_preload_say_why_not("the program has set an allocator of its own");
         return -EBUSY;
     }
-    int err = pim_install(NULL, python);
+    int err = pim_install(NULL, python, !wants_to_know());
     if (err != 0) {
         pim_preload_say_why_not(pimalloc_strerror(err));
         return err;
