@@ -130,10 +130,10 @@ typedef struct pimalloc_snapshot {
 //   -ENOMEM    no address space for arenas
 PIMALLOC_EXPORT int pimalloc_install(const pimalloc_config *config);
 
-// Whether CPython's three domains are served by pimalloc right now: 1, or 0
-// (never installed, or reset by a later Py_Initialize, PYTHONMALLOC, -X dev or
-// another allocator).  Debug hooks, tracemalloc or a profiler on top of it do not
-// matter.  Any thread, no GIL.
+// Whether CPython's three domains are served by pimalloc: 1, or 0 (never
+// installed, or reset by a later Py_Initialize, PYTHONMALLOC or -X dev).  What
+// somebody sets on top later (debug hooks, tracemalloc, a profiler) is taken to
+// pass requests on, which cannot be seen from here.  Any thread, no GIL.
 PIMALLOC_EXPORT int pimalloc_active(void);
 
 // A sentence that says what went wrong and what to do about it, for a value

@@ -82,32 +82,31 @@ is_exported(void *module, const char *name)
 }
 
 int
-pim_py_find(void *m)
+pim_py_find(void *m, pim_py_api *py)
 {
-    pim_py_api py = {0};
     const unsigned long *version = NULL;
+    *py = (pim_py_api){.module = m};
     if (!find(m, "Py_Version", &Py_Version, &version)) {
         // New in 3.11; what has the other name only is an older Python.
-        py.hexversion =
-            is_exported(m, "Py_GetVersion") ? VERSION_BEFORE_3_11 : 0;
-        pim_py = py;
+        if (is_exported(m, "Py_GetVersion")) {
+            py->hexversion = VERSION_BEFORE_3_11;
+        }
         return -ENOSYS;
     }
-    py.hexversion = *version;
-    if (py.hexversion < PIM_VERSION_MIN || !find_public(m, &py) ||
-        !find_getter(m, &py)) {
-        pim_py = py;
+    py->hexversion = *version;
+    if (py->hexversion < PIM_VERSION_MIN || !find_public(m, py) ||
+        !find_getter(m, py)) {
         return -ENOSYS;
     }
-    find(m, "PyMem_SetupDebugHooks", NULL, &py.setup_debug_hooks);
+    find(m, "PyMem_SetupDebugHooks", NULL, &py->setup_debug_hooks);
     if (!find(m, "_PyInterpreterConfig_InitFromState", NULL,
-              &py.interp_config)) {
-        find(m, "_PyInterpreterState_HasFeature", NULL, &py.interp_has_feature);
+              &py->interp_config)) {
+        find(m, "_PyInterpreterState_HasFeature", NULL,
+             &py->interp_has_feature);
     }
-    py.free_threaded = strstr(py.get_version(), "free-threading") != NULL ||
-                       is_exported(m, "_Py_MergeZeroLocalRefcount");
-    py.debug_build = is_exported(m, "_Py_NegativeRefcount");
-    pim_py = py;
+    py->free_threaded = strstr(py->get_version(), "free-threading") != NULL ||
+                        is_exported(m, "_Py_MergeZeroLocalRefcount");
+    py->debug_build = is_exported(m, "_Py_NegativeRefcount");
     return 0;
 }
 

@@ -40,14 +40,16 @@ typedef struct pim_py_api {
     unsigned long hexversion; // PY_VERSION_HEX of what runs
     bool free_threaded;
     bool debug_build;
+    void *module; // where it was looked for; NULL: in the process
 } pim_py_api;
 
+// The one that is served; all zero before.
 extern pim_py_api pim_py;
 
-// Fills pim_py with the CPython in a module that dlopen() returned, and in what
-// that depends on; NULL: in the process.  0, or -ENOSYS: there is none, or one
-// that is too old.
-int pim_py_find(void *module);
+// Finds the CPython in a module that dlopen() returned, and in what that depends
+// on; NULL: in the process.  0, or -ENOSYS: there is none, or one that is too old
+// or hides functions; then *out has its hexversion at least.
+int pim_py_find(void *module, pim_py_api *out);
 
 // Whether an interpreter uses main's object allocator state, so that it shares
 // objects with main.  False where that cannot be asked: a heap of its own is

@@ -20,6 +20,7 @@
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/options.h"
+#include "platform/say.h"
 
 #define VERSION_3_14 0x030e0000ul
 
@@ -36,26 +37,43 @@ fail(int err, const char *text)
     return err;
 }
 
-// Whether this process can be served at all.
+// The Python that is meant: what the process sees may be none, or another one,
+// where the one that we serve came as somebody's private library.
 static int
-check_python(void *python)
+find_python(void *module, pim_py_api *out)
 {
-    int err = pim_py_find(python);
-    if (pim_py.free_threaded) {
+    if (module == NULL && pim_py.module != NULL) {
+        *out = pim_py;
+        return 0;
+    }
+    return pim_py_find(module, out);
+}
+
+// Whether this Python can be served at all; if so, it is pim_py from now on.
+static int
+check_python(void *module)
+{
+    pim_py_api found;
+    int err = find_python(module, &found);
+    if (found.free_threaded) {
         return fail(-ENOTSUP,
                     "this is a free-threaded build of Python, whose collector "
                     "needs Python's own heaps; use a build with the GIL");
     }
     if (err != 0) {
         return fail(err,
-                    pim_py.hexversion == 0
+                    found.hexversion == 0
                         ? "there is no CPython in this process; link or load "
                           "libpython before pimalloc_install()"
-                    : pim_py.hexversion < PIM_VERSION_MIN
+                    : found.hexversion < PIM_VERSION_MIN
                         ? "this Python is older than 3.12; use CPython 3.12 or "
                           "newer"
                         : "this program hides a function of CPython's; link it "
                           "with --export-dynamic (-rdynamic)");
+    }
+    // Not over what other threads read, and hold to be constant.
+    if (found.set_allocator != pim_py.set_allocator) {
+        pim_py = found;
     }
     if (pim_table_is_installed()) {
         return fail(-EALREADY,
@@ -139,8 +157,7 @@ install(const pimalloc_config *config, void *python, bool may_wait)
         pim_py.setup_debug_hooks();
     }
     if (options.verbose) {
-        fprintf(stderr,
-                "pimalloc: installed, CPython %s, mimalloc %d, raw on %s\n",
+        pim_say("pimalloc: installed, CPython %s, mimalloc %d, raw on %s\n",
                 pim_py.get_version(), pim_mi_version(),
                 raw_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
     }

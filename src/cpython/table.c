@@ -86,11 +86,12 @@ module_of(uintptr_t function)
 }
 
 bool
-pim_table_is_pythons_own(void)
+pim_table_is_pythons_own(const pim_py_api *py)
 {
-    const void *python = module_of((uintptr_t)pim_py.set_allocator);
+    const void *python = module_of((uintptr_t)py->set_allocator);
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        PyMemAllocatorEx now = table_now(d);
+        PyMemAllocatorEx now;
+        py->get_allocator((PyMemAllocatorDomain)d, &now);
         if (python == NULL || module_of((uintptr_t)now.malloc) != python ||
             module_of((uintptr_t)now.free) != python) {
             return false;

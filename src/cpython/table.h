@@ -3,6 +3,7 @@
 #ifndef PIM_CPYTHON_TABLE_H
 #define PIM_CPYTHON_TABLE_H
 
+#include "cpython/api.h"
 #include "domain/domain.h"
 
 // What the raw domain's table holds now; asked before ours is set.
@@ -18,8 +19,8 @@ bool pim_table_is_installed(void);
 // a second Py_Initialize() leaves.
 bool pim_table_was_reset(void);
 
-// Whether all three domains are served by functions of CPython itself; false once
-// anybody's allocator was set.
-bool pim_table_is_pythons_own(void);
+// Whether all three domains of a CPython are served by functions of its own; false
+// once anybody's allocator was set.
+bool pim_table_is_pythons_own(const pim_py_api *py);
 
 #endif // PIM_CPYTHON_TABLE_H

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -294,9 +295,13 @@ promise_file(const char *path)
         return false;
     }
     int n = snprintf(promise.path, sizeof(promise.path), "%s", path);
-    bool fits = n > 0 && (size_t)n < sizeof(promise.path);
-    pim_store_release(&promise.made, fits);
-    return fits;
+    if (n <= 0 || (size_t)n >= sizeof(promise.path)) {
+        return false;
+    }
+    pim_store_release(&promise.made, true);
+    // A child of many threads may never get the loader's lock.
+    pthread_atfork(pim_mi_keep_promise, NULL, NULL);
+    return true;
 }
 
 // Looks into the folders that the loader looks into for us.

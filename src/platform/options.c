@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "pimalloc/pimalloc.h"
+#include "platform/say.h"
 
 #define PREFIX "PIMALLOC_"
 
@@ -194,8 +195,8 @@ report_unknown(int name_length, const char *name)
         snprintf(valid + used, sizeof(valid) - used, "%s" PREFIX "%s",
                  i == 0 ? "" : ", ", options[i].name);
     }
-    fprintf(stderr, "pimalloc: there is no option %.*s; valid are %s\n",
-            name_length, name, valid);
+    pim_say("pimalloc: there is no option %.*s; valid are %s\n", name_length,
+            name, valid);
 }
 
 static void
@@ -210,8 +211,8 @@ read_one(const char *entry, bool quiet, pim_options *out)
         const option *o = &options[i];
         if (strlen(o->name) == length && memcmp(o->name, name, length) == 0) {
             if (!o->parse(name + length + 1, out) && !quiet) {
-                fprintf(stderr, "pimalloc: bad value in %s; valid is %s\n",
-                        entry, o->valid);
+                pim_say("pimalloc: bad value in %s; valid is %s\n", entry,
+                        o->valid);
             }
             return;
         }

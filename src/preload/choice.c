@@ -14,6 +14,13 @@ typedef struct python_flags {
     bool dev_mode;            // -X dev
 } python_flags;
 
+// -X dev, which may have a value that does not matter.
+static bool
+is_dev(const char *x)
+{
+    return strncmp(x, "dev", 3) == 0 && (x[3] == '\0' || x[3] == '=');
+}
+
 // One word of short options, such as -Ic; `next` is the word after it.  Returns
 // how many words it took; 0: options end here.
 static int
@@ -30,7 +37,7 @@ read_word(const char *word, const char *next, python_flags *out)
         case 'm':
             return 0;
         case 'X':
-            out->dev_mode |= value != NULL && strcmp(value, "dev") == 0;
+            out->dev_mode |= value != NULL && is_dev(value);
             return at[1] != '\0' ? 1 : 2;
         case 'W':
             return at[1] != '\0' ? 1 : 2;

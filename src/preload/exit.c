@@ -7,7 +7,6 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "cpython/api.h"
 #include "cpython/interp.h"
 #include "pimalloc/pimalloc.h"
+#include "platform/say.h"
 #include "preload/preload.h"
 
 void
@@ -26,13 +26,12 @@ pim_preload_tell_figures(void)
         return;
     }
     if (o->stats_file == NULL) {
-        pimalloc_stats_write(STDERR_FILENO, format);
+        pimalloc_stats_write(pim_say_fd(), format);
         return;
     }
     int err = pimalloc_stats_save(o->stats_file, format);
     if (err != 0) {
-        fprintf(stderr,
-                "pimalloc: the figures could not be written to %s: %s; name a "
+        pim_say("pimalloc: the figures could not be written to %s: %s; name a "
                 "file in a folder that this process may write to\n",
                 o->stats_file, strerror(-err));
     }
@@ -46,7 +45,8 @@ say_why_not_served(void)
     if (pim_py.interp_main() == NULL && pimalloc_active()) {
         choice = "Python was not started";
     } else if (choice == NULL) {
-        choice = "-X dev or the program's PyPreConfig chose Python's allocator";
+        choice = "-X dev, the program's PyPreConfig or its own allocator took "
+                 "our place";
     }
     pim_preload_say_why_not(choice);
 }

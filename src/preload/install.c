@@ -18,41 +18,70 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "cpython/api.h"
 #include "cpython/install.h"
 #include "cpython/interp.h"
 #include "cpython/table.h"
 #include "mi/mi.h"
-#include "platform/lock.h"
+#include "platform/say.h"
 #include "preload/preload.h"
 
 pim_options pim_preload_options;
 bool pim_preload_installed;
 
-static pim_lock lock = PIM_LOCK_INIT;
-static const void *tried; // the module of the Python that was tried last
-static bool is_privileged;
+// The module of the Python that was tried last, and what came of it.
+static const struct link_map *tried;
+static int outcome;
+
+// The process in which a thread is trying; 0: none.  A forked child is another.
+static _Atomic int busy;
+
+// glibc 2.35.  Made for unwinders: no lock, so that it may be called while this or
+// another thread is in the loader.  Looked up, since libc may be older.
+typedef __typeof__(_dl_find_object) find_object;
 
 // --- whose code is it? -----------------------------------------------------
 
+// NULL: libc has none.  By our constructor at the latest.
+static find_object *
+object_finder(void)
+{
+    static _Atomic(find_object *) finder;
+    static _Atomic bool looked;
+    if (!pim_load_acquire(&looked)) {
+        // A function pointer from an object pointer, as POSIX has it.
+        void *found = dlsym(RTLD_DEFAULT, "_dl_find_object");
+        pim_store_release(&finder, (find_object *)(uintptr_t)found);
+        pim_store_release(&looked, true);
+    }
+    return pim_load_acquire(&finder);
+}
+
+// NULL: in none, or libc is too old to say.
 static const struct link_map *
 module_of(const void *address)
 {
-    Dl_info info;
-    struct link_map *map = NULL;
-    bool known = dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) != 0;
-    return known ? map : NULL;
+    struct dl_find_object found;
+    find_object *find = object_finder();
+    return find != NULL && find((void *)(uintptr_t)address, &found) == 0
+               ? found.dlfo_link_map
+               : NULL;
 }
 
-// A handle of the module if CPython itself is in it, not in what it depends on.
+// The user of a setuid program is not its owner.
+static bool
+is_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
+// A handle of a module, which stays loaded from now on.
 static void *
-python_in(const struct link_map *map)
+handle_of(const struct link_map *map)
 {
     const char *name = map->l_name[0] != '\0' ? map->l_name : NULL;
-    void *handle = dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
-    const void *found =
-        handle != NULL ? dlsym(handle, "PyMem_SetAllocator") : NULL;
-    return found != NULL && module_of(found) == map ? handle : NULL;
+    return dlopen(name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 // --- trying ----------------------------------------------------------------
@@ -70,9 +99,20 @@ void
 pim_preload_say_why_not(const char *why)
 {
     if (pim_preload_options.verbose) {
-        fprintf(stderr, "pimalloc: not active in %s (process %ld): %s\n",
+        pim_say("pimalloc: not active in %s (process %ld): %s\n",
                 program_invocation_short_name, (long)getpid(),
                 without_name(why));
+    }
+}
+
+// Once: a thread of ours may be reading them.
+static void
+read_options(void)
+{
+    static bool done;
+    if (!done) {
+        done = true;
+        pim_options_read(&pim_preload_options);
     }
 }
 
@@ -86,22 +126,23 @@ wants_to_know(void)
 }
 
 // `python` as for pim_install().
-static int
+static void
 try_install(void *python)
 {
-    pim_options_read(&pim_preload_options);
-    if (pim_py_find(python) == 0 && !pim_table_is_pythons_own()) {
+    pim_py_api found;
+    read_options();
+    if (pim_py_find(python, &found) == 0 && !pim_table_is_pythons_own(&found)) {
+        outcome = -EBUSY;
         pim_preload_say_why_not("the program has set an allocator of its own");
-        return -EBUSY;
+        return;
     }
-    int err = pim_install(NULL, python, !wants_to_know());
-    if (err != 0) {
-        pim_preload_say_why_not(pimalloc_strerror(err));
-        return err;
+    outcome = pim_install(NULL, python, !wants_to_know());
+    if (outcome != 0) {
+        pim_preload_say_why_not(pimalloc_strerror(outcome));
+        return;
     }
     pim_preload_installed = true;
     pim_preload_watch_signal();
-    return 0;
 }
 
 // Whether the Python that we served is gone, and the next runtime begins on its
@@ -113,35 +154,44 @@ begins_again(void)
            pim_table_was_reset();
 }
 
+// One thread at a time.
+static void
+runtime_starts_in(const struct link_map *python)
+{
+    static bool told;
+    if (tried == python) {
+        if (begins_again()) {
+            try_install(handle_of(python));
+        }
+    } else if (!pim_preload_installed) {
+        tried = python;
+        try_install(handle_of(python));
+    } else if (!told) {
+        told = true;
+        pim_preload_say_why_not("this is about its second Python, which keeps "
+                                "its own allocator; the first one is served");
+    }
+}
+
+// Most callers are strangers, in programs without Python, and maybe in the loader,
+// between fork and exec or in a signal handler: they find no lock of ours or of
+// the loader's in their way, and nothing that changes what dlerror() says.  Who
+// comes while another thread starts a Python does not wait for it.
 void
 pim_preload_runtime_starts(const void *caller)
 {
-    static const void
-        *_Atomic stranger; // asks for the locale and has no Python
-    if (is_privileged || caller == pim_load_relaxed(&stranger)) {
-        return;
-    }
     const struct link_map *map = module_of(caller);
-    if (map == NULL) {
+    if (map == NULL || !pim_preload_defines(map, "PyMem_SetAllocator") ||
+        is_privileged()) {
         return;
     }
-    pim_lock_acquire(&lock);
-    if (tried == map) {
-        if (begins_again()) {
-            try_install(python_in(map));
-        }
-    } else if (pim_py.set_allocator != NULL) {
-        // One Python is served already; a second one keeps its own allocator.
-    } else {
-        void *python = python_in(map);
-        if (python != NULL) {
-            tried = map;
-            try_install(python);
-        } else {
-            pim_store_relaxed(&stranger, caller);
-        }
+    int self = getpid();
+    int before = pim_load_relaxed(&busy);
+    if (before != self &&
+        atomic_compare_exchange_strong(&busy, &before, self)) {
+        runtime_starts_in(map);
+        pim_store_release(&busy, 0);
     }
-    pim_lock_release(&lock);
 }
 
 // --- at the start of the process -------------------------------------------
@@ -156,7 +206,7 @@ argv_of_python(char **argv)
 
 // pimalloc-run --check: tells the outcome, and the program itself never runs.
 static void
-check(bool has_python, int err, char **argv)
+check(bool has_python, char **argv)
 {
     const char *other = pim_preload_other_choice(argv_of_python(argv));
     int status = 1;
@@ -164,8 +214,8 @@ check(bool has_python, int err, char **argv)
         printf("no CPython in this program at its start; one that it loads "
                "later, and its child processes, are served\n");
         status = 2;
-    } else if (err != 0) {
-        printf("not served: %s\n", without_name(pimalloc_strerror(err)));
+    } else if (outcome != 0) {
+        printf("not served: %s\n", without_name(pimalloc_strerror(outcome)));
     } else if (other != NULL) {
         printf("not served: %s\n", other);
     } else {
@@ -180,6 +230,16 @@ check(bool has_python, int err, char **argv)
     _exit(status);
 }
 
+// Whether something may be written to stderr later.  Programs without Python and
+// without our options are spared the system call.
+static bool
+may_speak(bool has_python)
+{
+    return has_python || getenv("PIMALLOC_STATS") != NULL ||
+           getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
+           getenv("PIMALLOC_VERBOSE") != NULL;
+}
+
 // Not by pim_options_read(), which would complain of a bad option in programs
 // that have no Python.
 static bool
@@ -189,22 +249,43 @@ asked_to_check(void)
     return value != NULL && strcmp(value, "1") == 0;
 }
 
+// Python is in this program from the start.
+static void
+try_first(const void *python, char **argv)
+{
+    const char *other = pim_preload_other_choice(argv_of_python(argv));
+    if (tried != NULL) {
+        return; // a constructor before ours has started it
+    }
+    tried = module_of(python);
+    if (other != NULL && argv_of_python(argv) != NULL) {
+        // Python would replace us at once.
+        read_options();
+        pim_preload_say_why_not(other);
+        return;
+    }
+    try_install(tried != NULL ? handle_of(tried) : NULL);
+}
+
 __attribute__((constructor)) static void
 process_starts(int argc, char **argv, char **envp)
 {
     (void)argc;
     (void)envp;
-    if (getauxval(AT_SECURE) != 0) {
-        is_privileged = true; // the user of a setuid program is not its owner
+    if (is_privileged()) {
         return;
     }
     const void *python = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
-    int err = 0;
+    pim_preload_find_setlocale();
+    object_finder();
+    dlerror(); // not finding Python is nothing to tell the program
+    if (may_speak(python != NULL)) {
+        pim_say_look_at_stderr();
+    }
     if (python != NULL) {
-        tried = module_of(python);
-        err = try_install(NULL);
+        try_first(python, argv);
     }
     if (asked_to_check()) {
-        check(python != NULL, err, argv);
+        check(python != NULL, argv);
     }
 }

@@ -38,6 +38,12 @@ next_setlocale(void)
     return next;
 }
 
+void
+pim_preload_find_setlocale(void)
+{
+    next_setlocale();
+}
+
 PIMALLOC_EXPORT char *
 setlocale(int category, const char *locale)
 {

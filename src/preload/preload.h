@@ -2,12 +2,15 @@
 //
 //   install.c   when does a Python in this process get pimalloc?
 //   locale.c    the one function of libc that is interposed, and why
+//   symbols.c   does a module define a function?
 //   choice.c    was Python told to use another allocator?
 //   exit.c      what the process tells when it ends
 //   signal.c    figures on a signal
 
 #ifndef PIM_PRELOAD_PRELOAD_H
 #define PIM_PRELOAD_PRELOAD_H
+
+#include <link.h>
 
 #include "platform/options.h"
 
@@ -19,6 +22,13 @@ extern bool pim_preload_installed;
 
 // libpython's query of the locale, at `caller`: a runtime may be starting.
 void pim_preload_runtime_starts(const void *caller);
+
+// Looks libc's function up, so that no later call of the program's does.
+void pim_preload_find_setlocale(void);
+
+// Whether CPython's function `name` is in this module itself, not in what it
+// depends on.  Leaves dlerror() alone.
+bool pim_preload_defines(const struct link_map *map, const char *name);
 
 // Which allocator Python was told to use instead, in words, by the environment
 // or its command line; NULL: none.  `argv` is NULL if the program is not python.

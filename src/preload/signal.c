@@ -11,9 +11,9 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "platform/say.h"
 #include "preload/preload.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
@@ -78,11 +78,17 @@ pim_preload_watch_signal(void)
     if (number == 0 || watching) {
         return;
     }
+    struct sigaction before;
+    if (sigaction(number, NULL, &before) != 0 || before.sa_handler != SIG_DFL) {
+        pim_say("pimalloc: %s handles the signal of PIMALLOC_STATS_SIGNAL "
+                "itself; choose another one\n",
+                program_invocation_short_name);
+        return;
+    }
     sem_init(&asked, 0, 0);
     int err = start_thread();
     if (err != 0) {
-        fprintf(stderr,
-                "pimalloc: no thread for PIMALLOC_STATS_SIGNAL: %s; figures "
+        pim_say("pimalloc: no thread for PIMALLOC_STATS_SIGNAL: %s; figures "
                 "are told at exit only\n",
                 strerror(err));
         return;

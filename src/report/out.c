@@ -1,18 +1,15 @@
-// out.c -- a buffer, and write(2) as it must be called.
+// out.c -- a buffer, and what puts text and numbers into it.
 
 #define _GNU_SOURCE
 
 #include "report/out.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/check.h"
+#include "platform/say.h"
 
 #define PRINTF_MAX 512
 
@@ -32,51 +29,11 @@ pim_out_open_stream(pim_out *out, FILE *stream)
     out->stream = stream;
 }
 
-// Writes all of it, however little the system takes at a time.
-static int
-write_all(int fd, const char *data, size_t bytes)
-{
-    while (bytes != 0) {
-        ssize_t n = write(fd, data, bytes);
-        if (n >= 0) {
-            data += n;
-            bytes -= (size_t)n;
-        } else if (errno == EAGAIN) {
-            // Somebody else made it non-blocking; they did not mean us.
-            struct pollfd room = {.fd = fd, .events = POLLOUT};
-            poll(&room, 1, -1);
-        } else if (errno != EINTR) {
-            return -errno;
-        }
-    }
-    return 0;
-}
-
-// The same without SIGPIPE: whoever stops reading our figures must not end the
-// program that they are about.
-static int
-write_without_signal(int fd, const char *data, size_t bytes)
-{
-    sigset_t broken_pipe;
-    sigset_t before;
-    sigset_t pending;
-    sigemptyset(&broken_pipe);
-    sigaddset(&broken_pipe, SIGPIPE);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
-    int err = write_all(fd, data, bytes);
-    if (err == -EPIPE && sigismember(&pending, SIGPIPE) == 0) {
-        sigtimedwait(&broken_pipe, NULL, &(struct timespec){0});
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return err;
-}
-
 static void
 flush(pim_out *out)
 {
     if (out->err == 0 && out->stream == NULL) {
-        out->err = write_without_signal(out->fd, out->buffer, out->used);
+        out->err = pim_write(out->fd, out->buffer, out->used);
     } else if (out->err == 0 &&
                fwrite(out->buffer, 1, out->used, out->stream) != out->used) {
         out->err = -EIO;

@@ -4,8 +4,9 @@
 // preload library itself answers: in a process of COMMAND, from its constructor,
 // which ends the process before COMMAND's own code begins.
 //
-// COMMAND must not run if for some reason the loader passes the library over.
-// So the loader is asked before that, in the way of ldd(1), what it would load.
+// COMMAND must not run.  So a file that cannot be read, or of a format not known
+// here, is not tried at all; and in case the loader passes the library over for
+// some reason, it is asked before, in the way of ldd(1), what it would load.
 
 #include "run/check.h"
 
@@ -107,7 +108,7 @@ pim_run_check(char **command, const char *library)
         return finish(PIM_CHECK_NOT_SERVED);
     }
     pim_answer answer = {.error = 0};
-    if (loader_takes(target.argv, library)) {
+    if (target.is_known && loader_takes(target.argv, library)) {
         pim_spawn_ask(target.argv, "PIMALLOC_CHECK=1", SECONDS_MAX, &answer);
     } else {
         answer.status = -1;

@@ -107,6 +107,7 @@ def play_once(case, top, served, options):
     if served:
         variables = {"PIMALLOC_STATS": f"json:{statistics}/%p.json",
                      "PIMALLOC_VERBOSE": "1"}
+        variables.update(pair.split("=", 1) for pair in options.set)
         if options.launcher is None:
             variables["LD_PRELOAD"] = str(options.library)
     prefix = [str(options.launcher), "--"] if served and options.launcher else []
@@ -197,6 +198,9 @@ def parse_arguments():
                         "to be preloaded without pimalloc-run")
     parser.add_argument("--plain", action="store_true",
                         help="only without pimalloc")
+    parser.add_argument("--set", action="append", default=[],
+                        metavar="NAME=VALUE", help="one more variable for "
+                        "the runs with pimalloc; may be repeated")
     parser.add_argument("--all", action="store_true",
                         help="a program that is not installed is a failure")
     parser.add_argument("--verbose", action="store_true",

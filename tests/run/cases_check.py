@@ -142,8 +142,10 @@ def check_other_machine(b):
 
 @case
 def check_unknown_format(b):
-    """--check of a file of no format asks whatever execvp() makes of it"""
-    answers(check(b, b.script("check-unknown", "\0\1\2")), 0, SERVED)
+    """--check of a file whose format is not known does not run it"""
+    done = check(b, b.script("check-unknown", "\0\1\2"))
+    equal((done.returncode, done.stdout), (125, ""))
+    contains(done.stderr, "could not be found out", "format is not known")
 
 
 @case

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "domain/domain.h"
@@ -220,6 +221,24 @@ TEST(libc_serves_if_the_library_is_gone_when_it_is_needed)
 }
 
 static void
+forking(void *arg)
+{
+    (void)arg;
+    start(NULL);
+    pid_t pid = fork();
+    EXPECT(pim_mi_is_loaded());
+    if (pid == 0) {
+        _exit(0);
+    }
+    EXPECT_EQ(waitpid(pid, NULL, 0), pid);
+}
+
+TEST(fork_does_not_leave_the_loading_to_the_child)
+{
+    expect_works(forking);
+}
+
+static void
 promise_nothing(void *arg)
 {
     char why[512] = "";
@@ -244,6 +263,7 @@ main(void)
         CASE(first_large_block_of_another_interpreter_loads_mimalloc),
         CASE(raw_blocks_of_libc_are_taken_back_when_mimalloc_serves),
         CASE(libc_serves_if_the_library_is_gone_when_it_is_needed),
+        CASE(fork_does_not_leave_the_loading_to_the_child),
         CASE(missing_library_is_told_at_once),
     };
     return RUN(cases, NULL, NULL);
