@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -287,6 +288,16 @@ will_do(const char *path)
     return pim_elf_defines(path, names, PIM_ARRAY_LEN(names));
 }
 
+// In a forked child.  Of the threads that are gone one may have been in the loader,
+// whose lock then stays taken.
+static void
+break_promise_unless_alone(void)
+{
+    if (!__libc_single_threaded) {
+        pim_store_relaxed(&promise.made, false);
+    }
+}
+
 static bool
 promise_file(const char *path)
 {
@@ -299,8 +310,7 @@ promise_file(const char *path)
         return false;
     }
     pim_store_release(&promise.made, true);
-    // A child of many threads may never get the loader's lock.
-    pthread_atfork(pim_mi_keep_promise, NULL, NULL);
+    pthread_atfork(NULL, NULL, break_promise_unless_alone);
     return true;
 }
 

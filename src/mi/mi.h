@@ -69,7 +69,8 @@ int pim_mi_load(const char *path, char *why, size_t why_size);
 int pim_mi_find(const char *path, char *why, size_t why_size);
 
 // Loads what pim_mi_find() found, if it waits; any thread, outside the gate.
-// Returns at once while another thread is at it.  A fork does it, too.  pim_mi_is_loaded() tells
+// Returns at once while another thread is at it, and in the forked child of
+// a process of several threads.  pim_mi_is_loaded() tells
 // whether it worked; it is not tried again.
 void pim_mi_keep_promise(void);
 

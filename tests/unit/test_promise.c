@@ -220,20 +220,41 @@ TEST(libc_serves_if_the_library_is_gone_when_it_is_needed)
     expect_works(vanished_library);
 }
 
+// Whether a forked child of this process loads mimalloc at need.
+static bool
+child_loads(void)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        pim_mi_keep_promise();
+        pim_mem_free(NULL, filled(LARGE));
+        _exit(pim_mi_is_loaded() ? 1 : 0);
+    }
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT(WIFEXITED(status));
+    return WEXITSTATUS(status) == 1;
+}
+
+static void *
+do_nothing(void *arg)
+{
+    return arg;
+}
+
 static void
 forking(void *arg)
 {
+    pthread_t thread;
     (void)arg;
     start(NULL);
-    pid_t pid = fork();
-    EXPECT(pim_mi_is_loaded());
-    if (pid == 0) {
-        _exit(0);
-    }
-    EXPECT_EQ(waitpid(pid, NULL, 0), pid);
+    EXPECT(child_loads());
+    EXPECT_EQ(pthread_create(&thread, NULL, do_nothing, NULL), 0);
+    EXPECT(!child_loads());
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
 }
 
-TEST(fork_does_not_leave_the_loading_to_the_child)
+TEST(child_of_several_threads_stays_out_of_the_loader)
 {
     expect_works(forking);
 }
@@ -263,7 +284,7 @@ main(void)
         CASE(first_large_block_of_another_interpreter_loads_mimalloc),
         CASE(raw_blocks_of_libc_are_taken_back_when_mimalloc_serves),
         CASE(libc_serves_if_the_library_is_gone_when_it_is_needed),
-        CASE(fork_does_not_leave_the_loading_to_the_child),
+        CASE(child_of_several_threads_stays_out_of_the_loader),
         CASE(missing_library_is_told_at_once),
     };
     return RUN(cases, NULL, NULL);
