@@ -59,6 +59,13 @@ set_options(const pim_run_options *o)
 static void
 set_preload(const char *library, const char *mimalloc)
 {
+    if (strchr(library, '$') != NULL) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "%s cannot be put on LD_PRELOAD, where the loader expands "
+                     "$ORIGIN and its like; install pimalloc in a path without "
+                     "a dollar sign",
+                     library);
+    }
     pim_list_append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
     if (mimalloc[0] != '\0') {
         pim_list_append("LD_PRELOAD", mimalloc, PRELOAD_SEPARATORS);
