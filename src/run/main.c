@@ -3,7 +3,8 @@
 //     options --> where are our parts --> what is COMMAND --> environment --> exec
 //
 // The process stays the same one, so exit status, signals, terminal and
-// everything else are COMMAND's own.  Nothing of pimalloc is linked in.
+// everything else are COMMAND's own.  Of pimalloc, only the names of signals are
+// linked in.
 
 #include <errno.h>
 #include <stdio.h>
