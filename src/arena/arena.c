@@ -103,6 +103,35 @@ pim_arena_room(const pim_arena *arena)
     return bytes;
 }
 
+// What of a sealed page may be resident and holds no live block.
+static size_t
+idle_in_page(const pim_arena *arena, const pim_page *page)
+{
+    run_position at =
+        position_of(arena, page, pim_classes[page->size_class].units);
+    size_t dirty =
+        pim_popcount(arena->dirty.word[at.word] & at.mask) * PIM_UNIT_SIZE;
+    size_t used = (size_t)page->used * page->block_size;
+    return dirty > used ? dirty - used : 0;
+}
+
+size_t
+pim_arena_idle(const pim_arena *arena)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        bytes += pim_popcount(arena->free.word[i] & arena->dirty.word[i]) *
+                 PIM_UNIT_SIZE;
+    }
+    const pim_page *first = pim_arena_pages(arena);
+    for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
+        if (pim_page_is_worth_inheriting(first + unit)) {
+            bytes += idle_in_page(arena, first + unit);
+        }
+    }
+    return bytes;
+}
+
 pim_page *
 pim_arena_take_run(pim_arena *arena, unsigned units)
 {
@@ -110,8 +139,7 @@ pim_arena_take_run(pim_arena *arena, unsigned units)
     uint64_t runs = 0;
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
         uint64_t free = whole_runs(arena->free.word[i], units);
-        uint64_t warm =
-            whole_runs(arena->free.word[i] & arena->dirty.word[i], units);
+        uint64_t warm = free & arena->dirty.word[i]; // its first unit is
         if (warm != 0) {
             word = i;
             runs = warm;
@@ -129,13 +157,24 @@ pim_arena_take_run(pim_arena *arena, unsigned units)
     uint64_t mask = run_mask(bit, units);
     arena->free.word[word] &= ~mask;
     arena->aged.word[word] &= ~mask;
-    arena->dirty.word[word] |= mask;
 
     pim_page *first = pim_arena_pages(arena) + word * 64 + bit;
     for (unsigned i = 1; i < units; i++) {
         first[i].back = (uint8_t)i;
     }
     return first;
+}
+
+unsigned
+pim_arena_touch(pim_page *page, size_t from, size_t to)
+{
+    pim_arena *arena = pim_arena_of(page);
+    size_t last = (to - 1) / PIM_UNIT_SIZE;
+    run_position at = position_of(arena, page + from / PIM_UNIT_SIZE,
+                                  (unsigned)(last - from / PIM_UNIT_SIZE) + 1);
+    uint64_t clean = at.mask & ~arena->dirty.word[at.word];
+    arena->dirty.word[at.word] |= clean;
+    return pim_popcount(clean);
 }
 
 // Where a system page spans units, none can go alone: the system would round the

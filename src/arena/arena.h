@@ -30,6 +30,12 @@ typedef enum pim_fit {
     PIM_FITS
 } pim_fit;
 
+PIM_INLINE pim_fit
+pim_fit_for(unsigned units)
+{
+    return units == 1 ? PIM_FIT_1 : units == 4 ? PIM_FIT_4 : PIM_FIT_16;
+}
+
 // The process heap keeps the arenas of ended interpreters in two more lists:
 // those with room enough to be worth inheriting, and the others.
 #define PIM_LIST_ESTATE PIM_FITS
@@ -47,7 +53,9 @@ typedef struct pim_arena {
     pim_unit_set aged;  // owner: free and dirty since the last purge tick
     _Atomic uint64_t returned[PIM_MAP_WORDS]; // any thread: units freed by
                                               // others, owner takes them in
-    uint8_t list;                // owner: pim_fit or a list of the process heap
+    uint64_t warm_until; // process heap: when its idle memory goes, in now_ms()
+    size_t warm_bytes;   // process heap: idle memory kept; 0: it is gone
+    uint8_t list;        // owner: pim_fit or a list of the process heap
     struct pim_arena *next_free; // region's lock: stack of unowned arenas
 } PIM_CACHE_ALIGNED pim_arena;
 
@@ -55,7 +63,8 @@ typedef struct pim_region {
     char *base;      // aligned to PIM_ARENA_SIZE; NULL before pim_region_init
     size_t size;     // bytes; 0 before
     pim_page *pages; // a descriptor per unit
-    pim_block_set *leftovers; // a set per unit, used for pages that hold some
+    pim_block_set
+        *leftovers; // PIM_SET_WORDS per unit, for pages that hold some
     pim_arena *arenas;
 } pim_region_info;
 
@@ -94,7 +103,8 @@ pim_page_start(const pim_page *page)
 PIM_INLINE pim_block_set *
 pim_page_leftovers(const pim_page *page)
 {
-    return pim_region.leftovers + (page - pim_region.pages);
+    return pim_region.leftovers +
+           (size_t)(page - pim_region.pages) * PIM_SET_WORDS;
 }
 
 // The set that the functions of page.h want: NULL for most pages.
@@ -144,6 +154,12 @@ pim_arena *pim_region_take(struct pim_heap *heap, const char *name);
 // the region keeps it warm (PIM_WARM_BYTES).  Inside the gate.
 void pim_region_give(pim_arena *arena);
 
+// Asks to keep `bytes` of idle memory warm in arenas that are not the region's.
+// True: they are counted in PIM_WARM_BYTES until pim_region_unkeep().  Inside
+// the gate.
+bool pim_region_keep(size_t bytes);
+void pim_region_unkeep(size_t bytes);
+
 // When to call pim_region_trim(), in now_ms(); 0: no arena is warm.
 extern _Atomic uint64_t pim_region_warm_until;
 
@@ -153,6 +169,10 @@ size_t pim_region_trim(void);
 // Takes a run of 1, 4 or 16 units and returns its descriptors' first; NULL if
 // there is no such run.  Owner.
 pim_page *pim_arena_take_run(pim_arena *arena, unsigned units);
+
+// Notes that a page's memory is about to be written in [from, to), offsets from
+// its start.  Returns how many units became dirty.  Owner.
+unsigned pim_arena_touch(pim_page *page, size_t from, size_t to);
 
 // Frees a run; its descriptors become unused.  Owner.
 void pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units);
@@ -174,6 +194,9 @@ size_t pim_arena_purge(pim_arena *arena, bool all);
 // Bytes that an heir could use: free units, and what is not live in sealed
 // pages that are worth inheriting.  Owner.
 size_t pim_arena_room(const pim_arena *arena);
+
+// Bytes of these that may be resident.  Owner.
+size_t pim_arena_idle(const pim_arena *arena);
 
 // Whether a sealed page has enough room to be worth inheriting.
 bool pim_page_is_worth_inheriting(const pim_page *page);

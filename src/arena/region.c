@@ -33,10 +33,14 @@ static pim_lock region_lock = PIM_LOCK_INIT;
 static pim_arena *cold_arenas; // stacks, linked by next_free
 static pim_arena *warm_arenas;
 static size_t warm_bytes;  // memory that the warm ones may hold
+static size_t kept_bytes;  // the same of arenas that are not ours; see keep()
 static size_t fresh;       // arenas handed out at least once
 static size_t pages_bytes; // of the tables
 static size_t leftovers_bytes;
 static size_t arenas_bytes;
+
+// Of a unit's part of the sets of leftovers.
+#define SET_BYTES (PIM_SET_WORDS * sizeof(pim_block_set))
 
 static size_t
 table_bytes(size_t entries, size_t entry_size)
@@ -51,7 +55,7 @@ reserve_all(size_t bytes)
     size_t units = bytes >> PIM_UNIT_SHIFT;
     size_t arenas = bytes >> PIM_ARENA_SHIFT;
     pages_bytes = table_bytes(units, sizeof(pim_page));
-    leftovers_bytes = table_bytes(units, sizeof(pim_block_set));
+    leftovers_bytes = table_bytes(units, SET_BYTES);
     arenas_bytes = table_bytes(arenas, sizeof(pim_arena));
 
     pim_region_info r = {.size = bytes};
@@ -143,8 +147,8 @@ take_fresh(void)
     if (commit_entries(pim_region.arenas, sizeof(pim_arena), fresh, 1) != 0 ||
         commit_entries(pim_region.pages, sizeof(pim_page),
                        fresh * PIM_ARENA_UNITS, PIM_ARENA_UNITS) != 0 ||
-        commit_entries(pim_region.leftovers, sizeof(pim_block_set),
-                       fresh * PIM_ARENA_UNITS, PIM_ARENA_UNITS) != 0) {
+        commit_entries(pim_region.leftovers, SET_BYTES, fresh * PIM_ARENA_UNITS,
+                       PIM_ARENA_UNITS) != 0) {
         return NULL;
     }
     return &pim_region.arenas[fresh++];
@@ -246,7 +250,33 @@ cool(pim_arena *arena)
     }
     // All unused, which is all zero where it matters.
     drop_entries(pim_region.pages, sizeof(pim_page), arena);
-    drop_entries(pim_region.leftovers, sizeof(pim_block_set), arena);
+    drop_entries(pim_region.leftovers, SET_BYTES, arena);
+}
+
+// Under the lock.
+static bool
+fits_warm(size_t bytes)
+{
+    return warm_bytes + kept_bytes + bytes <= PIM_WARM_BYTES;
+}
+
+bool
+pim_region_keep(size_t bytes)
+{
+    pim_lock_acquire(&region_lock);
+    bool fits = fits_warm(bytes);
+    kept_bytes += fits ? bytes : 0;
+    pim_lock_release(&region_lock);
+    return fits;
+}
+
+void
+pim_region_unkeep(size_t bytes)
+{
+    pim_lock_acquire(&region_lock);
+    PIM_ASSERT(bytes <= kept_bytes);
+    kept_bytes -= bytes;
+    pim_lock_release(&region_lock);
 }
 
 void
@@ -256,7 +286,7 @@ pim_region_give(pim_arena *arena)
     pim_store_relaxed(&arena->heap, NULL);
     size_t bytes = dirty_bytes(arena);
     pim_lock_acquire(&region_lock);
-    bool warm = bytes != 0 && warm_bytes + bytes <= PIM_WARM_BYTES;
+    bool warm = bytes != 0 && fits_warm(bytes);
     if (warm) {
         warm_bytes += bytes;
         push(&warm_arenas, arena);

@@ -55,11 +55,11 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // soon, and one that swings pays once per this much and its size.
 #define PIM_IDLE_UNITS ((size_t)(8 << 20) / PIM_UNIT_SIZE)
 
-// How much memory of empty arenas the region keeps for whoever comes next, for
-// the whole process and for PIM_PURGE_DELAY_MS.  An interpreter that follows
-// another then faults hardly any page in.  Counted in units, of which about half
-// is touched in a young interpreter.
-#define PIM_WARM_BYTES ((size_t)8 << 20)
+// How much memory of empty and inheritable arenas and of mimalloc is kept for
+// whoever comes next, for the whole process and for PIM_PURGE_DELAY_MS.  An
+// interpreter that follows another then faults hardly any page in.  Counted in
+// units, of which about half is touched in a young interpreter.
+#define PIM_WARM_BYTES ((size_t)12 << 20)
 
 // An arena of an ended interpreter is inherited if this much of it is usable.
 #define PIM_ESTATE_ROOM (PIM_ARENA_SIZE / 8)

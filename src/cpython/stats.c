@@ -27,11 +27,12 @@ not_negative(uint64_t n)
 static void
 copy_raw(pimalloc_usage *out)
 {
-    const pim_account *raw = &pim_raw_account;
-    out->live_bytes = not_negative(pim_load_relaxed(&raw->live_bytes));
-    out->live_blocks = not_negative(pim_load_relaxed(&raw->live_blocks));
-    out->peak_bytes = pim_load_relaxed(&raw->peak_bytes);
-    out->peak_blocks = pim_load_relaxed(&raw->peak_blocks);
+    pim_raw_usage raw;
+    pim_raw_figures(&raw);
+    out->live_bytes = not_negative(raw.live_bytes);
+    out->live_blocks = not_negative(raw.live_blocks);
+    out->peak_bytes = raw.peak_bytes;
+    out->peak_blocks = raw.peak_blocks;
 }
 
 static void

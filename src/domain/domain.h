@@ -49,8 +49,17 @@ pim_raw_source pim_raw_get_source(void);
 // free is reported below.  CPython's are 195 to 385 KB.
 #define PIM_RAW_WATCH_BYTES ((size_t)64 << 10)
 
-// Figures of the raw domain.  `pending` of a heap does not exist here: raw has
-// no owner, so its counters are shared and atomic.
-extern pim_account pim_raw_account;
+// Figures of the raw domain: those that threads have published, and with what
+// they have not.  Live figures may be negative for a while (raw.c).
+extern pim_account pim_raw_published;
+
+typedef struct pim_raw_usage {
+    uint64_t live_bytes;
+    uint64_t live_blocks;
+    uint64_t peak_bytes;
+    uint64_t peak_blocks;
+} pim_raw_usage;
+
+void pim_raw_figures(pim_raw_usage *out);
 
 #endif // PIM_DOMAIN_DOMAIN_H

@@ -101,9 +101,14 @@ domain_free(void *block)
     if (PIM_LIKELY(pim_region_contains(block))) {
         pim_page *page = pim_page_of(block);
         pim_heap *heap = pim_current_fast();
-        if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->heap) == heap &&
+        pim_heap *owner = pim_load_relaxed(&page->heap);
+        if (PIM_LIKELY(heap != NULL && owner == heap &&
                        !pim_heap_is_process(heap))) {
             pim_heap_push(heap, page, block);
+            return;
+        }
+        if (heap != NULL && owner == pim_page_tagged(heap)) {
+            pim_heap_free_inherited(heap, page, block);
             return;
         }
     }

@@ -22,7 +22,7 @@
 #include "heap/registry.h"
 #include "platform/os.h"
 
-pim_account pim_raw_account;
+pim_account pim_raw_published;
 
 static pim_raw_source source = PIM_RAW_LIBC;
 static pim_raw_table replaced;
@@ -41,6 +41,14 @@ pim_raw_get_source(void)
 }
 
 // --- accounts --------------------------------------------------------------
+//
+// Raw has no owner.  Each thread counts in its own tally, with plain stores, and
+// publishes it to the shared account when it has gone far enough from what was
+// published last.  So the sum is exact whenever nobody is in a raw function, and
+// a peak is off by at most that much for each thread; with one thread it is exact.
+
+#define PUBLISH_BYTES ((uint64_t)64 << 10)
+#define PUBLISH_BLOCKS ((uint64_t)1024)
 
 // What CPython frees through us and allocated past us can make the live figures
 // negative for a while; a peak is never taken from such.
@@ -52,20 +60,82 @@ raise_peak(_Atomic uint64_t *peak, uint64_t live)
     }
 }
 
-static void
-account_new(size_t bytes)
+// Adds differences to the shared account, and the heights they reached.
+static PIM_NOINLINE void
+publish(uint64_t bytes, uint64_t blocks, uint64_t top_bytes,
+        uint64_t top_blocks)
 {
-    pim_account *raw = &pim_raw_account;
+    pim_account *raw = &pim_raw_published;
     raise_peak(&raw->peak_bytes,
-               pim_add_relaxed(&raw->live_bytes, bytes) + bytes);
-    raise_peak(&raw->peak_blocks, pim_add_relaxed(&raw->live_blocks, 1) + 1);
+               pim_add_relaxed(&raw->live_bytes, bytes) + top_bytes);
+    raise_peak(&raw->peak_blocks,
+               pim_add_relaxed(&raw->live_blocks, blocks) + top_blocks);
+}
+
+static PIM_NOINLINE void
+publish_tally(pim_tally *tally)
+{
+    uint64_t bytes = pim_load_relaxed(&tally->bytes);
+    uint64_t blocks = pim_load_relaxed(&tally->blocks);
+    uint64_t top_bytes = pim_load_relaxed(&tally->top_bytes);
+    uint64_t top_blocks = pim_load_relaxed(&tally->top_blocks);
+    pim_store_relaxed(&tally->bytes, 0);
+    pim_store_relaxed(&tally->blocks, 0);
+    pim_store_relaxed(&tally->top_bytes, 0);
+    pim_store_relaxed(&tally->top_blocks, 0);
+    publish(bytes, blocks, top_bytes, top_blocks);
 }
 
 static void
-account_free(size_t bytes)
+raise_top(_Atomic uint64_t *top, uint64_t now)
 {
-    pim_sub_relaxed(&pim_raw_account.live_bytes, bytes);
-    pim_sub_relaxed(&pim_raw_account.live_blocks, 1);
+    if ((int64_t)now > (int64_t)pim_load_relaxed(top)) {
+        pim_store_relaxed(top, now);
+    }
+}
+
+// Counts differences, which may be negative.
+PIM_INLINE void
+account(uint64_t bytes, uint64_t blocks)
+{
+    pim_thread *self = pim_gate_self.thread;
+    if (PIM_UNLIKELY(self == NULL)) {
+        publish(bytes, blocks, bytes, blocks);
+        return;
+    }
+    pim_tally *tally = &self->tally;
+    bytes += pim_load_relaxed(&tally->bytes);
+    blocks += pim_load_relaxed(&tally->blocks);
+    pim_store_relaxed(&tally->bytes, bytes);
+    pim_store_relaxed(&tally->blocks, blocks);
+    raise_top(&tally->top_bytes, bytes);
+    raise_top(&tally->top_blocks, blocks);
+    if (PIM_UNLIKELY(bytes + PUBLISH_BYTES > 2 * PUBLISH_BYTES ||
+                     blocks + PUBLISH_BLOCKS > 2 * PUBLISH_BLOCKS)) {
+        publish_tally(tally);
+    }
+}
+
+void
+pim_raw_figures(pim_raw_usage *out)
+{
+    pim_account *raw = &pim_raw_published;
+    uint64_t bytes = pim_load_relaxed(&raw->live_bytes);
+    uint64_t blocks = pim_load_relaxed(&raw->live_blocks);
+    *out = (pim_raw_usage){.live_bytes = bytes, .live_blocks = blocks};
+    for (const pim_thread *t = pim_gate_records(); t != NULL; t = t->next) {
+        const pim_tally *tally = &t->tally;
+        out->live_bytes += pim_load_relaxed(&tally->bytes);
+        out->live_blocks += pim_load_relaxed(&tally->blocks);
+        raise_peak(&raw->peak_bytes,
+                   bytes + pim_load_relaxed(&tally->top_bytes));
+        raise_peak(&raw->peak_blocks,
+                   blocks + pim_load_relaxed(&tally->top_blocks));
+    }
+    raise_peak(&raw->peak_bytes, out->live_bytes);
+    raise_peak(&raw->peak_blocks, out->live_blocks);
+    out->peak_bytes = pim_load_relaxed(&raw->peak_bytes);
+    out->peak_blocks = pim_load_relaxed(&raw->peak_blocks);
 }
 
 // --- whose block is it? ----------------------------------------------------
@@ -129,6 +199,8 @@ at_least_aligned(size_t size)
     return size < PIM_ALIGNMENT ? PIM_ALIGNMENT : size;
 }
 
+// Blocks of mimalloc are counted inside the gate, so that a forked child, which
+// inherits all tallies, never inherits a half counted block.
 static void *
 source_alloc(size_t size, bool zero)
 {
@@ -139,14 +211,19 @@ source_alloc(size_t size, bool zero)
         pim_gate_enter();
         block = zero ? pim_mi.ucalloc(1, size, &bytes)
                      : pim_mi.umalloc(size, &bytes);
+        if (PIM_LIKELY(block != NULL)) {
+            account(bytes, 1);
+        }
         pim_gate_exit();
     } else {
         size += size == 0;
         block = zero ? calloc(1, size) : malloc(size);
         bytes = malloc_usable_size(block);
+        if (PIM_LIKELY(block != NULL)) {
+            account(bytes, 1);
+        }
     }
     if (PIM_LIKELY(block != NULL)) {
-        account_new(bytes);
         watch(block, bytes);
     }
     return block;
@@ -161,24 +238,26 @@ source_realloc(void *block, size_t size)
     if (source == PIM_RAW_MIMALLOC) {
         pim_gate_enter();
         moved = pim_mi.urealloc(block, at_least_aligned(size), &before, &after);
+        if (moved != NULL) {
+            account(after - before, 0);
+        }
         pim_gate_exit();
     } else {
         before = malloc_usable_size(block);
         moved = realloc(block, size + (size == 0));
         after = malloc_usable_size(moved);
-    }
-    if (moved != NULL) {
-        account_free(before);
-        account_new(after);
+        if (moved != NULL) {
+            account(after - before, 0);
+        }
     }
     return moved;
 }
 
 static void
-source_free(void *block)
+free_to_mimalloc(void *block)
 {
     size_t bytes;
-    if (source == PIM_RAW_MIMALLOC) {
+    if (PIM_UNLIKELY(pim_load_relaxed(&pim_registry_subs) != 0)) {
         pim_gate_enter();
         bytes = pim_mi.usable_size(block);
         if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES)) {
@@ -186,14 +265,25 @@ source_free(void *block)
             watch(block, bytes);
             pim_gate_enter();
         }
-        pim_mi.ufree(block, &bytes);
-        pim_gate_exit();
     } else {
-        bytes = malloc_usable_size(block);
-        watch(block, bytes);
-        free(block);
+        pim_gate_enter();
     }
-    account_free(bytes);
+    pim_mi.ufree(block, &bytes);
+    account(-(uint64_t)bytes, -(uint64_t)1);
+    pim_gate_exit();
+}
+
+static void
+source_free(void *block)
+{
+    if (source == PIM_RAW_MIMALLOC) {
+        free_to_mimalloc(block);
+        return;
+    }
+    size_t bytes = malloc_usable_size(block);
+    watch(block, bytes);
+    free(block);
+    account(-(uint64_t)bytes, -(uint64_t)1);
 }
 
 // Moves a block of libc's to the source.

@@ -101,6 +101,7 @@ pim_heap_lose_arena(pim_heap *heap, pim_arena *arena)
     pim_own_sub(&heap->dirty_units, dirty_units(arena));
     heap->used_units -= used_units(arena);
     list_remove(heap, arena);
+    pim_warm_forget(arena);
 }
 
 void
@@ -123,7 +124,9 @@ pim_heap_release_page(pim_heap *heap, pim_page *page)
     relist(heap, arena);
     if (pim_heap_is_process(heap)) {
         size_t bytes = 0;
-        pim_heap_purge_arena(heap, arena, true, &bytes); // nobody would later
+        if (arena->warm_bytes == 0 || pim_arena_is_empty(arena)) {
+            pim_heap_purge_arena(heap, arena, true, &bytes); // nobody would
+        }
     } else if (pim_load_relaxed(&heap->dirty_units) >
                2 * heap->used_units + PIM_IDLE_UNITS) {
         pim_heap_purge(heap, true);
@@ -186,36 +189,28 @@ find_arena(pim_heap *heap, pim_fit shortest)
     return NULL;
 }
 
-static pim_fit
-fit_for(unsigned units)
-{
-    return units == 1 ? PIM_FIT_1 : units == 4 ? PIM_FIT_4 : PIM_FIT_16;
-}
-
 bool
 pim_heap_has_run(pim_heap *heap, unsigned units)
 {
-    if (find_arena(heap, fit_for(units)) != NULL) {
+    if (find_arena(heap, pim_fit_for(units)) != NULL) {
         return true;
     }
     take_returned(heap);
-    return find_arena(heap, fit_for(units)) != NULL;
+    return find_arena(heap, pim_fit_for(units)) != NULL;
 }
 
 pim_page *
 pim_heap_take_run(pim_heap *heap, unsigned units)
 {
-    pim_arena *arena = find_arena(heap, fit_for(units));
+    pim_arena *arena = find_arena(heap, pim_fit_for(units));
     if (arena == NULL) {
         arena = new_arena(heap);
     }
     if (arena == NULL) {
         return NULL;
     }
-    unsigned before = dirty_units(arena);
     pim_page *first = pim_arena_take_run(arena, units);
     relist(heap, arena);
-    pim_own_add(&heap->dirty_units, dirty_units(arena) - before);
     heap->used_units += units;
     PIM_ASSERT(first != NULL);
     return first;
@@ -261,6 +256,8 @@ audit_arena(const pim_heap *heap, const pim_arena *arena)
     PIM_CHECK(pim_load_relaxed(&arena->heap) == heap &&
                   arena->list == list_for(arena),
               "an arena is in the wrong list", arena);
+    PIM_CHECK(arena->warm_bytes == 0 || arena->list == PIM_LIST_ESTATE,
+              "WARM-1: an arena is warm that nobody can inherit", arena);
     const pim_page *first = pim_arena_pages(arena);
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
         const pim_page *page = first + unit;

@@ -11,7 +11,7 @@
 //
 // Leftovers stay in the process heap's account.  Which blocks of a page are
 // leftovers is kept in a set out of line, and the page's owner is tagged, so
-// that frees into it take the slow path and ask the set.
+// that frees into it ask the set.
 //
 // Arenas change hands under the process heap's lock.
 //
@@ -23,6 +23,9 @@
 
 #include "heap/heap_inline.h"
 
+// How many estates are looked at to find one for an heir.
+#define LOOK_MAX 64
+
 // Its set of leftovers stays; its other blocks are cut anew on demand.
 static void
 inherit_page(pim_heap *heap, pim_page *page)
@@ -33,8 +36,39 @@ inherit_page(pim_heap *heap, pim_page *page)
     pim_heap_insert_partial(heap, page);
 }
 
+// How well an estate suits an heir that needs a run of that length; 0: not.
+// What is warm is preferred, and long runs are left to who needs them.  Without
+// any free unit there may still be room in its pages.
+static unsigned
+suits(const pim_arena *arena, pim_fit need)
+{
+    pim_fit fit = pim_arena_fit(arena);
+    if (fit < need) {
+        return need == PIM_FIT_1 ? 1 : 0;
+    }
+    unsigned closeness = 1 + PIM_FITS - (unsigned)(fit - need);
+    return closeness + (arena->warm_bytes != 0 ? PIM_FITS : 0);
+}
+
+static pim_arena *
+find_estate(pim_fit need)
+{
+    pim_arena *best = NULL;
+    unsigned best_suits = 0;
+    unsigned looked = 0;
+    for (pim_arena *a = pim_process_heap.arenas[PIM_LIST_ESTATE];
+         a != NULL && looked < LOOK_MAX; a = a->next, looked++) {
+        unsigned s = suits(a, need);
+        if (s > best_suits) {
+            best = a;
+            best_suits = s;
+        }
+    }
+    return best;
+}
+
 bool
-pim_heap_inherit(pim_heap *heap)
+pim_heap_inherit(pim_heap *heap, unsigned units)
 {
     pim_heap *process = &pim_process_heap;
     if (pim_heap_is_process(heap) ||
@@ -42,7 +76,7 @@ pim_heap_inherit(pim_heap *heap)
         return false;
     }
     pim_lock_acquire(&pim_process_lock);
-    pim_arena *arena = process->arenas[PIM_LIST_ESTATE];
+    pim_arena *arena = find_estate(pim_fit_for(units));
     if (arena != NULL) {
         pim_heap_lose_arena(process, arena);
         pim_heap_gain_arena(heap, arena, false);
@@ -72,22 +106,26 @@ pim_estate_free(pim_page *page, void *block)
     pim_heap_page_gained(process, page);
 }
 
-PIM_COLD void
-pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
+static PIM_COLD void
+free_leftover(pim_heap *heap, pim_page *page, void *block)
 {
     unsigned slot = PIM_SLOT(page->domain);
-    char *start = pim_page_start(page);
-    pim_block_set *held = pim_page_leftovers(page);
     pim_gate_enter();
-    if (pim_block_set_has(held, pim_page_index(page, start, block))) {
-        pim_lock_acquire(&pim_process_lock);
-        pim_account_shrink(&pim_process_heap.account[slot], page->block_size,
-                           1);
-        pim_lock_release(&pim_process_lock);
-    } else {
-        pim_account_shrink(&heap->account[slot], page->block_size, 1);
-    }
-    pim_page_give(page, start, held, block);
+    pim_lock_acquire(&pim_process_lock);
+    pim_account_shrink(&pim_process_heap.account[slot], page->block_size, 1);
+    pim_lock_release(&pim_process_lock);
+    pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
     pim_heap_page_gained(heap, page);
     pim_gate_exit();
+}
+
+void
+pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
+{
+    size_t place = pim_block_place(pim_page_start(page), block);
+    if (PIM_LIKELY(!pim_block_set_has(pim_page_leftovers(page), place))) {
+        pim_heap_push(heap, page, block);
+    } else {
+        free_leftover(heap, page, block);
+    }
 }

@@ -107,9 +107,15 @@ open_page(pim_heap *heap, unsigned slot, unsigned size_class)
 }
 
 static unsigned
-cut(pim_page *page)
+cut(pim_heap *heap, pim_page *page)
 {
-    return pim_page_cut(page, pim_page_start(page), pim_page_held(page));
+    size_t from = (size_t)page->cut * page->block_size;
+    unsigned n = pim_page_cut(page, pim_page_start(page), pim_page_held(page));
+    if (n != 0) {
+        size_t to = (size_t)page->cut * page->block_size;
+        pim_own_add(&heap->dirty_units, pim_arena_touch(page, from, to));
+    }
+    return n;
 }
 
 // A page with free or uncut blocks that is in no list; NULL: no memory.
@@ -119,7 +125,7 @@ find_page(pim_heap *heap, unsigned slot, unsigned size_class)
     pim_page **partial = &heap->partial[slot][size_class];
     if (*partial == NULL &&
         !pim_heap_has_run(heap, pim_classes[size_class].units)) {
-        pim_heap_inherit(heap);
+        pim_heap_inherit(heap, pim_classes[size_class].units);
     }
     pim_page *page = *partial;
     if (page != NULL) {
@@ -134,7 +140,7 @@ static bool
 refill(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     pim_page *page = heap->current[slot][size_class];
-    if (page != &pim_empty_page && cut(page) != 0) {
+    if (page != &pim_empty_page && cut(heap, page) != 0) {
         return true;
     }
     pim_heap_drain(heap);
@@ -147,24 +153,40 @@ refill(pim_heap *heap, unsigned slot, unsigned size_class)
         return false;
     }
     make_current(heap, slot, size_class, page);
-    return page->free != NULL || cut(page) != 0;
+    return page->free != NULL || cut(heap, page) != 0;
 }
 
-// Slow paths drive the return of memory: the heap's own, and what the region
-// keeps warm.
+static void
+trim_warm(const pim_heap *heap)
+{
+    if (pim_heap_is_process(heap)) {
+        pim_warm_trim(false); // its owner holds the lock
+        return;
+    }
+    pim_lock_acquire(&pim_process_lock);
+    pim_warm_trim(false);
+    pim_lock_release(&pim_process_lock);
+}
+
+// Slow paths drive the return of memory: the heap's own, and what is kept
+// warm for others.
 static void
 purge_if_due(pim_heap *heap)
 {
-    uint64_t warm_until = pim_load_relaxed(&pim_region_warm_until);
-    if (heap->purge_at == 0 && warm_until == 0) {
+    uint64_t region_until = pim_load_relaxed(&pim_region_warm_until);
+    uint64_t warm_until = pim_load_relaxed(&pim_warm_until);
+    if (heap->purge_at == 0 && region_until == 0 && warm_until == 0) {
         return;
     }
     uint64_t now = pim_os->now_ms();
     if (heap->purge_at != 0 && now >= heap->purge_at) {
         pim_heap_purge(heap, false);
     }
-    if (warm_until != 0 && now >= warm_until) {
+    if (region_until != 0 && now >= region_until) {
         pim_region_trim();
+    }
+    if (warm_until != 0 && now >= warm_until) {
+        trim_warm(heap);
     }
 }
 

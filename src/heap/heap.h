@@ -49,6 +49,7 @@ typedef struct pim_heap {
     pim_page *partial[PIM_SLOTS][PIM_CLASSES] PIM_CACHE_ALIGNED;
     pim_arena *arenas[PIM_ARENA_LISTS]; // by what they can still serve
     pim_mi_box *mi;      // blocks above PIM_SMALL_MAX; made on demand
+    uint64_t mi_peak;    // bytes, at least what it ever had from mimalloc
     uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
     uint64_t used_units; // units of our arenas that are not free
     _Atomic uint64_t arena_count;
@@ -152,15 +153,40 @@ void pim_heap_lose_arena(pim_heap *heap, pim_arena *arena);
 // A leftover of the sealed page was freed: its arena may be worth inheriting now.
 void pim_heap_room_made(pim_heap *heap, pim_page *page);
 
-// Estates (estate.c).  Takes over an arena of an ended interpreter, with the
-// pages of it that have room.  False: there is none.
-bool pim_heap_inherit(pim_heap *heap);
+// Estates (estate.c).  Takes over an arena of an ended interpreter for a run of
+// `units`, with the pages of it that have room.  False: there is none.
+bool pim_heap_inherit(pim_heap *heap, unsigned units);
 
 // Frees a block in a page of the process heap; its lock is held.
 void pim_estate_free(pim_page *page, void *block);
 
 // Frees a block in a page of the heap that holds leftovers.
 void pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block);
+
+// What an heir may want (warm.c).  All under the process heap's lock.
+
+// The page was sealed: returns what of its memory nobody would inherit.
+void pim_warm_sealed(const pim_page *page);
+
+// An arena is about to become an estate: keeps its idle memory or returns it.
+void pim_warm_keep(pim_arena *arena);
+
+// A heap that had up to `bytes` from mimalloc has given its mi_heap up.
+void pim_warm_keep_mi(size_t bytes);
+
+// Another heap is about to use what mimalloc has free.  Inside the gate, without
+// the lock.
+void pim_warm_inherit_mi(void);
+
+// The arena is no estate any more.
+void pim_warm_forget(pim_arena *arena);
+
+// Gives back what is kept: all of it, or what nobody wanted in time.  Returns
+// bytes given back.
+size_t pim_warm_trim(bool all);
+
+// When to call pim_warm_trim(), in now_ms(); 0: nothing is kept.  Any thread.
+extern _Atomic uint64_t pim_warm_until;
 
 // Gives back the memory of one arena's free units, and the arena if it is empty.
 // Adds to *bytes; returns whether the heap still has the arena.

@@ -182,6 +182,7 @@ box_of(pim_heap *heap)
         }
         pim_store_relaxed(&box->users, 1);
         heap->mi = box;
+        pim_warm_inherit_mi();
     }
     return box;
 }
@@ -245,8 +246,11 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
     large->box = box;
     large->map_bytes = 0;
     large->usable = pim_mi.usable_size(large) - HEADER;
-    return finish(heap, large, domain,
-                  box != NULL ? LARGE_MI_HEAP : LARGE_MI_MAIN);
+    void *block = finish(heap, large, domain,
+                         box != NULL ? LARGE_MI_HEAP : LARGE_MI_MAIN);
+    uint64_t bytes = pim_load_relaxed(&heap->large_bytes);
+    heap->mi_peak = bytes > heap->mi_peak ? bytes : heap->mi_peak;
+    return block;
 }
 
 void *

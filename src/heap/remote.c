@@ -65,7 +65,7 @@ pim_heap_free_remote(pim_page *page, void *block)
     if (heap != NULL) {
         bool is_leftover =
             tagged && pim_block_set_has(pim_page_leftovers(page),
-                                        pim_page_index(page, start, block));
+                                        pim_block_place(start, block));
         account_free(heap, page, is_leftover);
         if (pim_page_push_remote(page, block)) {
             announce(heap, page);

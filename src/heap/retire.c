@@ -1,9 +1,10 @@
 // retire.c -- what becomes of an interpreter's memory when it ends.
 //
-// Empty pages and arenas go back to the system at once.  A page that still holds
-// a live block is sealed and goes to the process heap: late frees into it work
-// (policy `keep`), and of its memory only the system pages with a live block
-// stay.  Non-owners may be in the middle of freeing a block:
+// Empty arenas go back to the region.  A page that still holds a live block is
+// sealed and goes to the process heap: late frees into it work (policy `keep`),
+// and of its memory only the system pages with a live block stay, at once or when
+// nobody inherited it in time (warm.c).  Non-owners may be in the middle of
+// freeing a block:
 //
 //   1  under the process heap's lock: drain; pages and accounts move over.
 //      From here on a free finds the process heap and waits for the lock.
@@ -18,44 +19,6 @@
 
 #include "heap/heap.h"
 #include "heap/registry.h"
-#include "platform/os.h"
-
-// Whether one of the page's blocks in [from, to), offsets in bytes, is live.
-static bool
-any_live(const pim_page *page, const pim_block_set *live, size_t from,
-         size_t to)
-{
-    size_t first = from / page->block_size;
-    size_t last = (to - 1) / page->block_size;
-    for (size_t i = first; i <= last && i < page->capacity; i++) {
-        if (pim_block_set_has(live, i)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-// Returns the memory of the system pages that hold no live block.
-static void
-return_holes(const pim_page *page, const pim_block_set *live)
-{
-    size_t step = pim_os_page_size();
-    size_t bytes = pim_classes[page->size_class].units * PIM_UNIT_SIZE;
-    char *start = pim_page_start(page);
-    size_t hole = 0; // where the current hole begins
-    for (size_t at = 0; at + step <= bytes; at += step) {
-        if (!any_live(page, live, at, at + step)) {
-            continue;
-        }
-        if (hole != at) {
-            pim_os->reset(start + hole, at - hole);
-        }
-        hole = at + step;
-    }
-    if (hole < bytes && bytes % step == 0) {
-        pim_os->reset(start + hole, bytes - hole);
-    }
-}
 
 // One page changes hands, or goes away if it is empty.
 static void
@@ -71,7 +34,7 @@ hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
     pim_page_owner(page, &tagged);
     pim_block_set *live = pim_page_leftovers(page);
     pim_page_seal(page, pim_page_start(page), tagged, live);
-    return_holes(page, live);
+    pim_warm_sealed(page);
     pim_own_add(&process->page_count, 1);
     pim_store_release(&page->heap, process);
 }
@@ -94,7 +57,7 @@ hand_over_arena(pim_heap *heap, pim_arena *arena)
         pim_region_give(arena);
         return;
     }
-    pim_arena_purge(arena, true);
+    pim_warm_keep(arena);
     pim_heap_gain_arena(&pim_process_heap, arena, true);
 }
 
@@ -159,7 +122,7 @@ end_mi_heap(pim_heap *heap)
     if (heap->mi != NULL) {
         pim_mi_box_leave(heap->mi);
         heap->mi = NULL;
-        pim_mi.purge(); // mimalloc would wait for its own next slow path
+        pim_warm_keep_mi(heap->mi_peak);
     }
 }
 

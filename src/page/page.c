@@ -43,15 +43,11 @@ pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
     pim_store_release(&page->heap, heap);
 }
 
-// The first block from `index` on that may be cut.
+// How far the places of neighbouring blocks of the page are apart.
 static size_t
-skip_held(const pim_page *page, const pim_block_set *held, size_t index)
+stride(const pim_page *page)
 {
-    while (held != NULL && index < page->capacity &&
-           pim_block_set_has(held, index)) {
-        index++;
-    }
-    return index;
+    return page->block_size / PIM_ALIGNMENT;
 }
 
 unsigned
@@ -60,12 +56,15 @@ pim_page_cut(pim_page *page, char *start, const pim_block_set *held)
     unsigned limit = pim_classes[page->size_class].cut;
     pim_block **link = &page->free;
     unsigned n = 0;
-    size_t index = skip_held(page, held, page->cut);
-    for (; n < limit && index < page->capacity; n++) {
+    size_t index = page->cut;
+    for (; n < limit && index < page->capacity; index++) {
+        if (held != NULL && pim_block_set_has(held, index * stride(page))) {
+            continue;
+        }
         pim_block *block = (void *)(start + index * page->block_size);
         *link = block;
         link = &block->next;
-        index = skip_held(page, held, index + 1);
+        n++;
     }
     *link = NULL;
     page->cut = (uint16_t)index;
@@ -89,9 +88,9 @@ pim_page_give(pim_page *page, char *start, pim_block_set *held,
     PIM_CHECK(page->used != 0, "a block was freed twice", block);
     page->used--;
     if (held != NULL) {
-        size_t index = pim_page_index(page, start, block);
-        pim_block_set_put(held, index, false);
-        if (index >= page->cut) {
+        size_t place = pim_block_place(start, block);
+        pim_block_set_remove(held, place);
+        if (place >= page->cut * stride(page)) {
             return; // it will be cut when its turn comes
         }
     }
@@ -119,13 +118,18 @@ pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
 {
     // What was cut is live unless it is on the free list; what was not is live
     // if it was a leftover before.
-    for (size_t i = 0; i < page->capacity; i++) {
-        if (i < page->cut || !holds_leftovers) {
-            pim_block_set_put(held, i, i < page->cut);
+    size_t end = page->cut * stride(page);
+    if (!holds_leftovers) {
+        size_t words = pim_classes[page->size_class].units * PIM_SET_WORDS;
+        for (size_t i = 0; i < words; i++) {
+            pim_store_relaxed(&held[i], 0);
         }
     }
+    for (size_t place = 0; place < end; place += stride(page)) {
+        pim_block_set_add(held, place);
+    }
     for (const pim_block *b = page->free; b != NULL; b = b->next) {
-        pim_block_set_put(held, pim_page_index(page, start, b), false);
+        pim_block_set_remove(held, pim_block_place(start, b));
     }
     page->free = NULL;
     page->cut = 0;
@@ -133,12 +137,13 @@ pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
     page->state = PIM_PAGE_SEALED;
 }
 
+// How many blocks that were not cut are held.
 static unsigned
-held_from(const pim_block_set *held, size_t from, size_t to)
+held_uncut(const pim_page *page, const pim_block_set *held)
 {
     unsigned n = 0;
-    for (size_t i = from; held != NULL && i < to; i++) {
-        n += pim_block_set_has(held, i);
+    for (size_t i = page->cut; held != NULL && i < page->capacity; i++) {
+        n += pim_block_set_has(held, i * stride(page));
     }
     return n;
 }
@@ -156,7 +161,7 @@ pim_page_audit(const pim_page *page, const char *start,
         length++;
         PIM_CHECK(length <= page->cut, "PAGE-1: the free list is circular", b);
     }
-    unsigned uncut = held_from(held, page->cut, page->capacity);
+    unsigned uncut = held_uncut(page, held);
     PIM_CHECK(page->cut <= page->capacity &&
                   page->cut + uncut == page->used + length,
               "PAGE-1: used and free blocks do not add up", page);

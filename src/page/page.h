@@ -56,31 +56,43 @@ _Static_assert(sizeof(pim_page) == PIM_CACHE_LINE,
 void pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
                    unsigned size_class);
 
-// Blocks of one page, by index.
-typedef struct pim_block_set {
-    _Atomic uint64_t word[PIM_UNIT_SIZE / PIM_ALIGNMENT / 64];
-} pim_block_set;
+// A set of blocks of one page is an array of these words, with a bit for each
+// place where a block of any class could begin: its offset in the page by
+// PIM_ALIGNMENT.  So a look-up needs no division.
+typedef _Atomic uint64_t pim_block_set;
+
+#define PIM_SET_BITS 64
+#define PIM_SET_WORDS (PIM_UNIT_SIZE / PIM_ALIGNMENT / PIM_SET_BITS) // a unit
+
+PIM_INLINE size_t
+pim_block_place(const char *start, const void *block)
+{
+    return (size_t)((const char *)block - start) / PIM_ALIGNMENT;
+}
 
 PIM_INLINE bool
-pim_block_set_has(const pim_block_set *set, size_t index)
+pim_block_set_has(const pim_block_set *set, size_t place)
 {
-    return (pim_load_relaxed(&set->word[index / 64]) >> index % 64 & 1) != 0;
+    return (pim_load_relaxed(&set[place / PIM_SET_BITS]) >>
+                place % PIM_SET_BITS &
+            1) != 0;
 }
 
 // Changes one bit; owner of the page.
 PIM_INLINE void
-pim_block_set_put(pim_block_set *set, size_t index, bool in)
+pim_block_set_add(pim_block_set *set, size_t place)
 {
-    uint64_t bit = (uint64_t)1 << index % 64;
-    uint64_t word = pim_load_relaxed(&set->word[index / 64]);
-    pim_store_relaxed(&set->word[index / 64], in ? word | bit : word & ~bit);
+    pim_block_set *word = &set[place / PIM_SET_BITS];
+    pim_store_relaxed(word, pim_load_relaxed(word) |
+                                (uint64_t)1 << place % PIM_SET_BITS);
 }
 
-// The index of the block that contains an address of the page.
-PIM_INLINE size_t
-pim_page_index(const pim_page *page, const char *start, const void *address)
+PIM_INLINE void
+pim_block_set_remove(pim_block_set *set, size_t place)
 {
-    return (size_t)((const char *)address - start) / page->block_size;
+    pim_block_set *word = &set[place / PIM_SET_BITS];
+    pim_store_relaxed(word, pim_load_relaxed(word) &
+                                ~((uint64_t)1 << place % PIM_SET_BITS));
 }
 
 // Leftovers: live blocks of ended interpreters in a page that another heap has

@@ -36,7 +36,7 @@ pim_gate_state pim_gate = {.fence_on_enter = true};
 void (*pim_gate_on_thread_exit)(void);
 
 static pim_lock gate_lock = PIM_LOCK_INIT; // records, and held across fork
-static pim_thread *records;                // all records; under gate_lock
+static _Atomic(pim_thread *) records;      // all; changed under gate_lock
 static pim_thread first_records[RECORDS_PER_MAP];
 static pthread_key_t exit_key;
 static bool exit_key_made;
@@ -47,8 +47,8 @@ static void
 records_link(pim_thread *chunk)
 {
     for (unsigned i = 0; i < RECORDS_PER_MAP; i++) {
-        chunk[i].next = records;
-        records = &chunk[i];
+        chunk[i].next = pim_load_relaxed(&records);
+        pim_store_release(&records, &chunk[i]);
     }
 }
 
@@ -56,11 +56,12 @@ records_link(pim_thread *chunk)
 static pim_thread *
 record_take(void)
 {
-    if (records == NULL) {
+    if (pim_load_relaxed(&records) == NULL) {
         records_link(first_records);
     }
     for (;;) {
-        for (pim_thread *t = records; t != NULL; t = t->next) {
+        for (pim_thread *t = pim_load_relaxed(&records); t != NULL;
+             t = t->next) {
             if (!t->used) {
                 t->used = true;
                 return t;
@@ -73,6 +74,12 @@ record_take(void)
         }
         records_link(chunk);
     }
+}
+
+const pim_thread *
+pim_gate_records(void)
+{
+    return pim_load_acquire(&records);
 }
 
 static void
@@ -158,7 +165,7 @@ static void
 wait_for_others(void)
 {
     fence_everywhere();
-    for (pim_thread *t = records; t != NULL; t = t->next) {
+    for (pim_thread *t = pim_load_relaxed(&records); t != NULL; t = t->next) {
         uint64_t seen = pim_load_acquire(&t->inside);
         unsigned rounds = 0;
         if (t == pim_gate_self.thread || (seen & 1) == 0) {
@@ -227,7 +234,7 @@ static void
 fork_child(void)
 {
     // The other threads are gone; none was inside.
-    for (pim_thread *t = records; t != NULL; t = t->next) {
+    for (pim_thread *t = pim_load_relaxed(&records); t != NULL; t = t->next) {
         if (t != pim_gate_self.thread) {
             // It may have been entering, about to find the gate closed.
             uint64_t inside = pim_load_relaxed(&t->inside);

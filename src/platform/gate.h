@@ -26,12 +26,26 @@
 #include "base/atomic.h"
 #include "base/check.h"
 
+// What a thread counted and did not publish yet (domain/raw.c); differences, so
+// they may be negative.  Written by the thread, read by any; stays when the record
+// passes on to another thread.
+typedef struct pim_tally {
+    _Atomic uint64_t bytes;
+    _Atomic uint64_t blocks;
+    _Atomic uint64_t top_bytes; // highest since it was last published
+    _Atomic uint64_t top_blocks;
+} pim_tally;
+
 typedef struct pim_thread {
     _Atomic uint64_t inside; // odd while inside; written by its thread
     unsigned depth;          // nesting; written and read by its thread
     bool used;               // under the gate's lock
     struct pim_thread *next; // all records, newest first; set once
+    pim_tally tally;
 } PIM_CACHE_ALIGNED pim_thread;
+
+_Static_assert(sizeof(pim_thread) == PIM_CACHE_LINE,
+               "what a thread writes often is in a cache line of its own");
 
 // What a thread knows of itself.
 typedef struct pim_self {
@@ -101,6 +115,9 @@ pim_gate_exit(void)
 // Waits until every other thread that is inside now has been outside once.
 // The caller is outside and holds no lock.
 void pim_gate_synchronize(void);
+
+// All records, of threads that ended too; any thread, without a lock.
+const pim_thread *pim_gate_records(void);
 
 // Whether the calling thread is inside.
 bool pim_gate_is_inside(void);

@@ -198,8 +198,10 @@ expect_nothing_left(void)
         EXPECT_EQ(f.slot[slot].live_bytes, 0);
     }
     EXPECT_LE(f.pages, 2 * PIM_CLASSES); // its own, if a birth failed
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_blocks), 0);
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_bytes), 0);
+    pim_raw_usage raw;
+    pim_raw_figures(&raw);
+    EXPECT_EQ(raw.live_blocks, 0);
+    EXPECT_EQ(raw.live_bytes, 0);
     EXPECT_EQ(fake_mi_live_blocks(), 0);
     EXPECT_EQ(pim_load_relaxed(&fake_mi.heaps_made),
               pim_load_relaxed(&fake_mi.heaps_destroyed));

@@ -95,6 +95,15 @@ def run(*command, libraries=(PRELOAD,), stdin="", shell_limits="", popen=None, *
         return Done(process, stdout, stderr, figures)
 
 
+def with_mounts(script):
+    """What goes before a command to mount things for it alone; if it cannot, 77 comes back."""
+    private = ["unshare", "--mount", "--propagation", "private"]
+    if subprocess.run(["/bin/sh", "-c", '"$@" true', "sh", *private], capture_output=True,
+                      check=False).returncode != 0:
+        raise unittest.SkipTest("mounting in private is not possible here")
+    return [*private, "/bin/sh", "-c", f'{{ {script}; }} || exit 77\nexec "$@"', "sh"]
+
+
 def python(*arguments, **options):
     return run(sys.executable, *arguments, **options)
 

@@ -58,7 +58,7 @@ class Descriptors(support.TestCase):
             done = python("-c", WORK + f"import os\nfd = os.open({str(path)!r}, "
                           "os.O_WRONLY | os.O_CREAT)\nos.dup2(fd, 2)\n", PIMALLOC_STATS="text")
             self.assertEqual((done.status, done.stderr), (0, ""), str(done))
-            self.assertIn("pimalloc 0.1.0, active", path.read_text(encoding="utf-8"))
+            self.assertIn(", active, ", path.read_text(encoding="utf-8"))
 
     def test_no_descriptor_of_ours_stays_open(self):
         code = "import os; print(sorted(os.listdir('/proc/self/fd'), key=int))"
@@ -129,14 +129,13 @@ class Memory(support.TestCase):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_file_systems_that_are_read_only(self):
-        done = run("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
-                   "mount -t tmpfs -o ro none /tmp && mount -t tmpfs -o ro none /dev/shm "
-                   "|| exit 77\nexec \"$@\"", "sh", sys.executable, "-c", WORK,
-                   PIMALLOC_STATS="text")
+        mounts = support.with_mounts("mount -t tmpfs -o ro none /tmp && "
+                                     "mount -t tmpfs -o ro none /dev/shm")
+        done = run(*mounts, sys.executable, "-c", WORK, PIMALLOC_STATS="text")
         if done.status == 77:
             self.skipTest("mounting is not allowed here")
         self.assertEqual(done.status, 0, str(done))
-        self.assertIn("pimalloc 0.1.0, active", done.stderr)
+        self.assertIn(", active, ", done.stderr)
 
 
 if __name__ == "__main__":

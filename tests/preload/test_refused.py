@@ -1,7 +1,9 @@
 """Where pimalloc must not act, Python runs as if it were not there."""
 
 import os
+import shutil
 import sys
+import tempfile
 import unittest
 
 import support
@@ -161,43 +163,48 @@ class Privileged(support.TestCase):
         self.assertEqual((done.status, done.figures, done.ours), (0, {}, []), str(done))
 
     def test_a_trusted_library_does_not_act(self):
-        # The loader takes a library with the setuid bit from the system's folders.  One
-        # lies over another there, for this test's processes only.
-        place = self.find_place()
-        script = (f"mount --bind {support.PRELOAD!r} {place!r} || exit 77\n"
-                  "exec \"$@\"\n")
-        mode = os.stat(support.PRELOAD).st_mode
-        os.chmod(support.PRELOAD, mode | 0o4000)
-        self.addCleanup(os.chmod, support.PRELOAD, mode)
-        command = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script,
-                   "sh", sys.executable, "-c", "import os; os.setresuid(*map(int, os.environ"
-                   "['IDS'].split())); os.environ['LD_PRELOAD'] = os.environ['NAME']\n"
-                   f"os.execl({sys.executable!r}, 'python3', '-c', {WORK + CODE!r})"]
-        options = {"libraries": (), "PIMALLOC_VERBOSE": "1", "NAME": os.path.basename(place),
-                   "PIMALLOC_MIMALLOC": os.path.join(os.path.dirname(support.PRELOAD),
-                                                     "pimalloc/libmimalloc.so.3")}
-        trusted = run(*command, IDS="0 0 0", **options)
-        if trusted.status == 77:
-            self.skipTest("mounting is not allowed here")
-        self.assert_served(trusted)
-        self.assertIn("loaded True", trusted.stdout, str(trusted))
-        refused = run(*command, IDS="65534 0 0", **options)
-        self.assertIn("loaded True", refused.stdout, str(refused))
-        self.assertEqual((refused.status, refused.figures, refused.ours), (0, {}, []),
-                         str(refused))
+        # The loader takes libraries with the setuid bit from the system's folders.  Ours
+        # and its mimalloc lie over two others there, for this test's processes only.
+        with tempfile.TemporaryDirectory() as folder:
+            places = self.find_places()
+            ours = [support.PRELOAD,
+                    os.path.join(os.path.dirname(support.PRELOAD), "pimalloc/libmimalloc.so.3")]
+            binds = []
+            for source, place in zip(ours, places):
+                copy = shutil.copy(source, os.path.join(folder, os.path.basename(source)))
+                os.chmod(copy, 0o4755)
+                binds.append(f"mount --bind {copy!r} {place!r}")
+            code = ("import os; os.setresuid(*map(int, os.environ['IDS'].split()))\n"
+                    "os.environ['LD_PRELOAD'] = os.environ['NAMES']\n"
+                    f"os.execl({sys.executable!r}, 'python3', '-c', {WORK + CODE!r})")
+            command = [*support.with_mounts(" && ".join(binds)), sys.executable, "-c", code]
+            options = {"libraries": (), "PIMALLOC_VERBOSE": "1",
+                       "NAMES": " ".join(os.path.basename(place) for place in places)}
+            trusted = run(*command, IDS="0 0 0", **options)
+            if trusted.status == 77:
+                self.skipTest("mounting is not allowed here")
+            self.assert_served(trusted)
+            self.assertIn("active 1", trusted.stdout, str(trusted))
+            refused = run(*command, IDS="65534 0 0", **options)
+            self.assertIn("active 0", refused.stdout, str(refused))
+            self.assertEqual((refused.status, refused.figures, refused.ours), (0, {}, []),
+                             str(refused))
 
-    def find_place(self):
+    def find_places(self):
+        """Two libraries of the system that Python does not load."""
+        found = []
         for folder in (f"/usr/lib/{sys.implementation._multiarch}", "/lib", "/usr/lib"):
             for name in ("libmemusage.so", "libpcprofile.so", "libc_malloc_debug.so.0",
-                         "libutil.so.1", "libanl.so.1"):
-                path = os.path.realpath(os.path.join(folder, name))
-                if os.path.isfile(path):
-                    return path
-        self.skipTest("no library of the system to lie over")
-        return None
+                         "libanl.so.1"):
+                path = os.path.join(folder, name)
+                if os.path.isfile(path) and not os.path.islink(path):
+                    found.append(path)
+        if len(found) < 2:
+            self.skipTest("no libraries of the system to lie over")
+        return found[:2]
 
 
-CODE = "print('loaded', hasattr(__import__('ctypes').CDLL(None), 'pimalloc_active'))"
+CODE = "print('active', __import__('ctypes').CDLL(None).pimalloc_active())"
 
 if __name__ == "__main__":
     unittest.main()

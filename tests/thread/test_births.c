@@ -26,8 +26,8 @@ end_untold(fake_interp *interp)
     pim_gate_enter();
     pim_mi.ufree(block, &bytes);
     pim_gate_exit();
-    pim_sub_relaxed(&pim_raw_account.live_bytes, bytes);
-    pim_sub_relaxed(&pim_raw_account.live_blocks, 1);
+    pim_sub_relaxed(&pim_raw_published.live_bytes, bytes);
+    pim_sub_relaxed(&pim_raw_published.live_blocks, 1);
 }
 
 static void

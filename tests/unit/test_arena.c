@@ -46,6 +46,17 @@ unit_of(const pim_page *page)
 
 // --- runs --------------------------------------------------------------------------
 
+// A run whose units are all written to.
+static pim_page *
+take_run(unsigned units)
+{
+    pim_page *page = pim_arena_take_run(arena, units);
+    if (page != NULL) {
+        pim_arena_touch(page, 0, units * PIM_UNIT_SIZE);
+    }
+    return page;
+}
+
 TEST(new_arena_is_empty_and_clean)
 {
     EXPECT(pim_arena_is_empty(arena));
@@ -59,7 +70,7 @@ TEST(runs_are_aligned_to_their_length)
 {
     const unsigned lengths[] = {1, 4, 16, 1, 1, 4, 16, 4, 1, 16};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(lengths); i++) {
-        pim_page *page = pim_arena_take_run(arena, lengths[i]);
+        pim_page *page = take_run(lengths[i]);
         EXPECT_NOT_NULL(page);
         EXPECT_EQ(unit_of(page) % lengths[i], 0);
         for (unsigned j = 0; j < lengths[i]; j++) {
@@ -78,10 +89,10 @@ TEST(arena_serves_all_its_units)
         unsigned runs = PIM_ARENA_UNITS / lengths[i];
         pim_page *pages[PIM_ARENA_UNITS];
         for (unsigned j = 0; j < runs; j++) {
-            pages[j] = pim_arena_take_run(arena, lengths[i]);
+            pages[j] = take_run(lengths[i]);
             EXPECT_NOT_NULL(pages[j]);
         }
-        EXPECT_NULL(pim_arena_take_run(arena, 1));
+        EXPECT_NULL(take_run(1));
         EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_NONE);
         for (unsigned j = 0; j < runs; j++) {
             pim_arena_free_run(arena, pages[j], lengths[i]);
@@ -94,7 +105,7 @@ TEST(fit_is_the_longest_run_left)
 {
     pim_page *pages[PIM_ARENA_UNITS];
     for (unsigned i = 0; i < PIM_ARENA_UNITS; i++) {
-        pages[i] = pim_arena_take_run(arena, 1);
+        pages[i] = take_run(1);
     }
     pim_arena_free_run(arena, pages[5], 1);
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1);
@@ -104,35 +115,35 @@ TEST(fit_is_the_longest_run_left)
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1); // four, but not aligned
     pim_arena_free_run(arena, pages[4], 1);
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_4);
-    EXPECT_NULL(pim_arena_take_run(arena, 16));
-    EXPECT_PTR_EQ(pim_arena_take_run(arena, 4), pages[4]);
+    EXPECT_NULL(take_run(16));
+    EXPECT_PTR_EQ(take_run(4), pages[4]);
     for (unsigned i = 64; i < 80; i++) {
         pim_arena_free_run(arena, pages[i], 1);
     }
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_16);
-    EXPECT_PTR_EQ(pim_arena_take_run(arena, 16), pages[64]);
+    EXPECT_PTR_EQ(take_run(16), pages[64]);
 }
 
 TEST(warm_units_are_taken_first)
 {
     pim_page *first[20];
     for (unsigned i = 0; i < 20; i++) {
-        first[i] = pim_arena_take_run(arena, 1);
+        first[i] = take_run(1);
     }
     pim_arena_free_run(arena, first[17], 1);
-    EXPECT_PTR_EQ(pim_arena_take_run(arena, 1), first[17]);
+    EXPECT_PTR_EQ(take_run(1), first[17]);
     pim_arena_free_run(arena, first[3], 1);
     pim_arena_purge(arena, true); // cold now
     pim_arena_free_run(arena, first[10], 1);
-    EXPECT_PTR_EQ(pim_arena_take_run(arena, 1), first[10]);
+    EXPECT_PTR_EQ(take_run(1), first[10]);
 }
 
 // --- giving memory back -----------------------------------------------------------------
 
 TEST(purge_returns_units_idle_for_a_whole_tick)
 {
-    pim_page *a = pim_arena_take_run(arena, 4);
-    pim_page *b = pim_arena_take_run(arena, 1);
+    pim_page *a = take_run(4);
+    pim_page *b = take_run(1);
     memset(pim_page_start(a), 5, PIM_UNIT_SIZE);
     pim_arena_free_run(arena, a, 4);
     EXPECT_EQ(pim_arena_purge(arena, false), 0); // seen idle once
@@ -146,10 +157,10 @@ TEST(purge_returns_units_idle_for_a_whole_tick)
 
 TEST(unit_used_again_is_young_again)
 {
-    pim_page *a = pim_arena_take_run(arena, 1);
+    pim_page *a = take_run(1);
     pim_arena_free_run(arena, a, 1);
     pim_arena_purge(arena, false);
-    EXPECT_PTR_EQ(pim_arena_take_run(arena, 1), a);
+    EXPECT_PTR_EQ(take_run(1), a);
     EXPECT_EQ(pim_arena_purge(arena, false), 0);
     pim_arena_free_run(arena, a, 1);
     EXPECT_EQ(pim_arena_purge(arena, false), 0);
@@ -160,7 +171,7 @@ TEST(purging_all_takes_one_call_a_stretch)
 {
     pim_page *pages[PIM_ARENA_UNITS];
     for (unsigned i = 0; i < PIM_ARENA_UNITS; i++) {
-        pages[i] = pim_arena_take_run(arena, 1);
+        pages[i] = take_run(1);
     }
     for (unsigned i = 0; i < 64; i++) { // a whole word
         pim_arena_free_run(arena, pages[i], 1);
@@ -175,7 +186,7 @@ TEST(purging_all_takes_one_call_a_stretch)
 
 TEST(units_returned_by_others_are_taken_in_clean)
 {
-    pim_page *a = pim_arena_take_run(arena, 16);
+    pim_page *a = take_run(16);
     *pim_page_start(a) = 1;
     pim_arena_return_run(arena, a, 16);
     EXPECT_EQ(pim_unit_set_count(&arena->free), PIM_ARENA_UNITS - 16);
@@ -210,7 +221,7 @@ TEST(arena_given_back_is_handed_out_again)
 
 TEST(dirty_arena_is_kept_warm_until_trimmed)
 {
-    pim_page *page = pim_arena_take_run(arena, 1);
+    pim_page *page = take_run(1);
     *pim_page_start(page) = 1;
     pim_arena_free_run(arena, page, 1);
     uint64_t committed = pim_load_relaxed(&fake.committed_bytes);

@@ -2,6 +2,7 @@
 // and without a thread state.
 
 #include <stdlib.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "domain/domain.h"
@@ -238,45 +239,92 @@ TEST(without_a_thread_state_the_process_heap_serves)
 
 // --- raw ---------------------------------------------------------------------------
 
+static pim_raw_usage
+raw_now(void)
+{
+    pim_raw_usage now;
+    pim_raw_figures(&now);
+    return now;
+}
+
+static void *
+allocate_raw(void *out)
+{
+    *(void **)out = pim_raw_malloc(NULL, 5000);
+    return NULL;
+}
+
+TEST(raw_counts_of_an_ended_thread_stay)
+{
+    pim_raw_usage before = raw_now();
+    void *block = NULL;
+    pthread_t thread;
+    EXPECT_EQ(pthread_create(&thread, NULL, allocate_raw, &block), 0);
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    EXPECT_EQ(raw_now().live_blocks, before.live_blocks + 1);
+    EXPECT_GE(raw_now().live_bytes, before.live_bytes + 5000);
+    pim_raw_free(NULL, block);
+    EXPECT_EQ(raw_now().live_blocks, before.live_blocks);
+    EXPECT_EQ(raw_now().live_bytes, before.live_bytes);
+}
+
+TEST(raw_peak_of_one_thread_is_exact)
+{
+    enum { N = 3000 };
+    static void *blocks[N];
+    pim_raw_usage full;
+    for (unsigned i = 0; i < N; i++) {
+        blocks[i] = pim_raw_malloc(NULL, 200);
+    }
+    full = raw_now(); // more blocks than any other test has
+    EXPECT_EQ(full.peak_blocks, full.live_blocks);
+    for (unsigned i = 0; i < N; i++) {
+        pim_raw_free(NULL, blocks[i]);
+    }
+    EXPECT_EQ(raw_now().peak_blocks, full.peak_blocks);
+    EXPECT_EQ(raw_now().peak_bytes, full.peak_bytes);
+    EXPECT_EQ(raw_now().live_blocks, full.live_blocks - N);
+}
+
 TEST(raw_is_accounted_exactly)
 {
-    uint64_t bytes = pim_load_relaxed(&pim_raw_account.live_bytes);
-    uint64_t blocks = pim_load_relaxed(&pim_raw_account.live_blocks);
+    uint64_t bytes = raw_now().live_bytes;
+    uint64_t blocks = raw_now().live_blocks;
     void *p = pim_raw_malloc(NULL, 1000);
-    EXPECT_GE(pim_load_relaxed(&pim_raw_account.live_bytes), bytes + 1000);
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_blocks), blocks + 1);
+    EXPECT_GE(raw_now().live_bytes, bytes + 1000);
+    EXPECT_EQ(raw_now().live_blocks, blocks + 1);
     p = pim_raw_realloc(NULL, p, 100000);
-    EXPECT_GE(pim_load_relaxed(&pim_raw_account.live_bytes), bytes + 100000);
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_blocks), blocks + 1);
+    EXPECT_GE(raw_now().live_bytes, bytes + 100000);
+    EXPECT_EQ(raw_now().live_blocks, blocks + 1);
     pim_raw_free(NULL, p);
     p = pim_raw_calloc(NULL, 3, 7);
     pim_raw_free(NULL, p);
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_bytes), bytes);
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_blocks), blocks);
+    EXPECT_EQ(raw_now().live_bytes, bytes);
+    EXPECT_EQ(raw_now().live_blocks, blocks);
 }
 
 TEST(raw_takes_pointers_of_libc)
 {
-    uint64_t blocks = pim_load_relaxed(&pim_raw_account.live_blocks);
+    uint64_t blocks = raw_now().live_blocks;
     char *p = malloc(100);
     memset(p, 7, 100);
     p = pim_raw_realloc(NULL, p, 200);
     EXPECT_EQ(p[99], 7);
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_blocks), blocks + 1);
+    EXPECT_EQ(raw_now().live_blocks, blocks + 1);
     pim_raw_free(NULL, p);
     pim_raw_free(NULL, malloc(100));
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_blocks), blocks);
+    EXPECT_EQ(raw_now().live_blocks, blocks);
 }
 
 TEST(raw_on_libc_is_libc)
 {
     pim_raw_set_source(PIM_RAW_LIBC, (pim_raw_table){0});
-    uint64_t bytes = pim_load_relaxed(&pim_raw_account.live_bytes);
+    uint64_t bytes = raw_now().live_bytes;
     char *p = pim_raw_malloc(NULL, 100);
     p = pim_raw_realloc(NULL, p, 3000);
-    EXPECT_GE(pim_load_relaxed(&pim_raw_account.live_bytes), bytes + 3000);
+    EXPECT_GE(raw_now().live_bytes, bytes + 3000);
     pim_raw_free(NULL, p);
-    EXPECT_EQ(pim_load_relaxed(&pim_raw_account.live_bytes), bytes);
+    EXPECT_EQ(raw_now().live_bytes, bytes);
     pim_raw_free(NULL, malloc(5)); // made while the table was swapped
     free(pim_raw_malloc(NULL, 5));
     pim_raw_set_source(PIM_RAW_MIMALLOC, (pim_raw_table){0});
@@ -375,6 +423,8 @@ main(void)
         ATTACHED(blocks_of_other_heaps_may_be_reallocated),
         ATTACHED(without_a_thread_state_the_process_heap_serves),
         CASE(raw_is_accounted_exactly),
+        CASE(raw_counts_of_an_ended_thread_stay),
+        CASE(raw_peak_of_one_thread_is_exact),
         CASE(raw_takes_pointers_of_libc),
         CASE(raw_on_libc_is_libc),
         BOTH_WAYS(foreign_pointers_are_left_alone_and_counted),

@@ -320,6 +320,83 @@ TEST(room_made_by_late_frees_is_inherited)
     free_left();
 }
 
+// --- memory kept warm -------------------------------------------------------------
+
+static uint64_t
+reset_bytes(void)
+{
+    return pim_load_relaxed(&fake.reset_bytes);
+}
+
+// An interpreter that uses much and leaves a block on each of a few pages.
+static void
+leave_scattered(void **kept, unsigned pages)
+{
+    static void *all[20000];
+    unsigned n = 0;
+    for (unsigned i = 0; i < pages * 40; i++) {
+        all[n++] = pim_obj_malloc(NULL, 400);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (i % 40 == 0) {
+            kept[i / 40] = all[i];
+        } else {
+            pim_obj_free(NULL, all[i]);
+        }
+    }
+}
+
+TEST(holes_stay_for_an_heir_that_comes_in_time)
+{
+    enum { PAGES = 30 };
+    void *kept[PAGES];
+    fake_os_stop_clock();
+    leave_scattered(kept, PAGES);
+    uint64_t before = reset_bytes();
+    end_heir();
+    EXPECT_EQ(reset_bytes(), before);
+    begin_heir();
+    void *mine = pim_obj_malloc(NULL, 400);
+    EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
+                  pim_arena_of(pim_page_of(kept[0])));
+    EXPECT_EQ(reset_bytes(), before);
+    pim_obj_free(NULL, mine);
+    for (unsigned i = 0; i < PAGES; i++) {
+        pim_obj_free(NULL, kept[i]);
+    }
+    free_left();
+    pim_store_relaxed(&fake.clock_stands, false);
+}
+
+TEST(holes_go_when_no_heir_comes_in_time)
+{
+    enum { PAGES = 30 };
+    void *kept[PAGES];
+    fake_os_stop_clock();
+    leave_scattered(kept, PAGES);
+    uint64_t before = reset_bytes();
+    end_heir();
+    fake_os_advance(PIM_PURGE_DELAY_MS - 1);
+    pim_gate_enter();
+    pim_lock_acquire(&pim_process_lock);
+    EXPECT_EQ(pim_warm_trim(false), 0);
+    EXPECT_NE(pim_load_relaxed(&pim_warm_until), 0);
+    EXPECT_EQ(reset_bytes(), before);
+    fake_os_advance(1);
+    EXPECT_GE(pim_warm_trim(false), PAGES * PIM_UNIT_SIZE / 2);
+    EXPECT_EQ(pim_load_relaxed(&pim_warm_until), 0);
+    EXPECT_GE(reset_bytes(), before + PAGES * PIM_UNIT_SIZE / 2);
+    pim_lock_release(&pim_process_lock);
+    pim_gate_exit();
+    pim_heap_audit(&pim_process_heap);
+    begin_heir();
+    for (unsigned i = 0; i < PAGES; i++) {
+        pim_obj_free(NULL, kept[i]);
+    }
+    free_left();
+    pim_store_relaxed(&fake.clock_stands, false);
+}
+
 #define ESTATE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -336,6 +413,8 @@ main(void)
         ESTATE_CASE(emptied_inherited_page_goes_back_to_the_arena),
         ESTATE_CASE(full_page_stays_with_the_process_in_an_inherited_arena),
         ESTATE_CASE(room_made_by_late_frees_is_inherited),
+        ESTATE_CASE(holes_stay_for_an_heir_that_comes_in_time),
+        ESTATE_CASE(holes_go_when_no_heir_comes_in_time),
     };
     return RUN(cases, core_set_up, NULL);
 }

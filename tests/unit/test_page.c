@@ -12,7 +12,7 @@
 
 static pim_page page;
 static char memory[PIM_UNIT_SIZE] __attribute__((aligned(PIM_UNIT_SIZE)));
-static pim_block_set held;
+static pim_block_set held[PIM_SET_WORDS];
 
 static struct pim_heap *
 some_heap(void)
@@ -25,7 +25,7 @@ static int
 open_page(void **state)
 {
     (void)state;
-    memset(&held, 0, sizeof(held));
+    memset(held, 0, sizeof(held));
     pim_page_open(&page, some_heap(), PIM_OBJ, SIZE_CLASS);
     return 0;
 }
@@ -44,10 +44,16 @@ pop(void)
     return block;
 }
 
-static size_t
-index_of(const void *block)
+static void
+hold(size_t index)
 {
-    return pim_page_index(&page, memory, block);
+    pim_block_set_add(held, index * page.block_size / PIM_ALIGNMENT);
+}
+
+static bool
+is_held(size_t index)
+{
+    return pim_block_set_has(held, index * page.block_size / PIM_ALIGNMENT);
 }
 
 TEST(open_page_is_empty)
@@ -88,16 +94,16 @@ TEST(a_cut_touches_a_few_blocks_only)
 
 TEST(cut_leaves_out_what_is_held)
 {
-    pim_block_set_put(&held, 0, true);
-    pim_block_set_put(&held, 5, true);
-    pim_block_set_put(&held, page.capacity - 1u, true);
+    hold(0);
+    hold(5);
+    hold(page.capacity - 1u);
     page.used = 3;
     unsigned n = 0;
     unsigned cut;
-    while ((cut = pim_page_cut(&page, memory, &held)) != 0) {
-        pim_page_audit(&page, memory, &held);
+    while ((cut = pim_page_cut(&page, memory, held)) != 0) {
+        pim_page_audit(&page, memory, held);
         for (const pim_block *b = page.free; b != NULL; b = b->next) {
-            EXPECT(!pim_block_set_has(&held, index_of(b)));
+            EXPECT(!pim_block_set_has(held, pim_block_place(memory, b)));
             page.used++;
             n++;
         }
@@ -105,7 +111,7 @@ TEST(cut_leaves_out_what_is_held)
     }
     EXPECT_EQ(n, page.capacity - 3u);
     EXPECT_EQ(page.used, page.capacity);
-    pim_page_audit(&page, memory, &held);
+    pim_page_audit(&page, memory, held);
 }
 
 TEST(first_remote_push_asks_for_a_word_to_the_owner)
@@ -133,31 +139,31 @@ TEST(sealed_page_knows_exactly_its_live_blocks)
     for (unsigned i = 0; i < 40; i += 2) {
         pim_page_give(&page, memory, NULL, blocks[i]);
     }
-    memset(&held, 0xff, sizeof(held)); // of an earlier life
-    pim_page_seal(&page, memory, false, &held);
+    memset(held, 0xff, sizeof(held)); // of an earlier life
+    pim_page_seal(&page, memory, false, held);
     EXPECT_EQ(page.state, PIM_PAGE_SEALED);
     EXPECT_NULL(page.free);
     for (size_t i = 0; i < page.capacity; i++) {
-        EXPECT_EQ(pim_block_set_has(&held, i), i < 40 && i % 2 == 1);
+        EXPECT_EQ(is_held(i), i < 40 && i % 2 == 1);
     }
     EXPECT_EQ(page.used, 20);
-    pim_page_audit(&page, memory, &held);
+    pim_page_audit(&page, memory, held);
 }
 
 TEST(leftover_given_back_is_cut_again)
 {
     pim_block *a = pop();
     pim_block *b = pop();
-    pim_page_seal(&page, memory, false, &held);
-    pim_page_give(&page, memory, &held, a);
+    pim_page_seal(&page, memory, false, held);
+    pim_page_give(&page, memory, held, a);
     EXPECT_EQ(page.used, 1);
     EXPECT_NULL(page.free); // not cut yet in this life
-    EXPECT_NE(pim_page_cut(&page, memory, &held), 0);
+    EXPECT_NE(pim_page_cut(&page, memory, held), 0);
     EXPECT_PTR_EQ(page.free, a);
-    pim_page_give(&page, memory, &held, b); // below the cut: at once
+    pim_page_give(&page, memory, held, b); // below the cut: at once
     EXPECT_PTR_EQ(page.free, b);
     EXPECT_EQ(page.used, 0);
-    pim_page_audit(&page, memory, &held);
+    pim_page_audit(&page, memory, held);
 }
 
 TEST(page_can_be_sealed_again_with_old_leftovers)
@@ -166,18 +172,18 @@ TEST(page_can_be_sealed_again_with_old_leftovers)
     for (unsigned i = 0; i < 10; i++) {
         blocks[i] = pop();
     }
-    pim_page_seal(&page, memory, false, &held);
-    pim_page_give(&page, memory, &held, blocks[0]);
-    pim_page_cut(&page, memory, &held);
+    pim_page_seal(&page, memory, false, held);
+    pim_page_give(&page, memory, held, blocks[0]);
+    pim_page_cut(&page, memory, held);
     pim_block *mine = page.free;
     page.free = mine->next;
     page.used++;
-    pim_page_seal(&page, memory, true, &held);
+    pim_page_seal(&page, memory, true, held);
     EXPECT_EQ(page.used, 10);
     for (size_t i = 0; i < page.capacity; i++) {
-        EXPECT_EQ(pim_block_set_has(&held, i), i < 10);
+        EXPECT_EQ(is_held(i), i < 10);
     }
-    pim_page_audit(&page, memory, &held);
+    pim_page_audit(&page, memory, held);
 }
 
 // --- corruption ----------------------------------------------------------------
