@@ -24,6 +24,9 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_ARENA_SIZE ((size_t)1 << PIM_ARENA_SHIFT)
 #define PIM_ARENA_UNITS ((unsigned)(PIM_ARENA_SIZE >> PIM_UNIT_SHIFT))
 
+// How many of them a main interpreter has filled when it is ready to run.
+#define PIM_ARENAS_AT_START 2
+
 // Address space for arenas.  Reserved only, so size costs nothing; halved until
 // the system grants it.
 #define PIM_REGION_SIZE ((size_t)256 << 30)
@@ -46,6 +49,11 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 
 // A block that is this large at birth gets a map of its own, too.
 #define PIM_MAP_BORN ((size_t)32 << 20)
+
+// How many larger blocks a main interpreter makes before mimalloc is loaded for
+// them.  `python3 -c pass` makes about a dozen, and loading costs as much as a
+// hundred of libc's.
+#define PIM_LARGE_EARLY 64
 
 // Largest request that CPython can make (PY_SSIZE_T_MAX); more is refused.
 #define PIM_REQUEST_MAX ((size_t)PTRDIFF_MAX)

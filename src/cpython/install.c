@@ -89,11 +89,12 @@ check_python(void *module)
 }
 
 static int
-load_mimalloc(const char *path)
+load_mimalloc(const char *path, bool may_wait)
 {
     char why[PATH_MAX + 256] = "";
     char text[PATH_MAX + 384];
-    int err = pim_mi_load(path, why, sizeof(why));
+    int err = may_wait ? pim_mi_find(path, why, sizeof(why))
+                       : pim_mi_load(path, why, sizeof(why));
     if (err != 0) {
         snprintf(text, sizeof(text),
                  "%s; install libmimalloc3 (3.6 or newer), or name the library "
@@ -115,7 +116,7 @@ raw_source(void)
 }
 
 static int
-install(const pimalloc_config *config, void *python)
+install(const pimalloc_config *config, void *python, bool may_wait)
 {
     pim_options options;
     if (config != NULL && config->size != sizeof(*config)) {
@@ -135,7 +136,7 @@ install(const pimalloc_config *config, void *python)
     if (config != NULL && config->region_bytes != 0) {
         options.region_bytes = config->region_bytes;
     }
-    err = load_mimalloc(options.mimalloc);
+    err = load_mimalloc(options.mimalloc, may_wait);
     if (err != 0) {
         return err;
     }
@@ -164,12 +165,12 @@ install(const pimalloc_config *config, void *python)
 }
 
 int
-pim_install(const pimalloc_config *config, void *python)
+pim_install(const pimalloc_config *config, void *python, bool may_wait)
 {
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
-    int err = install(config, python);
+    int err = install(config, python, may_wait);
     pim_lock_release(&install_lock);
     pim_gate_exit();
     return err;
@@ -178,7 +179,7 @@ pim_install(const pimalloc_config *config, void *python)
 int
 pimalloc_install(const pimalloc_config *config)
 {
-    return pim_install(config, NULL);
+    return pim_install(config, NULL, false);
 }
 
 int

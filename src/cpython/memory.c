@@ -34,7 +34,9 @@ pimalloc_trim(void)
     bytes += pim_heap_purge(&pim_process_heap, true);
     pim_lock_release(&pim_process_lock);
     bytes += pim_region_trim();
-    pim_mi.purge();
+    if (pim_mi_is_loaded()) {
+        pim_mi.purge();
+    }
     pim_gate_exit();
     return bytes;
 }

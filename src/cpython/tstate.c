@@ -1,35 +1,34 @@
 // tstate.c -- finding the thread-local word that holds the thread state.
 //
 // The getter costs a call, twice per malloc and free.  It reads a variable in
-// the thread-local block of the module that it is in, so:
+// the thread-local block of the module that it is in.  The words of that block
+// which hold the state are few (3.15 keeps a second pointer to it), and which of
+// them the getter reads is found by trying:
 //
-//   UNKNOWN --first attached thread: words of that block that hold the state-->
-//     none             NEVER      ask the getter for ever
-//     one              PROVEN     the getter can only be reading this one
-//     several          DOUBTFUL   3.15 keeps another pointer to the same state
-//   DOUBTFUL --an event where they differ leaves one--> PROVEN
+//   set a word to NULL -> ask the getter -> set it back
 //
-// Such events are raw-domain calls of a thread that is not attached: the word we
-// look for is NULL there, the other is not.  Until then the getter is asked.
+// It says NULL exactly if it reads that word.  Nothing else runs in the thread
+// meanwhile, as its signals are blocked, and no other thread uses these words.
+//
+//   UNKNOWN --first attached thread: one word is read--> PROVEN
+//                                    none, or several--> NEVER: ask the getter
 //
 // A proof holds for the offset in one thread.  In another thread it is the same
 // offset only if the module's TLS is static, so each thread asks the loader once
 // where its own block lies, before it reads any word.  With a libpython that was
 // loaded late the block lies elsewhere, and those threads use the getter.
 //
-// `lock` guards the search; PROVEN and `word` are then constant.
+// `lock` guards the search; PROVEN and `proven_word` are then constant.
 
 #define _GNU_SOURCE
 
 #include "cpython/tstate.h"
 
 #include <link.h>
-
-#define CANDIDATES_MAX 8
+#include <signal.h>
 
 typedef enum search_state {
     SEARCH_UNKNOWN,
-    SEARCH_DOUBTFUL,
     SEARCH_PROVEN,
     SEARCH_NEVER,
 } search_state;
@@ -38,13 +37,12 @@ static pim_lock lock = PIM_LOCK_INIT;
 static _Atomic int state = SEARCH_NEVER;
 static int searches;           // so far
 static ptrdiff_t block_offset; // of the block, from the thread pointer
-static ptrdiff_t candidates[CANDIDATES_MAX]; // of words in it, likewise
-static unsigned candidate_count;
+static ptrdiff_t proven_word;  // in it, likewise
 static const char *why = "not asked yet";
 
 typedef struct tls_block {
     uintptr_t address_in_module;
-    const char *start; // of the calling thread's block; NULL if there is none
+    char *start; // of the calling thread's block; NULL if there is none
     size_t bytes;
 } tls_block;
 
@@ -111,28 +109,40 @@ conclude(search_state next, const char *reason)
 {
     why = reason;
     pim_store_release(&state, (int)next);
-    pim_store_release(&pim_current_undecided, next == SEARCH_DOUBTFUL);
     if (next == SEARCH_PROVEN) {
         atomic_fetch_add(&pim_current_epoch, 1); // threads settle anew
     }
 }
 
-static void
-conclude_by_count(void)
+// Whether the getter reads the word at `at`, which holds `attached`.
+static bool
+is_read_by_getter(char *at, PyThreadState *attached)
 {
-    if (candidate_count == 1) {
-        conclude(SEARCH_PROVEN, "one word of the module's thread-local data "
-                                "holds the thread state");
-    } else if (candidate_count == 0) {
-        conclude(SEARCH_NEVER, "no word of the module's thread-local data "
-                               "follows the thread state");
-    } else {
-        conclude(SEARCH_DOUBTFUL, "several words hold the thread state; "
-                                  "waiting for them to differ");
-    }
+    PyThreadState *volatile *word = (void *)at;
+    *word = NULL;
+    bool is_read = pim_py.tstate() == NULL;
+    *word = attached;
+    return is_read;
 }
 
-// Collects the words of our thread-local block that hold `attached`.
+// How many words of the calling thread's block the getter reads; the last of
+// them becomes proven_word.
+static unsigned
+try_words(const tls_block *block, PyThreadState *attached)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i + sizeof(void *) <= block->bytes;
+         i += sizeof(void *)) {
+        char *at = block->start + i;
+        if (*(void *const *)(const void *)at == (void *)attached &&
+            is_read_by_getter(at, attached)) {
+            proven_word = at - pim_thread_pointer();
+            n++;
+        }
+    }
+    return n;
+}
+
 static void
 search(PyThreadState *attached)
 {
@@ -143,38 +153,19 @@ search(PyThreadState *attached)
     }
     block_offset = block.start - pim_thread_pointer();
     searches++;
-    candidate_count = 0;
-    for (size_t i = 0; i + sizeof(void *) <= block.bytes; i += sizeof(void *)) {
-        const char *at = block.start + i;
-        if (*(void *const *)(const void *)at == (void *)attached &&
-            candidate_count < CANDIDATES_MAX) {
-            candidates[candidate_count++] = at - pim_thread_pointer();
-        }
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    unsigned n = try_words(&block, attached);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (n == 1) {
+        conclude(SEARCH_PROVEN, "one word of the module's thread-local data "
+                                "is what its getter reads");
+    } else {
+        conclude(SEARCH_NEVER, "no single word of the module's thread-local "
+                               "data is what its getter reads");
     }
-    conclude_by_count();
-}
-
-// Drops the candidates that do not hold what the getter says.
-static void
-observe(void)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
-    if (pim_load_relaxed(&state) == SEARCH_DOUBTFUL && can_reach_words()) {
-        void *now = pim_py.tstate();
-        unsigned kept = 0;
-        for (unsigned i = 0; i < candidate_count; i++) {
-            if (pim_thread_word(candidates[i]) == now) {
-                candidates[kept++] = candidates[i];
-            }
-        }
-        if (kept != candidate_count) {
-            candidate_count = kept;
-            conclude_by_count();
-        }
-    }
-    pim_lock_release(&lock);
-    pim_gate_exit();
 }
 
 // NULL is what a thread without a word reads.
@@ -188,7 +179,6 @@ verify(const void *tstate)
 void
 pim_tstate_start(bool by_call)
 {
-    pim_current_observe = observe;
     pim_current_verify = verify;
     if (by_call) {
         conclude(SEARCH_NEVER, "asked for by PIMALLOC_TSTATE=call");
@@ -211,8 +201,8 @@ pim_tstate_settle_thread(PyThreadState *attached)
         pim_gate_exit();
     }
     if (pim_load_acquire(&state) == SEARCH_PROVEN && can_reach_words() &&
-        pim_thread_word(candidates[0]) == (void *)attached) {
-        self->word = candidates[0];
+        pim_thread_word(proven_word) == (void *)attached) {
+        self->word = proven_word;
     } else {
         pim_current_hide_word(self);
     }

@@ -157,12 +157,14 @@ take_returned(pim_heap *heap)
     }
 }
 
-// CPython's main interpreter fills its first arena before it has started, so one
-// huge page costs no memory there and saves some 500 page faults.
+// CPython's main interpreter fills its first arenas before it runs a line of the
+// program, so huge pages cost next to no memory there and save hundreds of page
+// faults, each of which takes as long as ten allocations.
 static bool
 is_filled_for_sure(const pim_heap *heap)
 {
-    return heap->id == 0 && pim_load_relaxed(&heap->arena_count) == 0;
+    return heap->id == 0 &&
+           pim_load_relaxed(&heap->arena_count) < PIM_ARENAS_AT_START;
 }
 
 static pim_arena *

@@ -11,6 +11,4 @@ resolve_to_process(void)
 PIM_TLS pim_current pim_current_self;
 _Atomic uint64_t pim_current_epoch = 1;
 pim_heap *(*pim_current_resolve)(void) = resolve_to_process;
-_Atomic bool pim_current_undecided;
-void (*pim_current_observe)(void);
 void (*pim_current_verify)(const void *tstate);

@@ -42,11 +42,6 @@ extern _Atomic uint64_t pim_current_epoch;
 // thread state.  Set once by the layer that knows CPython.
 extern pim_heap *(*pim_current_resolve)(void);
 
-// While set, raw-domain calls report themselves to pim_current_observe(): they
-// come from threads without a thread state too, which decides between words.
-extern _Atomic bool pim_current_undecided;
-extern void (*pim_current_observe)(void);
-
 // Debug builds check every word read against the getter.
 extern void (*pim_current_verify)(const void *tstate);
 

@@ -17,9 +17,11 @@ small_owner(const void *address, int64_t *id)
     if (page->state == PIM_PAGE_UNUSED || heap == NULL) {
         return false;
     }
-    size_t index = pim_page_index(page, pim_page_start(page), address);
-    bool leftover =
-        tagged && pim_block_set_has(pim_page_leftovers(page), index);
+    const char *start = pim_page_start(page);
+    size_t index = (size_t)((const char *)address - start) / page->block_size;
+    const char *block = start + index * page->block_size;
+    bool leftover = tagged && pim_block_set_has(pim_page_leftovers(page),
+                                                pim_block_place(start, block));
     *id = leftover ? PIM_PROCESS_ID : heap->id;
     return index < page->capacity;
 }

@@ -4,6 +4,12 @@
 // every candidate is asked for its version before anything else, and closed
 // again if it is too old.
 //
+// Loading takes as long as a thirtieth of all of Python's start, and most short
+// programs end before they need what it gives.  So pim_mi_find() settles for a
+// promise: a file that has the functions which only a new enough mimalloc has.
+// It is loaded when a heap asks for it, and if that fails after all (the file is
+// gone, or tells another version), libc's malloc goes on serving.
+//
 // After exit() has begun, mimalloc's own teardown may run before ours: heaps are
 // then neither made nor destroyed (MI-1).
 
@@ -15,12 +21,15 @@
 #include <errno.h>
 #include <limits.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "mi/elf.h"
 #include "platform/gate.h"
 #include "platform/os.h"
 
@@ -35,6 +44,13 @@
 #define ADDRESS_SHARE 32 // of a limited address space, as a divisor
 
 pim_mi_ops pim_mi;
+_Atomic bool pim_mi_loaded;
+
+// A library to be loaded at need; `made` is taken back by who loads it.
+static struct {
+    _Atomic bool made;
+    char path[PATH_MAX];
+} promise;
 
 static struct {
     void *handle;
@@ -155,6 +171,7 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
     pim_mi.heap_new = heap_new_unless_exiting;
     pim_mi.heap_destroy = heap_destroy_unless_exiting;
     atexit(process_exits);
+    pim_store_release(&pim_mi_loaded, true);
     return 0;
 }
 
@@ -253,6 +270,113 @@ pim_mi_load(const char *path, char *why, size_t why_size)
         err = e == -EPROTO ? e : err;
     }
     return err;
+}
+
+// --- promises --------------------------------------------------------------
+
+// Whether a file will do: it has what we call, and what 3.6 brought.
+static bool
+will_do(const char *path)
+{
+    static const char *const names[] = {
+        "mi_version",      "mi_heap_new",     "mi_heap_destroy",
+        "mi_heap_malloc",  "mi_heap_zalloc",  "mi_usable_size",
+        "mi_free",         "mi_umalloc",      "mi_ucalloc",
+        "mi_urealloc",     "mi_ufree",        "mi_any_heap_contains",
+        "mi_arenas_purge", "mi_heap_profile", "mi_theap_quiescent_abandon",
+    };
+    return pim_elf_defines(path, names, PIM_ARRAY_LEN(names));
+}
+
+// In a forked child.  Of the threads that are gone one may have been in the loader,
+// whose lock then stays taken.
+static void
+break_promise_unless_alone(void)
+{
+    if (!__libc_single_threaded) {
+        pim_store_relaxed(&promise.made, false);
+    }
+}
+
+static bool
+promise_file(const char *path)
+{
+    // What a relative path means may have changed when it is loaded.
+    if (path[0] != '/' || !will_do(path)) {
+        return false;
+    }
+    int n = snprintf(promise.path, sizeof(promise.path), "%s", path);
+    if (n <= 0 || (size_t)n >= sizeof(promise.path)) {
+        return false;
+    }
+    pim_store_release(&promise.made, true);
+    pthread_atfork(NULL, NULL, break_promise_unless_alone);
+    return true;
+}
+
+// Looks into the folders that the loader looks into for us.
+static bool
+promise_systems(void)
+{
+    Dl_info us;
+    struct link_map *map = NULL;
+    Dl_serinfo first;
+    if (dladdr1((void *)&pim_mi, &us, (void **)&map, RTLD_DL_LINKMAP) == 0 ||
+        dlinfo(map, RTLD_DI_SERINFOSIZE, &first) != 0) {
+        return false;
+    }
+    Dl_serinfo *all = malloc(first.dls_size);
+    if (all == NULL) {
+        return false;
+    }
+    bool found = false;
+    all->dls_size = first.dls_size;
+    all->dls_cnt = first.dls_cnt;
+    if (dlinfo(map, RTLD_DI_SERINFO, all) == 0) {
+        for (unsigned i = 0; i < all->dls_cnt && !found; i++) {
+            char path[PATH_MAX];
+            int n = snprintf(path, sizeof(path), "%s/" SONAME,
+                             all->dls_serpath[i].dls_name);
+            found = n > 0 && (size_t)n < sizeof(path) && promise_file(path);
+        }
+    }
+    free(all);
+    return found;
+}
+
+static bool
+promise_any(const char *path)
+{
+    char beside[PATH_MAX];
+    if (path != NULL) {
+        return promise_file(path);
+    }
+    return (path_beside_us(beside, sizeof(beside)) && promise_file(beside)) ||
+           promise_systems();
+}
+
+int
+pim_mi_find(const char *path, char *why, size_t why_size)
+{
+    char present[PATH_MAX];
+    if (pim_load_relaxed(&promise.made)) {
+        return 0;
+    }
+    // One that is in the process needs no start of its own.
+    bool waits =
+        loaded.handle == NULL && !path_in_process(present) && promise_any(path);
+    return waits ? 0 : pim_mi_load(path, why, why_size);
+}
+
+void
+pim_mi_keep_promise(void)
+{
+    char why[PATH_MAX + 256];
+    if (pim_load_relaxed(&promise.made) && pim_exchange(&promise.made, false)) {
+        int saved = errno;
+        take(promise.path, 0, why, sizeof(why));
+        errno = saved;
+    }
 }
 
 int

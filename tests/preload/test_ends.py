@@ -19,6 +19,14 @@ class Ends(support.TestCase):
             self.assertEqual(done.figures, {}, str(done))
         return done
 
+    def test_the_guard_sees_what_it_is_for(self):
+        done = python("-c", "import ctypes, resource\n"
+                      "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+                      "ctypes.CDLL(None).free(ctypes.c_void_p(id([1])))",
+                      libraries=(PRELOAD, GUARD))
+        self.assertEqual(done.status, -6, str(done))
+        self.assertIn("guard: a block of pimalloc's", done.stderr)
+
     def test_exit_in_a_thread_ends_the_thread(self):
         self.assert_same("import sys, threading\n"
                          "thread = threading.Thread(target=sys.exit, args=(9,))\n"

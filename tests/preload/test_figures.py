@@ -117,8 +117,8 @@ class Files(support.TestCase):
 
     def test_a_reader_that_went_away(self):
         for changes in ({}, {"PIMALLOC_VERBOSE": "1"}, {"PIMALLOC_NONE": "1"}):
-            done = run("/bin/sh", "-c", '{ sleep 0.3; "$@" 2>&1 >/dev/null; echo $? >&3; } 3>&2 | true',
-                       "sh", sys.executable, "-c", WORK,
+            done = run("/bin/sh", "-c", '{ sleep 0.3; "$@" 2>&1 >/dev/null; echo $? >&3; } '
+                       "3>&2 | true", "sh", sys.executable, "-c", WORK,
                        PIMALLOC_STATS="text", **changes)
             self.assertEqual(done.stderr, "0\n", str(done))
 
