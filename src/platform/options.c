@@ -5,7 +5,6 @@
 #include "platform/options.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,14 +13,12 @@
 
 #include "pimalloc/pimalloc.h"
 #include "platform/say.h"
+#include "platform/signals.h"
 
 #define PREFIX "PIMALLOC_"
 
 // Room for one name, with prefix and separator, in a list of all.
 #define LISTED_MAX 32
-
-// Signals 1 to 31 have names, the same on every system.
-#define STANDARD_SIGNALS 31
 
 typedef struct option {
     const char *name; // without the prefix
@@ -134,60 +131,13 @@ parse_stats(const char *value, pim_options *out)
     return false;
 }
 
-// Signals that have no meaning of their own which a process needs.  What cannot
-// be caught, what the processor or the kernel raises for a mistake, and what
-// belongs to children, pipes and terminals is not for us to take.
-static bool
-is_free_signal(int number)
-{
-    static const int taken[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,  SIGFPE,
-                                SIGILL,  SIGTRAP, SIGABRT, SIGSYS,  SIGCHLD,
-                                SIGPIPE, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU};
-    for (size_t i = 0; i < PIM_ARRAY_LEN(taken); i++) {
-        if (number == taken[i]) {
-            return false;
-        }
-    }
-    // Between the two libc keeps some for itself.
-    return (number >= 1 && number <= STANDARD_SIGNALS) ||
-           (number >= SIGRTMIN && number <= SIGRTMAX);
-}
-
-// A decimal number without sign that ends the text; -1 if it is none.
-static int
-parse_number(const char *text)
-{
-    size_t digits = strspn(text, "0123456789");
-    return digits >= 1 && digits <= 3 && text[digits] == '\0' ? atoi(text) : -1;
-}
-
-static int
-signal_of(const char *name)
-{
-    name += strncmp(name, "SIG", 3) == 0 ? 3 : 0;
-    for (int number = 1; number <= STANDARD_SIGNALS; number++) {
-        const char *known = sigabbrev_np(number);
-        if (known != NULL && strcmp(known, name) == 0) {
-            return number;
-        }
-    }
-    if (strcmp(name, "RTMIN") == 0) {
-        return SIGRTMIN;
-    }
-    int above = strncmp(name, "RTMIN+", 6) == 0 ? parse_number(name + 6) : -1;
-    return above >= 0 ? SIGRTMIN + above : -1;
-}
-
 static bool
 parse_signal(const char *value, pim_options *out)
 {
-    int number = parse_number(value);
-    number = number >= 0 ? number : signal_of(value);
-    if (!is_free_signal(number)) {
-        return false;
-    }
-    out->stats_signal = number;
-    return true;
+    int number = pim_signal_of(value);
+    bool ok = pim_signal_is_free(number);
+    out->stats_signal = ok ? number : 0;
+    return ok;
 }
 
 static const option options[] = {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -93,8 +94,13 @@ pim_run_check(char **command, const char *library)
 {
     const char *name = command[0];
     char first[PATH_MAX];
-    if (pim_target_find(name, first) && access(first, X_OK) != 0) {
-        pim_run_say("%s: cannot be executed: %s", first, strerror(errno));
+    struct stat status;
+    if (pim_target_find(name, first) &&
+        (access(first, X_OK) != 0 || stat(first, &status) != 0 ||
+         !S_ISREG(status.st_mode))) {
+        pim_run_say("%s: cannot be executed; it must be a file that you may "
+                    "execute",
+                    first);
         return PIM_RUN_NOT_STARTED;
     }
     pim_target target;
@@ -106,6 +112,12 @@ pim_run_check(char **command, const char *library)
         print_name(command, &target);
         printf("not served: %s\n", target.why);
         return finish(PIM_CHECK_NOT_SERVED);
+    }
+    if (target.is_unclear) {
+        pim_run_say("%s: what env does with these options is not known here; "
+                    "ask about the command that it runs",
+                    name);
+        return PIM_RUN_FAILED;
     }
     pim_answer answer = {.error = 0};
     if (target.is_known && loader_takes(target.argv, library)) {

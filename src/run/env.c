@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 
@@ -43,16 +44,6 @@ split(const char *text, char **rest)
     return out;
 }
 
-// What follows one of two spellings of an option in the same word, or NULL.
-static const char *
-value_of(const char *word, const char *brief, const char *full)
-{
-    if (strncmp(word, brief, strlen(brief)) == 0) {
-        return word + strlen(brief);
-    }
-    return strncmp(word, full, strlen(full)) == 0 ? word + strlen(full) : NULL;
-}
-
 static void
 unset(const char *name, bool for_check, bool *clears)
 {
@@ -73,61 +64,145 @@ assign(char *assignment, bool for_check, bool *clears)
     }
 }
 
+// --- options -------------------------------------------------------------------
+
+enum effect {
+    IGNORE_ENVIRONMENT,
+    UNSET,
+    SPLIT,
+    CHANGE_DIRECTORY,
+    NAME_ARGV0,
+    NOTHING, // with a value behind "=", or without
+};
+
+static const struct {
+    char brief; // 0: has none
+    enum effect effect;
+    const char *full;
+} known[] = {
+    {'i', IGNORE_ENVIRONMENT, "ignore-environment"},
+    {'u', UNSET, "unset"},
+    {'S', SPLIT, "split-string"},
+    {'C', CHANGE_DIRECTORY, "chdir"},
+    {'a', NAME_ARGV0, "argv0"},
+    {'v', NOTHING, "debug"},
+    {'0', NOTHING, "null"},
+    {0, NOTHING, "block-signal"},
+    {0, NOTHING, "default-signal"},
+    {0, NOTHING, "ignore-signal"},
+    {0, NOTHING, "list-signal-handling"},
+};
+
 static bool
-is_harmless(const char *word)
+takes_value(enum effect effect)
 {
-    static const char *const known[] = {"-v", "--debug", "-0", "--null"};
+    return effect != IGNORE_ENVIRONMENT && effect != NOTHING;
+}
+
+typedef struct env {
+    char **at; // the next word
+    bool for_check;
+    bool *clears;
+    const char *folder; // of -C
+} env;
+
+// False if what env would do is not known.
+static bool
+apply(env *e, enum effect effect, const char *value)
+{
+    switch (effect) {
+    case IGNORE_ENVIRONMENT:
+        *e->clears = true;
+        return true;
+    case UNSET:
+        unset(value, e->for_check, e->clears);
+        return true;
+    case SPLIT:
+        e->at = split(value, e->at);
+        return e->at != NULL;
+    case CHANGE_DIRECTORY:
+        e->folder = value;
+        return true;
+    default:
+        return true;
+    }
+}
+
+// One word of letters, of which the last may have a value: -i, -iS "a b", -uX.
+static bool
+read_letters(env *e, const char *letters)
+{
+    for (; *letters != '\0'; letters++) {
+        size_t i = 0;
+        while (i < PIM_ARRAY_LEN(known) && known[i].brief != *letters) {
+            i++;
+        }
+        if (i == PIM_ARRAY_LEN(known)) {
+            return false;
+        }
+        if (takes_value(known[i].effect)) {
+            const char *value = letters[1] != '\0' ? letters + 1 : *e->at++;
+            return value != NULL && apply(e, known[i].effect, value);
+        }
+        apply(e, known[i].effect, NULL);
+    }
+    return true;
+}
+
+// --name, --name=value or --name value, the name in full.
+static bool
+read_name(env *e, const char *name)
+{
+    size_t length = strcspn(name, "=");
     for (size_t i = 0; i < PIM_ARRAY_LEN(known); i++) {
-        if (strcmp(word, known[i]) == 0) {
-            return true;
+        if (strlen(known[i].full) == length &&
+            memcmp(known[i].full, name, length) == 0) {
+            const char *value = name[length] != '\0' ? name + length + 1 : NULL;
+            if (takes_value(known[i].effect) && value == NULL) {
+                value = *e->at++;
+            }
+            return (value != NULL || !takes_value(known[i].effect)) &&
+                   apply(e, known[i].effect, value);
         }
     }
     return false;
 }
 
-// One option; returns where to go on, or NULL if it is not understood.
-static char **
-skip_option(char **at, bool for_check, bool *clears)
+static bool
+read_options(env *e)
 {
-    const char *value;
-    if (strcmp(*at, "-") == 0 || strcmp(*at, "-i") == 0 ||
-        strcmp(*at, "--ignore-environment") == 0) {
-        *clears = true;
-        return at + 1;
-    }
-    if ((value = value_of(*at, "-S", "--split-string=")) != NULL) {
-        if (*value != '\0') {
-            return split(value, at + 1);
-        }
-        return at[1] != NULL ? split(at[1], at + 2) : NULL;
-    }
-    if ((value = value_of(*at, "-u", "--unset=")) != NULL) {
-        if (*value == '\0') {
-            value = *++at;
-        }
-        if (value == NULL) {
-            return NULL;
-        }
-        unset(value, for_check, clears);
-        return at + 1;
-    }
-    return is_harmless(*at) ? at + 1 : NULL;
-}
-
-char **
-pim_env_command(char **argv, bool for_check, bool *clears)
-{
-    char **at = argv + 1;
-    while (at != NULL && *at != NULL && (*at)[0] == '-') {
-        if (strcmp(*at, "--") == 0) {
-            at++;
+    bool ok = true;
+    while (ok && *e->at != NULL && (*e->at)[0] == '-') {
+        const char *word = *e->at++;
+        if (strcmp(word, "--") == 0) {
             break;
         }
-        at = skip_option(at, for_check, clears);
+        if (word[1] == '\0') {
+            *e->clears = true; // as -i
+        } else {
+            ok = word[1] == '-' ? read_name(e, word + 2)
+                                : read_letters(e, word + 1);
+        }
     }
-    while (at != NULL && *at != NULL && strchr(*at, '=') != NULL) {
-        assign(*at, for_check, clears);
-        at++;
+    return ok;
+}
+
+bool
+pim_env_command(char **argv, bool for_check, bool *clears, char ***command)
+{
+    env e = {.at = argv + 1, .for_check = for_check, .clears = clears};
+    *command = NULL;
+    if (!read_options(&e)) {
+        return false;
     }
-    return at != NULL && *at != NULL ? at : NULL;
+    while (*e.at != NULL && strchr(*e.at, '=') != NULL) {
+        assign(*e.at, for_check, clears);
+        e.at++;
+    }
+    // Ours would change where COMMAND is looked for, unless it is not run.
+    if (e.folder != NULL && (!for_check || chdir(e.folder) != 0)) {
+        return false;
+    }
+    *command = *e.at != NULL ? e.at : NULL;
+    return true;
 }

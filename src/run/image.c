@@ -113,7 +113,7 @@ pim_image_read(const char *path, pim_image *out)
         read_elf(fd, (const unsigned char *)head, out);
     } else if (length > 2 && head[0] == '#' && head[1] == '!') {
         read_script(head, length, out);
-    } else if (memchr(head, '\0', length) == NULL) {
+    } else if (n >= 0 && memchr(head, '\0', length) == NULL) {
         out->kind = PIM_IMAGE_TEXT;
     }
     close(fd);

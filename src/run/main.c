@@ -3,7 +3,8 @@
 //     options --> where are our parts --> what is COMMAND --> environment --> exec
 //
 // The process stays the same one, so exit status, signals, terminal and
-// everything else are COMMAND's own.  Nothing of pimalloc is linked in.
+// everything else are COMMAND's own.  Of pimalloc, only the names of signals are
+// linked in.
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,6 +60,13 @@ set_options(const pim_run_options *o)
 static void
 set_preload(const char *library, const char *mimalloc)
 {
+    if (strchr(library, '$') != NULL) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "%s cannot be put on LD_PRELOAD, where the loader expands "
+                     "$ORIGIN and its like; install pimalloc in a path without "
+                     "a dollar sign",
+                     library);
+    }
     pim_list_append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
     if (mimalloc[0] != '\0') {
         pim_list_append("LD_PRELOAD", mimalloc, PRELOAD_SEPARATORS);

@@ -5,7 +5,6 @@
 #include "run/options.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "base/compiler.h"
 #include "pimalloc/pimalloc.h"
+#include "platform/signals.h"
 #include "run/message.h"
 
 #define SEE_HELP "; \"pimalloc-run --help\" lists the options"
@@ -139,53 +139,6 @@ parse_stats(const char *value, pim_run_options *out)
 
 // --- --stats-signal ----------------------------------------------------------
 
-// A decimal number without sign that ends the text; -1 if it is none.
-static int
-number_of(const char *text)
-{
-    size_t digits = strspn(text, "0123456789");
-    return digits >= 1 && digits <= 3 && text[digits] == '\0' ? atoi(text) : -1;
-}
-
-// 0 if there is no such signal.
-static int
-signal_of(const char *name)
-{
-    int number = number_of(name);
-    if (number >= 0) {
-        return number <= SIGRTMAX ? number : 0;
-    }
-    name += strncasecmp(name, "SIG", 3) == 0 ? 3 : 0;
-    for (int i = 1; i <= SIGSYS; i++) {
-        const char *known = sigabbrev_np(i);
-        if (known != NULL && strcasecmp(known, name) == 0) {
-            return i;
-        }
-    }
-    if (strncasecmp(name, "RTMIN", 5) != 0) {
-        return 0;
-    }
-    int above = name[5] == '+' ? number_of(name + 6) : name[5] == '\0' ? 0 : -1;
-    return above >= 0 && above <= SIGRTMAX - SIGRTMIN ? SIGRTMIN + above : 0;
-}
-
-// The same as for PIMALLOC_STATS_SIGNAL (platform/options.c): not those that
-// cannot be caught, that tell a mistake, or that belong to children, pipes and
-// terminals; nor libc's own, between the standard ones and SIGRTMIN.
-static bool
-signal_is_usable(int number)
-{
-    static const int refused[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS,  SIGFPE,
-                                  SIGILL,  SIGTRAP, SIGABRT, SIGSYS,  SIGCHLD,
-                                  SIGPIPE, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU};
-    for (size_t i = 0; i < PIM_ARRAY_LEN(refused); i++) {
-        if (number == refused[i]) {
-            return false;
-        }
-    }
-    return number <= SIGSYS || number >= SIGRTMIN;
-}
-
 static void
 parse_signal(const char *value, pim_run_options *out)
 {
@@ -193,14 +146,14 @@ parse_signal(const char *value, pim_run_options *out)
         pim_run_fail(PIM_RUN_FAILED,
                      "--stats-signal needs a signal: --stats-signal=USR1");
     }
-    out->signal = signal_of(value + 1);
+    out->signal = pim_signal_of(value + 1);
     if (out->signal == 0) {
         pim_run_fail(PIM_RUN_FAILED,
                      "--stats-signal: there is no signal \"%s\"; valid are "
                      "names and numbers such as USR1, SIGUSR1 and 10",
                      value + 1);
     }
-    if (!signal_is_usable(out->signal)) {
+    if (!pim_signal_is_free(out->signal)) {
         pim_run_fail(PIM_RUN_FAILED,
                      "--stats-signal: %s cannot be used for this; take USR1, "
                      "USR2 or another that COMMAND does not use",

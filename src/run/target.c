@@ -98,9 +98,12 @@ interpose(pim_target *t, const char *interpreter, const char *argument)
 static void
 follow_script(pim_target *t, const char *line)
 {
-    char interpreter[sizeof(((pim_image *)NULL)->script)];
+    char interpreter[sizeof(((pim_image *)NULL)->script) + 2];
     size_t length = strcspn(line, " \t");
-    snprintf(interpreter, sizeof(interpreter), "%.*s", (int)length, line);
+    // Without a slash the kernel looks in the current directory, not in PATH.
+    bool has_slash = memchr(line, '/', length) != NULL;
+    snprintf(interpreter, sizeof(interpreter), "%s%.*s", has_slash ? "" : "./",
+             (int)length, line);
     const char *argument = line + length;
     argument += strspn(argument, " \t");
     t->is_script = true;
@@ -172,9 +175,9 @@ follow(pim_target *t, bool for_check, bool *clears)
         interpose(t, "/bin/sh", "");
         return true;
     }
-    char **command = image.kind == PIM_IMAGE_ELF && is_named(t->file, "env")
-                         ? pim_env_command(t->argv, for_check, clears)
-                         : NULL;
+    char **command = NULL;
+    t->is_unclear = image.kind == PIM_IMAGE_ELF && is_named(t->file, "env") &&
+                    !pim_env_command(t->argv, for_check, clears, &command);
     char found[PATH_MAX];
     if (command != NULL && pim_target_find(command[0], found)) {
         t->argv = command;

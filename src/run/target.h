@@ -15,6 +15,7 @@ typedef struct pim_target {
     bool is_script;      // a script led there
     bool is_shim;        // pyenv was asked and named it
     bool is_known;       // its format is one that we can judge
+    bool is_unclear;     // it is env, with options that we do not know
     bool is_foreign; // its loader cannot load our library, and would complain
     char why[512];   // why it will not be served, and a remedy; "" if it may
     char **argv;     // what executing it comes down to; argv[0] as looked up

@@ -86,6 +86,11 @@ def check_not_found(b):
     b.fails(127, "--check", "no-such-command-here", says=["not found in PATH"])
     b.fails(126, "--check", b.script("check-plain", "#!/bin/sh\n", mode=0o644),
             says=["cannot be executed"])
+    os.mkfifo(b.path("check-pipe"), 0o755)
+    for path in ("/", b.path("check-pipe")):
+        b.fails(126, "--check", path, says=["cannot be executed"])
+    b.fails(126, "--check", b.script("check-relative", "#!sh\n"),
+            says=["its interpreter ./sh does not exist"])
     b.fails(126, "--check", b.script("check-lost", "#!/no/such/thing\n"),
             says=["its interpreter /no/such/thing does not exist"])
 
@@ -176,6 +181,25 @@ def check_env(b):
         answers(check(b, "env", *words, "ls"), 1, "env takes LD_PRELOAD away")
     answers(check(b, "env", "ls"), 0, "env (", "/ls): CPython")
     answers(check(b, "env"), 0, "env: CPython")
+
+
+@case
+def check_options_of_env(b):
+    """--check knows env's options in all spellings, and says so where it does not"""
+    for words in (["--unset", "LD_PRELOAD"], ["--unset=LD_PRELOAD"], ["-vu", "LD_PRELOAD"],
+                  ["-iS", "A=b"], ["-ivSA=b"], ["--split-string", "-i"], ["--ignore-environment"],
+                  ["-C", "/", "-i"], ["-C/", "-u", "LD_PRELOAD"]):
+        answers(check(b, "env", *words, "ls"), 1, "env takes LD_PRELOAD away")
+    for words in (["-v"], ["-a", "x"], ["--argv0=x"], ["--default-signal=PIPE"], ["-vuX"],
+                  ["--block-signal"], ["-u", "X", "--"], ["--chdir=/"], ["--split-string=A=b"]):
+        answers(check(b, "env", *words, "ls"), 0, "env (", "/ls): CPython")
+    os.makedirs(b.path("env-folder"))
+    b.compile("env-folder/static", "-static")
+    answers(check(b, "env", "--chdir", b.path("env-folder"), "./static"), 1, "linked statically")
+    for words in (["--no-such"], ["-x"], ["--unse=X"], ["-S", "a 'b c'"], ["-u"], ["--chdir=/no"]):
+        done = check(b, "env", *words, *(["ls"] if words != ["-u"] else []))
+        equal((done.returncode, done.stdout), (125, ""))
+        contains(done.stderr, "what env does with these options is not known here")
 
 
 @case

@@ -229,11 +229,13 @@ def moved_tree(b):
 
 @case
 def unusable_place(b):
-    """a path with a colon or a space cannot be preloaded, and it is said"""
+    """a path with a colon, a space or a dollar sign cannot be preloaded, and it is said"""
     for name in ("with space", "with:colon"):
         root = b.make_tree(name)
         b.fails(125, "true", file=root / "bin/pimalloc-run",
                 says=["LD_PRELOAD", "a colon or a space", "install pimalloc in a path without"])
+    b.fails(125, "true", file=b.make_tree("with$LIB") / "bin/pimalloc-run",
+            says=["LD_PRELOAD", "dollar sign"])
 
 
 @case

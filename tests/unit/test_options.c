@@ -192,6 +192,7 @@ TEST(signals_have_names_and_numbers)
 {
     expect_options("PIMALLOC_STATS_SIGNAL", "USR1", has_usr1, NULL);
     expect_options("PIMALLOC_STATS_SIGNAL", "SIGUSR1", has_usr1, NULL);
+    expect_options("PIMALLOC_STATS_SIGNAL", "sigUsr1", has_usr1, NULL);
     expect_options("PIMALLOC_STATS_SIGNAL", "10", has_usr1, NULL);
     expect_options("PIMALLOC_STATS_SIGNAL", "HUP", has_hup, NULL);
     expect_options("PIMALLOC_STATS_SIGNAL", "RTMIN+3", has_rtmin_3, NULL);
@@ -277,7 +278,7 @@ TEST(signals_that_are_taken_are_refused)
         "SIGSEGV", "11",      "BUS",      "FPE",        "ILL",       "TRAP",
         "ABRT",    "6",       "SYS",      "CHLD",       "PIPE",      "CONT",
         "TSTP",    "TTIN",    "TTOU",     "0",          "-1",        "32",
-        "33",      "65",      "1000",     "USR",        "USR3",      "usr1",
+        "33",      "65",      "1000",     "USR",        "USR3",      "usr3",
         "SIG",     "SIG10",   "10x",      "+10",        " 10",       "RTMIN+",
         "RTMIN+x", "RTMIN-1", "RTMIN+99", "SIGSIGUSR1", "RTMIN+1000"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(signals); i++) {
