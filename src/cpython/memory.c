@@ -32,6 +32,7 @@ pimalloc_trim(void)
     pim_lock_acquire(&pim_process_lock);
     pim_heap_drain(&pim_process_heap);
     bytes += pim_heap_purge(&pim_process_heap, true);
+    bytes += pim_warm_trim(true);
     pim_lock_release(&pim_process_lock);
     bytes += pim_region_trim();
     if (pim_mi_is_loaded()) {

@@ -139,6 +139,44 @@ tune(void *handle)
     }
 }
 
+// --- ends of threads -------------------------------------------------------
+//
+// mimalloc takes locks when a thread ends, in the destructor of a key of its own:
+// outside the gate, where fork() would not wait for it.  So we call
+// mi_thread_done() inside.  But that leaves the key pointing at the thread's
+// theap, which is freed by then and may be another thread's already, and the
+// destructor reads it.  So the key is emptied as well.  Which it is, its value in
+// this thread tells.
+
+static pthread_key_t theap_key;
+static void (*thread_done)(void);
+
+static void
+end_thread(void)
+{
+    thread_done();
+    pthread_setspecific(theap_key, NULL);
+}
+
+// If the key is not found, mimalloc's own destructor is left to do it.
+static void
+take_over_thread_ends(void *handle)
+{
+    void *(*theap)(void) = NULL;
+    if (!bind(handle, "mi_thread_done", &thread_done) ||
+        !bind(handle, "mi_theap_get_default", &theap)) {
+        return;
+    }
+    const void *ours = theap();
+    for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++) {
+        if (pthread_getspecific(key) == ours) {
+            theap_key = key;
+            pim_gate_on_thread_exit = end_thread;
+            return;
+        }
+    }
+}
+
 // Takes one candidate if it is new enough.  0, -ENOENT or -EPROTO.
 static int
 take(const char *path, int extra_flags, char *why, size_t why_size)
@@ -165,9 +203,7 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
     if (!pim_mi_is_process_malloc()) {
         tune(handle);
     }
-    // mimalloc takes locks when a thread ends, too: let it do so where fork()
-    // waits for it, before its own destructor comes by.
-    bind(handle, "mi_thread_done", &pim_gate_on_thread_exit);
+    take_over_thread_ends(handle);
     pim_mi.heap_new = heap_new_unless_exiting;
     pim_mi.heap_destroy = heap_destroy_unless_exiting;
     atexit(process_exits);

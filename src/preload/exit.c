@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "pimalloc/pimalloc.h"
 #include "platform/say.h"
 #include "preload/preload.h"
+#include "report/path.h"
 
 void
 pim_preload_tell_figures(void)
@@ -31,9 +33,12 @@ pim_preload_tell_figures(void)
     }
     int err = pimalloc_stats_save(o->stats_file, format);
     if (err != 0) {
+        char path[PATH_MAX];
+        bool has_pid;
+        bool expands = pim_path_expand(o->stats_file, path, &has_pid) == 0;
         pim_say("pimalloc: the figures could not be written to %s: %s; name a "
                 "file in a folder that this process may write to\n",
-                o->stats_file, strerror(-err));
+                expands ? path : o->stats_file, strerror(-err));
     }
 }
 
