@@ -169,6 +169,7 @@ choose_root()
     made_root=yes
     if [ -z "$root" ] && [ "$keep" = no ]; then
         root=$(mktemp -d "$base/pimalloc-$suite.XXXXXX")
+        chmod 755 "$root" # its / is for everybody
     else
         root=${root:-$base/pimalloc-$suite}
         [ ! -d "$root" ] || made_root=no
