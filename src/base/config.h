@@ -50,11 +50,6 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // A block that is this large at birth gets a map of its own, too.
 #define PIM_MAP_BORN ((size_t)32 << 20)
 
-// How many larger blocks a main interpreter makes before mimalloc is loaded for
-// them.  `python3 -c pass` makes about a dozen, and loading costs as much as a
-// hundred of libc's.
-#define PIM_LARGE_EARLY 64
-
 // Largest request that CPython can make (PY_SSIZE_T_MAX); more is refused.
 #define PIM_REQUEST_MAX ((size_t)PTRDIFF_MAX)
 

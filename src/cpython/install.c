@@ -89,12 +89,11 @@ check_python(void *module)
 }
 
 static int
-load_mimalloc(const char *path, bool may_wait)
+load_mimalloc(const char *path)
 {
     char why[PATH_MAX + 256] = "";
     char text[PATH_MAX + 384];
-    int err = may_wait ? pim_mi_find(path, why, sizeof(why))
-                       : pim_mi_load(path, why, sizeof(why));
+    int err = pim_mi_load(path, why, sizeof(why));
     if (err != 0) {
         snprintf(text, sizeof(text),
                  "%s; install libmimalloc3 (3.6 or newer), or name the library "
@@ -116,7 +115,7 @@ raw_source(void)
 }
 
 static int
-install(const pimalloc_config *config, void *python, bool may_wait)
+install(const pimalloc_config *config, void *python)
 {
     pim_options options;
     if (config != NULL && config->size != sizeof(*config)) {
@@ -136,7 +135,7 @@ install(const pimalloc_config *config, void *python, bool may_wait)
     if (config != NULL && config->region_bytes != 0) {
         options.region_bytes = config->region_bytes;
     }
-    err = load_mimalloc(options.mimalloc, may_wait);
+    err = load_mimalloc(options.mimalloc);
     if (err != 0) {
         return err;
     }
@@ -165,12 +164,12 @@ install(const pimalloc_config *config, void *python, bool may_wait)
 }
 
 int
-pim_install(const pimalloc_config *config, void *python, bool may_wait)
+pim_install(const pimalloc_config *config, void *python)
 {
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
-    int err = install(config, python, may_wait);
+    int err = install(config, python);
     pim_lock_release(&install_lock);
     pim_gate_exit();
     return err;
@@ -179,7 +178,7 @@ pim_install(const pimalloc_config *config, void *python, bool may_wait)
 int
 pimalloc_install(const pimalloc_config *config)
 {
-    return pim_install(config, NULL, false);
+    return pim_install(config, NULL);
 }
 
 int

@@ -3,12 +3,10 @@
 #ifndef PIM_CPYTHON_INSTALL_H
 #define PIM_CPYTHON_INSTALL_H
 
-#include "base/compiler.h"
 #include "pimalloc/pimalloc.h"
 
 // Like pimalloc_install(), for the CPython that a module which dlopen() returned
-// is or depends on; NULL: the one that the process sees.  `may_wait`: libmimalloc
-// need not be loaded before it serves a block.
-int pim_install(const pimalloc_config *config, void *python, bool may_wait);
+// is or depends on; NULL: the one that the process sees.
+int pim_install(const pimalloc_config *config, void *python);
 
 #endif // PIM_CPYTHON_INSTALL_H

@@ -35,9 +35,7 @@ pimalloc_trim(void)
     bytes += pim_warm_trim(true);
     pim_lock_release(&pim_process_lock);
     bytes += pim_region_trim();
-    if (pim_mi_is_loaded()) {
-        pim_mi.purge();
-    }
+    pim_mi.purge();
     pim_gate_exit();
     return bytes;
 }

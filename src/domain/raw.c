@@ -5,9 +5,6 @@
 // other threads run, so blocks of ours reach libc's free and libc's reach ours;
 // there raw *is* libc's malloc, and what bypassed us is missing in the figures.
 //
-// Where mimalloc waits to be loaded (mi.c), raw is libc's until then, counted
-// likewise.
-//
 // Blocks that were allocated before we were installed come here to be freed:
 // libc's, which go back to libc, and those of CPython's debug layer, which are
 // known by the pattern in front of them and go to the table we replaced.
@@ -28,26 +25,18 @@ pim_account pim_raw_published;
 
 static pim_raw_source source = PIM_RAW_LIBC;
 static pim_raw_table replaced;
-static bool counts_libc; // libc's blocks are in the account, as far as we know
 
 void
 pim_raw_set_source(pim_raw_source new_source, pim_raw_table replaced_table)
 {
     source = new_source;
     replaced = replaced_table;
-    counts_libc = source == PIM_RAW_LIBC || !pim_mi_is_loaded();
-}
-
-static bool
-serves_mimalloc(void)
-{
-    return source == PIM_RAW_MIMALLOC && pim_mi_is_loaded();
 }
 
 pim_raw_source
 pim_raw_get_source(void)
 {
-    return serves_mimalloc() ? PIM_RAW_MIMALLOC : PIM_RAW_LIBC;
+    return source;
 }
 
 // --- accounts --------------------------------------------------------------
@@ -126,14 +115,6 @@ account(uint64_t bytes, uint64_t blocks)
     }
 }
 
-static void
-account_new(const void *block, size_t bytes)
-{
-    if (PIM_LIKELY(block != NULL)) {
-        account(bytes, 1);
-    }
-}
-
 void
 pim_raw_figures(pim_raw_usage *out)
 {
@@ -158,7 +139,7 @@ pim_raw_figures(pim_raw_usage *out)
 
 // --- whose block is it? ----------------------------------------------------
 
-typedef enum raw_owner { OWNER_MIMALLOC, OWNER_LIBC, OWNER_REPLACED } raw_owner;
+typedef enum raw_owner { OWNER_SOURCE, OWNER_LIBC, OWNER_REPLACED } raw_owner;
 
 // CPython's debug layer writes its domain's letter and seven bytes 0xFD before a
 // block; glibc keeps a chunk's size there, which cannot look like that.
@@ -177,13 +158,13 @@ is_of_debug_layer(const void *block)
 static raw_owner
 owner_of(const void *block)
 {
-    if (serves_mimalloc() && PIM_LIKELY(pim_mi.contains(block))) {
-        return OWNER_MIMALLOC;
+    if (source == PIM_RAW_MIMALLOC && PIM_LIKELY(pim_mi.contains(block))) {
+        return OWNER_SOURCE;
     }
     if (PIM_UNLIKELY(is_of_debug_layer(block)) && replaced.free != NULL) {
         return OWNER_REPLACED;
     }
-    return OWNER_LIBC;
+    return source == PIM_RAW_LIBC ? OWNER_SOURCE : OWNER_LIBC;
 }
 
 // --- watching --------------------------------------------------------------
@@ -208,51 +189,62 @@ at_least_aligned(size_t size)
     return size < PIM_ALIGNMENT ? PIM_ALIGNMENT : size;
 }
 
+// Blocks of mimalloc are counted inside the gate, so that a forked child, which
+// inherits all tallies, never inherits a half counted block.
 static void *
 source_alloc(size_t size, bool zero)
 {
     void *block;
     size_t bytes;
-    if (serves_mimalloc()) {
+    if (source == PIM_RAW_MIMALLOC) {
         size = at_least_aligned(size);
         pim_gate_enter();
         block = zero ? pim_mi.ucalloc(1, size, &bytes)
                      : pim_mi.umalloc(size, &bytes);
-        account_new(block, bytes);
+        if (PIM_LIKELY(block != NULL)) {
+            account(bytes, 1);
+        }
         pim_gate_exit();
     } else {
         size += size == 0;
         block = zero ? calloc(1, size) : malloc(size);
         bytes = malloc_usable_size(block);
-        account_new(block, bytes);
+        if (PIM_LIKELY(block != NULL)) {
+            account(bytes, 1);
+        }
     }
-    watch(block, bytes);
+    if (PIM_LIKELY(block != NULL)) {
+        watch(block, bytes);
+    }
     return block;
 }
 
-static void
-account_moved(const void *moved, size_t before, size_t after)
-{
-    if (moved != NULL) {
-        account(after - before, 0);
-    }
-}
-
 static void *
-mimalloc_realloc(void *block, size_t size)
+source_realloc(void *block, size_t size)
 {
+    void *moved;
     size_t before;
     size_t after;
-    pim_gate_enter();
-    void *moved =
-        pim_mi.urealloc(block, at_least_aligned(size), &before, &after);
-    account_moved(moved, before, after);
-    pim_gate_exit();
+    if (source == PIM_RAW_MIMALLOC) {
+        pim_gate_enter();
+        moved = pim_mi.urealloc(block, at_least_aligned(size), &before, &after);
+        if (moved != NULL) {
+            account(after - before, 0);
+        }
+        pim_gate_exit();
+    } else {
+        before = malloc_usable_size(block);
+        moved = realloc(block, size + (size == 0));
+        after = malloc_usable_size(moved);
+        if (moved != NULL) {
+            account(after - before, 0);
+        }
+    }
     return moved;
 }
 
 static void
-mimalloc_free(void *block)
+free_to_mimalloc(void *block)
 {
     size_t bytes;
     if (PIM_UNLIKELY(pim_load_relaxed(&pim_registry_subs) != 0)) {
@@ -272,31 +264,27 @@ mimalloc_free(void *block)
 }
 
 static void
-libc_free(void *block)
+source_free(void *block)
 {
+    if (source == PIM_RAW_MIMALLOC) {
+        free_to_mimalloc(block);
+        return;
+    }
     size_t bytes = malloc_usable_size(block);
     watch(block, bytes);
     free(block);
-    if (counts_libc) {
-        account(-(uint64_t)bytes, -(uint64_t)1);
-    }
+    account(-(uint64_t)bytes, -(uint64_t)1);
 }
 
-// Once mimalloc serves, a block of libc's moves there.
+// Moves a block of libc's to the source.
 static void *
-libc_realloc(void *block, size_t size)
+adopt_libc_block(void *block, size_t size)
 {
-    size_t before = malloc_usable_size(block);
-    void *moved;
-    if (!serves_mimalloc()) {
-        moved = realloc(block, size + (size == 0));
-        account_moved(moved, before, malloc_usable_size(moved));
-        return moved;
-    }
-    moved = source_alloc(size, false);
+    size_t bytes = malloc_usable_size(block);
+    void *moved = source_alloc(size, false);
     if (moved != NULL) {
-        memcpy(moved, block, before < size ? before : size);
-        libc_free(block);
+        memcpy(moved, block, bytes < size ? bytes : size);
+        free(block);
     }
     return moved;
 }
@@ -333,12 +321,12 @@ pim_raw_realloc(void *ctx, void *block, size_t size)
         return NULL;
     }
     switch (owner_of(block)) {
-    case OWNER_MIMALLOC:
-        return mimalloc_realloc(block, size);
+    case OWNER_LIBC:
+        return adopt_libc_block(block, size);
     case OWNER_REPLACED:
         return replaced.realloc(replaced.ctx, block, size);
     default:
-        return libc_realloc(block, size);
+        return source_realloc(block, size);
     }
 }
 
@@ -350,14 +338,15 @@ pim_raw_free(void *ctx, void *block)
         return;
     }
     switch (owner_of(block)) {
-    case OWNER_MIMALLOC:
-        mimalloc_free(block);
+    case OWNER_LIBC:
+        watch(block, malloc_usable_size(block));
+        free(block);
         break;
     case OWNER_REPLACED:
         replaced.free(replaced.ctx, block);
         break;
     default:
-        libc_free(block);
+        source_free(block);
         break;
     }
 }

@@ -15,25 +15,14 @@
 // moves to a map with as much headroom again; further growth costs nothing
 // until that is used up, then one mremap.
 //
-// mimalloc may wait to be loaded (mi.c).  Until main has made PIM_LARGE_EARLY
-// blocks, or another interpreter its first, they come from libc; so they do if
-// mimalloc cannot be loaded after all.
-//
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
 
-#include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "heap/heap.h"
 #include "platform/os.h"
 
-typedef enum large_kind {
-    LARGE_MI_HEAP,
-    LARGE_MI_MAIN,
-    LARGE_MAP,
-    LARGE_LIBC,
-} large_kind;
+typedef enum large_kind { LARGE_MI_HEAP, LARGE_MI_MAIN, LARGE_MAP } large_kind;
 
 typedef struct pim_large {
     pim_heap *heap;
@@ -50,7 +39,6 @@ typedef struct pim_large {
 _Static_assert(sizeof(pim_large) == 64, "keeps blocks aligned");
 
 #define HEADER sizeof(pim_large)
-#define LIBC_ALIGNMENT (2 * HEADER) // so that no block begins a page
 #define COOKIE UINT64_C(0x9e3779b97f4a7c15)
 
 _Atomic uint64_t pim_foreign_frees;
@@ -74,8 +62,8 @@ PIM_NO_SANITIZE static pim_large *
 header_of(const void *block)
 {
     if ((uintptr_t)block % PIM_ALIGNMENT != 0 ||
-        (pim_os_begins_page(block) && !pim_mi_contains(block))) {
-        return NULL; // our maps' and libc's blocks do not begin a page
+        (pim_os_begins_page(block) && !pim_mi.contains(block))) {
+        return NULL; // our maps' blocks do not begin a page
     }
     pim_large *large = (pim_large *)(uintptr_t)block - 1;
     return large->cookie == cookie_for(block) ? large : NULL;
@@ -265,54 +253,14 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return block;
 }
 
-static void *
-alloc_libc(pim_heap *heap, unsigned domain, size_t size, bool zero)
-{
-    size_t total = pim_align_up(size + HEADER, LIBC_ALIGNMENT);
-    pim_large *large = aligned_alloc(LIBC_ALIGNMENT, total);
-    if (large == NULL) {
-        return NULL;
-    }
-    if (zero) {
-        memset(large, 0, total);
-    }
-    large->map_bytes = 0;
-    large->usable = malloc_usable_size(large) - HEADER;
-    return finish(heap, large, domain, LARGE_LIBC);
-}
-
-static void *
-alloc_block(pim_heap *heap, unsigned domain, size_t size, bool zero)
-{
-    if (pim_mi_is_loaded()) {
-        return alloc_mi(heap, domain, size, zero);
-    }
-    return size < PIM_MAP_GROWN ? alloc_libc(heap, domain, size, zero)
-                                : alloc_map(heap, domain, size, 0);
-}
-
-// Has mimalloc loaded before it is too late to gain from it.
-static void
-load_in_time(const pim_heap *heap)
-{
-    static _Atomic unsigned early;
-    if (PIM_LIKELY(pim_mi_is_loaded()) || pim_gate_is_inside()) {
-        return;
-    }
-    if (heap->id != 0 || pim_add_relaxed(&early, 1) >= PIM_LARGE_EARLY) {
-        pim_mi_keep_promise();
-    }
-}
-
 void *
 pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
         return NULL; // so that sums below cannot overflow
     }
-    load_in_time(heap);
     pim_gate_enter();
-    void *block = size < PIM_MAP_BORN ? alloc_block(heap, domain, size, zero)
+    void *block = size < PIM_MAP_BORN ? alloc_mi(heap, domain, size, zero)
                                       : alloc_map(heap, domain, size, 0);
     pim_gate_exit();
     return block;
@@ -327,7 +275,7 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     pim_gate_enter();
     void *block = alloc_map(heap, domain, size, size);
     if (block == NULL) {
-        block = alloc_block(heap, domain, size, false);
+        block = alloc_mi(heap, domain, size, false);
     }
     pim_gate_exit();
     return block;
@@ -349,8 +297,6 @@ pim_large_free(pim_heap *heap, void *block)
     pim_mi_box *box = large->kind == LARGE_MI_HEAP ? large->box : NULL;
     if (large->kind == LARGE_MAP) {
         pim_os->unmap(large, large->map_bytes);
-    } else if (large->kind == LARGE_LIBC) {
-        free(large);
     } else {
         pim_mi.free(large);
     }

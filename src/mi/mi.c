@@ -4,12 +4,6 @@
 // every candidate is asked for its version before anything else, and closed
 // again if it is too old.
 //
-// Loading takes as long as a thirtieth of all of Python's start, and most short
-// programs end before they need what it gives.  So pim_mi_find() settles for a
-// promise: a file that has the functions which only a new enough mimalloc has.
-// It is loaded when a heap asks for it, and if that fails after all (the file is
-// gone, or tells another version), libc's malloc goes on serving.
-//
 // After exit() has begun, mimalloc's own teardown may run before ours: heaps are
 // then neither made nor destroyed (MI-1).
 
@@ -25,11 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
-#include "mi/elf.h"
 #include "platform/gate.h"
 #include "platform/os.h"
 
@@ -44,13 +36,6 @@
 #define ADDRESS_SHARE 32 // of a limited address space, as a divisor
 
 pim_mi_ops pim_mi;
-_Atomic bool pim_mi_loaded;
-
-// A library to be loaded at need; `made` is taken back by who loads it.
-static struct {
-    _Atomic bool made;
-    char path[PATH_MAX];
-} promise;
 
 static struct {
     void *handle;
@@ -168,10 +153,10 @@ take_over_thread_ends(void *handle)
         return;
     }
     const void *ours = theap();
-    for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++) {
+    for (pthread_key_t key = 0; ours != NULL && key < PTHREAD_KEYS_MAX; key++) {
         if (pthread_getspecific(key) == ours) {
             theap_key = key;
-            pim_gate_on_thread_exit = end_thread;
+            pim_store_release(&pim_gate_on_thread_exit, end_thread);
             return;
         }
     }
@@ -207,7 +192,6 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
     pim_mi.heap_new = heap_new_unless_exiting;
     pim_mi.heap_destroy = heap_destroy_unless_exiting;
     atexit(process_exits);
-    pim_store_release(&pim_mi_loaded, true);
     return 0;
 }
 
@@ -246,12 +230,37 @@ path_beside_us(char *path, size_t size)
     return n > 0 && (size_t)n < size;
 }
 
+// What a module calls itself, whatever its file is called; NULL: nothing.
+static const char *
+soname_of(const struct dl_phdr_info *info)
+{
+    const char *names = NULL;
+    size_t at = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        if (info->dlpi_phdr[i].p_type != PT_DYNAMIC) {
+            continue;
+        }
+        const ElfW(Dyn) *d =
+            (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+        for (; d->d_tag != DT_NULL; d++) {
+            if (d->d_tag == DT_SONAME) {
+                at = d->d_un.d_val;
+            } else if (d->d_tag == DT_STRTAB) {
+                names = (const char *)d->d_un.d_ptr;
+            }
+        }
+    }
+    // Not relocated: no module of the loader's.
+    bool usable = at != 0 && (uintptr_t)names >= info->dlpi_addr;
+    return usable ? names + at : NULL;
+}
+
 static int
 is_mimalloc(struct dl_phdr_info *info, size_t info_size, void *found)
 {
-    const char *slash = strrchr(info->dlpi_name, '/');
+    const char *name = soname_of(info);
     (void)info_size;
-    if (slash == NULL || strncmp(slash + 1, SONAME, strlen(SONAME)) != 0) {
+    if (name == NULL || strcmp(name, SONAME) != 0) {
         return 0;
     }
     snprintf(found, PATH_MAX, "%s", info->dlpi_name);
@@ -264,6 +273,17 @@ static bool
 path_in_process(char path[PATH_MAX])
 {
     return dl_iterate_phdr(is_mimalloc, path) != 0;
+}
+
+// A mimalloc that all modules see, of any version and name, such as the process's
+// malloc.  A second one beside it would call the functions of the first.
+static const char *
+path_of_global(void)
+{
+    Dl_info info;
+    void *version = dlsym(RTLD_DEFAULT, "mi_version");
+    return version != NULL && dladdr(version, &info) != 0 ? info.dli_fname
+                                                          : NULL;
 }
 
 int
@@ -280,6 +300,12 @@ pim_mi_load(const char *path, char *why, size_t why_size)
         return err;
     }
 
+    const char *global = path_of_global();
+    if (global != NULL) {
+        snprintf(why, why_size,
+                 "%s, the mimalloc of this program, cannot be used", global);
+        return take(global, RTLD_NOLOAD, why, why_size);
+    }
     char present[PATH_MAX];
     char beside[PATH_MAX];
     struct {
@@ -306,113 +332,6 @@ pim_mi_load(const char *path, char *why, size_t why_size)
         err = e == -EPROTO ? e : err;
     }
     return err;
-}
-
-// --- promises --------------------------------------------------------------
-
-// Whether a file will do: it has what we call, and what 3.6 brought.
-static bool
-will_do(const char *path)
-{
-    static const char *const names[] = {
-        "mi_version",      "mi_heap_new",     "mi_heap_destroy",
-        "mi_heap_malloc",  "mi_heap_zalloc",  "mi_usable_size",
-        "mi_free",         "mi_umalloc",      "mi_ucalloc",
-        "mi_urealloc",     "mi_ufree",        "mi_any_heap_contains",
-        "mi_arenas_purge", "mi_heap_profile", "mi_theap_quiescent_abandon",
-    };
-    return pim_elf_defines(path, names, PIM_ARRAY_LEN(names));
-}
-
-// In a forked child.  Of the threads that are gone one may have been in the loader,
-// whose lock then stays taken.
-static void
-break_promise_unless_alone(void)
-{
-    if (!__libc_single_threaded) {
-        pim_store_relaxed(&promise.made, false);
-    }
-}
-
-static bool
-promise_file(const char *path)
-{
-    // What a relative path means may have changed when it is loaded.
-    if (path[0] != '/' || !will_do(path)) {
-        return false;
-    }
-    int n = snprintf(promise.path, sizeof(promise.path), "%s", path);
-    if (n <= 0 || (size_t)n >= sizeof(promise.path)) {
-        return false;
-    }
-    pim_store_release(&promise.made, true);
-    pthread_atfork(NULL, NULL, break_promise_unless_alone);
-    return true;
-}
-
-// Looks into the folders that the loader looks into for us.
-static bool
-promise_systems(void)
-{
-    Dl_info us;
-    struct link_map *map = NULL;
-    Dl_serinfo first;
-    if (dladdr1((void *)&pim_mi, &us, (void **)&map, RTLD_DL_LINKMAP) == 0 ||
-        dlinfo(map, RTLD_DI_SERINFOSIZE, &first) != 0) {
-        return false;
-    }
-    Dl_serinfo *all = malloc(first.dls_size);
-    if (all == NULL) {
-        return false;
-    }
-    bool found = false;
-    all->dls_size = first.dls_size;
-    all->dls_cnt = first.dls_cnt;
-    if (dlinfo(map, RTLD_DI_SERINFO, all) == 0) {
-        for (unsigned i = 0; i < all->dls_cnt && !found; i++) {
-            char path[PATH_MAX];
-            int n = snprintf(path, sizeof(path), "%s/" SONAME,
-                             all->dls_serpath[i].dls_name);
-            found = n > 0 && (size_t)n < sizeof(path) && promise_file(path);
-        }
-    }
-    free(all);
-    return found;
-}
-
-static bool
-promise_any(const char *path)
-{
-    char beside[PATH_MAX];
-    if (path != NULL) {
-        return promise_file(path);
-    }
-    return (path_beside_us(beside, sizeof(beside)) && promise_file(beside)) ||
-           promise_systems();
-}
-
-int
-pim_mi_find(const char *path, char *why, size_t why_size)
-{
-    char present[PATH_MAX];
-    if (pim_load_relaxed(&promise.made)) {
-        return 0;
-    }
-    // One that is in the process needs no start of its own.
-    bool waits =
-        loaded.handle == NULL && !path_in_process(present) && promise_any(path);
-    return waits ? 0 : pim_mi_load(path, why, why_size);
-}
-
-void
-pim_mi_keep_promise(void)
-{
-    char why[PATH_MAX + 256];
-    if (pim_load_relaxed(&promise.made) && pim_exchange(&promise.made, false)) {
-        int saved = errno;
-        take(promise.path, 0, why, sizeof(why));
-        errno = saved;
-    }
 }
 
 int

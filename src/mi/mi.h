@@ -10,7 +10,7 @@
 #ifndef PIM_MI_MI_H
 #define PIM_MI_MI_H
 
-#include "base/atomic.h"
+#include "base/compiler.h"
 
 // The oldest mi_version() that binds heaps to no thread.
 #define PIM_MI_VERSION_MIN 30600
@@ -39,23 +39,8 @@ typedef struct pim_mi_ops {
     void (*purge)(void);
 } pim_mi_ops;
 
-// Valid once pim_mi_is_loaded(); tests replace single entries.
+// Filled by pim_mi_load(); tests replace single entries.
 extern pim_mi_ops pim_mi;
-extern _Atomic bool pim_mi_loaded;
-
-// Whether blocks can come from mimalloc; once true, always.
-PIM_INLINE bool
-pim_mi_is_loaded(void)
-{
-    return pim_load_acquire(&pim_mi_loaded);
-}
-
-// Whether the address lies in a mimalloc page, in any state.
-PIM_INLINE bool
-pim_mi_contains(const void *address)
-{
-    return pim_mi_is_loaded() && pim_mi.contains(address);
-}
 
 // Loads libmimalloc once; later calls answer like the first success.
 //
@@ -63,16 +48,6 @@ pim_mi_contains(const void *address)
 // pimalloc_config.mimalloc_path.  Returns 0, -ENOENT or -EPROTO; then `why`
 // says in one sentence what was tried.  One thread at a time.
 int pim_mi_load(const char *path, char *why, size_t why_size);
-
-// Like pim_mi_load(), but a library that will do may wait to be loaded until
-// pim_mi_keep_promise().
-int pim_mi_find(const char *path, char *why, size_t why_size);
-
-// Loads what pim_mi_find() found, if it waits; any thread, outside the gate.
-// Returns at once while another thread is at it, and in the forked child of
-// a process of several threads.  pim_mi_is_loaded() tells
-// whether it worked; it is not tried again.
-void pim_mi_keep_promise(void);
 
 // mi_version() of the loaded library, 0 before.
 int pim_mi_version(void);

@@ -9,10 +9,11 @@
 // waiter wrote before: the store-load pattern of Dekker's algorithm with both
 // fences on the waiter's side.
 //
-// Nothing is registered before pim_gate_start(): a program that has the library
-// in it and no Python makes no system call for us and forks as before.  Prepare
-// handlers run last-registered first; one that runs after ours and allocates
-// finds the gate open to its thread (pim_self.forking).
+// The fork handlers are registered by a constructor, so that ours are among the
+// first of the process: prepare handlers run last-registered first, so a handler
+// that waits for a thread which is about to enter does so before we close the
+// gate.  They do nothing before pim_gate_start(), and there is no system call
+// before it: a program that has the library in it and no Python pays nothing.
 
 #define _GNU_SOURCE
 
@@ -33,13 +34,14 @@
 
 PIM_TLS pim_self pim_gate_self;
 pim_gate_state pim_gate = {.fence_on_enter = true};
-void (*pim_gate_on_thread_exit)(void);
+void (*_Atomic pim_gate_on_thread_exit)(void);
 
 static pim_lock gate_lock = PIM_LOCK_INIT; // records, and held across fork
 static _Atomic(pim_thread *) records;      // all; changed under gate_lock
 static pim_thread first_records[RECORDS_PER_MAP];
 static pthread_key_t exit_key;
 static bool exit_key_made;
+static _Atomic bool started;
 
 // --- thread records --------------------------------------------------------
 
@@ -86,9 +88,10 @@ static void
 thread_exits(void *record)
 {
     pim_thread *self = record;
-    if (pim_gate_on_thread_exit != NULL) {
+    void (*mine)(void) = pim_load_acquire(&pim_gate_on_thread_exit);
+    if (mine != NULL) {
         pim_gate_enter();
-        pim_gate_on_thread_exit();
+        mine();
         pim_gate_exit();
     }
     pim_lock_acquire(&gate_lock);
@@ -204,6 +207,9 @@ pim_gate_wait_open(pim_thread *self)
 static void
 fork_prepare(void)
 {
+    if (!pim_load_acquire(&started)) {
+        return;
+    }
     // A record first: between the handlers this thread may allocate, and could
     // not get one under its own lock.
     pim_gate_enter();
@@ -233,6 +239,9 @@ static void membarrier_register(void);
 static void
 fork_child(void)
 {
+    if (!pim_load_relaxed(&started)) {
+        return;
+    }
     // The other threads are gone; none was inside.
     for (pim_thread *t = pim_load_relaxed(&records); t != NULL; t = t->next) {
         if (t != pim_gate_self.thread) {
@@ -262,6 +271,12 @@ set_up(void)
 {
     membarrier_register();
     exit_key_made = pthread_key_create(&exit_key, thread_exits) == 0;
+    pim_store_release(&started, true);
+}
+
+__attribute__((constructor(101))) static void
+register_fork_handlers(void)
+{
     pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 

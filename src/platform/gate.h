@@ -64,13 +64,13 @@ typedef struct pim_gate_state {
 extern pim_gate_state pim_gate;
 
 // Called inside the gate when a thread that has a record ends; NULL: nothing.
-extern void (*pim_gate_on_thread_exit)(void);
+extern void (*_Atomic pim_gate_on_thread_exit)(void);
 
 void pim_gate_enter_slow(void);
 void pim_gate_wait_open(pim_thread *self);
 void pim_gate_exit_slow(void);
 
-// Registers the fork handlers and asks the kernel for membarriers.  Before the
+// Lets fork wait for us from now on and asks the kernel for membarriers.  Before the
 // first heap exists; later calls do nothing.
 void pim_gate_start(void);
 

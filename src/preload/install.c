@@ -116,15 +116,6 @@ read_options(void)
     }
 }
 
-// Whether what serves this process will be told, mimalloc's version included.
-static bool
-wants_to_know(void)
-{
-    const pim_options *o = &pim_preload_options;
-    return o->verbose || o->check || o->stats_format >= 0 ||
-           o->stats_signal != 0;
-}
-
 // `python` as for pim_install().
 static void
 try_install(void *python)
@@ -136,7 +127,7 @@ try_install(void *python)
         pim_preload_say_why_not("the program has set an allocator of its own");
         return;
     }
-    outcome = pim_install(NULL, python, !wants_to_know());
+    outcome = pim_install(NULL, python);
     if (outcome != 0) {
         pim_preload_say_why_not(pimalloc_strerror(outcome));
         return;
