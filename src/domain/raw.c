@@ -66,9 +66,9 @@ publish(uint64_t bytes, uint64_t blocks, uint64_t top_bytes,
 {
     pim_account *raw = &pim_raw_published;
     raise_peak(&raw->peak_bytes,
-               pim_add_relaxed(&raw->live_bytes, bytes) + top_bytes);
+               atomic_fetch_add(&raw->live_bytes, bytes) + top_bytes);
     raise_peak(&raw->peak_blocks,
-               pim_add_relaxed(&raw->live_blocks, blocks) + top_blocks);
+               atomic_fetch_add(&raw->live_blocks, blocks) + top_blocks);
 }
 
 static PIM_NOINLINE void
@@ -93,12 +93,22 @@ raise_top(_Atomic uint64_t *top, uint64_t now)
     }
 }
 
+// Whether a difference is too large to wait in a tally.
+PIM_INLINE bool
+is_far(uint64_t difference, uint64_t limit)
+{
+    return difference + limit > 2 * limit;
+}
+
 // Counts differences, which may be negative.
 PIM_INLINE void
 account(uint64_t bytes, uint64_t blocks)
 {
     pim_thread *self = pim_gate_self.thread;
-    if (PIM_UNLIKELY(self == NULL)) {
+    if (PIM_UNLIKELY(self == NULL || is_far(bytes, PUBLISH_BYTES))) {
+        if (self != NULL) {
+            publish_tally(&self->tally);
+        }
         publish(bytes, blocks, bytes, blocks);
         return;
     }
@@ -109,18 +119,19 @@ account(uint64_t bytes, uint64_t blocks)
     pim_store_relaxed(&tally->blocks, blocks);
     raise_top(&tally->top_bytes, bytes);
     raise_top(&tally->top_blocks, blocks);
-    if (PIM_UNLIKELY(bytes + PUBLISH_BYTES > 2 * PUBLISH_BYTES ||
-                     blocks + PUBLISH_BLOCKS > 2 * PUBLISH_BLOCKS)) {
+    if (PIM_UNLIKELY(is_far(bytes, PUBLISH_BYTES) ||
+                     is_far(blocks, PUBLISH_BLOCKS))) {
         publish_tally(tally);
     }
 }
 
+// Reads the shared account first: who sees a tally published there sees it empty.
 void
 pim_raw_figures(pim_raw_usage *out)
 {
     pim_account *raw = &pim_raw_published;
-    uint64_t bytes = pim_load_relaxed(&raw->live_bytes);
-    uint64_t blocks = pim_load_relaxed(&raw->live_blocks);
+    uint64_t bytes = pim_load_acquire(&raw->live_bytes);
+    uint64_t blocks = pim_load_acquire(&raw->live_blocks);
     *out = (pim_raw_usage){.live_bytes = bytes, .live_blocks = blocks};
     for (const pim_thread *t = pim_gate_records(); t != NULL; t = t->next) {
         const pim_tally *tally = &t->tally;

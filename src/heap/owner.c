@@ -1,7 +1,8 @@
 // owner.c -- whose block lies at an address?
 //
 // The address comes from outside and may be anything, so nothing is read there
-// but the word in front of what may be a large block (see large.c).
+// but the word in front of what may be a large block (see large.c).  A block that
+// is freed meanwhile gets some answer.
 
 #include "heap/heap.h"
 
@@ -18,8 +19,13 @@ small_owner(const void *address, int64_t *id)
         return false;
     }
     const char *start = pim_page_start(page);
-    size_t index = (size_t)((const char *)address - start) / page->block_size;
-    const char *block = start + index * page->block_size;
+    // The page may go away under us.
+    size_t size = __atomic_load_n(&page->block_size, __ATOMIC_RELAXED);
+    if (size == 0) {
+        return false;
+    }
+    size_t index = (size_t)((const char *)address - start) / size;
+    const char *block = start + index * size;
     bool leftover = tagged && pim_block_set_has(pim_page_leftovers(page),
                                                 pim_block_place(start, block));
     *id = leftover ? PIM_PROCESS_ID : heap->id;

@@ -156,6 +156,13 @@ fake_urealloc(void *block, size_t size, size_t *before, size_t *after)
     return moved;
 }
 
+static void
+fake_purge(void)
+{
+    pim_add_relaxed(&fake_mi.purges, 1);
+    real.purge();
+}
+
 void
 fake_mi_start(void)
 {
@@ -176,6 +183,7 @@ fake_mi_start(void)
     pim_mi.urealloc = fake_urealloc;
     pim_mi.free = fake_free;
     pim_mi.ufree = fake_ufree;
+    pim_mi.purge = fake_purge;
 }
 
 void

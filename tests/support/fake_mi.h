@@ -13,6 +13,7 @@ typedef struct fake_mi_state {
     _Atomic uint64_t heaps_destroyed;
     _Atomic uint64_t blocks_made;  // by every allocating entry
     _Atomic uint64_t blocks_freed; // by free() and ufree()
+    _Atomic uint64_t purges;
 
     _Atomic uint64_t fail_at; // the n-th request from now on; 0: none
     _Atomic bool fail_rest;   // and all after it

@@ -6,6 +6,7 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
+#include "support/fake_mi.h"
 #include "support/fake_os.h"
 
 #define BLOCK 48
@@ -397,6 +398,85 @@ TEST(holes_go_when_no_heir_comes_in_time)
     pim_store_relaxed(&fake.clock_stands, false);
 }
 
+static size_t
+trim(bool all)
+{
+    pim_gate_enter();
+    pim_lock_acquire(&pim_process_lock);
+    size_t bytes = pim_warm_trim(all) + pim_region_trim();
+    pim_lock_release(&pim_process_lock);
+    pim_gate_exit();
+    return bytes;
+}
+
+// Whether nothing is kept: all of the budget is to be had.
+static bool
+budget_is_free(void)
+{
+    pim_gate_enter();
+    bool all = pim_region_keep(PIM_WARM_BYTES);
+    if (all) {
+        pim_region_unkeep(PIM_WARM_BYTES);
+    }
+    pim_gate_exit();
+    return all;
+}
+
+TEST(what_was_kept_and_trimmed_leaves_the_budget_free)
+{
+    enum { PAGES = 30 };
+    void *kept[PAGES];
+    leave_scattered(kept, PAGES);
+    end_heir();
+    EXPECT(!budget_is_free());
+    EXPECT_GT(trim(true), 0);
+    EXPECT(budget_is_free());
+    begin_heir();
+    for (unsigned i = 0; i < PAGES; i++) {
+        pim_obj_free(NULL, kept[i]);
+    }
+    free_left();
+}
+
+TEST(what_was_kept_and_inherited_leaves_the_budget_free)
+{
+    enum { PAGES = 30 };
+    void *kept[PAGES];
+    leave_scattered(kept, PAGES);
+    end_heir();
+    trim(false);
+    begin_heir();
+    void *mine = pim_obj_malloc(NULL, 400);
+    EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
+                  pim_arena_of(pim_page_of(kept[0])));
+    trim(true); // arenas that nobody inherited
+    EXPECT(budget_is_free());
+    pim_obj_free(NULL, mine);
+    for (unsigned i = 0; i < PAGES; i++) {
+        pim_obj_free(NULL, kept[i]);
+    }
+    free_left();
+}
+
+TEST(memory_of_mimalloc_is_purged_when_no_heir_comes_in_time)
+{
+    fake_os_stop_clock();
+    trim(true);
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 200000));
+    uint64_t before = pim_load_relaxed(&fake_mi.purges);
+    end_heir();
+    trim(false);
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.purges), before);
+    fake_os_advance(PIM_PURGE_DELAY_MS);
+    trim(false);
+    EXPECT_GT(pim_load_relaxed(&fake_mi.purges), before);
+    trim(true);
+    EXPECT(budget_is_free());
+    begin_heir();
+    free_left();
+    pim_store_relaxed(&fake.clock_stands, false);
+}
+
 #define ESTATE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -415,6 +495,9 @@ main(void)
         ESTATE_CASE(room_made_by_late_frees_is_inherited),
         ESTATE_CASE(holes_stay_for_an_heir_that_comes_in_time),
         ESTATE_CASE(holes_go_when_no_heir_comes_in_time),
+        ESTATE_CASE(what_was_kept_and_trimmed_leaves_the_budget_free),
+        ESTATE_CASE(what_was_kept_and_inherited_leaves_the_budget_free),
+        ESTATE_CASE(memory_of_mimalloc_is_purged_when_no_heir_comes_in_time),
     };
     return RUN(cases, core_set_up, NULL);
 }
