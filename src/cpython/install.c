@@ -156,9 +156,11 @@ install(const pimalloc_config *config, void *python)
         pim_py.setup_debug_hooks();
     }
     if (options.verbose) {
-        pim_say("pimalloc: installed, CPython %s, mimalloc %d, raw on %s\n",
-                pim_py.get_version(), pim_mi_version(),
-                raw_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
+        pim_say(
+            "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s\n",
+            pim_py.get_version(), pim_mi_version() / 10000,
+            pim_mi_version() / 100 % 100, pim_mi_version() % 100,
+            raw_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
     }
     return 0;
 }

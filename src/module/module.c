@@ -4,6 +4,8 @@
 // of a module that was deleted, has one of its own.  The GIL that is held is that
 // of the caller's interpreter; the functions of the library take care of the rest.
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -398,8 +400,21 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit_pimalloc(void);
 
+// CPython 3.11 and older load this file, and do not know one of its slots.
+static bool
+is_too_old(void)
+{
+    int minor = 0;
+    return sscanf(Py_GetVersion(), "3.%d", &minor) == 1 && minor < 12;
+}
+
 PyMODINIT_FUNC
 PyInit_pimalloc(void)
 {
+    if (is_too_old()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "the module pimalloc needs CPython 3.12 or newer");
+        return NULL;
+    }
     return PyModuleDef_Init(&definition);
 }

@@ -211,10 +211,12 @@ check(bool has_python, char **argv)
         printf("not served: %s\n", other);
     } else {
         const char *version = pim_py.get_version(); // and more behind it
-        printf("CPython %.*s is served by pimalloc %d.%d.%d (mimalloc %d)\n",
-               (int)strcspn(version, " "), version, PIMALLOC_VERSION_MAJOR,
-               PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH,
-               pim_mi_version());
+        printf(
+            "CPython %.*s is served by pimalloc %d.%d.%d (mimalloc %d.%d.%d)\n",
+            (int)strcspn(version, " "), version, PIMALLOC_VERSION_MAJOR,
+            PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH,
+            pim_mi_version() / 10000, pim_mi_version() / 100 % 100,
+            pim_mi_version() % 100);
         status = 0;
     }
     fflush(stdout);
@@ -266,7 +268,8 @@ process_starts(int argc, char **argv, char **envp)
     if (is_privileged()) {
         return;
     }
-    const void *python = dlsym(RTLD_DEFAULT, "PyMem_SetAllocator");
+    // In every Python, so that one that is too old is called by its name.
+    const void *python = dlsym(RTLD_DEFAULT, "Py_GetVersion");
     pim_preload_find_setlocale();
     object_finder();
     dlerror(); // not finding Python is nothing to tell the program
