@@ -111,9 +111,10 @@ typedef struct pimalloc_snapshot {
                               // usable bytes of live large blocks
     uint64_t remote_frees;    // blocks freed by non-owners so far
     uint64_t raw_is_libc;     // process only: 1 if raw is served by libc's
-                              // malloc (CPython 3.12 and 3.13, debug builds);
-                              // CPython then bypasses us at times and the raw
-                              // figures are approximate
+                              // malloc: with CPython 3.12 and 3.13 and debug
+                              // builds, which bypass us at times, so that the
+                              // raw figures are approximate; and always with
+                              // the preload library
 } pimalloc_snapshot;
 
 // Installs pimalloc as CPython's raw, mem and object allocator.

@@ -11,6 +11,8 @@
 // Stands for all that are too old to say.
 #define VERSION_BEFORE_3_11 0x030a0000ul
 
+#define VERSION_3_14 0x030e0000ul
+
 // Flag of _PyInterpreterState_HasFeature() in 3.12.
 #define FEATURE_MAIN_OBMALLOC (1ul << 5)
 
@@ -108,6 +110,12 @@ pim_py_find(void *m, pim_py_api *py)
                         is_exported(m, "_Py_MergeZeroLocalRefcount");
     py->debug_build = is_exported(m, "_Py_NegativeRefcount");
     return 0;
+}
+
+bool
+pim_py_swaps_raw(void)
+{
+    return pim_py.hexversion < VERSION_3_14 || pim_py.debug_build;
 }
 
 bool

@@ -51,6 +51,10 @@ extern pim_py_api pim_py;
 // or hides functions; then *out has its hexversion at least.
 int pim_py_find(void *module, pim_py_api *out);
 
+// Whether this CPython swaps the raw table for libc's at moments while other
+// threads run: up to 3.13, and in debug builds.
+bool pim_py_swaps_raw(void);
+
 // Whether an interpreter uses main's object allocator state, so that it shares
 // objects with main.  False where that cannot be asked: a heap of its own is
 // safe for every interpreter, since late frees into it work.

@@ -22,8 +22,6 @@
 #include "platform/options.h"
 #include "platform/say.h"
 
-#define VERSION_3_14 0x030e0000ul
-
 static pim_lock install_lock = PIM_LOCK_INIT;
 static char failure[PATH_MAX + 512]; // text of the last failure
 static int failure_code;
@@ -107,15 +105,15 @@ load_mimalloc(const char *path)
 // Up to 3.13, and in debug builds, CPython swaps the raw table for libc's at
 // moments, so raw must be what libc's free understands.
 static pim_raw_source
-raw_source(void)
+raw_source(bool raw_stays)
 {
-    bool swaps = pim_py.hexversion < VERSION_3_14 || pim_py.debug_build;
-    return swaps && !pim_mi_is_process_malloc() ? PIM_RAW_LIBC
-                                                : PIM_RAW_MIMALLOC;
+    return (pim_py_swaps_raw() || raw_stays) && !pim_mi_is_process_malloc()
+               ? PIM_RAW_LIBC
+               : PIM_RAW_MIMALLOC;
 }
 
 static int
-install(const pimalloc_config *config, void *python)
+install(const pimalloc_config *config, void *python, bool raw_stays)
 {
     pim_options options;
     if (config != NULL && config->size != sizeof(*config)) {
@@ -147,7 +145,7 @@ install(const pimalloc_config *config, void *python)
                              "virtual memory (ulimit -v)");
     }
     pim_process_heap_init();
-    pim_raw_set_source(raw_source(), pim_table_replaced_raw());
+    pim_raw_set_source(raw_source(raw_stays), pim_table_replaced_raw());
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
     pim_table_install();
@@ -160,18 +158,18 @@ install(const pimalloc_config *config, void *python)
             "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s\n",
             pim_py.get_version(), pim_mi_version() / 10000,
             pim_mi_version() / 100 % 100, pim_mi_version() % 100,
-            raw_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
+            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
     }
     return 0;
 }
 
 int
-pim_install(const pimalloc_config *config, void *python)
+pim_install(const pimalloc_config *config, void *python, bool raw_stays)
 {
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
-    int err = install(config, python);
+    int err = install(config, python, raw_stays);
     pim_lock_release(&install_lock);
     pim_gate_exit();
     return err;
@@ -180,7 +178,7 @@ pim_install(const pimalloc_config *config, void *python)
 int
 pimalloc_install(const pimalloc_config *config)
 {
-    return pim_install(config, NULL);
+    return pim_install(config, NULL, false);
 }
 
 int

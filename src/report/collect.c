@@ -74,6 +74,7 @@ pim_report_collect(pim_report *report)
         .installed = pim_region.base != NULL,
         .active = pimalloc_active() == 1,
         .raw_is_libc = pim_raw_get_source() == PIM_RAW_LIBC,
+        .raw_is_bypassed = pim_py_swaps_raw(),
         .reads_word = pim_tstate_is_word(),
         .reason = pim_tstate_describe(),
         .pimalloc = version_text(pimalloc_version()),

@@ -22,6 +22,7 @@ typedef struct pim_report {
     bool installed; // ever; if not, there are no figures and no interpreters
     bool active;    // the three tables are ours now
     bool raw_is_libc;
+    bool raw_is_bypassed;      // this Python swaps the raw table at moments
     bool reads_word;           // how the thread state is found
     const char *reason;        // why so, a sentence
     pim_version_text pimalloc; // versions; "" where it is not known

@@ -90,9 +90,12 @@ pim_report_text(const pim_report *report, pim_out *out)
     }
     put_snapshot(out, &report->process, "process", 0);
     if (report->raw_is_libc) {
-        pim_out_text(
-            out, "raw is served by libc's malloc: this Python swaps its "
-                 "raw allocator at times, so raw figures are approximate\n");
+        pim_out_text(out,
+                     report->raw_is_bypassed
+                         ? "raw is served by libc's malloc: this Python swaps "
+                           "its raw allocator at times, so raw figures are "
+                           "approximate\n"
+                         : "raw is served by libc's malloc\n");
     }
     if (report->foreign_frees != 0) {
         put_count(out, "", report->foreign_frees, "block");
