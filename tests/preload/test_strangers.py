@@ -41,6 +41,13 @@ class Strangers(support.TestCase):
         self.assertEqual((full.status, full.stdout, full.stderr),
                          (plain.status, plain.stdout, plain.stderr))
 
+    def test_locks_of_ours_are_in_nobodys_way(self):
+        """Threads, constructors and forked children ask for the locale."""
+        for libraries in ((), None):
+            more = {} if libraries is None else {"libraries": libraries}
+            done = run(build("LOCKS"), build("ASKS"), **more)
+            self.assertEqual((done.status, done.stdout), (0, "fine\n"), str(done))
+
     def test_no_system_calls_of_ours(self):
         if not shutil.which("strace"):
             self.skipTest("there is no strace")
