@@ -72,4 +72,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // once cost all the speed won (design.md, section 3).
 #define PIM_PURGE_DELAY_MS 500
 
+// The three numbers of a version coded like PIMALLOC_VERSION, which is how
+// mimalloc codes its own; arguments for "%d.%d.%d".
+#define PIM_VERSION_PARTS(v) (v) / 10000, (v) / 100 % 100, (v) % 100
+
 #endif // PIM_BASE_CONFIG_H

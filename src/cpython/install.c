@@ -49,7 +49,7 @@ find_python(void *module, pim_py_api *out)
 
 // Whether this Python can be served at all; if so, it is pim_py from now on.
 static int
-check_python(void *module)
+check_python(void *module, bool unasked)
 {
     pim_py_api found;
     int err = find_python(module, &found);
@@ -68,6 +68,9 @@ check_python(void *module)
                           "newer"
                         : "this program hides a function of CPython's; link it "
                           "with --export-dynamic (-rdynamic)");
+    }
+    if (unasked && !pim_table_is_pythons_own(&found)) {
+        return fail(-EBUSY, "the program has set an allocator of its own");
     }
     // Not over what other threads read, and hold to be constant.
     if (found.set_allocator != pim_py.set_allocator) {
@@ -105,15 +108,15 @@ load_mimalloc(const char *path)
 // Up to 3.13, and in debug builds, CPython swaps the raw table for libc's at
 // moments, so raw must be what libc's free understands.
 static pim_raw_source
-raw_source(bool raw_stays)
+raw_source(bool unasked)
 {
-    return (pim_py_swaps_raw() || raw_stays) && !pim_mi_is_process_malloc()
+    return (pim_py_swaps_raw() || unasked) && !pim_mi_is_process_malloc()
                ? PIM_RAW_LIBC
                : PIM_RAW_MIMALLOC;
 }
 
 static int
-install(const pimalloc_config *config, void *python, bool raw_stays)
+install(const pimalloc_config *config, void *python, bool unasked)
 {
     pim_options options;
     if (config != NULL && config->size != sizeof(*config)) {
@@ -122,7 +125,7 @@ install(const pimalloc_config *config, void *python, bool raw_stays)
                              "sizeof(pimalloc_config) and build with this "
                              "library's header");
     }
-    int err = check_python(python);
+    int err = check_python(python, unasked);
     if (err != 0) {
         return err;
     }
@@ -145,7 +148,7 @@ install(const pimalloc_config *config, void *python, bool raw_stays)
                              "virtual memory (ulimit -v)");
     }
     pim_process_heap_init();
-    pim_raw_set_source(raw_source(raw_stays), pim_table_replaced_raw());
+    pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
     pim_table_install();
@@ -156,20 +159,19 @@ install(const pimalloc_config *config, void *python, bool raw_stays)
     if (options.verbose) {
         pim_say(
             "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s\n",
-            pim_py.get_version(), pim_mi_version() / 10000,
-            pim_mi_version() / 100 % 100, pim_mi_version() % 100,
+            pim_py.get_version(), PIM_VERSION_PARTS(pim_mi_version()),
             pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
     }
     return 0;
 }
 
 int
-pim_install(const pimalloc_config *config, void *python, bool raw_stays)
+pim_install(const pimalloc_config *config, void *python, bool unasked)
 {
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
-    int err = install(config, python, raw_stays);
+    int err = install(config, python, unasked);
     pim_lock_release(&install_lock);
     pim_gate_exit();
     return err;

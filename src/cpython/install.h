@@ -10,8 +10,9 @@
 // Like pimalloc_install(), for the CPython that a module which dlopen() returned
 // is or depends on; NULL: the one that the process sees.
 //
-// raw_stays: the raw domain goes on with libc's malloc, as without us, and is only
-// counted.
-int pim_install(const pimalloc_config *config, void *python, bool raw_stays);
+// unasked: the program knows nothing of us.  So an allocator that it has set stays
+// (-EBUSY), and raw goes on with libc's malloc and is only counted: a raw block
+// costs more in mimalloc, with its accounting.
+int pim_install(const pimalloc_config *config, void *python, bool unasked);
 
 #endif // PIM_CPYTHON_INSTALL_H

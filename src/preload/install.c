@@ -120,14 +120,7 @@ read_options(void)
 static void
 try_install(void *python)
 {
-    pim_py_api found;
     read_options();
-    if (pim_py_find(python, &found) == 0 && !pim_table_is_pythons_own(&found)) {
-        outcome = -EBUSY;
-        pim_preload_say_why_not("the program has set an allocator of its own");
-        return;
-    }
-    // A raw block costs more in mimalloc, with its accounting, than in libc.
     outcome = pim_install(NULL, python, true);
     if (outcome != 0) {
         pim_preload_say_why_not(pimalloc_strerror(outcome));
@@ -216,8 +209,7 @@ check(bool has_python, char **argv)
             "CPython %.*s is served by pimalloc %d.%d.%d (mimalloc %d.%d.%d)\n",
             (int)strcspn(version, " "), version, PIMALLOC_VERSION_MAJOR,
             PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH,
-            pim_mi_version() / 10000, pim_mi_version() / 100 % 100,
-            pim_mi_version() % 100);
+            PIM_VERSION_PARTS(pim_mi_version()));
         status = 0;
     }
     fflush(stdout);

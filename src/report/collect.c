@@ -15,14 +15,13 @@
 
 const char *const pim_report_domains[PIMALLOC_DOMAINS] = {"raw", "mem", "obj"};
 
-// Coded like PIMALLOC_VERSION, which is how mimalloc codes its own.
 static pim_version_text
 version_text(int version)
 {
     pim_version_text out = {""};
     if (version > 0) {
-        snprintf(out.text, sizeof(out.text), "%d.%d.%d", version / 10000,
-                 version / 100 % 100, version % 100);
+        snprintf(out.text, sizeof(out.text), "%d.%d.%d",
+                 PIM_VERSION_PARTS(version));
     }
     return out;
 }

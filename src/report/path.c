@@ -45,9 +45,8 @@ pim_path_expand(const char *path, char out[PATH_MAX], bool *has_pid)
     return 0;
 }
 
-// The length of what is in front of the name, its slash included.
-static size_t
-folder_length(const char *path)
+size_t
+pim_path_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash != NULL ? (size_t)(slash + 1 - path) : 0;
@@ -58,7 +57,7 @@ pim_path_is_planted(const char *path, const struct stat *file)
 {
     char folder[PATH_MAX];
     struct stat s;
-    int length = (int)folder_length(path);
+    int length = (int)pim_path_folder(path);
     snprintf(folder, sizeof(folder), "%.*s", length != 0 ? length : 1,
              length != 0 ? path : ".");
     if (file->st_uid == geteuid()) {
@@ -89,7 +88,7 @@ step(int link, char path[PATH_MAX])
     if (n <= 0) {
         return n < 0 ? -errno : -ENOENT;
     }
-    size_t folder = text[0] == '/' ? 0 : folder_length(path);
+    size_t folder = text[0] == '/' ? 0 : pim_path_folder(path);
     if (folder + (size_t)n >= PATH_MAX) {
         return -ENAMETOOLONG;
     }

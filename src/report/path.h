@@ -12,6 +12,9 @@
 // signs stay.  0 or -ENAMETOOLONG.
 int pim_path_expand(const char *path, char out[PATH_MAX], bool *has_pid);
 
+// The length of what is in front of the name, its slash included.
+size_t pim_path_folder(const char *path);
+
 // Whether somebody else may have put this file into a shared folder for us to
 // find: it is sticky, all may write to it, and the file belongs neither to us nor
 // to the folder's owner.

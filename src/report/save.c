@@ -57,8 +57,7 @@ write_report(int fd, int format, bool names_pid)
 static int
 open_temporary(const char *path, char *name, size_t size)
 {
-    const char *slash = strrchr(path, '/');
-    int folder = slash != NULL ? (int)(slash + 1 - path) : 0;
+    int folder = (int)pim_path_folder(path);
     int fd = -1;
     for (int i = 0; i < TRIES && fd < 0; i++) {
         struct timespec now;

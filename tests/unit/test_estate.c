@@ -347,6 +347,15 @@ leave_scattered(void **kept, unsigned pages)
     }
 }
 
+static void
+free_scattered(void **kept, unsigned pages)
+{
+    for (unsigned i = 0; i < pages; i++) {
+        pim_obj_free(NULL, kept[i]);
+    }
+    free_left();
+}
+
 TEST(holes_stay_for_an_heir_that_comes_in_time)
 {
     enum { PAGES = 30 };
@@ -362,10 +371,7 @@ TEST(holes_stay_for_an_heir_that_comes_in_time)
                   pim_arena_of(pim_page_of(kept[0])));
     EXPECT_EQ(reset_bytes(), before);
     pim_obj_free(NULL, mine);
-    for (unsigned i = 0; i < PAGES; i++) {
-        pim_obj_free(NULL, kept[i]);
-    }
-    free_left();
+    free_scattered(kept, PAGES);
     pim_store_relaxed(&fake.clock_stands, false);
 }
 
@@ -391,10 +397,7 @@ TEST(holes_go_when_no_heir_comes_in_time)
     pim_gate_exit();
     pim_heap_audit(&pim_process_heap);
     begin_heir();
-    for (unsigned i = 0; i < PAGES; i++) {
-        pim_obj_free(NULL, kept[i]);
-    }
-    free_left();
+    free_scattered(kept, PAGES);
     pim_store_relaxed(&fake.clock_stands, false);
 }
 
@@ -432,10 +435,7 @@ TEST(what_was_kept_and_trimmed_leaves_the_budget_free)
     EXPECT_GT(trim(true), 0);
     EXPECT(budget_is_free());
     begin_heir();
-    for (unsigned i = 0; i < PAGES; i++) {
-        pim_obj_free(NULL, kept[i]);
-    }
-    free_left();
+    free_scattered(kept, PAGES);
 }
 
 TEST(what_was_kept_and_inherited_leaves_the_budget_free)
@@ -452,10 +452,7 @@ TEST(what_was_kept_and_inherited_leaves_the_budget_free)
     trim(true); // arenas that nobody inherited
     EXPECT(budget_is_free());
     pim_obj_free(NULL, mine);
-    for (unsigned i = 0; i < PAGES; i++) {
-        pim_obj_free(NULL, kept[i]);
-    }
-    free_left();
+    free_scattered(kept, PAGES);
 }
 
 TEST(memory_of_mimalloc_is_purged_when_no_heir_comes_in_time)
