@@ -86,7 +86,7 @@ bool
 pim_page_is_worth_inheriting(const pim_page *page)
 {
     return page->state == PIM_PAGE_SEALED &&
-           page->used <= page->capacity - page->capacity / 8;
+           pim_page_used(page) <= page->capacity - page->capacity / 8u;
 }
 
 size_t
@@ -97,7 +97,8 @@ pim_arena_room(const pim_arena *arena)
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
         const pim_page *page = first + unit;
         if (pim_page_is_worth_inheriting(page)) {
-            bytes += (size_t)(page->capacity - page->used) * page->block_size;
+            bytes += (size_t)(page->capacity - pim_page_used(page)) *
+                     page->block_size;
         }
     }
     return bytes;
@@ -111,7 +112,7 @@ idle_in_page(const pim_arena *arena, const pim_page *page)
         position_of(arena, page, pim_classes[page->size_class].units);
     size_t dirty =
         pim_popcount(arena->dirty.word[at.word] & at.mask) * PIM_UNIT_SIZE;
-    size_t used = (size_t)page->used * page->block_size;
+    size_t used = (size_t)pim_page_used(page) * page->block_size;
     return dirty > used ? dirty - used : 0;
 }
 
@@ -191,7 +192,7 @@ close_descriptors(pim_page *first, unsigned units)
     for (unsigned i = 0; i < units; i++) {
         first[i].back = 0;
         first[i].state = PIM_PAGE_UNUSED;
-        pim_store_relaxed(&first[i].heap, NULL);
+        pim_store_relaxed(&first[i].owner, 0);
     }
 }
 

@@ -81,12 +81,19 @@ pim_region_contains(const void *p)
 // that its descriptor can be read.
 bool pim_region_is_open(const void *p);
 
+// The descriptor of the unit of an address of the region.
+PIM_INLINE pim_page *
+pim_unit_of(const void *p)
+{
+    size_t unit = ((uintptr_t)p - (uintptr_t)pim_region.base) >> PIM_UNIT_SHIFT;
+    return pim_region.pages + unit;
+}
+
 // The descriptor that rules an address of the region.
 PIM_INLINE pim_page *
 pim_page_of(const void *p)
 {
-    size_t unit = ((uintptr_t)p - (uintptr_t)pim_region.base) >> PIM_UNIT_SHIFT;
-    pim_page *page = pim_region.pages + unit;
+    pim_page *page = pim_unit_of(p);
     if (PIM_UNLIKELY(page->back != 0)) {
         page -= page->back;
     }

@@ -34,6 +34,35 @@
 #define pim_own_add(p, v) pim_store_relaxed((p), pim_load_relaxed(p) + (v))
 #define pim_own_sub(p, v) pim_store_relaxed((p), pim_load_relaxed(p) - (v))
 
+// Subtracts from a counter that only the calling thread writes and tells whether
+// it is below zero now.  Compilers keep apart the load, the subtraction and the
+// store of a relaxed atomic; this is the hot path of every allocation, so on
+// x86-64 it is one instruction.  ThreadSanitizer wants to see the store.
+PIM_INLINE bool
+pim_own_sub_below_zero(_Atomic int64_t *p, int64_t v)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    bool below;
+    __asm__("subq %2, %0" : "+m"(*p), "=@ccs"(below) : "re"(v));
+    return below;
+#else
+    int64_t left = pim_load_relaxed(p) - v;
+    pim_store_relaxed(p, left);
+    return left < 0;
+#endif
+}
+
+// pim_own_add() as one instruction, for the hot path of every free.
+PIM_INLINE void
+pim_own_add_fast(_Atomic int64_t *p, int64_t v)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__("addq %1, %0" : "+m"(*p) : "re"(v) : "cc");
+#else
+    pim_own_add(p, v);
+#endif
+}
+
 // Raises *p to at least v; any thread.
 PIM_INLINE void
 pim_raise_relaxed(_Atomic uint64_t *p, uint64_t v)

@@ -10,6 +10,14 @@
 #define PIM_LIKELY(x) __builtin_expect(!!(x), 1)
 #define PIM_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+// What holds by an invariant that the compiler cannot see.
+#define PIM_ASSUME(x)                                                          \
+    do {                                                                       \
+        if (!(x)) {                                                            \
+            __builtin_unreachable();                                           \
+        }                                                                      \
+    } while (0)
+
 // A slow path: kept out of line and away from the hot code.
 #define PIM_COLD __attribute__((noinline, cold))
 

@@ -51,7 +51,14 @@ pim_raw_source pim_raw_get_source(void);
 
 // Figures of the raw domain: those that threads have published, and with what
 // they have not.  Live figures may be negative for a while (raw.c).
-extern pim_account pim_raw_published;
+typedef struct pim_raw_account {
+    _Atomic uint64_t live_bytes;
+    _Atomic uint64_t live_blocks;
+    _Atomic uint64_t peak_bytes;
+    _Atomic uint64_t peak_blocks;
+} pim_raw_account;
+
+extern pim_raw_account pim_raw_published;
 
 typedef struct pim_raw_usage {
     uint64_t live_bytes;

@@ -52,8 +52,8 @@ domain_malloc(unsigned domain, size_t size)
     size_t last = size - 1; // size 0 wraps and takes the other path
     pim_heap *heap = pim_current_fast();
     if (PIM_LIKELY(heap != NULL && last < PIM_TINY_MAX)) {
-        void *block = pim_heap_pop(heap, PIM_SLOT(domain),
-                                   (unsigned)(last / PIM_ALIGNMENT));
+        void *block =
+            pim_heap_pop(heap, PIM_SLOT(domain), last / PIM_ALIGNMENT);
         if (PIM_LIKELY(block != NULL)) {
             return block;
         }
@@ -67,6 +67,10 @@ domain_calloc(unsigned domain, size_t count, size_t size)
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         return NULL;
+    }
+    if (PIM_LIKELY(bytes - 1 < PIM_TINY_MAX)) {
+        void *block = domain_malloc(domain, bytes);
+        return block != NULL ? memset(block, 0, bytes) : NULL;
     }
     return alloc_any(domain, bytes, true);
 }
@@ -86,29 +90,28 @@ free_any(void *block)
     }
     pim_page *page = pim_page_of(block);
     bool tagged;
-    if (pim_page_owner(page, &tagged) != heap || pim_heap_is_process(heap)) {
+    if (PIM_UNLIKELY(pim_page_owner(page, &tagged) != heap ||
+                     pim_heap_is_process(heap))) {
         pim_heap_free_remote(page, block);
-    } else if (tagged) {
+    } else if (PIM_UNLIKELY(tagged)) {
         pim_heap_free_inherited(heap, page, block);
     } else {
-        pim_heap_push(heap, page, block);
+        pim_heap_push(heap, page, PIM_SLOT(page->domain), block);
     }
 }
 
+// One compare with the owner word proves that the block is the caller's, is of
+// this domain, that the page holds no leftovers, and that its descriptor is the
+// one of the block's own unit (the words of a page's further units are 0).
 PIM_INLINE void
-domain_free(void *block)
+domain_free(unsigned domain, void *block)
 {
     if (PIM_LIKELY(pim_region_contains(block))) {
-        pim_page *page = pim_page_of(block);
+        pim_page *page = pim_unit_of(block);
         pim_heap *heap = pim_current_fast();
-        pim_heap *owner = pim_load_relaxed(&page->heap);
-        if (PIM_LIKELY(heap != NULL && owner == heap &&
-                       !pim_heap_is_process(heap))) {
-            pim_heap_push(heap, page, block);
-            return;
-        }
-        if (heap != NULL && owner == pim_page_tagged(heap)) {
-            pim_heap_free_inherited(heap, page, block);
+        if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->owner) ==
+                                           pim_owner_word(heap, domain))) {
+            pim_heap_push(heap, page, PIM_SLOT(domain), block);
             return;
         }
     }
@@ -142,7 +145,7 @@ move(unsigned domain, void *block, size_t old_size, size_t size)
     }
     if (moved != NULL) {
         memcpy(moved, block, old_size < size ? old_size : size);
-        domain_free(block);
+        domain_free(domain, block);
     } else if (size <= old_size) {
         moved = block; // shrinking needs no memory
     }
@@ -204,7 +207,7 @@ void
 pim_mem_free(void *ctx, void *block)
 {
     (void)ctx;
-    domain_free(block);
+    domain_free(PIM_MEM, block);
 }
 
 void *
@@ -232,5 +235,5 @@ void
 pim_obj_free(void *ctx, void *block)
 {
     (void)ctx;
-    domain_free(block);
+    domain_free(PIM_OBJ, block);
 }

@@ -21,7 +21,7 @@
 #include "heap/registry.h"
 #include "platform/os.h"
 
-pim_account pim_raw_published;
+pim_raw_account pim_raw_published;
 
 static pim_raw_source source = PIM_RAW_LIBC;
 static pim_raw_table replaced;
@@ -64,7 +64,7 @@ static PIM_NOINLINE void
 publish(uint64_t bytes, uint64_t blocks, uint64_t top_bytes,
         uint64_t top_blocks)
 {
-    pim_account *raw = &pim_raw_published;
+    pim_raw_account *raw = &pim_raw_published;
     raise_peak(&raw->peak_bytes,
                atomic_fetch_add(&raw->live_bytes, bytes) + top_bytes);
     raise_peak(&raw->peak_blocks,
@@ -129,7 +129,7 @@ account(uint64_t bytes, uint64_t blocks)
 void
 pim_raw_figures(pim_raw_usage *out)
 {
-    pim_account *raw = &pim_raw_published;
+    pim_raw_account *raw = &pim_raw_published;
     uint64_t bytes = pim_load_acquire(&raw->live_bytes);
     uint64_t blocks = pim_load_acquire(&raw->live_blocks);
     *out = (pim_raw_usage){.live_bytes = bytes, .live_blocks = blocks};

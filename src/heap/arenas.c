@@ -107,7 +107,7 @@ pim_heap_lose_arena(pim_heap *heap, pim_arena *arena)
 void
 pim_heap_release_page(pim_heap *heap, pim_page *page)
 {
-    PIM_ASSERT(page->used == 0);
+    PIM_ASSERT(pim_page_used(page) == 0);
     unsigned units = pim_classes[page->size_class].units;
     pim_arena *arena = pim_arena_of(page);
     pim_own_sub(&heap->page_count, 1);
@@ -291,8 +291,9 @@ pim_heap_audit(pim_heap *heap)
                       "HEAP-2: a current page is not one", page);
             for (page = heap->partial[slot][c]; page != NULL;
                  page = page->next) {
-                PIM_CHECK(page->state == PIM_PAGE_PARTIAL && page->used != 0 &&
-                              page->used < page->capacity,
+                PIM_CHECK(page->state == PIM_PAGE_PARTIAL &&
+                              pim_page_used(page) != 0 &&
+                              pim_page_used(page) < page->capacity,
                           "a page is in the partial list and is not", page);
             }
         }

@@ -13,6 +13,10 @@
 // An interpreter's memory is reused only after the event that retires its heap,
 // which also ends the epoch (retire.c); so a pair of the current epoch is true.
 //
+// CURRENT-1  a thread remembers the heap of an interpreter, never the process
+//            heap, which a thread state has only while there is no memory for
+//            a heap of its own.
+//
 // A thread whose word is not proven has it point at a word that is always NULL;
 // then every request asks pim_current_resolve().
 
@@ -45,7 +49,8 @@ extern pim_heap *(*pim_current_resolve)(void);
 // Debug builds check every word read against the getter.
 extern void (*pim_current_verify)(const void *tstate);
 
-// The heap that the caller owns, or NULL if that is not known at once.
+// The heap that the caller owns, or NULL if that is not known at once.  Never
+// the process heap, which nobody remembers (CURRENT-1).
 PIM_INLINE pim_heap *
 pim_current_fast(void)
 {
@@ -62,7 +67,12 @@ pim_current_fast(void)
     }
     const void *interp =
         *(const void *const *)(const void *)(tstate + PIM_TSTATE_INTERP);
-    return PIM_LIKELY(interp == self->interp) ? self->heap : NULL;
+    if (PIM_UNLIKELY(interp != self->interp)) {
+        return NULL;
+    }
+    pim_heap *heap = self->heap;
+    PIM_ASSUME(heap != NULL && !pim_heap_is_process(heap)); // CURRENT-1
+    return heap;
 }
 
 // The heap to use: the caller's own, or the process heap, whose lock the caller
@@ -86,6 +96,7 @@ PIM_INLINE void
 pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
 {
     pim_current *self = &pim_current_self;
+    PIM_ASSERT(heap != NULL && !pim_heap_is_process(heap));
     self->interp = interp;
     self->heap = heap;
     self->epoch = epoch;

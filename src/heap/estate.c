@@ -32,7 +32,7 @@ inherit_page(pim_heap *heap, pim_page *page)
 {
     pim_own_sub(&pim_process_heap.page_count, 1);
     pim_own_add(&heap->page_count, 1);
-    pim_store_release(&page->heap, pim_page_tagged(heap));
+    pim_page_set_owner(page, heap, true);
     pim_heap_insert_partial(heap, page);
 }
 
@@ -96,7 +96,7 @@ pim_estate_free(pim_page *page, void *block)
 {
     pim_heap *process = &pim_process_heap;
     if (page->state != PIM_PAGE_SEALED) {
-        pim_heap_push(process, page, block); // its own
+        pim_heap_push(process, page, PIM_SLOT(page->domain), block); // its own
         return;
     }
     pim_account_shrink(&process->account[PIM_SLOT(page->domain)],
@@ -124,7 +124,7 @@ pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
 {
     size_t place = pim_block_place(pim_page_start(page), block);
     if (PIM_LIKELY(!pim_block_set_has(pim_page_leftovers(page), place))) {
-        pim_heap_push(heap, page, block);
+        pim_heap_push(heap, page, PIM_SLOT(page->domain), block);
     } else {
         free_leftover(heap, page, block);
     }

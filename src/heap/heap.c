@@ -24,7 +24,7 @@
 #include "heap/heap_inline.h"
 #include "platform/os.h"
 
-pim_page pim_empty_page = {.wake = PIM_WAKE_NEVER};
+pim_page pim_empty_page;
 
 // --- lists -----------------------------------------------------------------
 
@@ -33,7 +33,7 @@ pim_heap_insert_partial(pim_heap *heap, pim_page *page)
 {
     pim_page **head = &heap->partial[PIM_SLOT(page->domain)][page->size_class];
     page->state = PIM_PAGE_PARTIAL;
-    page->wake = 0;
+    pim_page_count_down_to(page, 0);
     page->prev = NULL;
     page->next = *head;
     if (*head != NULL) {
@@ -64,7 +64,7 @@ pim_heap_page_gained(pim_heap *heap, pim_page *page)
     if (page->state == PIM_PAGE_FULL) {
         pim_heap_insert_partial(heap, page);
     }
-    if (page->used == 0) {
+    if (pim_page_used(page) == 0) {
         if (page->state == PIM_PAGE_PARTIAL) {
             partial_remove(heap, page);
         }
@@ -78,7 +78,7 @@ static void
 make_current(pim_heap *heap, unsigned slot, unsigned size_class, pim_page *page)
 {
     page->state = PIM_PAGE_CURRENT;
-    page->wake = PIM_WAKE_NEVER;
+    pim_page_count_down_to(page, PIM_REST_NEVER);
     heap->current[slot][size_class] = page;
 }
 
@@ -88,9 +88,9 @@ retire_current(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     pim_page *page = heap->current[slot][size_class];
     if (page != &pim_empty_page) {
-        PIM_ASSERT(page->used == page->capacity);
+        PIM_ASSERT(pim_page_used(page) == page->capacity);
         page->state = PIM_PAGE_FULL;
-        page->wake = (uint16_t)(page->used - 1);
+        pim_page_count_down_to(page, page->capacity - 1u);
         heap->current[slot][size_class] = &pim_empty_page;
     }
 }

@@ -95,7 +95,7 @@ void pim_process_heap_init(void);
 // memory; the heap is as it was.  Owner.
 void *pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class);
 
-// Puts a page whose `used` fell to `wake` where it belongs.  Owner.
+// Puts a page whose countdown ended where it belongs.  Owner.
 void pim_heap_free_slow(pim_heap *heap, pim_page *page);
 
 // Frees a block of a page that the caller does not own (remote.c).

@@ -7,7 +7,7 @@
 
 // Takes a block of a class, or NULL if the current page has none free.
 PIM_INLINE void *
-pim_heap_pop(pim_heap *heap, unsigned slot, unsigned size_class)
+pim_heap_pop(pim_heap *heap, unsigned slot, size_t size_class)
 {
     pim_page *page = heap->current[slot][size_class];
     pim_block *block = page->free;
@@ -15,24 +15,22 @@ pim_heap_pop(pim_heap *heap, unsigned slot, unsigned size_class)
         return NULL;
     }
     page->free = block->next;
-    page->used++;
-    PIM_ASSERT(page->used <= page->capacity);
+    page->countdown++;
+    PIM_ASSERT(pim_page_used(page) <= page->capacity);
     pim_account_grow(&heap->account[slot], page->block_size, 1);
     return block;
 }
 
-// Gives a block back to its page, which the heap owns.
+// Gives a block back to its page, which the heap owns; `slot` is its domain's.
 PIM_INLINE void
-pim_heap_push(pim_heap *heap, pim_page *page, void *p)
+pim_heap_push(pim_heap *heap, pim_page *page, unsigned slot, void *p)
 {
     pim_block *block = p;
-    PIM_ASSERT(page->used != 0);
+    PIM_ASSERT(pim_page_used(page) != 0 && slot == PIM_SLOT(page->domain));
     block->next = page->free;
     page->free = block;
-    page->used--;
-    pim_account_shrink(&heap->account[PIM_SLOT(page->domain)], page->block_size,
-                       1);
-    if (PIM_UNLIKELY(page->used == page->wake)) {
+    pim_account_shrink(&heap->account[slot], page->block_size, 1);
+    if (PIM_UNLIKELY(--page->countdown == 0)) {
         pim_heap_free_slow(heap, page);
     }
 }

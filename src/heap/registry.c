@@ -332,7 +332,7 @@ pim_registry_end(const void *start, size_t bytes)
 // is the same before and after `live` is read, it was so when `live` was.  A
 // heap too busy for that gets an approximation, never a negative number.
 static uint64_t
-live_now(const pim_heap *heap, const _Atomic uint64_t *live,
+live_now(const pim_heap *heap, const pim_gauge *live,
          const _Atomic uint64_t *pending)
 {
     uint64_t is_live = 0;
@@ -340,7 +340,7 @@ live_now(const pim_heap *heap, const _Atomic uint64_t *live,
     for (unsigned tries = 0; tries < 1000; tries++) {
         uint32_t settling = atomic_load(&heap->settling);
         uint64_t before = atomic_load(pending);
-        is_live = atomic_load(live);
+        is_live = pim_gauge_live(live);
         is_pending = atomic_load(pending);
         if (before == is_pending && settling % 2 == 0 &&
             settling == atomic_load(&heap->settling)) {
@@ -364,13 +364,12 @@ pim_heap_figures(const pim_heap *heap, pim_figures *out)
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         const pim_account *a = &heap->account[slot];
         const pim_pending *p = &heap->pending[slot];
-        out->slot[slot].live_bytes = live_now(heap, &a->live_bytes, &p->bytes);
-        out->slot[slot].live_blocks =
-            live_now(heap, &a->live_blocks, &p->blocks);
-        out->slot[slot].peak_bytes = at_least(pim_load_relaxed(&a->peak_bytes),
+        out->slot[slot].live_bytes = live_now(heap, &a->bytes, &p->bytes);
+        out->slot[slot].live_blocks = live_now(heap, &a->blocks, &p->blocks);
+        out->slot[slot].peak_bytes = at_least(pim_load_relaxed(&a->bytes.peak),
                                               out->slot[slot].live_bytes);
         out->slot[slot].peak_blocks = at_least(
-            pim_load_relaxed(&a->peak_blocks), out->slot[slot].live_blocks);
+            pim_load_relaxed(&a->blocks.peak), out->slot[slot].live_blocks);
     }
     out->arenas = pim_load_relaxed(&heap->arena_count);
     out->pages = pim_load_relaxed(&heap->page_count);

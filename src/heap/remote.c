@@ -53,12 +53,11 @@ pim_heap_free_remote(pim_page *page, void *block)
               "free of an address inside a block", block);
     if (pim_heap_is_process(heap)) {
         pim_lock_acquire(&pim_process_lock);
-        if (pim_load_relaxed(&page->heap) == heap) {
+        // An heir may have taken the page while we waited for the lock.
+        heap = pim_page_owner(page, &tagged);
+        if (pim_heap_is_process(heap)) {
             pim_estate_free(page, block);
             heap = NULL;
-        } else {
-            // An heir took the page while we waited for the lock.
-            heap = pim_page_owner(page, &tagged);
         }
         pim_lock_release(&pim_process_lock);
     }

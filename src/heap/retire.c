@@ -26,7 +26,7 @@ hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
 {
     pim_heap *process = &pim_process_heap;
     pim_own_sub(&heap->page_count, 1);
-    if (page->used == 0) {
+    if (pim_page_used(page) == 0) {
         pim_arena_free_run(arena, page, pim_classes[page->size_class].units);
         return;
     }
@@ -36,7 +36,7 @@ hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
     pim_page_seal(page, pim_page_start(page), tagged, live);
     pim_warm_sealed(page);
     pim_own_add(&process->page_count, 1);
-    pim_store_release(&page->heap, process);
+    pim_page_set_owner(page, process, false);
 }
 
 static void
@@ -68,8 +68,8 @@ hand_over_accounts(pim_heap *heap)
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         const pim_account *left = &heap->account[slot];
         pim_account_grow(&pim_process_heap.account[slot],
-                         pim_load_relaxed(&left->live_bytes),
-                         pim_load_relaxed(&left->live_blocks));
+                         pim_gauge_live(&left->bytes),
+                         pim_gauge_live(&left->blocks));
     }
     pim_add_relaxed(&pim_process_heap.large_bytes,
                     pim_exchange(&heap->large_bytes, 0));
@@ -101,15 +101,15 @@ settle_late(pim_heap *heap)
     uint64_t bytes[PIM_SLOTS];
     uint64_t blocks[PIM_SLOTS];
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        bytes[slot] = pim_load_relaxed(&heap->account[slot].live_bytes);
-        blocks[slot] = pim_load_relaxed(&heap->account[slot].live_blocks);
+        bytes[slot] = pim_gauge_live(&heap->account[slot].bytes);
+        blocks[slot] = pim_gauge_live(&heap->account[slot].blocks);
     }
     pim_heap_drain(heap);
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         const pim_account *now = &heap->account[slot];
         pim_account_shrink(&pim_process_heap.account[slot],
-                           bytes[slot] - pim_load_relaxed(&now->live_bytes),
-                           blocks[slot] - pim_load_relaxed(&now->live_blocks));
+                           bytes[slot] - pim_gauge_live(&now->bytes),
+                           blocks[slot] - pim_gauge_live(&now->blocks));
     }
     // A large block freed meanwhile was subtracted here, not there.
     pim_add_relaxed(&pim_process_heap.large_bytes,

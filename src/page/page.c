@@ -32,15 +32,15 @@ pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
     page->prev = NULL;
     page->remote_next = NULL;
     page->block_size = info->block_size;
-    page->used = 0;
-    page->wake = 0;
+    page->countdown = 0;
+    page->rest = 0;
     page->cut = 0;
     page->capacity = info->capacity;
     page->size_class = (uint8_t)size_class;
     page->domain = (uint8_t)domain;
     page->state = PIM_PAGE_UNUSED;
     page->back = 0;
-    pim_store_release(&page->heap, heap);
+    pim_page_set_owner(page, heap, false);
 }
 
 // How far the places of neighbouring blocks of the page are apart.
@@ -85,8 +85,8 @@ void
 pim_page_give(pim_page *page, char *start, pim_block_set *held,
               pim_block *block)
 {
-    PIM_CHECK(page->used != 0, "a block was freed twice", block);
-    page->used--;
+    PIM_CHECK(pim_page_used(page) != 0, "a block was freed twice", block);
+    page->countdown--;
     if (held != NULL) {
         size_t place = pim_block_place(start, block);
         pim_block_set_remove(held, place);
@@ -133,7 +133,7 @@ pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
     }
     page->free = NULL;
     page->cut = 0;
-    page->wake = 0;
+    pim_page_count_down_to(page, 0);
     page->state = PIM_PAGE_SEALED;
 }
 
@@ -163,13 +163,13 @@ pim_page_audit(const pim_page *page, const char *start,
     }
     unsigned uncut = held_uncut(page, held);
     PIM_CHECK(page->cut <= page->capacity &&
-                  page->cut + uncut == page->used + length,
+                  page->cut + uncut == pim_page_used(page) + length,
               "PAGE-1: used and free blocks do not add up", page);
     unsigned remote = 0;
     const pim_block *b = pim_load_acquire(&page->remote);
     for (; b != NULL; b = b->next) {
         remote++;
-        PIM_CHECK(remote <= page->used,
+        PIM_CHECK(remote <= pim_page_used(page),
                   "PAGE-3: more remote frees than used blocks", b);
     }
 }

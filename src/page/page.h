@@ -25,22 +25,30 @@ typedef enum pim_page_state {
     PIM_PAGE_SEALED,     // its heap is gone; nobody allocates from it
 } pim_page_state;
 
-// No number of used blocks: the page never asks for the slow path.
-#define PIM_WAKE_NEVER UINT16_MAX
+// A page's owner is a word: its heap's address and, in the low bits that the
+// alignment of heaps leaves free, what else the fast path of free must know.  So
+// one compare proves heap, domain and that the page holds no leftovers.
+#define PIM_OWNER_LEFTOVERS ((uintptr_t)1) // see pim_page_owner()
+#define PIM_OWNER_OBJ ((uintptr_t)2)       // serves obj, not mem
+#define PIM_OWNER_BITS (PIM_OWNER_LEFTOVERS | PIM_OWNER_OBJ)
+
+// A `rest` that no page reaches: more than any page's capacity, so that a
+// countdown to it does not pass zero.
+#define PIM_REST_NEVER 0x8000
 
 // "Owner" is the thread that may change the heap: the holder of the GIL of the
 // heap's interpreter, or of the process heap's lock.
 typedef struct pim_page {
-    pim_block *free;                 // owner: free blocks, last freed first
-    _Atomic(pim_block *) remote;     // any thread: blocks freed by non-owners
-    _Atomic(struct pim_heap *) heap; // owner writes, any thread reads; tagged
-                                     // if the page holds leftovers
-    struct pim_page *next;           // owner: neighbours in the partial list
+    pim_block *free;             // owner: free blocks, last freed first
+    _Atomic(pim_block *) remote; // any thread: blocks freed by non-owners
+    _Atomic uintptr_t owner;     // owner writes, any thread reads; 0 in the
+                                 // units after a page's first
+    struct pim_page *next;       // owner: neighbours in the partial list
     struct pim_page *prev;
     struct pim_page *remote_next; // who made `remote` non-empty; see remote.c
     uint32_t block_size;          // bytes; set when the page is opened
-    uint16_t used;                // owner: cut blocks that are not on `free`
-    uint16_t wake;     // owner: when `used` falls to this, the heap must act
+    uint16_t countdown;           // owner: frees left until the heap must act
+    uint16_t rest;     // owner: blocks still used then; see pim_page_used()
     uint16_t cut;      // owner: blocks cut so far, from the start on
     uint16_t capacity; // blocks that fit; set when the page is opened
     uint8_t size_class;
@@ -95,22 +103,48 @@ pim_block_set_remove(pim_block_set *set, size_t place)
                                 ~((uint64_t)1 << place % PIM_SET_BITS));
 }
 
+// How many of the page's blocks are cut and not on `free`.  Owner.
+PIM_INLINE unsigned
+pim_page_used(const pim_page *page)
+{
+    return (uint16_t)(page->countdown + page->rest);
+}
+
+// The heap must act when no more than `rest` blocks are used, or never.  Owner.
+PIM_INLINE void
+pim_page_count_down_to(pim_page *page, unsigned rest)
+{
+    page->countdown = (uint16_t)(pim_page_used(page) - rest);
+    page->rest = (uint16_t)rest;
+}
+
+// The owner word of a page of a domain without leftovers.
+PIM_INLINE uintptr_t
+pim_owner_word(const struct pim_heap *heap, unsigned domain)
+{
+    return (uintptr_t)heap + (domain == PIM_OBJ ? PIM_OWNER_OBJ : 0);
+}
+
 // Leftovers: live blocks of ended interpreters in a page that another heap has
-// since inherited.  Such a page's owner is tagged, so that the fast path of free
-// does not take it, and `held` below is the set of its leftovers; NULL for every
-// other page.
+// since inherited.  Such a page's owner word says so, so that the fast path of
+// free does not take it, and `held` below is the set of its leftovers; NULL for
+// every other page.
 PIM_INLINE struct pim_heap *
 pim_page_owner(const pim_page *page, bool *holds_leftovers)
 {
-    uintptr_t owner = (uintptr_t)pim_load_acquire(&page->heap);
-    *holds_leftovers = (owner & 1) != 0;
-    return (struct pim_heap *)(owner & ~(uintptr_t)1);
+    uintptr_t owner = pim_load_acquire(&page->owner);
+    *holds_leftovers = (owner & PIM_OWNER_LEFTOVERS) != 0;
+    return (struct pim_heap *)(owner & ~PIM_OWNER_BITS);
 }
 
-PIM_INLINE struct pim_heap *
-pim_page_tagged(struct pim_heap *heap)
+// Gives the page, whose domain is set, to a heap.
+PIM_INLINE void
+pim_page_set_owner(pim_page *page, const struct pim_heap *heap,
+                   bool holds_leftovers)
 {
-    return (struct pim_heap *)((uintptr_t)heap | 1);
+    pim_store_release(&page->owner,
+                      pim_owner_word(heap, page->domain) |
+                          (holds_leftovers ? PIM_OWNER_LEFTOVERS : 0));
 }
 
 // Cuts the next few blocks of a page whose memory begins at `start` and puts

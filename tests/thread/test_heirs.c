@@ -78,7 +78,7 @@ heir_works(team_member *self)
         sched_yield();
     }
     inherit(&heir);
-    unsigned used = page->used;
+    unsigned used = pim_page_used(page);
     pim_store_release(&pushed, true);
     for (unsigned round = 0; round < 2000; round++) {
         for (unsigned i = 0; i < BLOCKS; i++) {
@@ -89,7 +89,7 @@ heir_works(team_member *self)
         }
     }
     // Nobody else may have touched the page; now its new owner does.
-    EXPECT_LE(page->used, used);
+    EXPECT_LE(pim_page_used(page), used);
     pim_gate_enter();
     pim_heap_drain(fake_current_heap());
     pim_gate_exit();

@@ -142,7 +142,7 @@ TEST(empty_current_page_is_kept)
     void *p = pim_obj_malloc(NULL, BLOCK);
     pim_page *page = pim_page_of(p);
     pim_obj_free(NULL, p);
-    EXPECT_EQ(page->used, 0);
+    EXPECT_EQ(pim_page_used(page), 0);
     EXPECT_EQ(page->state, PIM_PAGE_CURRENT);
     EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), p);
     pim_obj_free(NULL, p);
@@ -322,9 +322,9 @@ TEST(remote_free_is_seen_after_drain)
 {
     void *p = pim_obj_malloc(NULL, BLOCK);
     pim_page *page = pim_page_of(p);
-    unsigned used = page->used;
+    unsigned used = pim_page_used(page);
     free_remotely(p);
-    EXPECT_EQ(page->used, used);
+    EXPECT_EQ(pim_page_used(page), used);
     pim_figures f = fake_figures(id);
     EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_blocks, 0);
     EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_bytes, 0);
@@ -334,7 +334,7 @@ TEST(remote_free_is_seen_after_drain)
     pim_gate_enter();
     pim_heap_drain(heap);
     pim_gate_exit();
-    EXPECT_EQ(page->used, used - 1);
+    EXPECT_EQ(pim_page_used(page), used - 1);
     EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), p);
     f = fake_figures(id);
     EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_blocks, 1);
@@ -419,7 +419,7 @@ static void
 break_used(void *arg)
 {
     (void)arg;
-    pim_page_of(pim_obj_malloc(NULL, BLOCK))->used += 1;
+    pim_page_of(pim_obj_malloc(NULL, BLOCK))->countdown += 1;
     pim_heap_audit(heap);
 }
 

@@ -39,7 +39,7 @@ pop(void)
     }
     if (block != NULL) {
         page.free = block->next;
-        page.used++;
+        page.countdown++;
     }
     return block;
 }
@@ -59,7 +59,7 @@ is_held(size_t index)
 TEST(open_page_is_empty)
 {
     bool tagged = true;
-    EXPECT_EQ(page.used, 0);
+    EXPECT_EQ(pim_page_used(&page), 0);
     EXPECT_EQ(page.cut, 0);
     EXPECT_NULL(page.free);
     EXPECT_PTR_EQ(pim_page_owner(&page, &tagged), some_heap());
@@ -97,20 +97,20 @@ TEST(cut_leaves_out_what_is_held)
     hold(0);
     hold(5);
     hold(page.capacity - 1u);
-    page.used = 3;
+    page.countdown = 3;
     unsigned n = 0;
     unsigned cut;
     while ((cut = pim_page_cut(&page, memory, held)) != 0) {
         pim_page_audit(&page, memory, held);
         for (const pim_block *b = page.free; b != NULL; b = b->next) {
             EXPECT(!pim_block_set_has(held, pim_block_place(memory, b)));
-            page.used++;
+            page.countdown++;
             n++;
         }
         page.free = NULL;
     }
     EXPECT_EQ(n, page.capacity - 3u);
-    EXPECT_EQ(page.used, page.capacity);
+    EXPECT_EQ(pim_page_used(&page), page.capacity);
     pim_page_audit(&page, memory, held);
 }
 
@@ -121,9 +121,9 @@ TEST(first_remote_push_asks_for_a_word_to_the_owner)
     EXPECT(pim_page_push_remote(&page, a));
     EXPECT(!pim_page_push_remote(&page, b));
     pim_page_audit(&page, memory, NULL);
-    EXPECT_EQ(page.used, 2);
+    EXPECT_EQ(pim_page_used(&page), 2);
     EXPECT_EQ(pim_page_collect(&page, memory, NULL), 2);
-    EXPECT_EQ(page.used, 0);
+    EXPECT_EQ(pim_page_used(&page), 0);
     EXPECT_EQ(pim_page_collect(&page, memory, NULL), 0);
     pim_page_audit(&page, memory, NULL);
     EXPECT(pim_page_push_remote(&page, pop()));
@@ -146,7 +146,7 @@ TEST(sealed_page_knows_exactly_its_live_blocks)
     for (size_t i = 0; i < page.capacity; i++) {
         EXPECT_EQ(is_held(i), i < 40 && i % 2 == 1);
     }
-    EXPECT_EQ(page.used, 20);
+    EXPECT_EQ(pim_page_used(&page), 20);
     pim_page_audit(&page, memory, held);
 }
 
@@ -156,13 +156,13 @@ TEST(leftover_given_back_is_cut_again)
     pim_block *b = pop();
     pim_page_seal(&page, memory, false, held);
     pim_page_give(&page, memory, held, a);
-    EXPECT_EQ(page.used, 1);
+    EXPECT_EQ(pim_page_used(&page), 1);
     EXPECT_NULL(page.free); // not cut yet in this life
     EXPECT_NE(pim_page_cut(&page, memory, held), 0);
     EXPECT_PTR_EQ(page.free, a);
     pim_page_give(&page, memory, held, b); // below the cut: at once
     EXPECT_PTR_EQ(page.free, b);
-    EXPECT_EQ(page.used, 0);
+    EXPECT_EQ(pim_page_used(&page), 0);
     pim_page_audit(&page, memory, held);
 }
 
@@ -177,9 +177,9 @@ TEST(page_can_be_sealed_again_with_old_leftovers)
     pim_page_cut(&page, memory, held);
     pim_block *mine = page.free;
     page.free = mine->next;
-    page.used++;
+    page.countdown++;
     pim_page_seal(&page, memory, true, held);
-    EXPECT_EQ(page.used, 10);
+    EXPECT_EQ(pim_page_used(&page), 10);
     for (size_t i = 0; i < page.capacity; i++) {
         EXPECT_EQ(is_held(i), i < 10);
     }
