@@ -1,8 +1,12 @@
 // arena.c -- the units of one arena, as sets of bits.
 //
-// A run is aligned to its length (1, 4 or 16 units), so it never straddles a
-// word and a free one is found with a few shifts.  Warm units are preferred to
-// ones that the system would have to fault in.
+// A run of up to 4 units begins at a multiple of 4, a longer one at a multiple of
+// 16, so a free one is found with a few shifts.  Warm units are preferred to ones
+// that the system would have to fault in.
+//
+// Dense arenas hold runs of one unit and nothing else.  These fill up from end to
+// end, so a huge page under them wastes next to nothing; longer runs hold few
+// blocks, often but one, and leave much of their space untouched.
 //
 // Invariants:
 //   ARENA-1  aged is part of dirty, and part of free.
@@ -14,9 +18,32 @@
 
 #include "platform/os.h"
 
-// A bit for each aligned run of `units` whose bits are all set.
+// The units [unit, unit + units), which may straddle a word.
+static pim_unit_set
+range(unsigned unit, unsigned units)
+{
+    pim_unit_set set;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        unsigned from = unit > 64 * i ? unit - 64 * i : 0;
+        unsigned to = unit + units > 64 * i ? unit + units - 64 * i : 0;
+        uint64_t below_to = to >= 64 ? UINT64_MAX : ((uint64_t)1 << to) - 1;
+        uint64_t below_from =
+            from >= 64 ? UINT64_MAX : ((uint64_t)1 << from) - 1;
+        set.word[i] = below_to & ~below_from;
+    }
+    return set;
+}
+
+static pim_unit_set
+units_of(const pim_arena *arena, const pim_page *first, unsigned units)
+{
+    return range((unsigned)(first - pim_arena_pages(arena)), units);
+}
+
+// Which of the aligned stretches of `units` (1, 4 or 16) are free: a bit at the
+// first unit of each.
 static uint64_t
-whole_runs(uint64_t bits, unsigned units)
+free_stretches(uint64_t bits, unsigned units)
 {
     if (units >= 4) {
         bits &= bits >> 1;
@@ -29,28 +56,6 @@ whole_runs(uint64_t bits, unsigned units)
         bits &= 0x0001000100010001;
     }
     return bits;
-}
-
-static uint64_t
-run_mask(unsigned bit, unsigned units)
-{
-    return (((uint64_t)1 << units) - 1) << bit;
-}
-
-// The position of a run in the sets.
-typedef struct run_position {
-    unsigned word;
-    uint64_t mask;
-    unsigned unit; // from the arena's start
-} run_position;
-
-static run_position
-position_of(const pim_arena *arena, const pim_page *first, unsigned units)
-{
-    size_t unit = (size_t)(first - pim_arena_pages(arena));
-    return (run_position){.word = (unsigned)unit / 64,
-                          .mask = run_mask((unsigned)unit % 64, units),
-                          .unit = (unsigned)unit};
 }
 
 unsigned
@@ -69,13 +74,12 @@ pim_arena_fit(const pim_arena *arena)
     pim_fit fit = PIM_FIT_NONE;
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
         uint64_t free = arena->free.word[i];
-        if (whole_runs(free, 16) != 0) {
+        if (arena->dense) {
+            fit = free != 0 ? PIM_FIT_1 : fit;
+        } else if (free_stretches(free, 16) != 0) {
             return PIM_FIT_16;
-        }
-        if (whole_runs(free, 4) != 0) {
+        } else if (free_stretches(free, 4) != 0) {
             fit = PIM_FIT_4;
-        } else if (free != 0 && fit == PIM_FIT_NONE) {
-            fit = PIM_FIT_1;
         }
     }
     return fit;
@@ -85,7 +89,7 @@ pim_arena_fit(const pim_arena *arena)
 bool
 pim_page_is_worth_inheriting(const pim_page *page)
 {
-    return page->state == PIM_PAGE_SEALED &&
+    return page->state == PIM_PAGE_SEALED && page->capacity > 1 &&
            pim_page_used(page) <= page->capacity - page->capacity / 8u;
 }
 
@@ -108,10 +112,12 @@ pim_arena_room(const pim_arena *arena)
 static size_t
 idle_in_page(const pim_arena *arena, const pim_page *page)
 {
-    run_position at =
-        position_of(arena, page, pim_classes[page->size_class].units);
-    size_t dirty =
-        pim_popcount(arena->dirty.word[at.word] & at.mask) * PIM_UNIT_SIZE;
+    pim_unit_set run = units_of(arena, page, pim_page_units(page));
+    size_t dirty = 0;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        dirty +=
+            pim_popcount(arena->dirty.word[i] & run.word[i]) * PIM_UNIT_SIZE;
+    }
     size_t used = (size_t)pim_page_used(page) * page->block_size;
     return dirty > used ? dirty - used : 0;
 }
@@ -133,49 +139,104 @@ pim_arena_idle(const pim_arena *arena)
     return bytes;
 }
 
+// Where a run of 1 or up to 4 units can be; PIM_ARENA_UNITS: nowhere.
+static unsigned
+find_short_run(const pim_arena *arena, unsigned units)
+{
+    unsigned found = PIM_ARENA_UNITS;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        uint64_t runs = free_stretches(arena->free.word[i], units > 1 ? 4 : 1);
+        uint64_t warm = runs & arena->dirty.word[i]; // its first unit is
+        if (warm != 0) {
+            return i * 64 + pim_lowest_bit(warm);
+        }
+        if (runs != 0 && found == PIM_ARENA_UNITS) {
+            found = i * 64 + pim_lowest_bit(runs);
+        }
+    }
+    return found;
+}
+
+// The same for longer ones.
+static unsigned
+find_long_run(const pim_arena *arena, unsigned units)
+{
+    unsigned found = PIM_ARENA_UNITS;
+    unsigned length = 0; // free units up to here, in stretches of 16
+    for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit += 16) {
+        uint64_t free = arena->free.word[unit / 64] >> unit % 64;
+        length = (uint16_t)free == UINT16_MAX ? length + 16 : 0;
+        if (length < units) {
+            continue;
+        }
+        unsigned first = unit + 16 - (units + 15) / 16 * 16;
+        if ((arena->dirty.word[first / 64] >> first % 64 & 1) != 0) {
+            return first;
+        }
+        found = found == PIM_ARENA_UNITS ? first : found;
+    }
+    return found;
+}
+
 pim_page *
 pim_arena_take_run(pim_arena *arena, unsigned units)
 {
-    unsigned word = PIM_MAP_WORDS;
-    uint64_t runs = 0;
-    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        uint64_t free = whole_runs(arena->free.word[i], units);
-        uint64_t warm = free & arena->dirty.word[i]; // its first unit is
-        if (warm != 0) {
-            word = i;
-            runs = warm;
-            break;
-        }
-        if (free != 0 && word == PIM_MAP_WORDS) {
-            word = i;
-            runs = free;
-        }
-    }
-    if (word == PIM_MAP_WORDS) {
+    unsigned unit =
+        units <= 4 ? find_short_run(arena, units) : find_long_run(arena, units);
+    if (unit == PIM_ARENA_UNITS) {
         return NULL;
     }
-    unsigned bit = pim_lowest_bit(runs);
-    uint64_t mask = run_mask(bit, units);
-    arena->free.word[word] &= ~mask;
-    arena->aged.word[word] &= ~mask;
-
-    pim_page *first = pim_arena_pages(arena) + word * 64 + bit;
+    pim_unit_set run = range(unit, units);
+    pim_page *first = pim_arena_pages(arena) + unit;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        arena->free.word[i] &= ~run.word[i];
+        arena->aged.word[i] &= ~run.word[i];
+    }
     for (unsigned i = 1; i < units; i++) {
         first[i].back = (uint8_t)i;
     }
     return first;
 }
 
+bool
+pim_arena_extend_run(pim_arena *arena, pim_page *first, unsigned units,
+                     unsigned more)
+{
+    unsigned end = (unsigned)(first - pim_arena_pages(arena)) + units;
+    if (end + more > PIM_ARENA_UNITS) {
+        return false;
+    }
+    pim_unit_set run = range(end, more);
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        if ((run.word[i] & ~arena->free.word[i]) != 0) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        arena->free.word[i] &= ~run.word[i];
+        arena->aged.word[i] &= ~run.word[i];
+    }
+    for (unsigned i = units; i < units + more; i++) {
+        first[i].back = (uint8_t)i;
+    }
+    return true;
+}
+
 unsigned
 pim_arena_touch(pim_page *page, size_t from, size_t to)
 {
     pim_arena *arena = pim_arena_of(page);
+    size_t first = from / PIM_UNIT_SIZE;
     size_t last = (to - 1) / PIM_UNIT_SIZE;
-    run_position at = position_of(arena, page + from / PIM_UNIT_SIZE,
-                                  (unsigned)(last - from / PIM_UNIT_SIZE) + 1);
-    uint64_t clean = at.mask & ~arena->dirty.word[at.word];
-    arena->dirty.word[at.word] |= clean;
-    return pim_popcount(clean);
+    pim_unit_set run =
+        units_of(arena, page + first, (unsigned)(last - first) + 1);
+    unsigned n = 0;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        uint64_t clean = run.word[i] & ~arena->dirty.word[i];
+        arena->dirty.word[i] |= clean;
+        n += pim_popcount(clean);
+    }
+    return n;
 }
 
 // Where a system page spans units, none can go alone: the system would round the
@@ -199,22 +260,27 @@ close_descriptors(pim_page *first, unsigned units)
 void
 pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units)
 {
-    run_position at = position_of(arena, first, units);
-    PIM_ASSERT((arena->free.word[at.word] & at.mask) == 0);
+    pim_unit_set run = units_of(arena, first, units);
     close_descriptors(first, units);
-    arena->free.word[at.word] |= at.mask;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        PIM_ASSERT((arena->free.word[i] & run.word[i]) == 0);
+        arena->free.word[i] |= run.word[i];
+    }
 }
 
 void
 pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units)
 {
-    run_position at = position_of(arena, first, units);
+    pim_unit_set run = units_of(arena, first, units);
     close_descriptors(first, units);
     if (units_are_whole_pages()) {
-        pim_os->reset(pim_arena_start(arena) + at.unit * PIM_UNIT_SIZE,
-                      units * PIM_UNIT_SIZE);
+        pim_os->reset(pim_page_start(first), units * PIM_UNIT_SIZE);
     }
-    pim_or_release(&arena->returned[at.word], at.mask);
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        if (run.word[i] != 0) {
+            pim_or_release(&arena->returned[i], run.word[i]);
+        }
+    }
 }
 
 void
@@ -243,7 +309,7 @@ reset_units(const pim_arena *arena, unsigned word, uint64_t units)
                           (word * 64 + from) * PIM_UNIT_SIZE,
                       length);
         bytes += length;
-        units &= n == 64 ? 0 : ~run_mask(from, n);
+        units &= n == 64 ? 0 : ~((((uint64_t)1 << n) - 1) << from);
     }
     return bytes;
 }

@@ -21,10 +21,10 @@ typedef struct pim_unit_set {
 } pim_unit_set;
 
 // How long a run of units an arena can still serve: the index of the list it
-// is in.  Runs are aligned to their length.
+// is in.
 typedef enum pim_fit {
     PIM_FIT_NONE = 0,
-    PIM_FIT_1,
+    PIM_FIT_1, // dense arenas only, and they no other
     PIM_FIT_4,
     PIM_FIT_16,
     PIM_FITS
@@ -33,7 +33,7 @@ typedef enum pim_fit {
 PIM_INLINE pim_fit
 pim_fit_for(unsigned units)
 {
-    return units == 1 ? PIM_FIT_1 : units == 4 ? PIM_FIT_4 : PIM_FIT_16;
+    return units == 1 ? PIM_FIT_1 : units <= 4 ? PIM_FIT_4 : PIM_FIT_16;
 }
 
 // The process heap keeps the arenas of ended interpreters in two more lists:
@@ -56,6 +56,7 @@ typedef struct pim_arena {
     uint64_t warm_until; // process heap: when its idle memory goes, in now_ms()
     size_t warm_bytes;   // process heap: idle memory kept; 0: it is gone
     uint8_t list;        // owner: pim_fit or a list of the process heap
+    bool dense;          // serves runs of one unit only; see arena.c
     struct pim_arena *next_free; // region's lock: stack of unowned arenas
 } PIM_CACHE_ALIGNED pim_arena;
 
@@ -173,9 +174,14 @@ extern _Atomic uint64_t pim_region_warm_until;
 // Gives the memory of the warm arenas back, too; returns bytes.  Inside the gate.
 size_t pim_region_trim(void);
 
-// Takes a run of 1, 4 or 16 units and returns its descriptors' first; NULL if
-// there is no such run.  Owner.
+// Takes a run of up to PIM_RUN_UNITS units and returns its descriptors' first;
+// NULL if there is no such run.  Owner.
 pim_page *pim_arena_take_run(pim_arena *arena, unsigned units);
+
+// Makes a run longer by the units that follow it.  False: they are not all free,
+// and nothing changed.  Owner.
+bool pim_arena_extend_run(pim_arena *arena, pim_page *first, unsigned units,
+                          unsigned more);
 
 // Notes that a page's memory is about to be written in [from, to), offsets from
 // its start.  Returns how many units became dirty.  Owner.

@@ -24,8 +24,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_ARENA_SIZE ((size_t)1 << PIM_ARENA_SHIFT)
 #define PIM_ARENA_UNITS ((unsigned)(PIM_ARENA_SIZE >> PIM_UNIT_SHIFT))
 
-// How many of them a main interpreter has filled when it is ready to run.
-#define PIM_ARENAS_AT_START 2
+// How many dense ones a main interpreter has filled when it is ready to run.
+#define PIM_ARENAS_AT_START 0
 
 // Address space for arenas.  Reserved only, so size costs nothing; halved until
 // the system grants it.
@@ -43,9 +43,18 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_TINY_MAX (((size_t)1 << PIM_TINY_LOG2) + PIM_CLASS_HEADER)
 #define PIM_SMALL_MAX (((size_t)32 << 10) + PIM_CLASS_HEADER)
 
+// The longest run of units that is one block, in units: above PIM_SMALL_MAX and up
+// to this, blocks are runs of arena space.
+#define PIM_RUN_UNITS 64
+#define PIM_RUN_MAX ((size_t)PIM_RUN_UNITS << PIM_UNIT_SHIFT)
+
+// How much of freed runs a heap keeps for the next requests of their lengths, in
+// units.
+#define PIM_IDLE_RUN_UNITS PIM_ARENA_UNITS
+
 // A block that is grown to this size moves to a map of its own, with headroom,
 // and grows in place from then on: mimalloc would copy it at every step.
-#define PIM_MAP_GROWN ((size_t)256 << 10)
+#define PIM_MAP_GROWN PIM_RUN_MAX
 
 // A block that is this large at birth gets a map of its own, too.
 #define PIM_MAP_BORN ((size_t)32 << 20)
@@ -57,6 +66,12 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // memory goes back at once.  So a program that shrinks for good returns memory
 // soon, and one that swings pays once per this much and its size.
 #define PIM_IDLE_UNITS ((size_t)(8 << 20) / PIM_UNIT_SIZE)
+
+// How much more than that all heaps of the process together may keep for
+// PIM_PURGE_DELAY_MS, granted in steps: a program that builds up and tears down
+// again and again would pay for the page faults each time.
+#define PIM_IDLE_GRANTS ((size_t)(64 << 20) / PIM_UNIT_SIZE)
+#define PIM_IDLE_GRANT ((size_t)(4 << 20) / PIM_UNIT_SIZE)
 
 // How much memory of empty and inheritable arenas and of mimalloc is kept for
 // whoever comes next, for the whole process and for PIM_PURGE_DELAY_MS.  An

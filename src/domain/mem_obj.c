@@ -20,7 +20,10 @@ static void *
 alloc_owned(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     if (size > PIM_SMALL_MAX) {
-        return pim_large_alloc(heap, domain, size, zero);
+        void *run = size <= PIM_RUN_MAX
+                        ? pim_run_alloc(heap, domain, size, zero)
+                        : NULL;
+        return run != NULL ? run : pim_large_alloc(heap, domain, size, zero);
     }
     void *block = pim_heap_alloc(heap, PIM_SLOT(domain), size);
     if (zero && block != NULL) {
@@ -172,9 +175,12 @@ domain_realloc(unsigned domain, void *block, size_t size)
     if (PIM_UNLIKELY(!pim_region_contains(block))) {
         return realloc_large(domain, block, size);
     }
-    size_t old_size = pim_page_of(block)->block_size;
+    pim_page *page = pim_page_of(block);
+    size_t old_size = page->block_size;
     size += size == 0;
-    if (still_fits(old_size, size)) {
+    if (still_fits(old_size, size) ||
+        (page->size_class == PIM_CLASS_RUN &&
+         pim_run_resize(pim_current_heap(), page, size))) {
         return block;
     }
     return move(domain, block, old_size, size);

@@ -14,6 +14,9 @@
 #include "heap/heap.h"
 #include "platform/os.h"
 
+// How many arenas are looked at for a run.
+#define LOOK_MAX 16
+
 static unsigned
 dirty_units(const pim_arena *arena)
 {
@@ -88,6 +91,7 @@ pim_heap_gain_arena(pim_heap *heap, pim_arena *arena, bool as_estate)
 {
     pim_store_relaxed(&arena->heap, heap);
     pim_own_add(&heap->arena_count, 1);
+    heap->dense_arenas += arena->dense;
     pim_own_add(&heap->dirty_units, dirty_units(arena));
     heap->used_units += used_units(arena);
     arena->list = as_estate ? PIM_LIST_SPENT : PIM_FIT_NONE;
@@ -98,17 +102,39 @@ void
 pim_heap_lose_arena(pim_heap *heap, pim_arena *arena)
 {
     pim_own_sub(&heap->arena_count, 1);
+    heap->dense_arenas -= arena->dense;
     pim_own_sub(&heap->dirty_units, dirty_units(arena));
     heap->used_units -= used_units(arena);
     list_remove(heap, arena);
     pim_warm_forget(arena);
 }
 
+// Grants of idle memory, in units, that heaps have.
+static _Atomic size_t granted;
+
+static bool
+ask_for_grant(pim_heap *heap)
+{
+    if (pim_add_relaxed(&granted, PIM_IDLE_GRANT) >= PIM_IDLE_GRANTS) {
+        pim_sub_relaxed(&granted, PIM_IDLE_GRANT);
+        return false;
+    }
+    heap->granted += PIM_IDLE_GRANT;
+    return true;
+}
+
+void
+pim_heap_give_up_grants(pim_heap *heap)
+{
+    pim_sub_relaxed(&granted, heap->granted);
+    heap->granted = 0;
+}
+
 void
 pim_heap_release_page(pim_heap *heap, pim_page *page)
 {
     PIM_ASSERT(pim_page_used(page) == 0);
-    unsigned units = pim_classes[page->size_class].units;
+    unsigned units = pim_page_units(page);
     pim_arena *arena = pim_arena_of(page);
     pim_own_sub(&heap->page_count, 1);
     pim_heap *owner = pim_load_relaxed(&arena->heap);
@@ -119,7 +145,14 @@ pim_heap_release_page(pim_heap *heap, pim_page *page)
         pim_store_release(&owner->returned, true);
         return;
     }
-    pim_arena_free_run(arena, page, units);
+    pim_heap_free_units(heap, page, units);
+}
+
+void
+pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units)
+{
+    pim_arena *arena = pim_arena_of(first);
+    pim_arena_free_run(arena, first, units);
     heap->used_units -= units;
     relist(heap, arena);
     if (pim_heap_is_process(heap)) {
@@ -128,10 +161,11 @@ pim_heap_release_page(pim_heap *heap, pim_page *page)
             pim_heap_purge_arena(heap, arena, true, &bytes); // nobody would
         }
     } else if (pim_load_relaxed(&heap->dirty_units) >
-               2 * heap->used_units + PIM_IDLE_UNITS) {
+                   2 * heap->used_units + PIM_IDLE_UNITS + heap->granted &&
+               !ask_for_grant(heap)) {
         pim_heap_purge(heap, true);
-    } else if (heap->purge_at == 0) {
-        heap->purge_at = pim_os->now_ms() + PIM_PURGE_DELAY_MS;
+    } else {
+        pim_heap_purge_later(heap);
     }
 }
 
@@ -157,22 +191,22 @@ take_returned(pim_heap *heap)
     }
 }
 
-// CPython's main interpreter fills its first arenas before it runs a line of the
-// program, so huge pages cost next to no memory there and save hundreds of page
-// faults, each of which takes as long as ten allocations.
+// CPython's main interpreter fills its first dense arena before it runs a line of
+// the program, so a huge page costs next to no memory there and saves hundreds of
+// page faults, each of which takes as long as a hundred allocations.
 static bool
-is_filled_for_sure(const pim_heap *heap)
+deserves_huge_pages(const pim_heap *heap)
 {
-    return heap->id == 0 &&
-           pim_load_relaxed(&heap->arena_count) < PIM_ARENAS_AT_START;
+    return heap->id == 0 && heap->dense_arenas < PIM_ARENAS_AT_START;
 }
 
 static pim_arena *
-new_arena(pim_heap *heap)
+new_arena(pim_heap *heap, bool dense)
 {
     pim_arena *arena = pim_region_take(heap, heap->name);
     if (arena != NULL) {
-        if (is_filled_for_sure(heap)) {
+        arena->dense = dense;
+        if (dense && deserves_huge_pages(heap)) {
             pim_os->advise_huge(pim_arena_start(arena), PIM_ARENA_SIZE);
         }
         pim_heap_gain_arena(heap, arena, false);
@@ -180,42 +214,83 @@ new_arena(pim_heap *heap)
     return arena;
 }
 
-static pim_arena *
-find_arena(pim_heap *heap, pim_fit shortest)
+// The last list that may serve a request that begins to look in `shortest`.
+static unsigned
+last_list(pim_fit shortest)
 {
-    for (unsigned fit = shortest; fit < PIM_FITS; fit++) {
+    return shortest == PIM_FIT_1 ? PIM_FIT_1 : PIM_FIT_16;
+}
+
+static bool
+has_run(const pim_heap *heap, pim_fit shortest)
+{
+    for (unsigned fit = shortest; fit <= last_list(shortest); fit++) {
         if (heap->arenas[fit] != NULL) {
-            return heap->arenas[fit];
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
 bool
 pim_heap_has_run(pim_heap *heap, unsigned units)
 {
-    if (find_arena(heap, pim_fit_for(units)) != NULL) {
+    if (has_run(heap, pim_fit_for(units))) {
         return true;
     }
     take_returned(heap);
-    return find_arena(heap, pim_fit_for(units)) != NULL;
+    return has_run(heap, pim_fit_for(units));
+}
+
+static pim_page *
+find_run(pim_heap *heap, unsigned units)
+{
+    unsigned looks = LOOK_MAX;
+    pim_fit shortest = pim_fit_for(units);
+    for (unsigned fit = shortest; fit <= last_list(shortest); fit++) {
+        for (pim_arena *a = heap->arenas[fit]; a != NULL && looks-- != 0;
+             a = a->next) {
+            pim_page *first = pim_arena_take_run(a, units);
+            if (first != NULL) {
+                return first;
+            }
+        }
+    }
+    return NULL;
 }
 
 pim_page *
 pim_heap_take_run(pim_heap *heap, unsigned units)
 {
-    pim_arena *arena = find_arena(heap, pim_fit_for(units));
-    if (arena == NULL) {
-        arena = new_arena(heap);
+    pim_page *first = find_run(heap, units);
+    if (first == NULL) {
+        pim_heap_release_idle(heap);
+        first = find_run(heap, units);
     }
-    if (arena == NULL) {
-        return NULL;
+    if (first == NULL) {
+        pim_arena *arena = new_arena(heap, units == 1);
+        if (arena == NULL) {
+            return NULL;
+        }
+        first = pim_arena_take_run(arena, units);
     }
-    pim_page *first = pim_arena_take_run(arena, units);
-    relist(heap, arena);
+    relist(heap, pim_arena_of(first));
     heap->used_units += units;
-    PIM_ASSERT(first != NULL);
     return first;
+}
+
+bool
+pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,
+                    unsigned more)
+{
+    pim_arena *arena = pim_arena_of(first);
+    if (pim_load_relaxed(&arena->heap) != heap ||
+        !pim_arena_extend_run(arena, first, units, more)) {
+        return false;
+    }
+    relist(heap, arena);
+    heap->used_units += more;
+    return true;
 }
 
 bool
@@ -238,6 +313,7 @@ pim_heap_purge(pim_heap *heap, bool all)
     size_t bytes = 0;
     bool idle_left = false;
     take_returned(heap);
+    pim_heap_release_idle(heap);
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
         pim_arena *next;
         for (pim_arena *a = heap->arenas[list]; a != NULL; a = next) {
@@ -246,6 +322,7 @@ pim_heap_purge(pim_heap *heap, bool all)
             idle_left |= kept && pim_unit_set_count(&a->aged) != 0;
         }
     }
+    pim_heap_give_up_grants(heap);
     heap->purge_at = idle_left ? pim_os->now_ms() + PIM_PURGE_DELAY_MS : 0;
     return bytes;
 }

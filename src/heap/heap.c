@@ -24,6 +24,12 @@
 #include "heap/heap_inline.h"
 #include "platform/os.h"
 
+// Slow paths between two looks at the clock.
+#define PATIENCE 64
+
+// A purge_at that stands for PIM_PURGE_DELAY_MS after the next look at the clock.
+#define PURGE_LATER 1
+
 pim_page pim_empty_page;
 
 // --- lists -----------------------------------------------------------------
@@ -61,7 +67,7 @@ pim_heap_page_gained(pim_heap *heap, pim_page *page)
     if (page->state == PIM_PAGE_CURRENT) {
         return;
     }
-    if (page->state == PIM_PAGE_FULL) {
+    if (page->state == PIM_PAGE_FULL && page->size_class != PIM_CLASS_RUN) {
         pim_heap_insert_partial(heap, page);
     }
     if (pim_page_used(page) == 0) {
@@ -90,7 +96,8 @@ retire_current(pim_heap *heap, unsigned slot, unsigned size_class)
     if (page != &pim_empty_page) {
         PIM_ASSERT(pim_page_used(page) == page->capacity);
         page->state = PIM_PAGE_FULL;
-        pim_page_count_down_to(page, page->capacity - 1u);
+        pim_page_count_down_to(page,
+                               page->capacity - 1u - page->capacity / 32u);
         heap->current[slot][size_class] = &pim_empty_page;
     }
 }
@@ -169,16 +176,23 @@ trim_warm(const pim_heap *heap)
 }
 
 // Slow paths drive the return of memory: the heap's own, and what is kept
-// warm for others.
-static void
-purge_if_due(pim_heap *heap)
+// warm for others.  Reading the clock each time would cost more than the rest.
+void
+pim_heap_purge_if_due(pim_heap *heap)
 {
+    if (PIM_LIKELY(heap->patience-- != 0)) {
+        return;
+    }
+    heap->patience = PATIENCE;
     uint64_t region_until = pim_load_relaxed(&pim_region_warm_until);
     uint64_t warm_until = pim_load_relaxed(&pim_warm_until);
     if (heap->purge_at == 0 && region_until == 0 && warm_until == 0) {
         return;
     }
     uint64_t now = pim_os->now_ms();
+    if (heap->purge_at == PURGE_LATER) {
+        heap->purge_at = now + PIM_PURGE_DELAY_MS;
+    }
     if (heap->purge_at != 0 && now >= heap->purge_at) {
         pim_heap_purge(heap, false);
     }
@@ -190,15 +204,62 @@ purge_if_due(pim_heap *heap)
     }
 }
 
-PIM_COLD void *
+void
+pim_heap_purge_later(pim_heap *heap)
+{
+    if (heap->purge_at == 0) {
+        heap->purge_at = PURGE_LATER;
+    }
+}
+
+void
+pim_heap_release_idle(pim_heap *heap)
+{
+    pim_run_release_idle(heap);
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            pim_page *page = heap->current[slot][c];
+            if (page != &pim_empty_page && pim_page_used(page) == 0) {
+                heap->current[slot][c] = &pim_empty_page;
+                pim_heap_release_page(heap, page);
+            }
+        }
+    }
+}
+
+// The commonest refill, and the cheapest: the current page is exhausted and
+// another one has blocks.  Outside the gate: should a fork copy the lists while
+// they change, the child has no thread that could go on with them, and retirement
+// trusts the pages' descriptors alone.
+static bool
+refill_from_partial(pim_heap *heap, unsigned slot, unsigned size_class)
+{
+    const pim_page *exhausted = heap->current[slot][size_class];
+    pim_page *page = heap->partial[slot][size_class];
+    if (page == NULL || page->free == NULL ||
+        exhausted->cut != exhausted->capacity || heap->patience == 0 ||
+        pim_load_relaxed(&heap->remote_pages) != NULL) {
+        return false;
+    }
+    heap->patience--;
+    partial_remove(heap, page);
+    retire_current(heap, slot, size_class);
+    make_current(heap, slot, size_class, page);
+    return true;
+}
+
+PIM_NOINLINE void *
 pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     void *block = NULL;
+    if (PIM_LIKELY(refill_from_partial(heap, slot, size_class))) {
+        return pim_heap_pop(heap, slot, size_class);
+    }
     pim_gate_enter();
     if (refill(heap, slot, size_class)) {
         block = pim_heap_pop(heap, slot, size_class);
     }
-    purge_if_due(heap);
+    pim_heap_purge_if_due(heap);
     pim_gate_exit();
     if (PIM_UNLIKELY(block == NULL)) {
         // No arena to be had; mimalloc may have room elsewhere.
@@ -208,12 +269,20 @@ pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
     return block;
 }
 
-PIM_COLD void
+PIM_NOINLINE void
 pim_heap_free_slow(pim_heap *heap, pim_page *page)
 {
+    if (PIM_LIKELY(page->state == PIM_PAGE_FULL && page->capacity > 1)) {
+        pim_heap_insert_partial(heap, page); // outside the gate, as above
+        return;
+    }
+    if (page->size_class == PIM_CLASS_RUN) {
+        pim_run_freed(heap, page);
+        return;
+    }
     pim_gate_enter();
     pim_heap_page_gained(heap, page);
-    purge_if_due(heap);
+    pim_heap_purge_if_due(heap);
     pim_gate_exit();
 }
 

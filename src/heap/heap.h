@@ -47,11 +47,16 @@ typedef struct pim_heap {
 
     // Owner, slow path.
     pim_page *partial[PIM_SLOTS][PIM_CLASSES] PIM_CACHE_ALIGNED;
-    pim_arena *arenas[PIM_ARENA_LISTS]; // by what they can still serve
+    pim_arena *arenas[PIM_ARENA_LISTS];     // by what they can still serve
+    pim_page *idle_runs[PIM_RUN_UNITS + 1]; // by their length; see run.c
+    unsigned idle_run_units;
     pim_mi_box *mi;      // blocks above PIM_SMALL_MAX; made on demand
     uint64_t mi_peak;    // bytes, at least what it ever had from mimalloc
     uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
+    unsigned patience;   // slow paths until the clock is looked at again
     uint64_t used_units; // units of our arenas that are not free
+    size_t granted;      // units that may be idle on top; see arenas.c
+    unsigned dense_arenas;
     _Atomic uint64_t arena_count;
     _Atomic uint64_t page_count;
     _Atomic uint64_t dirty_units; // units that may hold memory of the system
@@ -104,6 +109,20 @@ void pim_heap_free_remote(pim_page *page, void *block);
 // Takes over what non-owners freed.  Owner, inside the gate.
 void pim_heap_drain(pim_heap *heap);
 
+// Runs (run.c): blocks above PIM_SMALL_MAX and up to PIM_RUN_MAX.  NULL: there is
+// no arena to be had; the heap is as it was.  Owner.
+void *pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
+
+// The run's block was freed.  Owner.
+void pim_run_freed(pim_heap *heap, pim_page *page);
+
+// Makes a live run longer or shorter where it is.  False: that is not possible,
+// or not the caller's to do, and nothing changed.
+bool pim_run_resize(pim_heap *heap, pim_page *page, size_t size);
+
+// Releases the runs kept for later requests.  Owner, inside the gate.
+void pim_run_release_idle(pim_heap *heap);
+
 // Large blocks (large.c).  `size` is at most PIM_REQUEST_MAX; owner of `heap`.
 void *pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
@@ -140,6 +159,27 @@ bool pim_heap_has_run(pim_heap *heap, unsigned units);
 pim_page *pim_heap_take_run(pim_heap *heap, unsigned units);
 
 void pim_heap_release_page(pim_heap *heap, pim_page *page);
+
+// Takes the units behind a run into it.  False: they are not all free.
+bool pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,
+                         unsigned more);
+
+// Frees units at the end of a run.
+void pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units);
+
+// Releases what holds no live block and is kept for later: idle runs, and current
+// pages of which nothing is used.
+void pim_heap_release_idle(pim_heap *heap);
+
+// The heap is about to keep less idle memory, or none.
+void pim_heap_give_up_grants(pim_heap *heap);
+
+// Returns idle memory if it is time to.
+void pim_heap_purge_if_due(pim_heap *heap);
+
+// Something became idle: the next purge is PIM_PURGE_DELAY_MS away, or nearer.
+// Does not look at the clock.
+void pim_heap_purge_later(pim_heap *heap);
 
 // The page gained free blocks: it goes to the partial list, or away if empty.
 void pim_heap_page_gained(pim_heap *heap, pim_page *page);

@@ -27,7 +27,7 @@ hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
     pim_heap *process = &pim_process_heap;
     pim_own_sub(&heap->page_count, 1);
     if (pim_page_used(page) == 0) {
-        pim_arena_free_run(arena, page, pim_classes[page->size_class].units);
+        pim_arena_free_run(arena, page, pim_page_units(page));
         return;
     }
     bool tagged;
@@ -86,6 +86,9 @@ hand_over(pim_heap *heap)
             heap->partial[slot][c] = NULL;
         }
     }
+    pim_heap_give_up_grants(heap);
+    memset(heap->idle_runs, 0, sizeof(heap->idle_runs));
+    heap->idle_run_units = 0;
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
         while (heap->arenas[list] != NULL) {
             hand_over_arena(heap, heap->arenas[list]);

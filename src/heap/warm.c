@@ -46,7 +46,7 @@ return_holes(const pim_page *page)
     const pim_block_set *live = pim_page_leftovers(page);
     size_t returned = 0;
     size_t step = pim_os_page_size();
-    size_t bytes = pim_classes[page->size_class].units * PIM_UNIT_SIZE;
+    size_t bytes = pim_page_units(page) * PIM_UNIT_SIZE;
     char *start = pim_page_start(page);
     size_t hole = 0; // where the current hole begins
     for (size_t at = 0; at + step <= bytes; at += step) {

@@ -21,11 +21,10 @@
 
 #include "page/page.h"
 
-void
-pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
-              unsigned size_class)
+static void
+open_as(pim_page *page, struct pim_heap *heap, unsigned domain,
+        unsigned size_class, const pim_class_info *info)
 {
-    const pim_class_info *info = &pim_classes[size_class];
     page->free = NULL;
     pim_store_relaxed(&page->remote, NULL);
     page->next = NULL;
@@ -41,6 +40,25 @@ pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
     page->state = PIM_PAGE_UNUSED;
     page->back = 0;
     pim_page_set_owner(page, heap, false);
+}
+
+void
+pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
+              unsigned size_class)
+{
+    open_as(page, heap, domain, size_class, &pim_classes[size_class]);
+}
+
+void
+pim_page_open_run(pim_page *page, struct pim_heap *heap, unsigned domain,
+                  unsigned units)
+{
+    pim_class_info info = {.block_size = units << PIM_UNIT_SHIFT,
+                           .capacity = 1};
+    open_as(page, heap, domain, PIM_CLASS_RUN, &info);
+    page->cut = 1;
+    page->countdown = 1;
+    page->state = PIM_PAGE_FULL;
 }
 
 // How far the places of neighbouring blocks of the page are apart.
@@ -120,7 +138,7 @@ pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
     // if it was a leftover before.
     size_t end = page->cut * stride(page);
     if (!holds_leftovers) {
-        size_t words = pim_classes[page->size_class].units * PIM_SET_WORDS;
+        size_t words = pim_page_units(page) * PIM_SET_WORDS;
         for (size_t i = 0; i < words; i++) {
             pim_store_relaxed(&held[i], 0);
         }

@@ -23,6 +23,7 @@ typedef enum pim_page_state {
     PIM_PAGE_PARTIAL,    // in the heap's list of pages with free blocks
     PIM_PAGE_FULL,       // in no list; comes back with the first free
     PIM_PAGE_SEALED,     // its heap is gone; nobody allocates from it
+    PIM_PAGE_IDLE,       // a run that is free and kept for the next request
 } pim_page_state;
 
 // A page's owner is a word: its heap's address and, in the low bits that the
@@ -63,6 +64,18 @@ _Static_assert(sizeof(pim_page) == PIM_CACHE_LINE,
 // Makes an unused descriptor one of an empty page.
 void pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
                    unsigned size_class);
+
+// Makes an unused descriptor one of a run whose only block is live.
+void pim_page_open_run(pim_page *page, struct pim_heap *heap, unsigned domain,
+                       unsigned units);
+
+PIM_INLINE unsigned
+pim_page_units(const pim_page *page)
+{
+    return page->size_class == PIM_CLASS_RUN
+               ? page->block_size >> PIM_UNIT_SHIFT
+               : pim_classes[page->size_class].units;
+}
 
 // A set of blocks of one page is an array of these words, with a bit for each
 // place where a block of any class could begin: its offset in the page by

@@ -17,6 +17,10 @@
 #define PIM_TINY_CLASSES (PIM_TINY_MAX / PIM_ALIGNMENT)
 #define PIM_CLASSES (PIM_TINY_CLASSES + 48)
 
+// A run: one block of as many units as it needs, for requests above
+// PIM_SMALL_MAX; not in the table.
+#define PIM_CLASS_RUN UINT8_MAX
+
 typedef struct pim_class_info {
     uint32_t block_size; // bytes
     uint16_t capacity;   // blocks in a page

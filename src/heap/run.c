@@ -1,0 +1,150 @@
+// run.c -- blocks above PIM_SMALL_MAX and up to PIM_RUN_MAX: runs of arena units.
+//
+//   arena  ... | run: its only block, in whole units | free | free | page | ...
+//                ^ page->state FULL while it is live   ^ it may grow into these
+//
+// A run has a descriptor like any page, of capacity 1, so the fast path of free,
+// remote frees and retirement need not know about it.  It shrinks in place, and
+// grows in place where the units behind it are free; a list that grows is seldom
+// copied.
+//
+// A freed run is kept for the next request of its length, one for each length and
+// no more than PIM_IDLE_RUN_UNITS in all, until the next purge.
+//
+// Owner, as in heap.h.  What changes arenas is inside the gate.
+
+#include <string.h>
+
+#include "heap/heap_inline.h"
+#include "platform/os.h"
+
+static unsigned
+units_for(size_t size)
+{
+    return (unsigned)((size + PIM_UNIT_SIZE - 1) >> PIM_UNIT_SHIFT);
+}
+
+static void
+touch(pim_heap *heap, pim_page *page, size_t from)
+{
+    pim_own_add(&heap->dirty_units,
+                pim_arena_touch(page, from, page->block_size));
+}
+
+// A kept run, made a live block of the domain again; NULL: none is kept.
+static pim_page *
+reuse(pim_heap *heap, unsigned domain, unsigned units)
+{
+    pim_page *page = heap->idle_runs[units];
+    if (page != NULL) {
+        heap->idle_runs[units] = NULL;
+        heap->idle_run_units -= units;
+        page->domain = (uint8_t)domain;
+        page->cut = 1;
+        page->countdown = 1;
+        page->state = PIM_PAGE_FULL;
+        pim_page_set_owner(page, heap, false);
+    }
+    return page;
+}
+
+// A run of free units.  *is_zero: none of them was ever used.
+static pim_page *
+take(pim_heap *heap, unsigned domain, unsigned units, bool *is_zero)
+{
+    pim_gate_enter();
+    if (!pim_heap_has_run(heap, units)) {
+        pim_heap_inherit(heap, units);
+    }
+    pim_page *page = pim_heap_take_run(heap, units);
+    if (page != NULL) {
+        pim_page_open_run(page, heap, domain, units);
+        pim_own_add(&heap->page_count, 1);
+        uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
+        touch(heap, page, 0);
+        *is_zero = pim_load_relaxed(&heap->dirty_units) - dirty == units;
+    }
+    pim_heap_purge_if_due(heap);
+    pim_gate_exit();
+    return page;
+}
+
+void *
+pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
+{
+    unsigned units = units_for(size);
+    bool is_zero = false;
+    pim_page *page = reuse(heap, domain, units);
+    if (page == NULL) {
+        page = take(heap, domain, units, &is_zero);
+    }
+    if (page == NULL) {
+        return NULL;
+    }
+    pim_account_grow(&heap->account[PIM_SLOT(domain)], page->block_size, 1);
+    void *block = pim_page_start(page);
+    return zero && !is_zero ? memset(block, 0, size) : block;
+}
+
+void
+pim_run_freed(pim_heap *heap, pim_page *page)
+{
+    unsigned units = pim_page_units(page);
+    if (heap->idle_runs[units] != NULL ||
+        heap->idle_run_units + units > PIM_IDLE_RUN_UNITS) {
+        pim_gate_enter();
+        pim_heap_release_page(heap, page);
+        pim_heap_purge_if_due(heap);
+        pim_gate_exit();
+        return;
+    }
+    heap->idle_runs[units] = page;
+    heap->idle_run_units += units;
+    page->free = NULL;
+    page->cut = 0;
+    page->state = PIM_PAGE_IDLE;
+    pim_heap_purge_later(heap);
+}
+
+void
+pim_run_release_idle(pim_heap *heap)
+{
+    for (unsigned units = 0; units <= PIM_RUN_UNITS; units++) {
+        pim_page *page = heap->idle_runs[units];
+        if (page != NULL) {
+            heap->idle_runs[units] = NULL; // releasing may come here again
+            heap->idle_run_units -= units;
+            pim_heap_release_page(heap, page);
+        }
+    }
+}
+
+bool
+pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
+{
+    bool holds_leftovers;
+    unsigned units = pim_page_units(page);
+    unsigned wanted = units_for(size);
+    pim_gauge *bytes = &heap->account[PIM_SLOT(page->domain)].bytes;
+    if (size <= PIM_SMALL_MAX || wanted > PIM_RUN_UNITS ||
+        pim_page_owner(page, &holds_leftovers) != heap ||
+        pim_heap_is_process(heap)) {
+        return false;
+    }
+    pim_gate_enter();
+    bool done = true;
+    if (wanted > units) {
+        done = pim_heap_extend_run(heap, page, units, wanted - units);
+        if (done) {
+            page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
+            touch(heap, page, (size_t)units << PIM_UNIT_SHIFT);
+            pim_gauge_grow(bytes, (size_t)(wanted - units) << PIM_UNIT_SHIFT);
+        }
+    } else if (wanted < units) {
+        page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
+        pim_gauge_shrink(bytes, (size_t)(units - wanted) << PIM_UNIT_SHIFT);
+        pim_heap_free_units(heap, page + wanted, units - wanted);
+    }
+    pim_gate_exit();
+    return done;
+}
