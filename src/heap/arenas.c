@@ -8,8 +8,9 @@
 //
 // Memory of empty pages is not returned at once: a purge tick every
 // PIM_PURGE_DELAY_MS, driven by the heap's own slow path, returns what stayed
-// unused from one tick to the next.  What is idle beyond PIM_IDLE_UNITS and the
-// heap's own size goes at once.
+// unused from one tick to the next.  What is idle beyond PIM_IDLE_UNITS, the heap's
+// own size and what it was granted goes at once.  And no new peak of resident
+// memory is made while much lies idle: that goes first.
 
 #include "heap/heap.h"
 #include "platform/os.h"
@@ -94,6 +95,7 @@ pim_heap_gain_arena(pim_heap *heap, pim_arena *arena, bool as_estate)
     heap->dense_arenas += arena->dense;
     pim_own_add(&heap->dirty_units, dirty_units(arena));
     heap->used_units += used_units(arena);
+    heap->idle_units += pim_arena_idle_units(arena);
     arena->list = as_estate ? PIM_LIST_SPENT : PIM_FIT_NONE;
     list_insert(heap, arena, list_for(arena));
 }
@@ -105,8 +107,20 @@ pim_heap_lose_arena(pim_heap *heap, pim_arena *arena)
     heap->dense_arenas -= arena->dense;
     pim_own_sub(&heap->dirty_units, dirty_units(arena));
     heap->used_units -= used_units(arena);
+    heap->idle_units -= pim_arena_idle_units(arena);
     list_remove(heap, arena);
     pim_warm_forget(arena);
+}
+
+void
+pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to)
+{
+    pim_own_add(&heap->dirty_units, pim_arena_touch(page, from, to));
+    uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
+    if (dirty > heap->dirty_peak) {
+        heap->dirty_peak = dirty + dirty / PIM_PEAK_STEP;
+        heap->at_peak = true;
+    }
 }
 
 // Grants of idle memory, in units, that heaps have.
@@ -154,14 +168,15 @@ pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units)
     pim_arena *arena = pim_arena_of(first);
     pim_arena_free_run(arena, first, units);
     heap->used_units -= units;
+    heap->idle_units += pim_arena_dirty(arena, first, units);
     relist(heap, arena);
     if (pim_heap_is_process(heap)) {
         size_t bytes = 0;
         if (arena->warm_bytes == 0 || pim_arena_is_empty(arena)) {
             pim_heap_purge_arena(heap, arena, true, &bytes); // nobody would
         }
-    } else if (pim_load_relaxed(&heap->dirty_units) >
-                   2 * heap->used_units + PIM_IDLE_UNITS + heap->granted &&
+    } else if (heap->idle_units >
+                   heap->used_units + PIM_IDLE_UNITS + heap->granted &&
                !ask_for_grant(heap)) {
         pim_heap_purge(heap, true);
     } else {
@@ -191,22 +206,24 @@ take_returned(pim_heap *heap)
     }
 }
 
-// CPython's main interpreter fills its first dense arena before it runs a line of
-// the program, so a huge page costs next to no memory there and saves hundreds of
-// page faults, each of which takes as long as a hundred allocations.
+// A huge page replaces 512 page faults, each of which takes as long as a hundred
+// allocations.  But all of it is resident at once: a heap must be large for that
+// not to count, and the arena one that fills from end to end, with pages of one
+// unit and nothing else.
 static bool
-deserves_huge_pages(const pim_heap *heap)
+deserves_huge_page(const pim_heap *heap, unsigned units)
 {
-    return heap->id == 0 && heap->dense_arenas < PIM_ARENAS_AT_START;
+    return units == 1 &&
+           pim_load_relaxed(&heap->arena_count) >= PIM_HUGE_FROM_ARENAS;
 }
 
 static pim_arena *
-new_arena(pim_heap *heap, bool dense)
+new_arena(pim_heap *heap, unsigned units)
 {
     pim_arena *arena = pim_region_take(heap, heap->name);
     if (arena != NULL) {
-        arena->dense = dense;
-        if (dense && deserves_huge_pages(heap)) {
+        arena->dense = deserves_huge_page(heap, units);
+        if (arena->dense) {
             pim_os->advise_huge(pim_arena_start(arena), PIM_ARENA_SIZE);
         }
         pim_heap_gain_arena(heap, arena, false);
@@ -214,17 +231,10 @@ new_arena(pim_heap *heap, bool dense)
     return arena;
 }
 
-// The last list that may serve a request that begins to look in `shortest`.
-static unsigned
-last_list(pim_fit shortest)
-{
-    return shortest == PIM_FIT_1 ? PIM_FIT_1 : PIM_FIT_16;
-}
-
 static bool
 has_run(const pim_heap *heap, pim_fit shortest)
 {
-    for (unsigned fit = shortest; fit <= last_list(shortest); fit++) {
+    for (unsigned fit = shortest; fit < PIM_FITS; fit++) {
         if (heap->arenas[fit] != NULL) {
             return true;
         }
@@ -243,14 +253,14 @@ pim_heap_has_run(pim_heap *heap, unsigned units)
 }
 
 static pim_page *
-find_run(pim_heap *heap, unsigned units)
+find_run(pim_heap *heap, unsigned units, bool warm_only)
 {
     unsigned looks = LOOK_MAX;
     pim_fit shortest = pim_fit_for(units);
-    for (unsigned fit = shortest; fit <= last_list(shortest); fit++) {
+    for (unsigned fit = shortest; fit < PIM_FITS; fit++) {
         for (pim_arena *a = heap->arenas[fit]; a != NULL && looks-- != 0;
              a = a->next) {
-            pim_page *first = pim_arena_take_run(a, units);
+            pim_page *first = pim_arena_take_run(a, units, warm_only);
             if (first != NULL) {
                 return first;
             }
@@ -262,20 +272,28 @@ find_run(pim_heap *heap, unsigned units)
 pim_page *
 pim_heap_take_run(pim_heap *heap, unsigned units)
 {
-    pim_page *first = find_run(heap, units);
+    pim_page *first = NULL;
+    if (heap->idle_units >= units) {
+        first = find_run(heap, units, true);
+    }
+    if (first == NULL) {
+        first = find_run(heap, units, false);
+    }
     if (first == NULL) {
         pim_heap_release_idle(heap);
-        first = find_run(heap, units);
+        first = find_run(heap, units, false);
     }
     if (first == NULL) {
-        pim_arena *arena = new_arena(heap, units == 1);
-        if (arena == NULL) {
+        pim_arena *fresh = new_arena(heap, units);
+        if (fresh == NULL) {
             return NULL;
         }
-        first = pim_arena_take_run(arena, units);
+        first = pim_arena_take_run(fresh, units, false);
     }
-    relist(heap, pim_arena_of(first));
+    pim_arena *arena = pim_arena_of(first);
+    relist(heap, arena);
     heap->used_units += units;
+    heap->idle_units -= pim_arena_dirty(arena, first, units);
     return first;
 }
 
@@ -290,6 +308,7 @@ pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,
     }
     relist(heap, arena);
     heap->used_units += more;
+    heap->idle_units -= pim_arena_dirty(arena, first + units, more);
     return true;
 }
 
@@ -299,6 +318,7 @@ pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all, size_t *bytes)
     unsigned before = dirty_units(arena);
     *bytes += pim_arena_purge(arena, all);
     pim_own_sub(&heap->dirty_units, before - dirty_units(arena));
+    heap->idle_units -= before - dirty_units(arena);
     if (!pim_arena_is_empty(arena) || dirty_units(arena) != 0) {
         return true;
     }
@@ -360,6 +380,7 @@ pim_heap_audit(pim_heap *heap)
             audit_arena(heap, a);
         }
     }
+    unsigned empty_units = 0;
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             pim_page *page = heap->current[slot][c];
@@ -369,10 +390,14 @@ pim_heap_audit(pim_heap *heap)
             for (page = heap->partial[slot][c]; page != NULL;
                  page = page->next) {
                 PIM_CHECK(page->state == PIM_PAGE_PARTIAL &&
-                              pim_page_used(page) != 0 &&
                               pim_page_used(page) < page->capacity,
                           "a page is in the partial list and is not", page);
+                if (pim_page_used(page) == 0) {
+                    empty_units += pim_page_units(page);
+                }
             }
         }
     }
+    PIM_CHECK(empty_units == heap->empty_units,
+              "the count of empty units is wrong", heap);
 }

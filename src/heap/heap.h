@@ -50,11 +50,17 @@ typedef struct pim_heap {
     pim_arena *arenas[PIM_ARENA_LISTS];     // by what they can still serve
     pim_page *idle_runs[PIM_RUN_UNITS + 1]; // by their length; see run.c
     unsigned idle_run_units;
+    unsigned empty_units; // of pages in partial lists that have no live block
+    unsigned next_emptied;
+    pim_page *emptied[PIM_EMPTY_CURRENT]; // larger current pages, lately empty
     pim_mi_box *mi;      // blocks above PIM_SMALL_MAX; made on demand
     uint64_t mi_peak;    // bytes, at least what it ever had from mimalloc
     uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
     unsigned patience;   // slow paths until the clock is looked at again
     uint64_t used_units; // units of our arenas that are not free
+    uint64_t idle_units; // units that are free and may hold memory
+    uint64_t dirty_peak; // dirty_units that would be a new peak
+    bool at_peak;        // one was made
     size_t granted;      // units that may be idle on top; see arenas.c
     unsigned dense_arenas;
     _Atomic uint64_t arena_count;
@@ -159,6 +165,9 @@ bool pim_heap_has_run(pim_heap *heap, unsigned units);
 pim_page *pim_heap_take_run(pim_heap *heap, unsigned units);
 
 void pim_heap_release_page(pim_heap *heap, pim_page *page);
+
+// Bytes [from, to) of a page are about to be written for the first time.
+void pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to);
 
 // Takes the units behind a run into it.  False: they are not all free.
 bool pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,

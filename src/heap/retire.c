@@ -87,6 +87,8 @@ hand_over(pim_heap *heap)
         }
     }
     pim_heap_give_up_grants(heap);
+    heap->empty_units = 0;
+    memset(heap->emptied, 0, sizeof(heap->emptied));
     memset(heap->idle_runs, 0, sizeof(heap->idle_runs));
     heap->idle_run_units = 0;
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {

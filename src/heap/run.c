@@ -24,13 +24,6 @@ units_for(size_t size)
     return (unsigned)((size + PIM_UNIT_SIZE - 1) >> PIM_UNIT_SHIFT);
 }
 
-static void
-touch(pim_heap *heap, pim_page *page, size_t from)
-{
-    pim_own_add(&heap->dirty_units,
-                pim_arena_touch(page, from, page->block_size));
-}
-
 // A kept run, made a live block of the domain again; NULL: none is kept.
 static pim_page *
 reuse(pim_heap *heap, unsigned domain, unsigned units)
@@ -61,7 +54,7 @@ take(pim_heap *heap, unsigned domain, unsigned units, bool *is_zero)
         pim_page_open_run(page, heap, domain, units);
         pim_own_add(&heap->page_count, 1);
         uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
-        touch(heap, page, 0);
+        pim_heap_touch(heap, page, 0, page->block_size);
         *is_zero = pim_load_relaxed(&heap->dirty_units) - dirty == units;
     }
     pim_heap_purge_if_due(heap);
@@ -123,21 +116,22 @@ bool
 pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
 {
     bool holds_leftovers;
-    unsigned units = pim_page_units(page);
-    unsigned wanted = units_for(size);
-    pim_gauge *bytes = &heap->account[PIM_SLOT(page->domain)].bytes;
-    if (size <= PIM_SMALL_MAX || wanted > PIM_RUN_UNITS ||
+    if (size <= PIM_SMALL_MAX || size > PIM_RUN_MAX ||
         pim_page_owner(page, &holds_leftovers) != heap ||
         pim_heap_is_process(heap)) {
         return false;
     }
+    unsigned units = pim_page_units(page);
+    unsigned wanted = units_for(size);
+    pim_gauge *bytes = &heap->account[PIM_SLOT(page->domain)].bytes;
     pim_gate_enter();
     bool done = true;
     if (wanted > units) {
         done = pim_heap_extend_run(heap, page, units, wanted - units);
         if (done) {
             page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
-            touch(heap, page, (size_t)units << PIM_UNIT_SHIFT);
+            pim_heap_touch(heap, page, (size_t)units << PIM_UNIT_SHIFT,
+                           page->block_size);
             pim_gauge_grow(bytes, (size_t)(wanted - units) << PIM_UNIT_SHIFT);
         }
     } else if (wanted < units) {

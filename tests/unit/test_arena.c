@@ -50,7 +50,7 @@ unit_of(const pim_page *page)
 static pim_page *
 take_run(unsigned units)
 {
-    pim_page *page = pim_arena_take_run(arena, units);
+    pim_page *page = pim_arena_take_run(arena, units, false);
     if (page != NULL) {
         pim_arena_touch(page, 0, units * PIM_UNIT_SIZE);
     }
