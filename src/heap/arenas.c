@@ -145,6 +145,17 @@ pim_heap_give_up_grants(pim_heap *heap)
 }
 
 void
+pim_heap_limit_idle(pim_heap *heap)
+{
+    if (heap->idle_units > heap->used_units + PIM_IDLE_UNITS + heap->granted &&
+        !ask_for_grant(heap)) {
+        pim_heap_purge(heap, true);
+    } else {
+        pim_heap_purge_later(heap);
+    }
+}
+
+void
 pim_heap_release_page(pim_heap *heap, pim_page *page)
 {
     PIM_ASSERT(pim_page_used(page) == 0);
@@ -175,12 +186,8 @@ pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units)
         if (arena->warm_bytes == 0 || pim_arena_is_empty(arena)) {
             pim_heap_purge_arena(heap, arena, true, &bytes); // nobody would
         }
-    } else if (heap->idle_units >
-                   heap->used_units + PIM_IDLE_UNITS + heap->granted &&
-               !ask_for_grant(heap)) {
-        pim_heap_purge(heap, true);
-    } else {
-        pim_heap_purge_later(heap);
+    } else if (!heap->releasing) {
+        pim_heap_limit_idle(heap);
     }
 }
 

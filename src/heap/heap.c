@@ -163,6 +163,7 @@ refill(pim_heap *heap, unsigned slot, unsigned size_class)
         return true;
     }
     pim_heap_drain(heap);
+    page = heap->current[slot][size_class]; // it may have run empty and gone
     if (page->free != NULL) {
         return true;
     }
@@ -232,10 +233,12 @@ pim_heap_purge_later(pim_heap *heap)
     }
 }
 
-// Releases the empty pages of the partial lists.
+// Releases the empty pages of the partial lists; `releasing` is set, for a purge
+// in between would release them, too.
 static void
 release_empty(pim_heap *heap)
 {
+    PIM_ASSERT(heap->releasing);
     for (unsigned slot = 0; slot < PIM_SLOTS && heap->empty_units != 0;
          slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
@@ -254,6 +257,7 @@ release_empty(pim_heap *heap)
 void
 pim_heap_release_idle(pim_heap *heap)
 {
+    heap->releasing = true;
     pim_run_release_idle(heap);
     release_empty(heap);
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
@@ -265,6 +269,7 @@ pim_heap_release_idle(pim_heap *heap)
             }
         }
     }
+    heap->releasing = false;
 }
 
 // The commonest refill, and the cheapest: the current page is exhausted and
@@ -310,28 +315,26 @@ pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
 }
 
 // Of the larger current pages, the last few that ran empty stay for the next
-// request of their class; what was empty before them goes.
+// request of their class; what was empty before them goes.  Places are kept, not
+// pages, which may be another heap's by now.
 static void
-current_emptied(pim_heap *heap, pim_page *page)
+current_emptied(pim_heap *heap, const pim_page *page)
 {
+    pim_page **place = &heap->current[PIM_SLOT(page->domain)][page->size_class];
     for (unsigned i = 0; i < PIM_EMPTY_CURRENT; i++) {
-        if (heap->emptied[i] == page) {
+        if (heap->emptied[i] == place) {
             return;
         }
     }
-    pim_page *old = heap->emptied[heap->next_emptied % PIM_EMPTY_CURRENT];
-    heap->emptied[heap->next_emptied++ % PIM_EMPTY_CURRENT] = page;
-    // It may be in use again, or be another page by now.
-    if (old != NULL && old->state == PIM_PAGE_CURRENT &&
-        pim_page_used(old) == 0) {
-        pim_page **place =
-            &heap->current[PIM_SLOT(old->domain)][old->size_class];
-        if (*place == old) {
-            *place = &pim_empty_page;
-            pim_gate_enter();
-            pim_heap_release_page(heap, old);
-            pim_gate_exit();
-        }
+    pim_page ***next = &heap->emptied[heap->next_emptied++ % PIM_EMPTY_CURRENT];
+    pim_page **before = *next;
+    *next = place;
+    pim_page *old = before != NULL ? *before : &pim_empty_page;
+    if (old != &pim_empty_page && pim_page_used(old) == 0) {
+        *before = &pim_empty_page;
+        pim_gate_enter();
+        pim_heap_release_page(heap, old);
+        pim_gate_exit();
     }
 }
 
@@ -345,7 +348,10 @@ partial_emptied(pim_heap *heap, const pim_page *page)
     if (heap->empty_units >
         PIM_EMPTY_UNITS + heap->used_units / PIM_EMPTY_SHARE) {
         pim_gate_enter();
+        heap->releasing = true;
         release_empty(heap);
+        heap->releasing = false;
+        pim_heap_limit_idle(heap);
         pim_gate_exit();
     }
 }

@@ -52,7 +52,7 @@ typedef struct pim_heap {
     unsigned idle_run_units;
     unsigned empty_units; // of pages in partial lists that have no live block
     unsigned next_emptied;
-    pim_page *emptied[PIM_EMPTY_CURRENT]; // larger current pages, lately empty
+    pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
     pim_mi_box *mi;      // blocks above PIM_SMALL_MAX; made on demand
     uint64_t mi_peak;    // bytes, at least what it ever had from mimalloc
     uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
@@ -61,6 +61,7 @@ typedef struct pim_heap {
     uint64_t idle_units; // units that are free and may hold memory
     uint64_t dirty_peak; // dirty_units that would be a new peak
     bool at_peak;        // one was made
+    bool releasing;      // pages are being released in a loop: no purge now
     size_t granted;      // units that may be idle on top; see arenas.c
     unsigned dense_arenas;
     _Atomic uint64_t arena_count;
@@ -173,12 +174,15 @@ void pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to);
 bool pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,
                          unsigned more);
 
-// Frees units at the end of a run.
+// Frees units at the end of a run.  May purge, and so release any empty page.
 void pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units);
 
-// Releases what holds no live block and is kept for later: idle runs, and current
-// pages of which nothing is used.
+// Releases what holds no live block and is kept for later: idle runs, and empty
+// pages, current ones too.  Does not purge.
 void pim_heap_release_idle(pim_heap *heap);
+
+// Purges if the heap keeps more idle memory than it may, else later.
+void pim_heap_limit_idle(pim_heap *heap);
 
 // The heap is about to keep less idle memory, or none.
 void pim_heap_give_up_grants(pim_heap *heap);
