@@ -87,7 +87,7 @@ bool
 pim_page_is_worth_inheriting(const pim_page *page)
 {
     return page->state == PIM_PAGE_SEALED && page->capacity > 1 &&
-           pim_page_used(page) <= page->capacity - page->capacity / 8u;
+           pim_page_used(page) + (page->capacity + 7u) / 8 <= page->capacity;
 }
 
 size_t
@@ -258,6 +258,22 @@ units_are_whole_pages(void)
     return PIM_UNIT_SIZE % pim_os_page_size() == 0;
 }
 
+static _Atomic bool reset_failed;
+
+bool
+pim_arena_clean_is_zero(void)
+{
+    return units_are_whole_pages() && !pim_load_relaxed(&reset_failed);
+}
+
+void
+pim_arena_reset(void *start, size_t bytes)
+{
+    if (pim_os->reset(start, bytes) != 0) {
+        pim_store_relaxed(&reset_failed, true);
+    }
+}
+
 static void
 close_descriptors(pim_page *first, unsigned units)
 {
@@ -285,7 +301,7 @@ pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units)
     pim_unit_set run = units_of(arena, first, units);
     close_descriptors(first, units);
     if (units_are_whole_pages()) {
-        pim_os->reset(pim_page_start(first), units * PIM_UNIT_SIZE);
+        pim_arena_reset(pim_page_start(first), units * PIM_UNIT_SIZE);
     }
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
         if (run.word[i] != 0) {
@@ -316,9 +332,9 @@ reset_units(const pim_arena *arena, unsigned word, uint64_t units)
         uint64_t gaps = ~(units >> from);
         unsigned n = gaps == 0 ? 64 - from : pim_lowest_bit(gaps);
         size_t length = n * PIM_UNIT_SIZE;
-        pim_os->reset(pim_arena_start(arena) +
-                          (word * 64 + from) * PIM_UNIT_SIZE,
-                      length);
+        pim_arena_reset(pim_arena_start(arena) +
+                            (word * 64 + from) * PIM_UNIT_SIZE,
+                        length);
         bytes += length;
         units &= n == 64 ? 0 : ~((((uint64_t)1 << n) - 1) << from);
     }

@@ -199,6 +199,14 @@ void pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units);
 // system at once and the owner learns of it by pim_arena_take_returned().
 void pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units);
 
+// Whether units that are not dirty read as zero.  They do unless the system ever
+// refused to take memory back (it does where memory is locked) or cannot take
+// single units.
+bool pim_arena_clean_is_zero(void);
+
+// Gives memory of the region back to the system.
+void pim_arena_reset(void *start, size_t bytes);
+
 // Takes in the units that others returned.  Owner.
 void pim_arena_take_returned(pim_arena *arena);
 

@@ -117,7 +117,7 @@ pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to)
 {
     pim_own_add(&heap->dirty_units, pim_arena_touch(page, from, to));
     uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
-    if (dirty > heap->dirty_peak) {
+    if (dirty > heap->dirty_peak && !pim_heap_is_process(heap)) {
         heap->dirty_peak = dirty + dirty / PIM_PEAK_STEP;
         heap->at_peak = true;
     }
@@ -265,8 +265,8 @@ find_run(pim_heap *heap, unsigned units, bool warm_only)
     unsigned looks = LOOK_MAX;
     pim_fit shortest = pim_fit_for(units);
     for (unsigned fit = shortest; fit < PIM_FITS; fit++) {
-        for (pim_arena *a = heap->arenas[fit]; a != NULL && looks-- != 0;
-             a = a->next) {
+        for (pim_arena *a = heap->arenas[fit]; a != NULL && looks != 0;
+             a = a->next, looks--) {
             pim_page *first = pim_arena_take_run(a, units, warm_only);
             if (first != NULL) {
                 return first;
@@ -356,9 +356,25 @@ pim_heap_purge(pim_heap *heap, bool all)
 
 // --- audit -----------------------------------------------------------------
 
+// What the heap's counters should say.
+typedef struct sums {
+    uint64_t arenas;
+    uint64_t dense;
+    uint64_t pages;
+    uint64_t used;
+    uint64_t idle;
+    uint64_t dirty;
+    unsigned idle_runs;
+} sums;
+
 static void
-audit_arena(const pim_heap *heap, const pim_arena *arena)
+audit_arena(const pim_heap *heap, const pim_arena *arena, sums *sum)
 {
+    sum->arenas++;
+    sum->dense += arena->dense;
+    sum->used += used_units(arena);
+    sum->idle += pim_arena_idle_units(arena);
+    sum->dirty += dirty_units(arena);
     PIM_CHECK(pim_load_relaxed(&arena->heap) == heap &&
                   arena->list == list_for(arena),
               "an arena is in the wrong list", arena);
@@ -369,24 +385,48 @@ audit_arena(const pim_heap *heap, const pim_arena *arena)
         const pim_page *page = first + unit;
         bool is_free = (arena->free.word[unit / 64] >> unit % 64 & 1) != 0;
         bool tagged;
+        if (page->state == PIM_PAGE_IDLE) {
+            sum->idle_runs += pim_page_units(page);
+            sum->pages++;
+        }
         PIM_CHECK(!is_free ||
                       (page->state == PIM_PAGE_UNUSED && page->back == 0),
                   "ARENA-2: the descriptor of a free unit is in use", page);
         if (page->state != PIM_PAGE_UNUSED && page->state != PIM_PAGE_SEALED &&
             pim_page_owner(page, &tagged) == heap) {
+            sum->pages++;
             pim_page_audit(page, pim_page_start(page), pim_page_held(page));
         }
     }
 }
 
+static void
+audit_counters(const pim_heap *heap, const sums *sum)
+{
+    PIM_CHECK(pim_load_relaxed(&heap->arena_count) == sum->arenas &&
+                  heap->dense_arenas == sum->dense,
+              "the count of arenas is wrong", heap);
+    PIM_CHECK(heap->used_units == sum->used && heap->idle_units == sum->idle &&
+                  pim_load_relaxed(&heap->dirty_units) == sum->dirty,
+              "a count of units is wrong", heap);
+    PIM_CHECK(heap->idle_run_units == sum->idle_runs,
+              "the count of idle runs' units is wrong", heap);
+    // The process heap has pages in others' arenas, too (ESTATE-2).
+    PIM_CHECK(pim_heap_is_process(heap) ||
+                  pim_load_relaxed(&heap->page_count) == sum->pages,
+              "the count of pages is wrong", heap);
+}
+
 void
 pim_heap_audit(pim_heap *heap)
 {
+    sums sum = {0};
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
         for (pim_arena *a = heap->arenas[list]; a != NULL; a = a->next) {
-            audit_arena(heap, a);
+            audit_arena(heap, a, &sum);
         }
     }
+    audit_counters(heap, &sum);
     unsigned empty_units = 0;
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {

@@ -341,8 +341,9 @@ current_emptied(pim_heap *heap, const pim_page *page)
 // An empty page stays in its list: its class is likely to need it again, and to
 // open and close pages costs more than all else.
 static void
-partial_emptied(pim_heap *heap, const pim_page *page)
+partial_emptied(pim_heap *heap, pim_page *page)
 {
+    pim_page_set_owner(page, heap, false); // the last leftover is gone, too
     heap->empty_units += pim_page_units(page);
     pim_heap_purge_later(heap);
     if (heap->empty_units >

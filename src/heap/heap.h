@@ -63,7 +63,7 @@ typedef struct pim_heap {
     bool at_peak;        // one was made
     bool releasing;      // pages are being released in a loop: no purge now
     size_t granted;      // units that may be idle on top; see arenas.c
-    unsigned dense_arenas;
+    unsigned dense_arenas; // asked to be huge pages
     _Atomic uint64_t arena_count;
     _Atomic uint64_t page_count;
     _Atomic uint64_t dirty_units; // units that may hold memory of the system

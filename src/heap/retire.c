@@ -48,8 +48,9 @@ hand_over_arena(pim_heap *heap, pim_arena *arena)
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
         pim_page *page = first + unit;
         bool tagged;
-        if (page->state != PIM_PAGE_UNUSED &&
-            pim_page_owner(page, &tagged) == heap) {
+        if (page->state == PIM_PAGE_IDLE ||
+            (page->state != PIM_PAGE_UNUSED &&
+             pim_page_owner(page, &tagged) == heap)) {
             hand_over_page(heap, arena, page);
         }
     }

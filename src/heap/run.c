@@ -9,7 +9,8 @@
 // copied.
 //
 // A freed run is kept for the next request of its length, one for each length and
-// no more than PIM_IDLE_RUN_UNITS in all, until the next purge.
+// no more than PIM_IDLE_RUN_UNITS in all, until the next purge.  It has no owner
+// meanwhile, so that a second free is found.
 //
 // Owner, as in heap.h.  What changes arenas is inside the gate.
 
@@ -35,8 +36,8 @@ reuse(pim_heap *heap, unsigned domain, unsigned units)
         page->domain = (uint8_t)domain;
         page->cut = 1;
         page->countdown = 1;
-        page->state = PIM_PAGE_FULL;
         pim_page_set_owner(page, heap, false);
+        page->state = PIM_PAGE_FULL;
     }
     return page;
 }
@@ -55,7 +56,8 @@ take(pim_heap *heap, unsigned domain, unsigned units, bool *is_zero)
         pim_own_add(&heap->page_count, 1);
         uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
         pim_heap_touch(heap, page, 0, page->block_size);
-        *is_zero = pim_load_relaxed(&heap->dirty_units) - dirty == units;
+        *is_zero = pim_load_relaxed(&heap->dirty_units) - dirty == units &&
+                   pim_arena_clean_is_zero();
     }
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
@@ -84,7 +86,8 @@ pim_run_freed(pim_heap *heap, pim_page *page)
 {
     unsigned units = pim_page_units(page);
     if (heap->idle_runs[units] != NULL ||
-        heap->idle_run_units + units > PIM_IDLE_RUN_UNITS) {
+        heap->idle_run_units + units > PIM_IDLE_RUN_UNITS ||
+        pim_heap_is_process(heap)) { // nobody would purge it
         pim_gate_enter();
         pim_heap_release_page(heap, page);
         pim_heap_purge_if_due(heap);
@@ -96,6 +99,7 @@ pim_run_freed(pim_heap *heap, pim_page *page)
     page->free = NULL;
     page->cut = 0;
     page->state = PIM_PAGE_IDLE;
+    pim_store_release(&page->owner, 0);
     pim_heap_purge_later(heap);
 }
 
