@@ -147,11 +147,15 @@ pim_heap_give_up_grants(pim_heap *heap)
 void
 pim_heap_limit_idle(pim_heap *heap)
 {
-    if (heap->idle_units > heap->used_units + PIM_IDLE_UNITS + heap->granted &&
-        !ask_for_grant(heap)) {
-        pim_heap_purge(heap, true);
-    } else {
+    bool is_granted = true;
+    while (is_granted && heap->idle_units > heap->used_units + PIM_IDLE_UNITS +
+                                                heap->granted) {
+        is_granted = ask_for_grant(heap);
+    }
+    if (is_granted) {
         pim_heap_purge_later(heap);
+    } else {
+        pim_heap_purge(heap, true);
     }
 }
 

@@ -53,16 +53,16 @@ typedef struct pim_heap {
     unsigned empty_units; // of pages in partial lists that have no live block
     unsigned next_emptied;
     pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
-    pim_mi_box *mi;      // blocks above PIM_SMALL_MAX; made on demand
-    uint64_t mi_peak;    // bytes, at least what it ever had from mimalloc
-    uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
-    unsigned patience;   // slow paths until the clock is looked at again
-    uint64_t used_units; // units of our arenas that are not free
-    uint64_t idle_units; // units that are free and may hold memory
-    uint64_t dirty_peak; // dirty_units that would be a new peak
-    bool at_peak;        // one was made
-    bool releasing;      // pages are being released in a loop: no purge now
-    size_t granted;      // units that may be idle on top; see arenas.c
+    pim_mi_box *mi;        // blocks above PIM_SMALL_MAX; made on demand
+    uint64_t mi_peak;      // bytes, at least what it ever had from mimalloc
+    uint64_t purge_at;     // when to purge next, in now_ms(); 0: never
+    unsigned patience;     // slow paths until the clock is looked at again
+    uint64_t used_units;   // units of our arenas that are not free
+    uint64_t idle_units;   // units that are free and may hold memory
+    uint64_t dirty_peak;   // dirty_units that would be a new peak
+    bool at_peak;          // one was made
+    bool releasing;        // pages are being released in a loop: no purge now
+    size_t granted;        // units that may be idle on top; see arenas.c
     unsigned dense_arenas; // asked to be huge pages
     _Atomic uint64_t arena_count;
     _Atomic uint64_t page_count;
