@@ -24,6 +24,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_ARENA_SIZE ((size_t)1 << PIM_ARENA_SHIFT)
 #define PIM_ARENA_UNITS ((unsigned)(PIM_ARENA_SIZE >> PIM_UNIT_SHIFT))
 
+// How many arenas a python executable's main interpreter has filled when it is
+// ready to run.
+#define PIM_HUGE_AT_START 2
+
 // A heap of so many arenas asks for huge pages for further ones.
 #define PIM_HUGE_FROM_ARENAS 16
 
@@ -75,9 +79,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // soon, and one that swings pays once per this much and its size.
 #define PIM_IDLE_UNITS ((size_t)(8 << 20) / PIM_UNIT_SIZE)
 
-// A new peak of a heap's resident memory is one that is higher by this part of it;
-// more than this part may not be idle then.
-#define PIM_PEAK_STEP 32
+// A new peak of a heap's resident memory is one that is higher by this part of it
+// and so many units; more than that may not be idle then.
+#define PIM_PEAK_SHARE 32
+#define PIM_PEAK_UNITS 16
 
 // How much more than that all heaps of the process together may keep for
 // PIM_PURGE_DELAY_MS, granted in steps: a program that builds up and tears down

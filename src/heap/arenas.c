@@ -18,6 +18,8 @@
 // How many arenas are looked at for a run.
 #define LOOK_MAX 16
 
+unsigned pim_huge_at_start;
+
 static unsigned
 dirty_units(const pim_arena *arena)
 {
@@ -118,7 +120,7 @@ pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to)
     pim_own_add(&heap->dirty_units, pim_arena_touch(page, from, to));
     uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
     if (dirty > heap->dirty_peak && !pim_heap_is_process(heap)) {
-        heap->dirty_peak = dirty + dirty / PIM_PEAK_STEP;
+        heap->dirty_peak = dirty + pim_heap_peak_step(dirty);
         heap->at_peak = true;
     }
 }
@@ -221,11 +223,15 @@ take_returned(pim_heap *heap)
 // allocations.  But all of it is resident at once: a heap must be large for that
 // not to count, and the arena one that fills from end to end, with pages of one
 // unit and nothing else.
+//
+// The main interpreter of a python executable fills its first arenas before it
+// runs a line of the program.
 static bool
 deserves_huge_page(const pim_heap *heap, unsigned units)
 {
-    return units == 1 &&
-           pim_load_relaxed(&heap->arena_count) >= PIM_HUGE_FROM_ARENAS;
+    uint64_t count = pim_load_relaxed(&heap->arena_count);
+    return (units == 1 && count >= PIM_HUGE_FROM_ARENAS) ||
+           (heap->id == 0 && count < pim_huge_at_start);
 }
 
 static pim_arena *
@@ -233,8 +239,9 @@ new_arena(pim_heap *heap, unsigned units)
 {
     pim_arena *arena = pim_region_take(heap, heap->name);
     if (arena != NULL) {
-        arena->dense = deserves_huge_page(heap, units);
-        if (arena->dense) {
+        if (deserves_huge_page(heap, units)) {
+            arena->dense =
+                pim_load_relaxed(&heap->arena_count) >= PIM_HUGE_FROM_ARENAS;
             pim_os->advise_huge(pim_arena_start(arena), PIM_ARENA_SIZE);
         }
         pim_heap_gain_arena(heap, arena, false);

@@ -197,7 +197,7 @@ pim_heap_purge_if_due(pim_heap *heap)
         heap->at_peak = false;
         pim_heap_release_idle(heap);
         if (heap->idle_units >
-            pim_load_relaxed(&heap->dirty_units) / PIM_PEAK_STEP) {
+            pim_heap_peak_step(pim_load_relaxed(&heap->dirty_units))) {
             pim_heap_purge(heap, true);
         }
     }

@@ -167,8 +167,19 @@ pim_page *pim_heap_take_run(pim_heap *heap, unsigned units);
 
 void pim_heap_release_page(pim_heap *heap, pim_page *page);
 
+// By how much dirty units must grow to make a new peak, and how many of them may
+// be idle then.
+PIM_INLINE uint64_t
+pim_heap_peak_step(uint64_t dirty_units)
+{
+    return dirty_units / PIM_PEAK_SHARE + PIM_PEAK_UNITS;
+}
+
 // Bytes [from, to) of a page are about to be written for the first time.
 void pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to);
+
+// How many of main's first arenas are huge pages.  Written at the installation.
+extern unsigned pim_huge_at_start;
 
 // Takes the units behind a run into it.  False: they are not all free.
 bool pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,

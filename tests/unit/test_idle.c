@@ -292,13 +292,13 @@ TEST(no_new_peak_is_made_while_much_lies_idle)
     for (unsigned i = 0; i < RUNS; i++) {
         runs[i] = pim_obj_malloc(NULL, UNITS * PIM_UNIT_SIZE);
         uint64_t now = committed_units();
-        EXPECT(now <= peak + peak / PIM_PEAK_STEP ||
+        EXPECT(now <= peak + pim_heap_peak_step(peak) ||
                heap->idle_units + heap->empty_units <=
-                   now / PIM_PEAK_STEP + UNITS);
+                   pim_heap_peak_step(now) + UNITS);
         peak = now > peak ? now : peak;
         pim_heap_audit(heap);
     }
-    EXPECT_LE(peak, PAGES / 2 + RUNS * UNITS + PAGES / PIM_PEAK_STEP);
+    EXPECT_LE(peak, PAGES / 2 + RUNS * UNITS + pim_heap_peak_step(PAGES));
     free_all(runs, RUNS);
     for (unsigned i = 1; i < PAGES; i += 2) {
         free_all(blocks + 32 * i, 32);
