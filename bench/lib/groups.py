@@ -1,0 +1,266 @@
+"""What is run, as a command, and what it printed, as rows.
+
+    group            program of a round     rows              time of a ratio
+    micro            a pattern of the host  PATTERN/SIZE...   processor time;
+                                                              .../real_time: real
+    macro/stock      a Python program       the program       processor time
+    macro/embedded1  the same, embedded     the program       processor time
+    macro/embedded2  two at once            the program       real
+
+A row is an entry of the result file, in Google Benchmark's terms, but for the
+number of the round, which the schedule adds.
+"""
+
+import json
+import re
+from typing import NamedTuple
+
+from . import child
+from .allocators import FLOOR, MAIN, OURS
+from .discover import numbers
+from .problem import Problem
+
+NAMES = ("micro", "macro/stock", "macro/embedded1", "macro/embedded2")
+REAL, CPU = "real_time", "cpu_time"
+KNOWN_TO_HOSTS = MAIN + ("glibc", "jemalloc", "tcmalloc", "rpmalloc", FLOOR)
+MIMALLOC_SINCE = (3, 13)  # CPython's own
+
+
+class Setting(NamedTuple):
+    """How much of everything."""
+    scale: float = 1.0        # of the loops of macro programs
+    min_time: float = 0.1     # seconds, of a micro row
+    cpus: frozenset = None    # where children with one thread run
+
+
+def parse(output, command):
+    """The JSON object that a host or worker.py prints."""
+    try:
+        answer = json.loads(output)
+        if isinstance(answer, dict):
+            return answer
+    except ValueError:
+        pass
+    raise Problem("printed no JSON object but:\n"
+                  f"  {output.strip()[:200]!r}\n  {' '.join(map(str, command))}")
+
+
+def expect_allocator(answer, allocator):
+    """The process must have run on what it was asked to."""
+    fitting = {allocator.name}
+    if allocator.name not in KNOWN_TO_HOSTS:
+        fitting = {"malloc"}  # of --rival: hosts do not know its name
+    if answer not in fitting:
+        raise Problem(f"was to run on {allocator.name} but says it ran on "
+                      f"{answer!r}; is LD_PRELOAD or PYTHONMALLOC set by "
+                      "something in between?")
+
+
+def runs_here(allocator, version):
+    """Whether that Python can be put on the allocator."""
+    return (allocator.name != "mimalloc"
+            or numbers(version)[:2] >= MIMALLOC_SINCE)
+
+
+def host_words(allocator):
+    """The options that choose an allocator in a host."""
+    words = [f"--allocator={allocator.host}"]
+    if allocator.host == "malloc" and allocator.name in KNOWN_TO_HOSTS:
+        words.append(f"--label={allocator.name}")
+    return words
+
+
+class Group:
+    """One way to run programs.  `programs` maps a name to whatever the group
+    wants to know of it; `allocators` are those that it can run."""
+    name = ""
+
+    def __init__(self, python, setting, allocators):
+        self.python = python
+        self.setting = setting
+        self.allocators = allocators
+        self.programs = {}
+
+    def cpus(self, _program):
+        return self.setting.cpus
+
+    def measure(self, program, allocator):
+        """Runs it once: (rows, None), or (None, why this Python cannot)."""
+        raise NotImplementedError
+
+
+# --- micro ---------------------------------------------------------------------
+
+class Micro(Group):
+    """Patterns of the Google Benchmark host; a program is one pattern."""
+    name = "micro"
+
+    def __init__(self, host, setting, allocators, rows=()):
+        super().__init__(host.version, setting, allocators)
+        self.host = host
+        for row in rows or self.list_rows():
+            self.programs.setdefault(row.split("/")[0], []).append(row)
+
+    def list_rows(self):
+        command = [self.host.path, f"--allocator={OURS}",
+                   "--benchmark_list_tests=true"]
+        output = child.run(command, child.environment(None))
+        return [line.strip() for line in output.splitlines() if line.strip()]
+
+    def cpus(self, program):
+        parallel = any(row.endswith("/" + REAL)
+                       for row in self.programs[program])
+        return None if parallel else self.setting.cpus
+
+    def command(self, program, allocator):
+        wanted = "|".join(re.escape(row).replace(r"\-", "-")
+                          for row in self.programs[program])
+        return [self.host.path, *host_words(allocator),
+                f"--benchmark_filter=^({wanted})$",
+                f"--benchmark_min_time={self.setting.min_time:g}s",
+                "--benchmark_format=json"]
+
+    def measure(self, program, allocator):
+        command = self.command(program, allocator)
+        env = child.environment(allocator, allocator.library)
+        output = child.run(command, env, self.cpus(program))
+        if not output.strip():
+            return [], None  # no row of this pattern on this allocator
+        answer = parse(output, command)
+        expect_allocator(answer["context"].get("allocator"), allocator)
+        return [self.row(entry, allocator) for entry in answer["benchmarks"]
+                if entry.get("run_type", "iteration") == "iteration"], None
+
+    def row(self, entry, allocator):
+        if entry.get("error_occurred") or entry.get("skipped"):
+            raise Problem(f"{entry['name']}: " + (entry.get("error_message")
+                          or entry.get("skip_message") or "failed"))
+        row = dict(entry)
+        row["ratio_time"] = (REAL if entry["name"].endswith("/" + REAL)
+                             else CPU)
+        row["name"] = row["run_name"] = \
+            f"micro/{entry['name']}/{allocator.name}"
+        row["python"] = self.python
+        return row
+
+
+# --- macro ---------------------------------------------------------------------
+
+def read_loops(path):
+    """LOOPS of a program, without running it."""
+    match = re.search(r"^LOOPS\s*=\s*(\d+)", path.read_text(encoding="utf-8"),
+                      re.M)
+    if not match:
+        raise Problem(f"{path}: has no line LOOPS = <number>")
+    return int(match.group(1))
+
+
+def find_programs(folder):
+    """{name: LOOPS} of the programs in bench/macro/programs."""
+    return {path.stem: read_loops(path) for path in sorted(folder.glob("*.py"))
+            if not path.stem.startswith("_")}
+
+
+class Macro(Group):
+    """Python programs; each runs in a process of its own."""
+    time = CPU
+    interpreters = 1
+
+    def __init__(self, python, setting, allocators, folder):
+        super().__init__(python, setting,
+                         [one for one in allocators if one.name != FLOOR])
+        self.folder = folder
+        self.programs = find_programs(folder / "programs")
+        self.digests = {}
+
+    def loops(self, program):
+        return max(1, round(self.programs[program] * self.setting.scale))
+
+    def words(self, program):
+        """The options that worker.py and the host have in common."""
+        return [f"--program={program}", f"--loops={self.loops(program)}",
+                f"--programs={self.folder / 'programs'}"]
+
+    def command(self, program, allocator):
+        raise NotImplementedError
+
+    def environment(self, allocator):
+        raise NotImplementedError
+
+    def measure(self, program, allocator):
+        command = self.command(program, allocator)
+        output = child.run(command, self.environment(allocator),
+                           self.cpus(program))
+        answer = parse(output, command)
+        expect_allocator(answer.get("allocator"), allocator)
+        if answer.get("skipped"):
+            return None, answer["skipped"]
+        self.check(program, allocator, answer)
+        return [self.row(program, allocator, answer)], None
+
+    def check(self, program, allocator, answer):
+        """All allocators must have done the same work."""
+        if len(answer["real_s"]) != self.interpreters:
+            raise Problem(f"ran in {len(answer['real_s'])} interpreters, not "
+                          f"in {self.interpreters}")
+        digest, where = self.digests.setdefault(
+            program, (answer["digest"], allocator.name))
+        if answer["digest"] != digest:
+            raise Problem(f"the result is {answer['digest']} on "
+                          f"{allocator.name}, but {digest} on {where}")
+
+    def row(self, program, allocator, answer):
+        name = f"{self.name}/{program}/{allocator.name}"
+        return {"name": name, "run_name": name, "run_type": "iteration",
+                "threads": self.interpreters,
+                "iterations": answer["loops"] * self.interpreters,
+                "real_time": answer["wall_s"] * 1e3,
+                "cpu_time": sum(answer["cpu_s"]) * 1e3, "time_unit": "ms",
+                "ratio_time": self.time, "peak_kb": answer["peak_kb"],
+                "start_kb": answer["start_kb"], "python": answer["python"]}
+
+
+class Stock(Macro):
+    """python3 as it is installed; pimalloc comes with LD_PRELOAD."""
+    name = "macro/stock"
+
+    def __init__(self, python, preload, setting, allocators, folder):
+        super().__init__(python["version"], setting, allocators, folder)
+        self.executable = python["executable"]
+        self.preload = preload
+        self.allocators = [one for one in self.allocators
+                           if runs_here(one, python["version"])]
+
+    def command(self, program, allocator):
+        words = [self.executable, self.folder / "worker.py",
+                 *self.words(program)]
+        if allocator.name in KNOWN_TO_HOSTS:
+            words.append(f"--allocator={allocator.name}")
+        return words
+
+    def environment(self, allocator):
+        library = self.preload if allocator.name == OURS else allocator.library
+        return child.environment(allocator, library, stock=True)
+
+
+class Embedded(Macro):
+    """A program that runs Python inside own-GIL interpreters."""
+
+    def __init__(self, host, interpreters, setting, allocators, folder):
+        super().__init__(host.version, setting, allocators, folder)
+        self.name = f"macro/embedded{interpreters}"
+        self.host = host
+        self.interpreters = interpreters
+        self.time = CPU if interpreters == 1 else REAL
+        self.allocators = [one for one in self.allocators
+                           if runs_here(one, host.version)]
+
+    def cpus(self, _program):
+        return self.setting.cpus if self.interpreters == 1 else None
+
+    def command(self, program, allocator):
+        return [self.host.path, *host_words(allocator), *self.words(program),
+                f"--interpreters={self.interpreters}"]
+
+    def environment(self, allocator):
+        return child.environment(allocator, allocator.library)

@@ -1,0 +1,161 @@
+"""The figures as text and as Markdown.
+
+First the geometric means, then every row: pimalloc's own time and peak, and
+against each rival the ratio of the times and of the memory, with its interval.
+"""
+
+from statistics import median
+
+from .allocators import FLOOR, OURS
+from .ratios import parallel_gain
+
+UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+
+
+def time_text(seconds):
+    """Three digits and a unit."""
+    for factor, unit in UNITS:
+        if seconds >= factor or unit == "ns":
+            value = seconds / factor
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f} {unit}"
+    return ""
+
+
+def interval_text(interval, digits=3):
+    if interval is None:
+        return "-"
+    if interval.low is None:
+        return f"{interval.middle:.{digits}f}"
+    return (f"{interval.middle:.{digits}f} "
+            f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]")
+
+
+def layout(rows, markdown=False, left=1):
+    """Lines of a table; the first row is the heading, the first `left`
+    columns are text."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [cell.ljust(width) if i < left else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths))]
+        lines.append("| " + " | ".join(cells) + " |" if markdown
+                     else "  ".join(cells).rstrip())
+        if number == 0 and markdown:
+            rule = ["-" * width if i < left else "-" * (width - 1) + ":"
+                    for i, width in enumerate(widths)]
+            lines.append("| " + " | ".join(rule) + " |")
+    return lines
+
+
+# --- geometric means -------------------------------------------------------------
+
+def geomean_rows(summaries):
+    rows = [["geomean", "against", "rows", "time", "memory", "worst row",
+             "heaviest row"]]
+    for group, by_rival in summaries.items():
+        for rival, summary in by_rival.items():
+            if rival == FLOOR:
+                continue
+            heavy = summary.heaviest
+            rows.append([
+                group, rival, str(len(summary.rows)),
+                interval_text(summary.time), interval_text(summary.memory),
+                f"{summary.worst.time.middle:.3f} {summary.worst.name}",
+                f"{heavy.memory.middle:.3f} {heavy.name}" if heavy else "-"])
+    return rows
+
+
+def geomean_lines(summaries):
+    """One line for each group and rival; each begins with `geomean`."""
+    heading, *lines = layout(geomean_rows(summaries), left=2)
+    head = [f"{'':8}{heading[8:]}"] if heading.startswith("geomean ") else []
+    return head + [f"geomean {line}" for line in lines]
+
+
+# --- every row ---------------------------------------------------------------------
+
+def own_figures(runs):
+    """Medians of pimalloc's time and peak."""
+    values = list(runs[OURS].values())
+    peaks = [value.peak_kb for value in values if value.peak_kb]
+    return (time_text(median(value.seconds for value in values)),
+            f"{median(peaks) / 1024:.1f}" if peaks else "-")
+
+
+def group_rows(rows, by_rival):
+    """A table of a group: one line for each row, its rivals side by side."""
+    with_memory = any(summary.memory for summary in by_rival.values())
+    heading = ["row", OURS] + (["peak MiB"] if with_memory else [])
+    for rival in by_rival:
+        heading.append(f"time {rival}")
+    if with_memory:
+        heading += [f"memory {rival}" for rival in by_rival]
+    table = [heading]
+    index = {rival: {row.name: row for row in summary.rows}
+             for rival, summary in by_rival.items()}
+    for name, runs in rows.items():
+        if OURS not in runs:
+            continue
+        time, peak = own_figures(runs)
+        cells = [name, time] + ([peak] if with_memory else [])
+        there = [index[rival].get(name) for rival in by_rival]
+        cells += [interval_text(row and row.time, 2) for row in there]
+        if with_memory:
+            cells += [f"{row.memory.middle:.2f}" if row and row.memory
+                      else "-" for row in there]
+        table.append(cells)
+    return table
+
+
+def gain_lines(groups):
+    lines = []
+    names = {}
+    for runs in groups.get("macro/embedded2", {}).values():
+        names.update(dict.fromkeys(runs))
+    for allocator in names:
+        gain = parallel_gain(groups, allocator)
+        if gain:
+            lines.append([allocator, interval_text(gain)])
+    return [["two at once", "throughput of one"], *lines] if lines else []
+
+
+def skipped_lines(skipped):
+    return [f"{title}: not run, {why}" for title, why in skipped.items()]
+
+
+EXPLANATION = (
+    "Time: the rival's to pimalloc's, above 1 pimalloc is faster. Memory: "
+    "pimalloc's peak to the rival's, below 1 pimalloc needs less. Medians of "
+    "paired runs with their 95 % intervals.")
+
+
+def document(groups, summaries, facts, skipped, markdown):
+    """The whole of table.txt or table.md."""
+    parts = [facts, [EXPLANATION],
+             layout(geomean_rows(summaries), markdown, left=2)]
+    gain = gain_lines(groups)
+    if gain:
+        parts.append(layout(gain, markdown))
+    for group, rows in groups.items():
+        if summaries.get(group):
+            parts.append([f"## {group}" if markdown else group])
+            parts.append(layout(group_rows(rows, summaries[group]), markdown))
+    if skipped:
+        parts.append(skipped_lines(skipped))
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+# --- targets -------------------------------------------------------------------------
+
+def target_lines(verdicts):
+    rows = [["target", "measured", "wanted", ""]]
+    for one in verdicts:
+        measured = f"{one.value:.3f}"
+        if one.low is not None:
+            measured += f" [{one.low:.3f}, {one.high:.3f}]"
+        rows.append([one.what, measured,
+                     f"{'>=' if one.at_least else '<='} {one.limit:.2f}",
+                     ("reached" if one.reached else "MISSED")
+                     + (" ~" if one.doubtful else "")])
+    return layout(rows)
