@@ -16,7 +16,7 @@ vision can tell apart; the shapes differ as well.
 """
 
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from .allocators import BASE, FLOOR, OURS
@@ -24,9 +24,10 @@ from .ratios import known, memory_ratio, rounds_of
 from .stats import geomean_interval, median_interval
 
 WIDTH = 900
-LEFT, RIGHT = 190, 84           # of the plot: names, pimalloc's figures
+RIGHT = 94                      # of the plot, for pimalloc's figures
+LEFT_LEAST, LETTER = 120, 6.9   # for the names, and what one letter takes
 BAR, LANE, GAP = 10, 7, 10      # heights: the bar, each rival, between rows
-ROWS_AT_MOST = 22               # more are spread over several charts
+ROWS_AT_MOST = 32               # more are spread over several charts
 FONT = ("-apple-system, BlinkMacSystemFont, 'Segoe UI', 'DejaVu Sans', "
         "Helvetica, Arial, sans-serif")
 INK, SOFT, GRID = "#222222", "#5f6368", "#dcdfe3"
@@ -109,6 +110,11 @@ TICKS = (1, 2, 0.5, 4, 0.25, 1.5, 8, 0.1, 1.2, 0.8, 1.1, 0.9, 3, 0.7, 16, 1.3,
 TICK_SPACE = 42                 # pixels, at least
 
 
+def label_of(row):
+    """The name without what says how it is timed."""
+    return row[:-len("/real_time")] if row.endswith("/real_time") else row
+
+
 class Axis:
     """Ratios to pixels, logarithmic."""
 
@@ -137,7 +143,11 @@ class Axis:
 
 
 def tick_text(ratio):
-    return f"{ratio:.2f}".rstrip("0").rstrip(".") if ratio != 1 else "1"
+    return "1" if ratio == 1 else f"{ratio:g}x"
+
+
+def figure_text(ratio):
+    return f"{ratio:.2f}x" if ratio >= 0.1 else f"{ratio:.3f}x"
 
 
 # --- drawing -----------------------------------------------------------------------
@@ -215,7 +225,11 @@ class Chart:
         self.styles = self.choose_styles()
         values = [bound for line in lines for interval in line.marks.values()
                   for bound in interval if bound is not None]
-        self.axis = Axis(values, LEFT, WIDTH - RIGHT)
+        self.measured = any(interval.low is not None for line in lines
+                            for interval in line.marks.values())
+        self.left = max(LEFT_LEAST, 36 + LETTER * max(
+            len(label_of(line.name)) for line in lines))
+        self.axis = Axis(values, self.left, WIDTH - RIGHT)
         self.row_height = 1 + BAR + LANE * len(self.rivals) + GAP
         self.top = 112 + 20 * (len(self.legend_rows()) - 1)
         self.bottom = self.top + self.row_height * len(lines)
@@ -247,8 +261,10 @@ class Chart:
                 parts.append(box(x, y - 9, 16, 9, colour) if shape == "bar"
                              else symbol(shape, x + 8, y - 4.5, colour))
                 parts.append(text(x + 22, y, name, 12))
-        parts.append(text(WIDTH - 28, 70, "logarithmic; whiskers: 95 % "
-                          "interval", 11, SOFT, "end"))
+        note = "logarithmic"
+        if self.measured:
+            note += "; whiskers: 95 % interval"
+        parts.append(text(WIDTH - 28, 70, note, 11, SOFT, "end"))
         return parts
 
     def frame(self):
@@ -261,7 +277,7 @@ class Chart:
             x = axis.x(ratio)
             if ratio != 1:
                 parts.append(segment(x, self.top, x, self.bottom, GRID))
-            label = tick_text(ratio) + ("x" if ratio != 1 else "")
+            label = tick_text(ratio)
             weight = "bold" if ratio == 1 else None
             for y in (self.top - 6, self.bottom + 15):
                 parts.append(text(x, y, label, 11, INK if ratio == 1 else SOFT,
@@ -271,8 +287,8 @@ class Chart:
                               STYLES[OURS][0], "end", "bold"))
         y = self.bottom + 33
         parts.append(text(one, y, "pymalloc", 11, INK, "middle", "bold"))
-        if one - LEFT > 110:
-            parts.append(text(LEFT, y, f"\u2190 {self.kind.left}", 11, SOFT))
+        if one - self.left > 110:
+            parts.append(text(self.left, y, f"\u2190 {self.kind.left}", 11, SOFT))
         if WIDTH - RIGHT - one > 110:
             parts.append(text(WIDTH - RIGHT, y, f"{self.kind.right} \u2192",
                               11, SOFT, "end"))
@@ -299,12 +315,12 @@ class Chart:
         if line.total:
             parts.append(segment(20, y - GAP / 2, WIDTH - 20, y - GAP / 2,
                                  SOFT, 0.8))
-        parts.append(text(LEFT - 12, middle + 4, line.name, 12, INK, "end",
-                          "bold" if line.total else None))
+        parts.append(text(self.left - 12, middle + 4, label_of(line.name),
+                          12, INK, "end", "bold" if line.total else None))
         ours = line.marks.get(OURS)
         if ours:
             parts.append(self.bar(line, ours, y))
-            parts.append(text(WIDTH - 28, middle + 4, f"{ours.middle:.2f}x",
+            parts.append(text(WIDTH - 28, middle + 4, figure_text(ours.middle),
                               12, STYLES[OURS][0], "end", "bold"))
         if FLOOR in line.marks:  # a limit, so it crosses the bar's lane
             parts.append(self.mark(line, FLOOR, line.marks[FLOOR],
@@ -338,20 +354,22 @@ class Chart:
 # --- all charts of a run -------------------------------------------------------------
 
 def spread(lines):
-    """The lines in charts of at most ROWS_AT_MOST, a pattern never split if it
-    fits; the geometric mean goes with the last."""
+    """The lines in charts of about the same size, a pattern never split; the
+    geometric mean goes with the last."""
     families = {}
     for line in lines:
         families.setdefault(line.name.split("/")[0], []).append(line)
+    count = math.ceil(len(lines) / ROWS_AT_MOST)
     charts = [[]]
     for family in families.values():
-        if charts[-1] and len(charts[-1]) + len(family) > ROWS_AT_MOST:
+        full = len(charts[-1]) + len(family) / 2 > len(lines) / count
+        if full and len(charts) < count:
             charts.append([])
         charts[-1] += family
     return charts
 
 
-def draw(groups, ranked, headings, facts) -> Optional[dict]:
+def draw(groups, ranked, headings, facts):
     """{file name: SVG} of all groups; `headings` maps a group to words."""
     files = {}
     for group, rows in groups.items():

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,10 +29,9 @@ print(json.dumps({
     "implementation": sys.implementation.name,
     "debug": bool(sysconfig.get_config_var("Py_DEBUG")),
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-    "optimised": "--enable-optimizations" in
-        (sysconfig.get_config_var("CONFIG_ARGS") or ""),
-    "lto": "--with-lto" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
-    "shared": bool(sysconfig.get_config_var("Py_ENABLE_SHARED"))}))
+    "build": "optimised" if "--enable-optimizations" in
+        (sysconfig.get_config_var("CONFIG_ARGS") or "")
+        else "distribution's" if sys.prefix == "/usr" else "plain"}))
 """
 
 
@@ -80,6 +80,7 @@ def preload_library(build):
 
 # --- stock Pythons ---------------------------------------------------------------
 
+@lru_cache(maxsize=None)
 def ask_python(executable):
     """What a Python says about itself, or None if it does not run."""
     try:
@@ -108,20 +109,34 @@ def why_not(answer):
     return None
 
 
+def pythons_of(minor):
+    """Executables that may be a Python 3.`minor`."""
+    on_path = shutil.which(f"python3.{minor}")
+    if on_path:
+        yield on_path
+    pyenv = Path(os.environ.get("PYENV_ROOT", "") or Path.home() / ".pyenv")
+    versions = sorted(pyenv.glob(f"versions/3.{minor}.*"),
+                      key=lambda path: numbers(path.name), reverse=True)
+    yield from (str(path / "bin/python3") for path in versions)
+
+
 def python_candidates():
     """Executables that may be a Python: 3.13 first, then newest first."""
-    minors = [STOCK_DEFAULT[1]] + [minor for minor
-                                   in range(NEWEST[1], OLDEST[1] - 1, -1)
-                                   if minor != STOCK_DEFAULT[1]]
-    pyenv = Path(os.environ.get("PYENV_ROOT", "") or Path.home() / ".pyenv")
-    for minor in minors:
-        on_path = shutil.which(f"python3.{minor}")
-        if on_path:
-            yield on_path
-        versions = sorted(pyenv.glob(f"versions/3.{minor}.*"),
-                          key=lambda path: numbers(path.name), reverse=True)
-        yield from (path / "bin/python3" for path in versions)
+    first = STOCK_DEFAULT[1]
+    yield from pythons_of(first)
+    for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
+        if minor != first:
+            yield from pythons_of(minor)
     yield "python3"
+
+
+def same_python(version):
+    """What the Python of a host says about itself, if it is found."""
+    for candidate in pythons_of(numbers(version)[1]):
+        answer = ask_python(candidate)
+        if answer and version == answer["version"] + "d" * answer["debug"]:
+            return answer
+    return None
 
 
 def find_python(wanted):

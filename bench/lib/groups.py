@@ -17,13 +17,15 @@ from typing import NamedTuple
 
 from . import child
 from .allocators import FLOOR, MAIN, OURS
-from .discover import numbers
+from .discover import ROOT, numbers
 from .problem import Problem
 
 NAMES = ("micro", "macro/stock", "macro/embedded1", "macro/embedded2")
 REAL, CPU = "real_time", "cpu_time"
 KNOWN_TO_HOSTS = MAIN + ("glibc", "jemalloc", "tcmalloc", "rpmalloc", FLOOR)
 MIMALLOC_SINCE = (3, 13)  # CPython's own
+WORKER = ROOT / "bench/macro/worker.py"
+WARM_SECONDS = 0.001      # of a micro row in the first round
 
 
 class Setting(NamedTuple):
@@ -84,8 +86,9 @@ class Group:
     def cpus(self, _program):
         return self.setting.cpus
 
-    def measure(self, program, allocator):
-        """Runs it once: (rows, None), or (None, why this Python cannot)."""
+    def measure(self, program, allocator, warm=False):
+        """Runs it once: (rows, None), or (None, why this Python cannot).
+        To `warm` is to run it as shortly as can be."""
         raise NotImplementedError
 
 
@@ -112,16 +115,17 @@ class Micro(Group):
                        for row in self.programs[program])
         return None if parallel else self.setting.cpus
 
-    def command(self, program, allocator):
+    def command(self, program, allocator, warm):
         wanted = "|".join(re.escape(row).replace(r"\-", "-")
                           for row in self.programs[program])
+        seconds = WARM_SECONDS if warm else self.setting.min_time
         return [self.host.path, *host_words(allocator),
                 f"--benchmark_filter=^({wanted})$",
-                f"--benchmark_min_time={self.setting.min_time:g}s",
+                f"--benchmark_min_time={seconds:g}s",
                 "--benchmark_format=json"]
 
-    def measure(self, program, allocator):
-        command = self.command(program, allocator)
+    def measure(self, program, allocator, warm=False):
+        command = self.command(program, allocator, warm)
         env = child.environment(allocator, allocator.library)
         output = child.run(command, env, self.cpus(program))
         if not output.strip():
@@ -170,25 +174,27 @@ class Macro(Group):
         super().__init__(python, setting,
                          [one for one in allocators if one.name != FLOOR])
         self.folder = folder
-        self.programs = find_programs(folder / "programs")
+        self.programs = find_programs(folder)
         self.digests = {}
 
-    def loops(self, program):
+    def loops(self, program, warm):
+        if warm:
+            return 1
         return max(1, round(self.programs[program] * self.setting.scale))
 
-    def words(self, program):
+    def words(self, program, warm):
         """The options that worker.py and the host have in common."""
-        return [f"--program={program}", f"--loops={self.loops(program)}",
-                f"--programs={self.folder / 'programs'}"]
+        return [f"--program={program}", f"--loops={self.loops(program, warm)}",
+                f"--programs={self.folder}"]
 
-    def command(self, program, allocator):
+    def command(self, program, allocator, warm):
         raise NotImplementedError
 
     def environment(self, allocator):
         raise NotImplementedError
 
-    def measure(self, program, allocator):
-        command = self.command(program, allocator)
+    def measure(self, program, allocator, warm=False):
+        command = self.command(program, allocator, warm)
         output = child.run(command, self.environment(allocator),
                            self.cpus(program))
         answer = parse(output, command)
@@ -231,9 +237,9 @@ class Stock(Macro):
         self.allocators = [one for one in self.allocators
                            if runs_here(one, python["version"])]
 
-    def command(self, program, allocator):
-        words = [self.executable, self.folder / "worker.py",
-                 *self.words(program)]
+    def command(self, program, allocator, warm):
+        words = [self.executable, "-S", "-s", WORKER,
+                 *self.words(program, warm)]
         if allocator.name in KNOWN_TO_HOSTS:
             words.append(f"--allocator={allocator.name}")
         return words
@@ -258,9 +264,9 @@ class Embedded(Macro):
     def cpus(self, _program):
         return self.setting.cpus if self.interpreters == 1 else None
 
-    def command(self, program, allocator):
-        return [self.host.path, *host_words(allocator), *self.words(program),
-                f"--interpreters={self.interpreters}"]
+    def command(self, program, allocator, warm):
+        return [self.host.path, *host_words(allocator),
+                *self.words(program, warm), f"--interpreters={self.interpreters}"]
 
     def environment(self, allocator):
         return child.environment(allocator, allocator.library)

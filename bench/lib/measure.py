@@ -73,7 +73,7 @@ def find_hosts(chosen):
 def make_groups(chosen, found):
     """The wanted groups that can be run, and the reasons why others cannot."""
     setting = groups.Setting(chosen.scale, chosen.min_time, chosen.cpu)
-    folder = discover.ROOT / "bench/macro"
+    folder = chosen.programs
     hosts = find_hosts(chosen)
     made, missing = [], {}
 
@@ -123,25 +123,26 @@ TITLES = {"micro": "allocation patterns, embedded",
           "macro/embedded2": "programs, embedded, two interpreters at once"}
 
 
-def build_word(python):
-    kinds = [word for word, there in (("PGO", python.get("optimised")),
-                                      ("LTO", python.get("lto"))) if there]
-    return f" ({', '.join(kinds)})" if kinds else " (no PGO)"
+def python_text(python):
+    build = f" ({python['build']} build)" if "build" in python else ""
+    return f"CPython {python['version']}{build}"
 
 
 def describe_pythons(made):
     """{group: what it runs on}."""
     found = {}
     for group in made:
-        python = {"version": group.python}
-        if isinstance(group, groups.Stock):
-            python = discover.ask_python(group.executable) or python
-        found[group.name] = python
+        answer = (discover.ask_python(group.executable)
+                  if isinstance(group, groups.Stock)
+                  else discover.same_python(group.python))
+        found[group.name] = answer or {"version": group.python}
     return found
 
 
 def make_context(chosen, made, found, plan):
     context = machine.context(discover.ROOT)
+    if chosen.commit:
+        context["commit"] = chosen.commit
     context.update({
         "executable": "bench/run",
         "command": shlex.join(["bench/run", *sys.argv[1:]]),
@@ -156,10 +157,10 @@ def make_context(chosen, made, found, plan):
 
 def fact_lines(context):
     """A few lines on top of the tables."""
-    pythons = "; ".join(f"{group}: CPython {python['version']}"
-                        + (build_word(python) if "lto" in python else "")
+    pythons = "; ".join(f"{group}: {python_text(python)}"
                         for group, python in context["pythons"].items())
-    return [f"{context['command']}",
+    return [f"{context['command']} (sources: "
+            f"{context.get('commit', 'unknown')})",
             f"{context['cpu_model']}, {context['num_cpus']} processors, "
             f"{context['memory_mib']:,} MiB, {context['kernel']}, "
             f"{context['distribution']}, {context['libc']}",
@@ -170,9 +171,7 @@ def fact_lines(context):
 def chart_facts(context):
     """{group: the line under a chart's title}."""
     rounds = context["rounds"]
-    return {group: f"CPython {python['version']}"
-            + (build_word(python) if "lto" in python else "")
-            + f", {context['cpu_model']}, {context['distribution']}; "
+    return {group: f"{python_text(python)}, {context['cpu_model']}, {context['distribution']}; "
             + (f"medians of {rounds} rounds" if rounds > 1 else "one round")
             for group, python in context["pythons"].items()}
 

@@ -69,7 +69,7 @@ def make_parser():
         help="time for everything; fewer rounds if they do not fit, but at "
         "least one (default: no limit; 165 with --quick)")
     add("--scale", type=positive(float), metavar="F",
-        help="loops of the programs, times this (default: 1; 0.2 with "
+        help="loops of the programs, times this (default: 1; 0.12 with "
         "--quick)")
     add("--min-time", type=positive(float), metavar="S",
         help="seconds for a row of micro (default: 0.1; 0.01 with --quick)")
@@ -90,12 +90,18 @@ def make_parser():
         "the newest)")
     add("--cpu", type=words, metavar="N[,..]", default=[],
         help="processors for what runs one thread; parallel rows get all")
+    add("--programs", type=Path, metavar="DIR",
+        default=ROOT / "bench/macro/programs",
+        help="folder of the Python programs (default: bench/macro/programs)")
     add("--build", type=Path, default=ROOT / "build/bench", metavar="DIR",
         help="build tree (default: build/bench)")
     add("--make", action="store_true",
         help="build it first if a host is missing, without asking")
     add("--out", type=Path, metavar="DIR",
         help="where the results go (default: build/bench/results)")
+    add("--commit", metavar="TEXT",
+        help="what the sources are, for the result file (default: git "
+        "describe)")
     add("--targets", action="store_true",
         help="say which targets are reached, and exit with 1 if one is not")
     add("--list", action="store_true",
@@ -131,11 +137,12 @@ def parse(arguments=None):
                                         else 10)
     if quick and not options.seconds:
         options.seconds = 165.0
-    options.scale = options.scale or (0.2 if quick else 1.0)
+    options.scale = options.scale or (0.12 if quick else 1.0)
     options.min_time = options.min_time or (0.01 if quick else 0.1)
     if options.allocators is None and quick:
         options.allocators = words(QUICK_ALLOCATORS)
     options.build = options.build.resolve()
+    options.programs = options.programs.resolve()
     options.out = (options.out or options.build / "results").resolve()
     try:
         options.named_groups = bool(options.only)

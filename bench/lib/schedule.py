@@ -1,16 +1,16 @@
 """Rounds, their order, and the time they take.
 
-    round 0   thrown away: it writes .pyc files, warms the disk cache, and
-              tells how long everything takes
+    round 0   thrown away: one loop of everything, which warms the disk cache
     round 1   program 1: pimalloc pymalloc mimalloc ...
               program 2: pymalloc mimalloc ... pimalloc
     round 2   program 1: in another order ...
 
 All allocators run a program directly after one another, so that what the
 machine does meanwhile hits all of them; the ratios of a round are of runs a few
-seconds apart.  The order turns by one each round and is reversed in every
-second, so that nobody always comes after the same one.  Rounds are the outer
-loop: a bad minute spoils some rows of one round, not all rounds of some rows.
+seconds apart.  The order is reversed in every second round and turns by one
+after it, so that nobody always comes first, or after the same one.  Rounds are
+the outer loop: a bad minute spoils some rows of one round, not all rounds of some
+rows.
 """
 
 import time
@@ -32,7 +32,7 @@ class Job(NamedTuple):
 
 def order(allocators, number):
     """The allocators in the order of a job's `number`-th turn."""
-    turn = number % len(allocators)
+    turn = number // 2 % len(allocators)
     turned = allocators[turn:] + allocators[:turn]
     return turned if number % 2 == 0 else turned[::-1]
 
@@ -56,57 +56,64 @@ class Schedule:
         self.clock = clock
         self.rows = []             # of the rounds that count
         self.skipped = {}          # title of a job -> why
-        self.seconds = {}          # title of a job -> of its last turn
-        self.started_rounds = 0
+        self.warm_seconds = {}     # title of a job -> in the first round
+        self.seconds = {}          # title of a job -> of its last full turn
+        self.number = 0            # of the round that runs
         self.done_rounds = 0
-        self.first_seconds = None  # of the round that is thrown away
         self.started = clock()
+
+    # --- how long it takes ---
 
     def elapsed(self):
         return self.clock() - self.started
 
-    def round_seconds(self):
-        """What a round takes, as far as is known."""
-        known = [self.seconds[job.title] for job in self.jobs
-                 if job.title in self.seconds]
-        if not known:
-            return None
-        return sum(known) * len(self.jobs) / len(known)
+    def job_seconds(self, job):
+        """A full turn: as the last one, or guessed from the first round by
+        what other jobs took then and now."""
+        if job.title in self.seconds:
+            return self.seconds[job.title]
+        warm = sum(self.warm_seconds[title] for title in self.seconds)
+        full = sum(self.seconds.values())
+        factor = full / warm if warm else 2.0
+        return self.warm_seconds.get(job.title, 0.0) * factor
 
-    def planned_rounds(self):
-        """Rounds that are run or will be, the first not counted."""
+    def round_seconds(self):
+        return sum(self.job_seconds(job) for job in self.jobs)
+
+    def planned_rounds(self, place=0):
+        """Rounds that are run or will be, at the job number `place` of one."""
         cost = self.round_seconds()
         if self.budget is None or not cost:
             return self.rounds
-        fitting = int((self.budget - (self.first_seconds or cost)) / cost)
-        return max(1, min(self.rounds, fitting))
+        rest = sum(self.job_seconds(job) for job in self.jobs[place:])
+        more = int((self.budget - self.elapsed() - rest) / cost)
+        return max(1, min(self.rounds, self.number + max(0, more)))
 
     def remaining(self, place):
         """Seconds that are left, at the job number `place` of a round."""
-        cost = self.round_seconds()
-        if not cost:
-            return None
-        total = self.planned_rounds() + 1
-        return cost * (total - self.started_rounds + 1
-                       - place / len(self.jobs))
+        rest = sum(self.job_seconds(job) for job in self.jobs[place:])
+        rounds = self.planned_rounds(place) - self.number
+        return rest + rounds * self.round_seconds()
 
     def report(self, place, job, allocator):
-        number = self.started_rounds - 1
-        which = ("first round, not counted" if number == 0
-                 else f"round {number} of {self.planned_rounds()}")
-        left = self.remaining(place)
-        ending = "" if left is None else f"  about {clock_text(left)} left"
+        which, ending = "first round, not counted", ""
+        if self.number > 0:
+            which = f"round {self.number} of {self.planned_rounds(place)}"
+            ending = f"  about {clock_text(self.remaining(place))} left"
         self.progress(f"{clock_text(self.elapsed())}  {which}, "
                       f"{job.title} {allocator.name}{ending}")
 
-    def run_job(self, place, job, number):
+    # --- running ---
+
+    def run_job(self, place, job):
         """One turn of a job: its rows."""
         rows = []
         began = self.clock()
-        for allocator in order(job.group.allocators, number + place):
+        for allocator in order(job.group.allocators, self.number + place):
             self.report(place, job, allocator)
             try:
-                more, why = job.group.measure(job.program, allocator)
+                more, why = job.group.measure(job.program, allocator,
+                                              warm=self.number == 0)
             except Problem as problem:
                 raise Problem(f"{job.title} on {allocator.name}: "
                               f"{problem}") from None
@@ -114,15 +121,15 @@ class Schedule:
                 self.skipped[job.title] = why
                 break
             rows += more
-        self.seconds[job.title] = self.clock() - began
+        kept = self.seconds if self.number > 0 else self.warm_seconds
+        kept[job.title] = self.clock() - began
         return rows
 
     def run_round(self, number):
-        self.started_rounds += 1
+        self.number = number
         rows = []
         for place, job in enumerate(self.jobs):
-            if job.title not in self.skipped:
-                rows += self.run_job(place, job, number)
+            rows += self.run_job(place, job)
         return rows
 
     def another_fits(self):
@@ -137,7 +144,6 @@ class Schedule:
             self.run_round(0)
             self.jobs = [job for job in self.jobs
                          if job.title not in self.skipped]
-            self.first_seconds = self.elapsed()
             while self.jobs and self.another_fits():
                 rows = self.run_round(self.done_rounds + 1)
                 for row in rows:
@@ -147,7 +153,6 @@ class Schedule:
         except KeyboardInterrupt:
             if self.done_rounds == 0:
                 raise
-            self.progress("")
         for row in self.rows:
             row["repetitions"] = self.done_rounds
         return self.rows
