@@ -7,9 +7,9 @@
                       |   --x--
     geometric mean    |      |######|
 
-A bar begins at 1, so its length is the gain or the loss; the axis is logarithmic
-so that twice as fast and half as fast are equally long.  Whiskers are 95 %
-intervals.  Each mark says its figures when the pointer rests on it.
+A bar begins at 1, so its length is the gain or the loss; the axis is
+logarithmic so that twice as fast and half as fast are equally long.  Whiskers
+are 95 % intervals.  Each mark says its figures when the pointer rests on it.
 
 The colours are those of Okabe and Ito, which people with any kind of colour
 vision can tell apart; the shapes differ as well.
@@ -60,7 +60,7 @@ class Line(NamedTuple):
     total: bool = False
 
 
-# --- figures -------------------------------------------------------------------
+# --- figures ------------------------------------------------------------------
 
 def of_round(kind, base, value):
     if kind is TIME:
@@ -101,7 +101,7 @@ def chart_lines(kind, rows, allocators):
     return lines
 
 
-# --- the axis --------------------------------------------------------------------
+# --- the axis -----------------------------------------------------------------
 
 # In the order in which they are wanted.
 TICKS = (1, 2, 0.5, 4, 0.25, 1.5, 8, 0.1, 1.2, 0.8, 1.1, 0.9, 3, 0.7, 16, 1.3,
@@ -150,7 +150,7 @@ def figure_text(ratio):
     return f"{ratio:.2f}x" if ratio >= 0.1 else f"{ratio:.3f}x"
 
 
-# --- drawing -----------------------------------------------------------------------
+# --- drawing ------------------------------------------------------------------
 
 def number(value):
     return f"{value:.1f}".rstrip("0").rstrip(".")
@@ -288,7 +288,8 @@ class Chart:
         y = self.bottom + 33
         parts.append(text(one, y, "pymalloc", 11, INK, "middle", "bold"))
         if one - self.left > 110:
-            parts.append(text(self.left, y, f"\u2190 {self.kind.left}", 11, SOFT))
+            parts.append(text(self.left, y, f"\u2190 {self.kind.left}", 11,
+                              SOFT))
         if WIDTH - RIGHT - one > 110:
             parts.append(text(WIDTH - RIGHT, y, f"{self.kind.right} \u2192",
                               11, SOFT, "end"))
@@ -351,7 +352,7 @@ class Chart:
         return "\n".join(parts + ["</svg>"]) + "\n"
 
 
-# --- all charts of a run -------------------------------------------------------------
+# --- all charts of a run ------------------------------------------------------
 
 def spread(lines):
     """The lines in charts of about the same size, a pattern never split; the

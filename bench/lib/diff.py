@@ -16,8 +16,8 @@ Compare two files of results: B against A, row by row.
 Takes results.json of bench/run and the JSON of Google Benchmark.  A ratio is
 B's time to A's: above 1, B is slower.  The runs of two files are no pairs: the
 ratio is the median of all ratios of one run from each, in brackets its 95 %
-interval (that of the rank test of Mann and Whitney; with fewer than four runs in
-each it is the range of all ratios, and less sure than 95 %).
+interval (that of the rank test of Mann and Whitney; with fewer than four runs
+in each it is the range of all ratios, and less sure than 95 %).
 
 A row is worse if its ratio is more than the threshold above 1 and its interval
 lies above 1.  With one run in a file the noise is unknown and the ratio alone
@@ -28,8 +28,8 @@ divides every run by pymalloc's of the same round first.
 """
 
 EPILOG = """\
-exit status: 0 no row is worse; 1 at least one is; 2 the files cannot be compared
-or bad usage.
+exit status: 0 no row is worse; 1 at least one is; 2 the files cannot be
+compared, or bad usage.
 """
 AGGREGATE_OF_ALL = "median"
 
@@ -72,7 +72,7 @@ def parse(arguments=None):
     return parser.parse_args(arguments)
 
 
-# --- files -----------------------------------------------------------------------
+# --- files --------------------------------------------------------------------
 
 def is_ours(document):
     return document.get("context", {}).get("executable") == "bench/run"
@@ -140,7 +140,7 @@ def read(path, options):
     return {name: list(runs.values()) for name, runs in rows.items()}
 
 
-# --- rows --------------------------------------------------------------------------
+# --- rows ---------------------------------------------------------------------
 
 def compare_row(name, before, after, limit):
     ratio = unpaired_ratio(after, before)

@@ -47,7 +47,7 @@ def numbers(version):
     return tuple(int(digits) for digits in re.findall(r"\d+", version))
 
 
-# --- the build tree ------------------------------------------------------------
+# --- the build tree -----------------------------------------------------------
 
 def find_hosts(build):
     """The hosts of a build tree, the newest Python first."""
@@ -78,7 +78,7 @@ def preload_library(build):
     return path if path.is_file() else None
 
 
-# --- stock Pythons ---------------------------------------------------------------
+# --- stock Pythons ------------------------------------------------------------
 
 @lru_cache(maxsize=None)
 def ask_python(executable):

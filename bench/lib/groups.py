@@ -1,11 +1,11 @@
 """What is run, as a command, and what it printed, as rows.
 
-    group            program of a round     rows              time of a ratio
-    micro            a pattern of the host  PATTERN/SIZE...   processor time;
-                                                              .../real_time: real
-    macro/stock      a Python program       the program       processor time
-    macro/embedded1  the same, embedded     the program       processor time
-    macro/embedded2  two at once            the program       real
+    group            program of a round     rows             time of a ratio
+    micro            a pattern of the host  PATTERN/SIZE...  processor time;
+                                                             */real_time: real
+    macro/stock      a Python program       the program      processor time
+    macro/embedded1  the same, embedded     the program      processor time
+    macro/embedded2  two at once            the program      real
 
 A row is an entry of the result file, in Google Benchmark's terms, but for the
 number of the round, which the schedule adds.
@@ -43,8 +43,9 @@ def parse(output, command):
             return answer
     except ValueError:
         pass
-    raise Problem("printed no JSON object but:\n"
-                  f"  {output.strip()[:200]!r}\n  {' '.join(map(str, command))}")
+    shown = " ".join(map(str, command))
+    raise Problem(f"printed no JSON object but:\n  {output.strip()[:200]!r}\n"
+                  f"  {shown}")
 
 
 def expect_allocator(answer, allocator):
@@ -92,7 +93,7 @@ class Group:
         raise NotImplementedError
 
 
-# --- micro ---------------------------------------------------------------------
+# --- micro --------------------------------------------------------------------
 
 class Micro(Group):
     """Patterns of the Google Benchmark host; a program is one pattern."""
@@ -148,7 +149,7 @@ class Micro(Group):
         return row
 
 
-# --- macro ---------------------------------------------------------------------
+# --- macro --------------------------------------------------------------------
 
 def read_loops(path):
     """LOOPS of a program, without running it."""
@@ -266,7 +267,8 @@ class Embedded(Macro):
 
     def command(self, program, allocator, warm):
         return [self.host.path, *host_words(allocator),
-                *self.words(program, warm), f"--interpreters={self.interpreters}"]
+                *self.words(program, warm),
+                f"--interpreters={self.interpreters}"]
 
     def environment(self, allocator):
         return child.environment(allocator, allocator.library)

@@ -13,7 +13,7 @@ from .problem import Problem
 WORKFLOW = ["cmake", "--workflow", "--preset", "bench"]
 
 
-# --- progress --------------------------------------------------------------------
+# --- progress -----------------------------------------------------------------
 
 class Progress:
     """One line that is written over; on a file or pipe, a line a minute."""
@@ -34,7 +34,7 @@ class Progress:
             print(text, file=self.stream, flush=True)
 
 
-# --- what there is to run ----------------------------------------------------------
+# --- what there is to run -----------------------------------------------------
 
 def build_hosts(chosen):
     """Builds if that was asked for, or is answered on a terminal."""
@@ -115,7 +115,7 @@ def check_cpus(chosen):
         raise Problem(f"--cpu: this process may use {sorted(allowed)} only")
 
 
-# --- what is said about it -----------------------------------------------------------
+# --- what is said about it ----------------------------------------------------
 
 TITLES = {"micro": "allocation patterns, embedded",
           "macro/stock": "programs under stock python3",
@@ -171,8 +171,9 @@ def fact_lines(context):
 def chart_facts(context):
     """{group: the line under a chart's title}."""
     rounds = context["rounds"]
-    return {group: f"{python_text(python)}, {context['cpu_model']}, {context['distribution']}; "
-            + (f"medians of {rounds} rounds" if rounds > 1 else "one round")
+    where = f"{context['cpu_model']}, {context['distribution']}"
+    how = f"medians of {rounds} rounds" if rounds > 1 else "one round"
+    return {group: f"{python_text(python)}, {where}; {how}"
             for group, python in context["pythons"].items()}
 
 

@@ -1,6 +1,7 @@
 """Rounds, their order, and the time they take.
 
-    round 0   thrown away: one loop of everything, which warms the disk cache
+    round 0   thrown away: one loop of everything, on one allocator or another,
+              which warms the disk cache
     round 1   program 1: pimalloc pymalloc mimalloc ...
               program 2: pymalloc mimalloc ... pimalloc
     round 2   program 1: in another order ...
@@ -9,8 +10,8 @@ All allocators run a program directly after one another, so that what the
 machine does meanwhile hits all of them; the ratios of a round are of runs a few
 seconds apart.  The order is reversed in every second round and turns by one
 after it, so that nobody always comes first, or after the same one.  Rounds are
-the outer loop: a bad minute spoils some rows of one round, not all rounds of some
-rows.
+the outer loop: a bad minute spoils some rows of one round, not all rounds of
+some rows.
 """
 
 import time
@@ -74,7 +75,7 @@ class Schedule:
             return self.seconds[job.title]
         warm = sum(self.warm_seconds[title] for title in self.seconds)
         full = sum(self.seconds.values())
-        factor = full / warm if warm else 2.0
+        factor = full / warm if warm else len(job.group.allocators)
         return self.warm_seconds.get(job.title, 0.0) * factor
 
     def round_seconds(self):
@@ -105,11 +106,18 @@ class Schedule:
 
     # --- running ---
 
+    def turn(self, place, job):
+        """The allocators that a job runs on in this round, in their order."""
+        allocators = job.group.allocators
+        if self.number == 0:
+            return [allocators[place % len(allocators)]]
+        return order(allocators, self.number + place)
+
     def run_job(self, place, job):
         """One turn of a job: its rows."""
         rows = []
         began = self.clock()
-        for allocator in order(job.group.allocators, self.number + place):
+        for allocator in self.turn(place, job):
             self.report(place, job, allocator)
             try:
                 more, why = job.group.measure(job.program, allocator,

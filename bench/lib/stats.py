@@ -42,7 +42,7 @@ def geometric_mean(values):
                     / len(values))
 
 
-# --- a median ------------------------------------------------------------------
+# --- a median -----------------------------------------------------------------
 
 @lru_cache(maxsize=None)
 def median_rank(count):
@@ -67,7 +67,7 @@ def median_interval(values):
     return Interval(median(ordered), ordered[rank - 1], ordered[-rank])
 
 
-# --- a geometric mean of medians -------------------------------------------------
+# --- a geometric mean of medians ----------------------------------------------
 
 # Student's t at 97.5 % for 1 to 30 degrees of freedom.
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262,
@@ -110,7 +110,7 @@ def geomean_interval(rows):
     return Interval(middle, means[cut], means[-1 - cut])
 
 
-# --- two lots of values that are no pairs ----------------------------------------
+# --- two lots of values that are no pairs -------------------------------------
 
 @lru_cache(maxsize=None)
 def rank_sums(first, second):

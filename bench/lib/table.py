@@ -48,7 +48,7 @@ def layout(rows, markdown=False, left=1):
     return lines
 
 
-# --- geometric means -------------------------------------------------------------
+# --- geometric means ----------------------------------------------------------
 
 def geomean_rows(summaries):
     rows = [["geomean", "against", "rows", "time", "memory", "worst row",
@@ -73,7 +73,7 @@ def geomean_lines(summaries):
     return head + [f"geomean {line}" for line in lines]
 
 
-# --- every row ---------------------------------------------------------------------
+# --- every row ----------------------------------------------------------------
 
 def own_figures(runs):
     """Medians of pimalloc's time and peak."""
@@ -146,7 +146,7 @@ def document(groups, summaries, facts, skipped, markdown):
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
-# --- targets -------------------------------------------------------------------------
+# --- targets ------------------------------------------------------------------
 
 def target_lines(verdicts):
     rows = [["target", "measured", "wanted", ""]]
