@@ -104,6 +104,9 @@ def chart_lines(kind, rows, allocators):
 # --- the axis -----------------------------------------------------------------
 
 # In the order in which they are wanted.
+WIDE = 60                       # highest to lowest ratio
+WIDE_TICKS = (1, 10, 0.1, 100, 0.01, 1000, 0.001, 3, 0.3, 30, 0.03, 2, 0.5, 5,
+              0.2)
 TICKS = (1, 2, 0.5, 4, 0.25, 1.5, 8, 0.1, 1.2, 0.8, 1.1, 0.9, 3, 0.7, 16, 1.3,
          0.6, 10, 0.4, 1.4, 0.3, 6, 0.05, 32, 20, 0.2, 0.02, 50, 100, 0.01,
          1.75, 5, 2.5, 200, 500, 1000, 0.95, 1.05)
@@ -134,7 +137,8 @@ class Axis:
     def ticks(self):
         """Round ratios, as many as there is room for."""
         chosen = []
-        for tick in TICKS:
+        wide = self.high - self.low > math.log(WIDE)
+        for tick in WIDE_TICKS if wide else TICKS:
             if self.inside(tick) and all(
                     abs(self.x(tick) - self.x(other)) >= TICK_SPACE
                     for other in chosen):
@@ -228,7 +232,8 @@ class Chart:
         self.measured = any(interval.low is not None for line in lines
                             for interval in line.marks.values())
         self.left = max(LEFT_LEAST, 36 + LETTER * max(
-            len(label_of(line.name)) for line in lines))
+            len(label_of(line.name)) * (1.12 if line.total else 1)
+            for line in lines))
         self.axis = Axis(values, self.left, WIDTH - RIGHT)
         self.row_height = 1 + BAR + LANE * len(self.rivals) + GAP
         self.top = 112 + 20 * (len(self.legend_rows()) - 1)

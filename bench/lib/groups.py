@@ -19,12 +19,14 @@ from . import child
 from .allocators import FLOOR, MAIN, OURS
 from .discover import ROOT, numbers
 from .problem import Problem
+from .results import disturbed
 
 NAMES = ("micro", "macro/stock", "macro/embedded1", "macro/embedded2")
 REAL, CPU = "real_time", "cpu_time"
 KNOWN_TO_HOSTS = MAIN + ("glibc", "jemalloc", "tcmalloc", "rpmalloc", FLOOR)
 MIMALLOC_SINCE = (3, 13)  # CPython's own
 WORKER = ROOT / "bench/macro/worker.py"
+ATTEMPTS = 3              # at rows of two threads that were disturbed
 WARM_SECONDS = 0.001      # of a micro row in the first round
 
 
@@ -122,19 +124,31 @@ class Micro(Group):
         seconds = WARM_SECONDS if warm else self.setting.min_time
         return [self.host.path, *host_words(allocator),
                 f"--benchmark_filter=^({wanted})$",
-                f"--benchmark_min_time={seconds:g}s",
+                f"--benchmark_min_time={seconds:g}",  # 1.7 wants no unit
                 "--benchmark_format=json"]
 
     def measure(self, program, allocator, warm=False):
         command = self.command(program, allocator, warm)
         env = child.environment(allocator, allocator.library)
+        best = None
+        for _ in range(1 if warm else ATTEMPTS):
+            rows = self.attempt(command, env, program, allocator)
+            bad = sum(map(disturbed, rows))
+            if best is None or bad < sum(map(disturbed, best)):
+                best = rows
+            if not bad:
+                break
+        return best, None
+
+    def attempt(self, command, env, program, allocator):
+        """The rows of one process."""
         output = child.run(command, env, self.cpus(program))
         if not output.strip():
-            return [], None  # no row of this pattern on this allocator
+            return []  # no row of this pattern on this allocator
         answer = parse(output, command)
         expect_allocator(answer["context"].get("allocator"), allocator)
         return [self.row(entry, allocator) for entry in answer["benchmarks"]
-                if entry.get("run_type", "iteration") == "iteration"], None
+                if entry.get("run_type", "iteration") == "iteration"]
 
     def row(self, entry, allocator):
         if entry.get("error_occurred") or entry.get("skipped"):
@@ -223,7 +237,9 @@ class Macro(Group):
                 "iterations": answer["loops"] * self.interpreters,
                 "real_time": answer["wall_s"] * 1e3,
                 "cpu_time": sum(answer["cpu_s"]) * 1e3, "time_unit": "ms",
-                "ratio_time": self.time, "peak_kb": answer["peak_kb"],
+                "ratio_time": self.time,
+                "cpu_share": sum(answer["cpu_s"]) / sum(answer["real_s"]),
+                "peak_kb": answer["peak_kb"],
                 "start_kb": answer["start_kb"], "python": answer["python"]}
 
 

@@ -139,13 +139,24 @@ def describe_pythons(made):
     return found
 
 
+def shown_command(words):
+    """As a user would type it: without what scripts add."""
+    kept, drop = [], False
+    for word in words:
+        if not drop and word.split("=")[0] not in ("--commit", "--out"):
+            kept.append(word)
+            continue
+        drop = not drop and "=" not in word
+    return shlex.join(["bench/run", *kept])
+
+
 def make_context(chosen, made, found, plan):
     context = machine.context(discover.ROOT)
     if chosen.commit:
         context["commit"] = chosen.commit
     context.update({
         "executable": "bench/run",
-        "command": shlex.join(["bench/run", *sys.argv[1:]]),
+        "command": shown_command(sys.argv[1:]),
         "rounds": plan.done_rounds, "scale": chosen.scale,
         "min_time": chosen.min_time,
         "cpus": sorted(chosen.cpu or os.sched_getaffinity(0)),
@@ -177,17 +188,27 @@ def chart_facts(context):
             for group, python in context["pythons"].items()}
 
 
+def note_lines(context, rows):
+    """What a reader of the figures must know."""
+    lines = table.skipped_lines(context["skipped"]) + table.share_lines(rows)
+    shared = sum(map(results.disturbed, rows))
+    if shared:
+        lines.append(f"{shared} micro runs of two threads had to share a "
+                     "processor with something else and are left out")
+    return lines
+
+
 def write_all(chosen, context, rows):
     """All files of a run; returns the summaries for the terminal."""
-    collated = results.collate(rows)
     ranked = list(context["allocators"])
-    summed = ratios.summaries(collated, ranked)
+    collated = results.collate(rows, ranked)
+    summed = ratios.summaries(collated)
     for path in chosen.out.glob("*.svg"):
         path.unlink()  # of a run with other groups
     results.write(chosen.out / "results.json", context, rows)
     for name, markdown in (("table.txt", False), ("table.md", True)):
         (chosen.out / name).write_text(table.document(
-            collated, summed, fact_lines(context), context["skipped"],
+            collated, summed, fact_lines(context), note_lines(context, rows),
             markdown), encoding="utf-8")
     drawn = chart.draw(collated, ranked, TITLES, chart_facts(context))
     for name, svg in drawn.items():
@@ -206,10 +227,11 @@ def say_plan(made, jobs, missing, absent):
     if absent:
         print(f"not installed: {', '.join(absent)} (--rival NAME=PATH names "
               "a library)")
+    sys.stdout.flush()
 
 
 def say_results(chosen, plan, collated, summed):
-    for line in table.skipped_lines(plan.skipped):
+    for line in note_lines({"skipped": plan.skipped}, plan.rows):
         print(line)
     print(f"{plan.done_rounds} rounds in "
           f"{schedule.clock_text(plan.elapsed())}; time: above 1 pimalloc is "

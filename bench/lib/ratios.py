@@ -97,16 +97,41 @@ def rivals_of(rows):
     return [name for name in found if name != OURS]
 
 
-def summaries(groups, ranked):
-    """{group: {rival: Summary}}; rivals in the order of `ranked`."""
+def summaries(groups):
+    """{group: {rival: Summary}}."""
     result = {}
     for group, rows in groups.items():
-        rivals = sorted(rivals_of(rows), key=lambda name: (
-            ranked.index(name) if name in ranked else len(ranked)))
-        found = {rival: summarise(group, rows, rival) for rival in rivals}
+        found = {rival: summarise(group, rows, rival)
+                 for rival in rivals_of(rows)}
         result[group] = {rival: summary for rival, summary in found.items()
                          if summary is not None}
     return result
+
+
+def both_rounds(alone, together, gain):
+    """The gain of each round that both have."""
+    return [gain(alone[number], together[number]) if number in together
+            else None for number in alone]
+
+
+def parallel_rows(groups, allocator=OURS):
+    """{micro pattern: how much more two interpreters at once get done}.  The
+    rows NAME/1 and NAME/2 are by one and by two, and both say the time of one
+    malloc and free, whoever does it."""
+    rows = groups.get("micro", {})
+    gains = {}
+    for name, runs in rows.items():
+        front, _, end = name.partition("/1/real_time")
+        other = rows.get(f"{front}/2/real_time", {})
+        if (end or not name.startswith("parallel_") or allocator not in runs
+                or allocator not in other):
+            continue
+        values = known(both_rounds(
+            runs[allocator], other[allocator],
+            lambda alone, both: alone.real_seconds / both.real_seconds))
+        if values:
+            gains[front] = median_interval(values)
+    return gains
 
 
 def parallel_gain(groups, allocator=OURS):

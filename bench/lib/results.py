@@ -18,6 +18,7 @@ from typing import NamedTuple, Optional
 
 from .problem import Problem
 
+BUSY_ENOUGH = 0.95   # of the processors that a row of several threads wants
 FACTORS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
@@ -71,13 +72,29 @@ def group_of(name):
     return "/".join(parts[:2]) if parts[0] == "macro" else parts[0]
 
 
-def collate(rows):
-    """{group: {row: {allocator: {round: Value}}}}, in the order of the rows;
-    the row without its group: 'json', 'pair/32'."""
+def disturbed(entry):
+    """Whether the threads of a micro row had to share a processor with one
+    another or with something else.  Such a time is two or three times too
+    long and says nothing of the allocator."""
+    return entry.get("busy", 1.0) < BUSY_ENOUGH
+
+
+def collate(rows, ranked=()):
+    """{group: {row: {allocator: {round: Value}}}}: groups and rows in the
+    order of the file, a row without its group ('json', 'pair/32'), allocators
+    in the order of `ranked`."""
     groups = {}
+
+    def rank(pair):
+        return (list(ranked) + [pair[0]]).index(pair[0])
+
     for entry in rows:
+        if disturbed(entry):
+            continue
         group = group_of(entry["name"])
         row, _, allocator = entry["name"][len(group) + 1:].rpartition("/")
         groups.setdefault(group, {}).setdefault(row, {}).setdefault(
             allocator, {})[entry["repetition_index"]] = value_of(entry)
-    return groups
+    return {group: {row: dict(sorted(runs.items(), key=rank))
+                    for row, runs in by_row.items()}
+            for group, by_row in groups.items()}

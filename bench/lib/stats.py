@@ -22,7 +22,7 @@ from each, and the interval that belongs to the rank test of Mann and Whitney.
 import math
 import random
 from functools import lru_cache
-from statistics import NormalDist, median
+from statistics import NormalDist
 from typing import NamedTuple, Optional
 
 CONFIDENCE = 0.95
@@ -35,6 +35,16 @@ class Interval(NamedTuple):
     middle: float
     low: Optional[float]
     high: Optional[float]
+
+
+def median_ratio(values):
+    """The median; between two, their geometric mean, so that it is the same
+    whichever way round the ratios are."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[half]
+    return math.sqrt(ordered[half - 1] * ordered[half])
 
 
 def geometric_mean(values):
@@ -59,12 +69,12 @@ def median_rank(count):
 
 
 def median_interval(values):
-    """The median of independent values, bounded by two of them."""
+    """The median of independent ratios, bounded by two of them."""
     ordered = sorted(values)
     if len(ordered) < 2:
         return Interval(ordered[0], None, None)
     rank = median_rank(len(ordered))
-    return Interval(median(ordered), ordered[rank - 1], ordered[-rank])
+    return Interval(median_ratio(ordered), ordered[rank - 1], ordered[-rank])
 
 
 # --- a geometric mean of medians ----------------------------------------------
@@ -97,7 +107,7 @@ def geomean_interval(rows):
         for row in rows:
             there = [row[i] for i in drawn if row[i] is not None]
             if there:
-                medians.append(median(there))
+                medians.append(median_ratio(there))
         return geometric_mean(medians) if medians else None
 
     count = len(rows[0])
@@ -151,6 +161,6 @@ def unpaired_ratio(above, below):
     """How many times `below` the values `above` are."""
     ratios = sorted(a / b for a in above for b in below)
     if len(above) < 2 or len(below) < 2:
-        return Interval(median(ratios), None, None)
+        return Interval(median_ratio(ratios), None, None)
     rank = pair_rank(len(above), len(below))
-    return Interval(median(ratios), ratios[rank - 1], ratios[-rank])
+    return Interval(median_ratio(ratios), ratios[rank - 1], ratios[-rank])

@@ -7,8 +7,10 @@ against each rival the ratio of the times and of the memory, with its interval.
 from statistics import median
 
 from .allocators import FLOOR, OURS
-from .ratios import parallel_gain
+from .ratios import parallel_gain, parallel_rows
+from .results import group_of
 
+SHARE = 0.97   # of the processors; less is worth a word
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 
@@ -51,7 +53,7 @@ def layout(rows, markdown=False, left=1):
 # --- geometric means ----------------------------------------------------------
 
 def geomean_rows(summaries):
-    rows = [["geomean", "against", "rows", "time", "memory", "worst row",
+    rows = [["group", "against", "rows", "time", "memory", "worst row",
              "heaviest row"]]
     for group, by_rival in summaries.items():
         for rival, summary in by_rival.items():
@@ -69,8 +71,8 @@ def geomean_rows(summaries):
 def geomean_lines(summaries):
     """One line for each group and rival; each begins with `geomean`."""
     heading, *lines = layout(geomean_rows(summaries), left=2)
-    head = [f"{'':8}{heading[8:]}"] if heading.startswith("geomean ") else []
-    return head + [f"geomean {line}" for line in lines]
+    return [" " * len("geomean ") + heading,
+            *(f"geomean {line}" for line in lines)]
 
 
 # --- every row ----------------------------------------------------------------
@@ -108,16 +110,38 @@ def group_rows(rows, by_rival):
     return table
 
 
-def gain_lines(groups):
-    lines = []
-    names = {}
-    for runs in groups.get("macro/embedded2", {}).values():
-        names.update(dict.fromkeys(runs))
-    for allocator in names:
-        gain = parallel_gain(groups, allocator)
-        if gain:
-            lines.append([allocator, interval_text(gain)])
-    return [["two at once", "throughput of one"], *lines] if lines else []
+def gain_rows(groups):
+    """What two interpreters at once get done, one is 1: a line for each
+    allocator, the programs and the patterns side by side."""
+    names, patterns, found = {}, {}, {}
+    for group in ("macro/embedded2", "micro"):
+        for runs in groups.get(group, {}).values():
+            names.update(dict.fromkeys(runs))
+    for name in names:
+        programs = parallel_gain(groups, name)
+        rows = parallel_rows(groups, name)
+        if programs or rows:
+            found[name] = {"programs": programs, **rows}
+            patterns.update(dict.fromkeys(found[name]))
+    if not found:
+        return []
+    return [["two at once", *patterns],
+            *([name, *(interval_text(gains.get(pattern), 2)
+                       for pattern in patterns)]
+              for name, gains in found.items())]
+
+
+def share_lines(rows):
+    """How much of the processors that they wanted the programs got, if that
+    was little: their real times are too long then."""
+    shares = {}
+    for entry in rows:
+        if "cpu_share" in entry:
+            shares.setdefault(group_of(entry["name"]), []).append(
+                entry["cpu_share"])
+    return [f"{group}: programs had {median(found):.0%} of the processors that "
+            "they wanted (median of all runs); something else used them"
+            for group, found in shares.items() if median(found) < SHARE]
 
 
 def skipped_lines(skipped):
@@ -130,19 +154,21 @@ EXPLANATION = (
     "paired runs with their 95 % intervals.")
 
 
-def document(groups, summaries, facts, skipped, markdown):
+def document(groups, summaries, facts, notes, markdown):
     """The whole of table.txt or table.md."""
     parts = [facts, [EXPLANATION],
+             ["## geometric means" if markdown else "geometric means"],
              layout(geomean_rows(summaries), markdown, left=2)]
-    gain = gain_lines(groups)
+    gain = gain_rows(groups)
     if gain:
+        parts.append(["What two interpreters at once get done; one is 1."])
         parts.append(layout(gain, markdown))
     for group, rows in groups.items():
         if summaries.get(group):
             parts.append([f"## {group}" if markdown else group])
             parts.append(layout(group_rows(rows, summaries[group]), markdown))
-    if skipped:
-        parts.append(skipped_lines(skipped))
+    if notes:
+        parts.append(notes)
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 

@@ -97,7 +97,10 @@ def judge_single(groups, summaries):
                           GROWTH_AT_LEAST)
     gain = ratios.parallel_gain(groups)
     if gain:
-        yield verdict("two interpreters at once, throughput of one", gain,
+        yield verdict("two interpreters at once, programs", gain,
+                      GAIN_AT_LEAST)
+    for pattern, gain in ratios.parallel_rows(groups).items():
+        yield verdict(f"two interpreters at once, {pattern}", gain,
                       GAIN_AT_LEAST)
 
 

@@ -50,7 +50,8 @@ chosen = [row for row in rows if wanted.search(row)]
 print(json.dumps({"context": {"allocator": allocator}, "benchmarks": [
     {"name": row, "run_name": row, "run_type": "iteration", "repetitions": 1,
      "repetition_index": 0, "threads": 1, "iterations": 1000,
-     "real_time": 20 * factor, "cpu_time": 10 * factor, "time_unit": "ns"}
+     "real_time": 20 * factor, "cpu_time": 10 * factor, "time_unit": "ns",
+     "busy": factors.get("busy", 1.0)}
     for row in chosen]}))
 """
 

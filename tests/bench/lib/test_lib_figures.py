@@ -28,7 +28,7 @@ RANKED = ["pimalloc", "pymalloc", "mimalloc", "glibc"]
 
 
 def summed(rows):
-    return ratios.summaries(results.collate(rows), RANKED)
+    return ratios.summaries(results.collate(rows, RANKED))
 
 
 class Results(unittest.TestCase):
@@ -87,6 +87,24 @@ class Ratios(unittest.TestCase):
             ratios.parallel_gain(collated, "pymalloc").middle, 1.0)
         self.assertIsNone(ratios.parallel_gain(results.collate(ROWS)))
 
+    def test_patterns_of_two_say_the_time_of_a_block_whoever_makes_it(self):
+        rows = []
+        for count, time in ((1, 10), (2, 5)):
+            rows += rows_of("micro", f"parallel_x/64/{count}/real_time",
+                            {"pimalloc": time, "pymalloc": 10})
+        collated = results.collate(rows)
+        (name, gain), = ratios.parallel_rows(collated).items()
+        self.assertEqual(name, "parallel_x/64")
+        self.assertAlmostEqual(gain.middle, 2.0)
+        gain, = ratios.parallel_rows(collated, "pymalloc").values()
+        self.assertAlmostEqual(gain.middle, 1.0)
+
+    def test_a_run_that_was_disturbed_does_not_count(self):
+        rows = rows_of("micro", "x", {"pimalloc": 10, "pymalloc": 30})
+        rows[0].update(busy=0.6, cpu_time=50)
+        row, = summed(rows)["micro"]["pymalloc"].rows
+        self.assertAlmostEqual(row.time.low, 3.0)
+
     def test_the_floor_is_below(self):
         rows = rows_of("micro", "pair/32", {"pimalloc": 6, "floor": 4})
         distance = ratios.floor_distance(results.collate(rows), "pair/32")
@@ -98,7 +116,7 @@ class Targets(unittest.TestCase):
     def verdicts(self, rows):
         collated = results.collate(rows)
         return {one.what: one for one in targets.judge(
-            collated, ratios.summaries(collated, RANKED))}
+            collated, ratios.summaries(collated))}
 
     def test_each_figure_is_judged(self):
         found = self.verdicts(
@@ -114,7 +132,7 @@ class Targets(unittest.TestCase):
             f"{ONE} against pymalloc, heaviest row (lists)": False,
             "micro pair/32, times the floor": True,
             "micro growth/16777216 against glibc": False,
-            "two interpreters at once, throughput of one": True})
+            "two interpreters at once, programs": True})
 
     def test_what_was_not_run_is_not_judged(self):
         self.assertEqual(self.verdicts(rows_of("micro", "x",
@@ -149,9 +167,15 @@ class Tables(unittest.TestCase):
                          r"1\.500 lists$")
         self.assertEqual(len(lines), 3)
 
+    def test_programs_that_had_to_wait_are_said(self):
+        rows = [{**row, "cpu_share": 0.8} for row in ROWS]
+        self.assertIn("80% of the processors", table.share_lines(rows)[0])
+        rows = [{**row, "cpu_share": 0.99} for row in ROWS]
+        self.assertEqual(table.share_lines(rows), [])
+
     def test_markdown_has_all_rows(self):
         text = table.document(results.collate(ROWS), summed(ROWS), ["facts"],
-                              {"micro/x": "no module"}, True)
+                              ["micro/x: not run, no module"], True)
         self.assertIn("## macro/embedded1", text)
         self.assertRegex(text, r"\| json +\| +10\.0 ms \| +0\.5 \| "
                          r"2\.00 \[2\.00, 2\.00\] \|")

@@ -55,7 +55,7 @@ class Commands(WithTree):
                                                 "parallel_pair"])
         words = micro.command("pair", self.all["glibc"], False)
         self.assertIn("--benchmark_filter=^(pair/32|pair/64)$", words)
-        self.assertIn("--benchmark_min_time=0.02s", words)
+        self.assertIn("--benchmark_min_time=0.02", words)
         self.assertEqual(words[1:3], ["--allocator=malloc", "--label=glibc"])
 
     def test_only_parallel_rows_have_all_processors(self):
@@ -176,6 +176,16 @@ class Answers(WithTree):
         self.assertEqual(rows[0]["name"], "macro/embedded1/lists/pymalloc")
         self.assertAlmostEqual(rows[0]["cpu_time"], 200.0)
         self.assertEqual(rows[0]["peak_kb"], 30000)
+
+
+class Disturbed(WithTree):
+    factors = {"busy": 0.5}
+
+    def test_it_is_tried_again_but_not_for_ever(self):
+        rows, _ = self.micro().measure("parallel_pair", self.all["pimalloc"])
+        self.assertEqual(rows[0]["busy"], 0.5)
+        self.assertEqual(len(support.calls(self.build)),
+                         1 + groups.ATTEMPTS)  # the first lists the rows
 
 
 class WrongAllocator(WithTree):
