@@ -6,7 +6,7 @@ against each rival the ratio of the times and of the memory, with its interval.
 
 from statistics import median
 
-from .allocators import FLOOR, OURS
+from .allocators import BASE, FLOOR, OURS
 from .ratios import parallel_gain, parallel_rows
 from .results import group_of
 
@@ -73,6 +73,36 @@ def geomean_lines(summaries):
     heading, *lines = layout(geomean_rows(summaries), left=2)
     return [" " * len("geomean ") + heading,
             *(f"geomean {line}" for line in lines)]
+
+
+def surely_above_one(interval):
+    """Whether the interval says so, or the value alone if it has none."""
+    if interval is None:
+        return False
+    return (interval.middle if interval.low is None else interval.low) > 1
+
+
+def surely_below_one(interval):
+    return (interval.middle if interval.high is None else interval.high) < 1
+
+
+def loss_rows(summaries):
+    """Every row where pimalloc is slower or needs more than CPython's own,
+    outside the interval; the worst first."""
+    found = []
+    for group, by_rival in summaries.items():
+        for rival in (BASE, "mimalloc"):
+            for row in by_rival[rival].rows if rival in by_rival else ():
+                slower = surely_below_one(row.time)
+                more = surely_above_one(row.memory)
+                if slower or more:
+                    found.append((row.time.middle, [
+                        group, row.name, rival,
+                        interval_text(row.time) if slower else "",
+                        interval_text(row.memory) if more else ""]))
+    found.sort()
+    return [["group", "row", "against", "slower: time", "more: memory"],
+            *(cells for _, cells in found)]
 
 
 # --- every row ----------------------------------------------------------------
@@ -163,6 +193,11 @@ def document(groups, summaries, facts, notes, markdown):
     if gain:
         parts.append(["What two interpreters at once get done; one is 1."])
         parts.append(layout(gain, markdown))
+    losses = loss_rows(summaries)
+    if len(losses) > 1:
+        parts.append(["## where pimalloc loses" if markdown
+                      else "where pimalloc loses"])
+        parts.append(layout(losses, markdown, left=3))
     for group, rows in groups.items():
         if summaries.get(group):
             parts.append([f"## {group}" if markdown else group])

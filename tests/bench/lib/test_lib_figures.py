@@ -167,6 +167,17 @@ class Tables(unittest.TestCase):
                          r"1\.500 lists$")
         self.assertEqual(len(lines), 3)
 
+    def test_losses_are_those_that_are_sure(self):
+        noisy = []
+        for number, time in enumerate((5, 9, 12)):
+            noisy += [support.entry(f"{ONE}/noisy/pimalloc", number, 10),
+                      support.entry(f"{ONE}/noisy/pymalloc", number, time)]
+        rows = table.loss_rows(summed(ROWS + noisy))
+        self.assertEqual([cells[:3] for cells in rows[1:]],
+                         [[ONE, "lists", "pymalloc"]])
+        self.assertIn("0.800", rows[1][3])
+        self.assertIn("1.500", rows[1][4])
+
     def test_programs_that_had_to_wait_are_said(self):
         rows = [{**row, "cpu_share": 0.8} for row in ROWS]
         self.assertIn("80% of the processors", table.share_lines(rows)[0])
