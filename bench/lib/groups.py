@@ -83,7 +83,8 @@ class Group:
     def __init__(self, python, setting, allocators):
         self.python = python
         self.setting = setting
-        self.allocators = allocators
+        self.allocators = [one for one in allocators
+                           if runs_here(one, python)]
         self.programs = {}
 
     def cpus(self, _program):
@@ -251,8 +252,6 @@ class Stock(Macro):
         super().__init__(python["version"], setting, allocators, folder)
         self.executable = python["executable"]
         self.preload = preload
-        self.allocators = [one for one in self.allocators
-                           if runs_here(one, python["version"])]
 
     def command(self, program, allocator, warm):
         words = [self.executable, "-S", "-s", WORKER,
@@ -275,8 +274,6 @@ class Embedded(Macro):
         self.host = host
         self.interpreters = interpreters
         self.time = CPU if interpreters == 1 else REAL
-        self.allocators = [one for one in self.allocators
-                           if runs_here(one, host.version)]
 
     def cpus(self, _program):
         return self.setting.cpus if self.interpreters == 1 else None

@@ -84,8 +84,11 @@ class Commands(WithTree):
     def test_mimalloc_came_with_3_13(self):
         for version, there in (("3.12.9", False), ("3.13.0", True),
                                ("3.14.2", True)):
-            names = [one.name for one in self.stock(version).allocators]
-            self.assertEqual("mimalloc" in names, there, version)
+            host = self.host("micro")._replace(version=version)
+            micro = groups.Micro(host, SETTING, list(self.all.values()))
+            for group in (self.stock(version), micro):
+                names = [one.name for one in group.allocators]
+                self.assertEqual("mimalloc" in names, there, version)
 
 
 class Environments(WithTree):
