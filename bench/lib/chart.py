@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 
 from .allocators import BASE, FLOOR, OURS
 from .ratios import known, memory_ratio, rounds_of
-from .stats import geomean_interval, median_interval
+from .stats import geomean_interval, interval_words, median_interval
 
 WIDTH = 900
 RIGHT = 94                      # of the plot, for pimalloc's figures
@@ -219,7 +219,7 @@ def described(line, allocator, interval):
 class Chart:
     """One SVG; `lines` and `allocators` in the order they are drawn."""
 
-    def __init__(self, kind, heading, facts, lines, allocators):
+    def __init__(self, kind, heading, facts, lines, allocators, rounds=1):
         self.kind, self.heading, self.facts = kind, heading, facts
         self.lines = lines
         self.allocators = [name for name in allocators
@@ -229,8 +229,7 @@ class Chart:
         self.styles = self.choose_styles()
         values = [bound for line in lines for interval in line.marks.values()
                   for bound in interval if bound is not None]
-        self.measured = any(interval.low is not None for line in lines
-                            for interval in line.marks.values())
+        self.rounds = rounds
         self.left = max(LEFT_LEAST, 36 + LETTER * max(
             len(label_of(line.name)) * (1.12 if line.total else 1)
             for line in lines))
@@ -267,8 +266,8 @@ class Chart:
                              else symbol(shape, x + 8, y - 4.5, colour))
                 parts.append(text(x + 22, y, name, 12))
         note = "logarithmic"
-        if self.measured:
-            note += "; whiskers: 95 % interval"
+        if self.rounds > 1:
+            note += f"; whiskers: {interval_words(self.rounds)}"
         parts.append(text(WIDTH - 28, 70, note, 11, SOFT, "end"))
         return parts
 
@@ -390,5 +389,6 @@ def draw(groups, ranked, headings, facts):
                 part = f"-{place + 1}" if len(charts) > 1 else ""
                 name = f"{group.replace('/', '-')}-{kind.name}{part}.svg"
                 files[name] = Chart(kind, headings[group], facts[group],
-                                    lines, allocators).svg()
+                                    lines, allocators,
+                                    len(rounds_of(rows))).svg()
     return files

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from . import results, table
 from .allocators import BASE, OURS
 from .problem import Problem
-from .stats import Interval, geometric_mean, unpaired_ratio
+from .stats import Interval, can_tell, geometric_mean, unpaired_ratio
 
 DESCRIPTION = """\
 Compare two files of results: B against A, row by row.
@@ -16,12 +16,13 @@ Compare two files of results: B against A, row by row.
 Takes results.json of bench/run and the JSON of Google Benchmark.  A ratio is
 B's time to A's: above 1, B is slower.  The runs of two files are no pairs: the
 ratio is the median of all ratios of one run from each, in brackets its 95 %
-interval (that of the rank test of Mann and Whitney; with fewer than four runs
-in each it is the range of all ratios, and less sure than 95 %).
+interval (that of the rank test of Mann and Whitney).
 
 A row is worse if its ratio is more than the threshold above 1 and its interval
-lies above 1.  With one run in a file the noise is unknown and the ratio alone
-decides; such rows show no interval.
+lies above 1.  Fewer than four runs in each file cannot tell a change from
+noise: such a row is marked with a question mark, its brackets hold the range of
+all ratios, and it counts only with --strict.  Of many rows a few in a hundred
+look worse by chance: run again before you believe a single one.
 
 The machine may have been faster or slower as a whole: --relative-to pymalloc
 divides every run by pymalloc's of the same round first.
@@ -41,6 +42,12 @@ class Row(NamedTuple):
     after: float
     worse: bool
     better: bool
+    sure: bool          # there were runs enough to tell it from noise
+
+    @property
+    def mark(self):
+        word = "WORSE" if self.worse else "better" if self.better else ""
+        return word if self.sure or not word else word.lower() + "?"
 
 
 def threshold(value):
@@ -66,6 +73,8 @@ def parse(arguments=None):
         help="peak resident memory instead of time")
     add("--relative-to", metavar="NAME",
         help=f"each run to that of this allocator in its round ({BASE})")
+    add("--strict", action="store_true",
+        help="rows with fewer than four runs count as well")
     add("--changed", action="store_true",
         help="only rows that are worse or better")
     add("--markdown", action="store_true", help="print Markdown")
@@ -149,7 +158,8 @@ def compare_row(name, before, after, limit):
     return Row(name, ratio, sorted(before)[len(before) // 2],
                sorted(after)[len(after) // 2],
                ratio.middle > 1 + limit and low > 1,
-               ratio.middle < 1 / (1 + limit) and high < 1)
+               ratio.middle < 1 / (1 + limit) and high < 1,
+               can_tell(len(before), len(after)))
 
 
 def group_of(name):
@@ -179,11 +189,10 @@ def amount_text(value, options):
 def row_lines(rows, options):
     cells = [["row", "A", "B", "B to A", ""]]
     for row in rows:
-        mark = "WORSE" if row.worse else "better" if row.better else ""
-        if mark or not options.changed:
+        if row.mark or not options.changed:
             cells.append([row.name, amount_text(row.before, options),
                           amount_text(row.after, options),
-                          table.interval_text(row.ratio), mark])
+                          table.interval_text(row.ratio), row.mark])
     return table.layout(cells, options.markdown)
 
 
@@ -204,10 +213,14 @@ def execute(options):
         if alone:
             print(f"only in {path}: {', '.join(alone)}")
     print("\n".join(geomean_lines(rows)))
-    worse = sum(row.worse for row in rows)
+    worse = sum(row.worse and row.sure for row in rows)
+    unsure = sum(row.worse and not row.sure for row in rows)
     print(f"{worse} of {len(rows)} rows worse by more than "
           f"{options.threshold * 100:g} % and outside noise")
-    return 1 if worse else 0
+    if unsure:
+        print(f"{unsure} more may be worse: too few runs to tell (four in each "
+              "file; --strict counts them)")
+    return 1 if worse or (unsure and options.strict) else 0
 
 
 def main(arguments=None):

@@ -68,6 +68,12 @@ def median_rank(count):
     return best
 
 
+def interval_words(count):
+    """What the interval of a median of `count` values is."""
+    sure = 1 - 2 / 2 ** count >= CONFIDENCE
+    return "95 % interval" if sure else f"range of {count} rounds"
+
+
 def median_interval(values):
     """The median of independent ratios, bounded by two of them."""
     ordered = sorted(values)
@@ -155,6 +161,12 @@ def pair_rank(first, second):
             break
         best = k
     return best
+
+
+def can_tell(first, second):
+    """Whether the range of all ratios of so many runs holds 95 %."""
+    return (min(first, second) > 1
+            and 1 - 2 / math.comb(first + second, first) >= CONFIDENCE)
 
 
 def unpaired_ratio(above, below):

@@ -7,8 +7,9 @@ against each rival the ratio of the times and of the memory, with its interval.
 from statistics import median
 
 from .allocators import BASE, FLOOR, OURS
-from .ratios import parallel_gain, parallel_rows
+from .ratios import parallel_gain, parallel_rows, rounds_of
 from .results import group_of
+from .stats import interval_words
 
 SHARE = 0.97   # of the processors; less is worth a word
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
@@ -181,12 +182,13 @@ def skipped_lines(skipped):
 EXPLANATION = (
     "Time: the rival's to pimalloc's, above 1 pimalloc is faster. Memory: "
     "pimalloc's peak to the rival's, below 1 pimalloc needs less. Medians of "
-    "paired runs with their 95 % intervals.")
+    "paired runs; in brackets the ")
 
 
 def document(groups, summaries, facts, notes, markdown):
     """The whole of table.txt or table.md."""
-    parts = [facts, [EXPLANATION],
+    rounds = max(len(rounds_of(rows)) for rows in groups.values())
+    parts = [facts, [EXPLANATION + interval_words(rounds) + "."],
              ["## geometric means" if markdown else "geometric means"],
              layout(geomean_rows(summaries), markdown, left=2)]
     gain = gain_rows(groups)

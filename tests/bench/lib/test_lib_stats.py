@@ -22,6 +22,10 @@ class Medians(unittest.TestCase):
         self.assertEqual(stats.median_interval([3.0, 1.0, 2.0]),
                          (2.0, 1.0, 3.0))
 
+    def test_and_are_called_so(self):
+        self.assertEqual(stats.interval_words(5), "range of 5 rounds")
+        self.assertEqual(stats.interval_words(6), "95 % interval")
+
     def test_an_outlier_does_not_reach_the_interval(self):
         middle, low, high = stats.median_interval([1.0] * 9 + [50.0])
         self.assertEqual((middle, low, high), (1.0, 1.0, 1.0))
@@ -90,6 +94,13 @@ class TwoFiles(unittest.TestCase):
     def test_large_numbers_are_near_the_exact_ranks(self):
         self.assertAlmostEqual(stats.pair_rank(30, 30),
                                stats.pair_rank(30, 31), delta=20)
+
+    def test_four_runs_in_each_are_enough(self):
+        for first, second, enough in ((1, 1, False), (3, 3, False),
+                                      (3, 4, False), (4, 4, True),
+                                      (1, 50, False)):
+            self.assertEqual(stats.can_tell(first, second), enough,
+                             (first, second))
 
     def test_twice_is_twice(self):
         self.assertEqual(stats.unpaired_ratio([4.0] * 5, [2.0] * 5),

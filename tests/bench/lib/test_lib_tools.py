@@ -211,8 +211,17 @@ class Compare(WithFolder):
         said = self.succeed(tool("compare", before, before))
         self.assertRegex(said, r"BM_x +8\.00 us +8\.00 us +1\.000")
         only_medians = self.file("m.json", rows[1:])
-        said = self.succeed(tool("compare", only_medians, before), 1)
-        self.assertRegex(said, r"BM_x +1\.00 us +8\.00 us +8\.000 +WORSE")
+        said = self.succeed(tool("compare", only_medians, before))
+        self.assertRegex(said, r"BM_x +1\.00 us +8\.00 us +8\.000 +worse\?")
+        self.succeed(tool("compare", only_medians, before, "--strict"), 1)
+
+    def test_three_runs_cannot_tell(self):
+        noise = (0.99, 1.0, 1.01)
+        before = self.ours("a.json", {"micro/x": 5.0}, noise)
+        after = self.ours("b.json", {"micro/x": 6.0}, noise)
+        said = self.succeed(tool("compare", before, after))
+        self.assertIn("worse?", said)
+        self.assertIn("1 more may be worse", said)
 
     def test_a_row_of_one_file_only_is_said(self):
         before = self.ours("a.json", {"micro/x": 5.0, "micro/y": 5.0})
