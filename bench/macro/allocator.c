@@ -3,6 +3,10 @@
 // A benchmark that measures the wrong allocator is worse than none, so what is
 // in use is asked for afterwards: of pimalloc itself, of CPython (by a function
 // that its own tests use), and of the list of mapped files.
+//
+// libpimalloc is loaded when it is asked for and not linked, so that a rival's
+// resident memory has none of it.  That makes no difference to its speed: Python
+// calls it by pointers either way.
 
 #define _GNU_SOURCE // RTLD_DEFAULT
 #include "host.h"
@@ -14,13 +18,55 @@
 
 #include <pimalloc/pimalloc.h>
 
-// PIM_TEST_PYTHON, the python executable to run as, is set by the build.
+// PIM_TEST_PYTHON, the python executable to run as, and PIM_BENCH_LIBRARY, the
+// file name of libpimalloc, are set by the build.
+
+// The public functions of pimalloc that are needed here.
+static struct {
+    __typeof__(pimalloc_install) *install;
+    __typeof__(pimalloc_strerror) *strerror;
+    __typeof__(pimalloc_active) *active;
+} library;
+
+static _Noreturn void
+fail(const char *why)
+{
+    fprintf(stderr, PIM_BENCH_NAME ": %s\n", why);
+    exit(1);
+}
 
 static void
 python_check(PyStatus status)
 {
     if (PyStatus_Exception(status)) {
         Py_ExitStatusException(status);
+    }
+}
+
+static void
+find_function(void *handle, const char *name, void *function)
+{
+    void *found = dlsym(handle, name);
+    if (found == NULL) {
+        fail(dlerror());
+    }
+    memcpy(function, &found, sizeof(found));
+}
+
+// Loads the library that LD_LIBRARY_PATH or else RUNPATH leads to.
+static void
+install_pimalloc(void)
+{
+    void *handle = dlopen(PIM_BENCH_LIBRARY, RTLD_NOW | RTLD_GLOBAL);
+    if (handle == NULL) {
+        fail(dlerror());
+    }
+    find_function(handle, "pimalloc_install", &library.install);
+    find_function(handle, "pimalloc_strerror", &library.strerror);
+    find_function(handle, "pimalloc_active", &library.active);
+    int err = library.install(NULL);
+    if (err != 0) {
+        fail(library.strerror(err));
     }
 }
 
@@ -52,18 +98,13 @@ preconfig_allocator(const char *name)
 static void
 check_in_use(const char *wanted)
 {
-    typedef const char *(*ask)(void);
-    void *found = dlsym(RTLD_DEFAULT, "_PyMem_GetCurrentAllocatorName");
-    ask current_name;
-    if (found == NULL) {
-        fprintf(stderr, PIM_BENCH_NAME ": this Python does not tell which "
-                                       "allocator it uses\n");
-        exit(1);
-    }
-    memcpy(&current_name, &found, sizeof(found));
+    const char *(*current_name)(void);
+    find_function(RTLD_DEFAULT, "_PyMem_GetCurrentAllocatorName",
+                  &current_name);
     const char *name = current_name(); // NULL: none of CPython's own
     if (name == NULL) {
-        name = pimalloc_active() ? "pimalloc" : "an unknown one";
+        bool ours = library.active != NULL && library.active();
+        name = ours ? "pimalloc" : "an unknown one";
     }
     if (strcmp(name, wanted) != 0) {
         fprintf(stderr,
@@ -81,11 +122,7 @@ host_start_python(const char *allocator)
     preconfig.allocator = preconfig_allocator(allocator);
     python_check(Py_PreInitialize(&preconfig));
     if (strcmp(allocator, "pimalloc") == 0) {
-        int err = pimalloc_install(NULL);
-        if (err != 0) {
-            fprintf(stderr, PIM_BENCH_NAME ": %s\n", pimalloc_strerror(err));
-            exit(1);
-        }
+        install_pimalloc();
     }
 
     PyConfig config;
@@ -124,9 +161,9 @@ host_check_label(const options *opts)
 {
     static const char *const mallocs[] = {"jemalloc", "tcmalloc", "rpmalloc"};
     for (size_t i = 0; i < sizeof(mallocs) / sizeof(mallocs[0]); i++) {
-        char library[32];
-        snprintf(library, sizeof(library), "/lib%s", mallocs[i]);
-        bool there = is_mapped(library);
+        char file[32];
+        snprintf(file, sizeof(file), "/lib%s", mallocs[i]);
+        bool there = is_mapped(file);
         if (there != (strcmp(opts->label, mallocs[i]) == 0)) {
             fprintf(stderr,
                     PIM_BENCH_NAME ": the label is %s, but %s is %sin the "

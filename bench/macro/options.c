@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // PIM_BENCH_PROGRAMS, the folder of the programs in the source tree, and
 // PIM_BENCH_NAME, what the program is called, are set by the build.
@@ -68,6 +70,20 @@ parse_allocator(const char *text)
         }
     }
     bad_usage("no such allocator:", text);
+}
+
+// Ends the process unless there is such a program.  A name is one of a Python
+// module, so nothing in it leads out of the folder.
+static void
+check_program(const char *folder, const char *name)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s.py", folder, name);
+    if (strchr(name, '/') != NULL || access(path, R_OK) != 0) {
+        fprintf(stderr, PIM_BENCH_NAME ": there is no program '%s' in %s\n",
+                name, folder);
+        exit(2);
+    }
 }
 
 static const char *
@@ -141,5 +157,6 @@ host_parse_options(int argc, char **argv)
     }
     opts.label = opts.label != NULL ? opts.label : opts.allocator;
     opts.programs = find_programs(opts.programs);
+    check_program(opts.programs, opts.program);
     return opts;
 }

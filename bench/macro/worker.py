@@ -10,6 +10,7 @@ Runs one program of the macro benchmark in this Python and prints its figures.
   --label NAME      the name of it in the output (default: the same)
   --programs DIR    folder of the programs (default: beside this file)
   --list            print the names of the programs
+  --json            accepted, as by the host; there is no other output
   --help            this text
 
 The allocator is chosen from outside, by PYTHONMALLOC or LD_PRELOAD.  The output
@@ -109,11 +110,12 @@ def check_allocator(wanted):
         if its_name == name and libraries == ([library] if library else []):
             break
     else:
-        allocator = f"{name} with {libraries}"
+        allocator = " with ".join([name or "one unknown", *libraries])
     if wanted and wanted != allocator:
         raise Failure(f"asked for {wanted}, but Python runs on {allocator}: see "
                       "PYTHONMALLOC, LD_PRELOAD, and the options -E and -I")
-    return allocator
+    # Without being told so, it may be the malloc() of a library unknown here.
+    return wanted or name or allocator
 
 
 def parse_arguments(arguments):
@@ -123,7 +125,7 @@ def parse_arguments(arguments):
              (word.split("=", 1) if word.startswith("--") else [word])]
     while words:
         word = words.pop(0)
-        if word in ("--help", "--list"):
+        if word in ("--help", "--json", "--list"):
             options[word] = True
         elif word not in options or not words:
             sys.exit(f"worker.py: {word}: unknown, or without a value (see "

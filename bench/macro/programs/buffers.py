@@ -8,16 +8,16 @@ import collections
 import random
 import zlib
 
-LOOPS = 3
-REQUESTS = 6000
-KEPT = 700
+LOOPS = 8
+REQUESTS = 16000
+KEPT = 2500
 
 
 def setup():
     rng = random.Random(18)
     pages = [(f"/page/{number}",
               int(512 * 2 ** (6 * rng.random() ** 1.5)), rng.randbytes(64))
-             for number in range(1600)]
+             for number in range(6000)]
     return [pages[int(len(pages) * rng.random() ** 2)]
             for _ in range(REQUESTS)]
 

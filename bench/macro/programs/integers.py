@@ -3,7 +3,7 @@
 pyperformance: pidigits.  Integers of one to some hundred digits.
 """
 
-LOOPS = 5
+LOOPS = 13
 DIGITS = 350
 LIMIT = 30000
 

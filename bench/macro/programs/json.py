@@ -6,7 +6,7 @@ pyperformance: json_dumps and json_loads.
 import json
 import random
 
-LOOPS = 8
+LOOPS = 15
 RECORDS = 1500
 
 NEEDS = ("_json",)

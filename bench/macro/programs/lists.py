@@ -6,9 +6,9 @@ are appended to in turn, so that each grows in small steps among the others.
 
 import random
 
-LOOPS = 5
-NODES = 8000
-EDGES = 60000
+LOOPS = 3
+NODES = 24000
+EDGES = 150000
 
 
 def setup():

@@ -1,13 +1,13 @@
 """An order book of data classes: made, replaced, compared and sorted.
 
-pyperformance: dataclass-heavy programs such as mypy2's and the pyflate family's
-records; here an exchange matches buyers with sellers.
+What typed programs keep their state in; here an exchange matches buyers with
+sellers.
 """
 
 import dataclasses
 import random
 
-LOOPS = 5
+LOOPS = 8
 ORDERS = 6000
 
 

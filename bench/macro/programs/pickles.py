@@ -6,9 +6,9 @@ pyperformance: pickle, unpickle, pickle_list and pickle_dict.
 import pickle
 import random
 
-LOOPS = 6
+LOOPS = 3
 NEEDS = ("_pickle",)
-USERS = 4000
+USERS = 12000
 
 
 class User:

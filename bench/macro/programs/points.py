@@ -6,7 +6,7 @@ pyperformance: float.  Every coordinate is an object of its own.
 from math import cos, sin, sqrt
 
 LOOPS = 6
-POINTS = 20000
+POINTS = 60000
 
 
 class Point:

@@ -5,7 +5,7 @@ pyperformance: async_tree and asyncio_tcp without the network.
 
 import asyncio
 
-LOOPS = 3
+LOOPS = 14
 NEEDS = ("_asyncio",)
 MESSAGES = 1500
 DEPTH = 5

@@ -5,7 +5,7 @@ What a preprocessing script does all day: every step makes new strings.
 
 import random
 
-LOOPS = 6
+LOOPS = 22
 LINES = 6000
 
 

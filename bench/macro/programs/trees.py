@@ -5,8 +5,8 @@ objects with slots: pyperformance's gc_collect and richards are its relatives.
 """
 
 LOOPS = 4
-DEPTH = 12
-LONG_LIVED_DEPTH = 15
+DEPTH = 13
+LONG_LIVED_DEPTH = 17
 
 
 class Node:
