@@ -267,7 +267,11 @@ host_run(struct run *run)
     run->start_kb = status_kb("VmRSS");
     pthread_barrier_wait(&run->started);
     pthread_barrier_wait(&run->done);
+    // The kernel counts resident pages roughly: in batches, for each processor.
     run->peak_kb = status_kb("VmHWM");
+    if (run->peak_kb < run->start_kb) {
+        run->peak_kb = run->start_kb;
+    }
     for (int i = 0; i < run->opts->interpreters; i++) {
         pthread_join(run->workers[i].thread, NULL);
     }
