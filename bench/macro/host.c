@@ -107,10 +107,6 @@ main(int argc, char **argv)
 
     struct run run = {.opts = &opts};
     host_run(&run);
-    if (Py_FinalizeEx() != 0) {
-        fprintf(stderr, PIM_BENCH_NAME ": Py_FinalizeEx failed\n");
-        return 1;
-    }
     int status = report(&run);
     if (fflush(stdout) != 0) {
         perror(PIM_BENCH_NAME ": the result could not be written");

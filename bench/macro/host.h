@@ -21,11 +21,10 @@ typedef struct options {
     long loops; // 0: the program's own number
 } options;
 
-// One interpreter and its thread.  Written by that thread, and read by the main
-// thread after it has been joined.
+// One interpreter and its thread, which writes it; the main thread reads it after
+// the last barrier.
 struct worker {
     struct run *run;
-    pthread_t thread;
     bool failed; // it has said why on stderr
     char skipped[HOST_TEXT_BYTES];
     char digest[HOST_TEXT_BYTES];
@@ -39,7 +38,7 @@ struct worker {
 struct run {
     const options *opts;
     struct worker workers[HOST_INTERPRETERS_MAX];
-    pthread_mutex_t turn;      // one interpreter is built or ended at a time
+    pthread_mutex_t turn;      // one interpreter is made at a time
     pthread_barrier_t ready;   // all workers and the main thread
     pthread_barrier_t started; // the same, once the main thread has looked
     pthread_barrier_t done;
@@ -55,7 +54,8 @@ options host_parse_options(int argc, char **argv);
 void host_start_python(const char *allocator);
 void host_check_label(const options *opts);
 
-// interpreters.c: fills in the figures.  The caller holds main's GIL.
+// interpreters.c: fills in the figures.  The caller holds main's GIL, and gives it
+// up for good.
 void host_run(struct run *run);
 
 #endif // PIM_BENCH_HOST_H

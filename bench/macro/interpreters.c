@@ -10,10 +10,11 @@
 //   -------------------- barrier: go -----------------------------------------
 //                          runs the loops, between two looks at the clocks
 //   -------------------- barrier: all are done -------------------------------
-//   notes VmHWM            takes its turn and ends its interpreter
+//   notes VmHWM, returns   waits for the end of the process
 //
-// Interpreters are built and ended one at a time: that is not what is measured,
-// and CPython 3.12 shares objects between interpreters there without a lock.
+// Interpreters are made one at a time and never ended.  Neither is measured, and
+// both are where CPython 3.12 and 3.13 free in one interpreter what another one
+// allocated, without a lock: their own allocators crash on that now and then.
 //
 // A worker that failed or skipped passes the same barriers.
 
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 // As the main thread of a stock python3 has.
 #define STACK_BYTES ((size_t)8 << 20)
@@ -83,34 +85,33 @@ copy_text(char *out, PyObject *object)
     return utf8 != NULL ? 0 : -1;
 }
 
-// Calls programs.prepare(name).  -1 with an exception set.
+// Has the programs' package import this program and build its input.  -1 with
+// an exception set.
 static int
 prepare(struct worker *worker, struct program *program)
 {
     static const char source[] =
-        "import os, sys\n"
-        "sys.path.insert(0, os.path.dirname(folder))\n"
-        "ready = __import__(os.path.basename(folder)).prepare(name)\n";
+        "def prepare(folder, name, interpreters):\n"
+        "    import os, sys\n"
+        "    sys.path.insert(0, os.path.dirname(folder))\n"
+        "    programs = __import__(os.path.basename(folder))\n"
+        "    return programs.prepare(name, interpreters)\n";
     const options *opts = worker->run->opts;
     PyObject *names = PyModule_GetDict(PyImport_AddModule("__main__"));
-    PyObject *folder = PyUnicode_DecodeFSDefault(opts->programs);
-    PyObject *name = PyUnicode_DecodeFSDefault(opts->program);
-    PyObject *done = NULL;
-    if (folder != NULL && name != NULL &&
-        PyDict_SetItemString(names, "folder", folder) == 0 &&
-        PyDict_SetItemString(names, "name", name) == 0) {
-        done = PyRun_String(source, Py_file_input, names, names);
-    }
-    Py_XDECREF(folder);
-    Py_XDECREF(name);
+    PyObject *done = PyRun_String(source, Py_file_input, names, names);
     if (done == NULL) {
         return -1;
     }
     Py_DECREF(done);
+    program->ready =
+        PyObject_CallFunction(PyDict_GetItemString(names, "prepare"), "Nsi",
+                              PyUnicode_DecodeFSDefault(opts->programs),
+                              opts->program, opts->interpreters);
+    if (program->ready == NULL) {
+        return -1;
+    }
     PyObject *skipped;
-    program->ready = Py_NewRef(PyDict_GetItemString(names, "ready"));
-    if (PyDict_DelItemString(names, "ready") != 0 ||
-        !PyArg_ParseTuple(program->ready, "OOOl", &skipped, &program->run,
+    if (!PyArg_ParseTuple(program->ready, "OOOl", &skipped, &program->run,
                           &program->data, &worker->loops)) {
         return -1;
     }
@@ -168,39 +169,39 @@ note_failure(struct worker *worker)
     worker->failed = true;
 }
 
+// Makes an interpreter and leaves its GIL, and no other, to this thread.  Only a
+// thread with a thread state can do that, hence the visit to main.
 static void
-pass_barriers(struct run *run)
+create_interpreter(void)
 {
-    pthread_barrier_wait(&run->ready);
-    pthread_barrier_wait(&run->started);
-    pthread_barrier_wait(&run->done);
-}
-
-// The life of an interpreter.  On entry the thread has its turn and `visitor`,
-// a thread state of main, is current; the same on return.
-static void
-live(struct worker *worker, PyThreadState *visitor)
-{
-    struct run *run = worker->run;
+    PyThreadState *visitor = PyThreadState_New(PyInterpreterState_Main());
     PyThreadState *own = NULL;
+    if (visitor == NULL) {
+        fprintf(stderr, PIM_BENCH_NAME ": no memory for a thread state\n");
+        exit(1);
+    }
+    PyEval_AcquireThread(visitor);
     PyStatus status = Py_NewInterpreterFromConfig(&own, &own_gil);
     if (PyStatus_Exception(status)) {
         fprintf(stderr, PIM_BENCH_NAME ": cannot create an interpreter: %s\n",
                 status.err_msg != NULL ? status.err_msg : "no reason given");
-        worker->failed = true;
-        PyEval_SaveThread();
-        pthread_mutex_unlock(&run->turn);
-        pass_barriers(run);
-        pthread_mutex_lock(&run->turn);
-        PyEval_RestoreThread(visitor);
-        return;
+        exit(1);
     }
-    // From here on this thread holds its own interpreter's GIL and no other.
+}
+
+static _Noreturn void *
+worker_main(void *arg)
+{
+    struct worker *worker = arg;
+    struct run *run = worker->run;
     struct program program = {0};
+    pthread_mutex_lock(&run->turn);
+    create_interpreter();
     if (prepare(worker, &program) != 0) {
         note_failure(worker);
     }
     pthread_mutex_unlock(&run->turn);
+
     pthread_barrier_wait(&run->ready);
     pthread_barrier_wait(&run->started);
     if (!worker->failed && worker->skipped[0] == '\0' &&
@@ -208,29 +209,9 @@ live(struct worker *worker, PyThreadState *visitor)
         note_failure(worker);
     }
     pthread_barrier_wait(&run->done);
-    pthread_mutex_lock(&run->turn);
-    Py_XDECREF(program.ready);
-    Py_EndInterpreter(own); // leaves no thread state and no GIL
-    PyEval_AcquireThread(visitor);
-}
-
-static void *
-worker_main(void *arg)
-{
-    struct worker *worker = arg;
-    // Only a thread with a thread state can create an interpreter.
-    pthread_mutex_lock(&worker->run->turn);
-    PyThreadState *visitor = PyThreadState_New(PyInterpreterState_Main());
-    if (visitor == NULL) {
-        fprintf(stderr, PIM_BENCH_NAME ": no memory for a thread state\n");
-        exit(1);
+    for (;;) {
+        pause();
     }
-    PyEval_AcquireThread(visitor);
-    live(worker, visitor);
-    PyThreadState_Clear(visitor);
-    PyThreadState_DeleteCurrent();
-    pthread_mutex_unlock(&worker->run->turn);
-    return NULL;
 }
 
 static void
@@ -242,7 +223,8 @@ start_workers(struct run *run)
     for (int i = 0; i < run->opts->interpreters; i++) {
         struct worker *worker = &run->workers[i];
         worker->run = run;
-        int err = pthread_create(&worker->thread, &attr, worker_main, worker);
+        pthread_t thread;
+        int err = pthread_create(&thread, &attr, worker_main, worker);
         if (err != 0) {
             fprintf(stderr, PIM_BENCH_NAME ": cannot start a thread: %s\n",
                     strerror(err));
@@ -261,7 +243,7 @@ host_run(struct run *run)
     pthread_barrier_init(&run->started, NULL, parties);
     pthread_barrier_init(&run->done, NULL, parties);
 
-    PyThreadState *main_state = PyEval_SaveThread();
+    PyEval_SaveThread();
     start_workers(run);
     pthread_barrier_wait(&run->ready);
     run->start_kb = status_kb("VmRSS");
@@ -272,8 +254,4 @@ host_run(struct run *run)
     if (run->peak_kb < run->start_kb) {
         run->peak_kb = run->start_kb;
     }
-    for (int i = 0; i < run->opts->interpreters; i++) {
-        pthread_join(run->workers[i].thread, NULL);
-    }
-    PyEval_RestoreThread(main_state);
 }

@@ -28,7 +28,7 @@ class Host(Checks, unittest.TestCase):
             f"--program={program}", "--loops=1", f"--allocator={allocator}",
             f"--interpreters={interpreters}", "--json"))
         if "skipped" in result:
-            # Some C modules of 3.12 want the main interpreter; later ones do not.
+            # Some C modules of 3.12 want to be alone; later ones do not.
             self.assertLess(sys.version_info, (3, 13), result["skipped"])
             return
         self.check_figures(result, program, allocator, interpreters)
