@@ -5,8 +5,8 @@
 // that its own tests use), and of the list of mapped files.
 //
 // libpimalloc is loaded when it is asked for and not linked, so that a rival's
-// resident memory has none of it.  That makes no difference to its speed: Python
-// calls it by pointers either way.
+// resident memory has none of it.  That makes no difference to its speed:
+// Python calls it by pointers either way.
 
 #define _GNU_SOURCE // RTLD_DEFAULT
 #include "host.h"

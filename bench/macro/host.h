@@ -21,8 +21,8 @@ typedef struct options {
     long loops; // 0: the program's own number
 } options;
 
-// One interpreter and its thread, which writes it; the main thread reads it after
-// the last barrier.
+// One interpreter and its thread, which writes it; the main thread reads it
+// after the last barrier.
 struct worker {
     struct run *run;
     bool failed; // it has said why on stderr
@@ -54,8 +54,8 @@ options host_parse_options(int argc, char **argv);
 void host_start_python(const char *allocator);
 void host_check_label(const options *opts);
 
-// interpreters.c: fills in the figures.  The caller holds main's GIL, and gives it
-// up for good.
+// interpreters.c: fills in the figures.  The caller holds main's GIL, and gives
+// it up for good.
 void host_run(struct run *run);
 
 #endif // PIM_BENCH_HOST_H

@@ -3,7 +3,7 @@
 //   main thread            worker thread (one per interpreter)
 //   -----------            -----------------------------------
 //   gives up main's GIL
-//   starts the workers     takes its turn; visits main; creates its interpreter,
+//   starts the workers     takes its turn; visits main; makes its interpreter,
 //                            imports the program, builds its input
 //   -------------------- barrier: all are ready ------------------------------
 //   notes VmRSS
@@ -12,9 +12,10 @@
 //   -------------------- barrier: all are done -------------------------------
 //   notes VmHWM, returns   waits for the end of the process
 //
-// Interpreters are made one at a time and never ended.  Neither is measured, and
-// both are where CPython 3.12 and 3.13 free in one interpreter what another one
-// allocated, without a lock: their own allocators crash on that now and then.
+// Interpreters are made one at a time and never ended.  Neither is measured,
+// and both are where CPython 3.12 and 3.13 free in one interpreter what another
+// one allocated, without a lock: their own allocators crash on that now and
+// then.
 //
 // A worker that failed or skipped passes the same barriers.
 
@@ -169,8 +170,8 @@ note_failure(struct worker *worker)
     worker->failed = true;
 }
 
-// Makes an interpreter and leaves its GIL, and no other, to this thread.  Only a
-// thread with a thread state can do that, hence the visit to main.
+// Makes an interpreter and leaves its GIL, and no other, to this thread.  Only
+// a thread with a thread state can do that, hence the visit to main.
 static void
 create_interpreter(void)
 {

@@ -54,7 +54,7 @@ def status_kb(field):
 def load_programs(folder):
     folder = os.path.realpath(folder)
     sys.dont_write_bytecode = True
-    sys.path[0] = os.path.dirname(folder)
+    sys.path.insert(0, os.path.dirname(folder))
     try:
         return __import__(os.path.basename(folder))
     except ImportError as error:
@@ -114,8 +114,8 @@ def check_allocator(wanted):
     else:
         allocator = " with ".join([name or "one unknown", *libraries])
     if wanted and wanted != allocator:
-        raise Failure(f"asked for {wanted}, but Python runs on {allocator}: see "
-                      "PYTHONMALLOC, LD_PRELOAD, and the options -E and -I")
+        raise Failure(f"asked for {wanted}, but Python runs on {allocator}: "
+                      "see PYTHONMALLOC, LD_PRELOAD, and the options -E and -I")
     # Without being told so, it may be the malloc() of a library unknown here.
     return wanted or name or allocator
 

@@ -25,8 +25,8 @@ def names():
 
 
 # Their imports alone crash CPython 3.12 on its own allocator in a second
-# interpreter: types of datetime and decimal are shared, and what one interpreter
-# allocated for them is freed by another.
+# interpreter: types of datetime and decimal are shared, and what one
+# interpreter allocated for them is freed by another.
 ALONE_IN_312 = ("sqlite", "telephone")
 
 
