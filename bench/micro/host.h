@@ -1,0 +1,50 @@
+// host.h -- the Python under the patterns.
+//
+// The process has a main interpreter, which is idle and whose GIL is free, and
+// one with its own GIL, in which the main thread works and whose GIL it holds
+// from start() to stop().  A second interpreter, or a second thread of the
+// first, comes and goes with a `visit`.
+
+#ifndef PIM_BENCH_MICRO_HOST_H
+#define PIM_BENCH_MICRO_HOST_H
+
+#include <string>
+
+#include "table.h"
+
+namespace micro {
+
+// What Python runs on.
+enum class allocator { pimalloc, pymalloc, mimalloc, malloc };
+
+namespace host {
+
+// Starts Python and makes sure that it runs on `which`.  Empty, or why not.
+std::string start(allocator which);
+void stop();
+
+std::string version();    // "3.14.10"
+table object_table();     // PYMEM_DOMAIN_OBJ; call it under a GIL only
+table raw_table();        // PYMEM_DOMAIN_RAW; any thread
+std::string malloc_file(); // the library or program that malloc() is from
+
+// A thread state, and the interpreter it belongs to; opaque here.
+struct state;
+
+// Gives up the GIL that the calling thread holds, and takes it again.
+state *detach();
+void attach(state *own);
+
+// For threads other than the main one.  They enter and leave without a GIL.
+//
+// A new interpreter with its own GIL, attached; ends it.
+state *begin_interpreter();
+void end_interpreter(state *own);
+// Another thread state, not attached, of the interpreter of `of`; its end.
+state *new_state(state *of);
+void delete_state(state *own);
+
+} // namespace host
+} // namespace micro
+
+#endif
