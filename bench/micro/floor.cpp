@@ -46,8 +46,9 @@ cut(size_t size_class)
 {
     size_t size = size_class * 16;
     if (static_cast<size_t>(ends[size_class] - cursors[size_class]) < size) {
-        size_t number = (reinterpret_cast<uintptr_t>(fresh) &
-                         (REGION_SIZE - 1)) >> CHUNK_SHIFT;
+        size_t number =
+            (reinterpret_cast<uintptr_t>(fresh) & (REGION_SIZE - 1)) >>
+            CHUNK_SHIFT;
         classes[number] = static_cast<uint16_t>(size_class);
         cursors[size_class] = fresh;
         ends[size_class] = fresh + CHUNK_SIZE;

@@ -2,6 +2,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "add.h"
 #include "rows.h"
 
 namespace micro {
@@ -57,10 +58,8 @@ add_growth_rows(const subject &on)
     if (on.is_floor) {
         return; // it has no realloc
     }
-    benchmark::RegisterBenchmark("growth/65536", growth, on.object,
-                                 size_t{65536});
-    benchmark::RegisterBenchmark("growth/16777216", growth, on.object,
-                                 size_t{16} << 20);
+    add("growth/65536", growth, on.object, size_t{65536});
+    add("growth/16777216", growth, on.object, size_t{16} << 20);
 }
 
 } // namespace micro

@@ -17,12 +17,11 @@
 namespace micro {
 namespace host {
 
-struct state;
-
 namespace {
 
-PyThreadState *main_state;   // of the main interpreter, not attached
-PyThreadState *worker_state; // of the one the patterns work in
+PyThreadState *main_state;           // of the main interpreter, not attached
+PyThreadState *worker_state;         // of the one the patterns work in
+thread_local PyThreadState *visitor; // of main, while a thread has its own
 
 PyThreadState *
 py(state *own)
@@ -191,7 +190,7 @@ void
 stop()
 {
     Py_EndInterpreter(worker_state);
-    PyThreadState_Swap(main_state);
+    PyEval_AcquireThread(main_state);
     Py_FinalizeEx();
 }
 
@@ -240,17 +239,14 @@ attach(state *own)
 state *
 begin_interpreter()
 {
-    PyThreadState *visitor = PyThreadState_New(PyInterpreterState_Main());
-    PyEval_AcquireThread(visitor); // an interpreter is made by another
+    // An interpreter is made under the GIL of another; main's is free.
+    visitor = PyThreadState_New(PyInterpreterState_Main());
+    PyEval_AcquireThread(visitor);
     PyThreadState *own = nullptr;
     PyStatus status = new_interpreter(&own);
     if (PyStatus_Exception(status)) {
         die("Py_NewInterpreterFromConfig", status);
     }
-    PyThreadState_Swap(visitor);
-    PyThreadState_Clear(visitor);
-    PyThreadState_DeleteCurrent();
-    PyEval_AcquireThread(own);
     return opaque(own);
 }
 
@@ -258,17 +254,19 @@ void
 end_interpreter(state *own)
 {
     Py_EndInterpreter(py(own));
+    PyEval_AcquireThread(visitor);
+    PyThreadState_Clear(visitor);
+    PyThreadState_DeleteCurrent();
 }
 
 state *
-new_state(state *of)
+begin_state(state *of)
 {
-    return opaque(
-        PyThreadState_New(PyThreadState_GetInterpreter(py(of))));
+    return opaque(PyThreadState_New(PyThreadState_GetInterpreter(py(of))));
 }
 
 void
-delete_state(state *own)
+end_state(state *own)
 {
     PyEval_AcquireThread(py(own));
     PyThreadState_Clear(py(own));

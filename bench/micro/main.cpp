@@ -86,7 +86,9 @@ main(int argc, char **argv)
     micro::subject on = {};
     on.is_floor = chosen.allocator == "floor";
     on.frees_for_others = !on.is_floor && chosen.allocator != "pymalloc";
-    on.object = on.is_floor ? micro::floor_table() : micro::host::object_table();
+    on.raw = micro::host::raw_table();
+    on.object =
+        on.is_floor ? micro::floor_table() : micro::host::object_table();
     if (on.object.malloc_fn == nullptr) {
         return complain("no address space for the floor's region; raise the "
                         "limit (ulimit -v)",
@@ -94,10 +96,21 @@ main(int argc, char **argv)
     }
     micro::add_single_rows(on);
     micro::add_growth_rows(on);
+    micro::add_thread_rows(on);
+    micro::add_raw_rows(on);
 
     benchmark::AddCustomContext("allocator", chosen.label);
     benchmark::AddCustomContext("python", micro::host::version());
     benchmark::AddCustomContext("malloc", micro::host::malloc_file());
+    if (on.is_floor) {
+        benchmark::AddCustomContext(
+            "left_out", "rows of more than one thread, "
+                        "realloc, and sizes that the floor does not have");
+    } else if (!on.frees_for_others) {
+        benchmark::AddCustomContext(
+            "left_out", "remote_free: pymalloc takes "
+                        "another interpreter's block for one of malloc()");
+    }
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
     micro::host::stop();

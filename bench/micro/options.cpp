@@ -17,12 +17,15 @@ const char help[] =
     "Calls one allocator through the table of CPython's object domain, in\n"
     "patterns, inside an interpreter with its own GIL.\n"
     "\n"
-    "  --allocator=NAME  pimalloc (the default), pymalloc, mimalloc (CPython's,\n"
+    "  --allocator=NAME  pimalloc (the default), pymalloc, mimalloc "
+    "(CPython's,\n"
     "                    since 3.13), malloc, or floor: a LIFO list with no\n"
     "                    checks, which no allocator behind a table can beat\n"
     "  --label=NAME      the allocator's name in the output.  With malloc, a\n"
-    "                    library of that name must be the one that malloc() is\n"
-    "                    from: LD_PRELOAD=libjemalloc.so.2 ... --label=jemalloc\n"
+    "                    library of that name must be the one that malloc() "
+    "is\n"
+    "                    from: LD_PRELOAD=libjemalloc.so.2 ... "
+    "--label=jemalloc\n"
     "  --help            this text\n"
     "\n"
     "Rows are named PATTERN/SIZE[/COUNT].  Time is that of one malloc and one\n"
@@ -31,7 +34,7 @@ const char help[] =
     "\n"
     "Google Benchmark's options:\n";
 
-// The value of --NAME=VALUE or of --NAME VALUE.
+// The value of --NAME=VALUE or of --NAME VALUE; empty, if there is none.
 bool
 take(const char *name, int argc, char **argv, int *at, std::string *value)
 {
@@ -43,8 +46,8 @@ take(const char *name, int argc, char **argv, int *at, std::string *value)
         *value = argv[*at] + length + 1;
         return true;
     }
-    if (argv[*at][length] == '\0' && *at + 1 < argc) {
-        *value = argv[++*at];
+    if (argv[*at][length] == '\0') {
+        *value = *at + 1 < argc ? argv[++*at] : "";
         return true;
     }
     return false;

@@ -12,7 +12,7 @@ constexpr size_t SHORTEST = 64 * STEPS_PER_RUN;
 
 // Marsaglia's xorshift with 64 bits of state; good enough to scatter blocks.
 class xorshift {
-public:
+  public:
     explicit xorshift(uint64_t seed)
         : bits((seed + 1) * UINT64_C(0x9e3779b97f4a7c15))
     {
@@ -28,7 +28,7 @@ public:
         return static_cast<uint32_t>(((bits >> 32) * below) >> 32);
     }
 
-private:
+  private:
     uint64_t bits;
 };
 
