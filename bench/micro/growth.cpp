@@ -2,6 +2,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include <vector>
+
 #include "add.h"
 #include "rows.h"
 
@@ -34,19 +36,39 @@ use(char *block, size_t from, size_t to)
     }
 }
 
-// From FIRST_BYTES to `limit`, and free.  All of it is one iteration.
+struct growing {
+    char *block;
+    size_t bytes;
+};
+
 void
-growth(benchmark::State &state, const table on, size_t limit)
+grow(const table &on, growing *one, size_t limit)
 {
-    for (auto _ : state) {
-        char *block = static_cast<char *>(on.make(FIRST_BYTES));
-        for (size_t bytes = FIRST_BYTES; bytes < limit;) {
-            size_t more = grown(bytes) < limit ? grown(bytes) : limit;
-            block = static_cast<char *>(on.resize(block, more));
-            use(block, bytes, more);
-            bytes = more;
+    size_t more = grown(one->bytes) < limit ? grown(one->bytes) : limit;
+    one->block = static_cast<char *>(on.resize(one->block, more));
+    use(one->block, one->bytes, more);
+    one->bytes = more;
+}
+
+// `count` blocks grow in turns from FIRST_BYTES to `limit` and are freed.  One
+// alone may lie last in a heap, where there is nothing to do but to go on; of
+// two at most one does.
+void
+growth(benchmark::State &state, const table on, size_t count, size_t limit)
+{
+    std::vector<growing> all(count);
+    while (state.KeepRunningBatch(static_cast<int64_t>(count))) {
+        for (growing &one : all) {
+            one = {static_cast<char *>(on.make(FIRST_BYTES)), FIRST_BYTES};
         }
-        on.drop(block);
+        while (all[0].bytes < limit) {
+            for (growing &one : all) {
+                grow(on, &one, limit);
+            }
+        }
+        for (growing &one : all) {
+            on.drop(one.block);
+        }
     }
 }
 
@@ -58,8 +80,11 @@ add_growth_rows(const subject &on)
     if (on.is_floor) {
         return; // it has no realloc
     }
-    add("growth/65536", growth, on.object, size_t{65536});
-    add("growth/16777216", growth, on.object, size_t{16} << 20);
+    for (size_t limit : {size_t{64} << 10, size_t{16} << 20}) {
+        add(row_name("growth") / limit, growth, on.object, size_t{1}, limit);
+        add(row_name("growth_of_two") / limit, growth, on.object, size_t{2},
+            limit);
+    }
 }
 
 } // namespace micro

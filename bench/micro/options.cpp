@@ -29,8 +29,11 @@ const char help[] =
     "  --help            this text\n"
     "\n"
     "Rows are named PATTERN/SIZE[/COUNT].  Time is that of one malloc and one\n"
-    "free; of growth/N, that of growing a block from 64 to N bytes.  Compare\n"
+    "free; of growth*/N, that of growing a block from 64 to N bytes.  Compare\n"
     "rows that end in /real_time by real time, the others by processor time.\n"
+    "Rows of one process share a heap, and what ran before has its effect: to\n"
+    "compare, run one pattern at a time, as with --benchmark_filter='^pair/'.\n"
+    "The counter `busy` is near 1 unless something else used the processors.\n"
     "\n"
     "Google Benchmark's options:\n";
 
