@@ -52,6 +52,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_RUN_UNITS 64
 #define PIM_RUN_MAX ((size_t)PIM_RUN_UNITS << PIM_UNIT_SHIFT)
 
+// A block that is grown to this size moves to a run, and back to a class if it
+// shrinks to less than half of it.
+#define PIM_RUN_GROWN ((size_t)8 << 10)
+
 // How much of freed runs a heap keeps for the next requests of their lengths, in
 // units.
 #define PIM_IDLE_RUN_UNITS ((size_t)(512 << 10) / PIM_UNIT_SIZE)

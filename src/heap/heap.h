@@ -120,6 +120,9 @@ void pim_heap_drain(pim_heap *heap);
 // no arena to be had; the heap is as it was.  Owner.
 void *pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
+// The same for a block of any size up to PIM_RUN_MAX that is being grown.
+void *pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
+
 // The run's block was freed.  Owner.
 void pim_run_freed(pim_heap *heap, pim_page *page);
 
