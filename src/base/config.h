@@ -54,7 +54,7 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 
 // A block that is grown to this size moves to a run, and back to a class if it
 // shrinks to less than half of it.
-#define PIM_RUN_GROWN ((size_t)8 << 10)
+#define PIM_RUN_GROWN ((size_t)4 << 10)
 
 // How much of freed runs a heap keeps for the next requests of their lengths, in
 // units.
