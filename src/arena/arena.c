@@ -143,7 +143,7 @@ static unsigned
 find_short_run(const pim_arena *arena, unsigned units, bool warm_only)
 {
     unsigned found = PIM_ARENA_UNITS;
-    unsigned stretch = units == 1 ? 1 : 2 << pim_log2_floor(units - 1);
+    unsigned stretch = units == 1 ? 1 : 2u << pim_log2_floor(units - 1);
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
         uint64_t runs = free_stretches(arena->free.word[i], stretch);
         uint64_t warm = runs & arena->dirty.word[i]; // its first unit is

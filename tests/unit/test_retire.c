@@ -64,6 +64,13 @@ end_interp(void)
     fake_interp_end(&interp);
 }
 
+static void
+begin_other(fake_interp *other)
+{
+    fake_interp_begin(other, core_next_id());
+    fake_interp_attach(other);
+}
+
 // Nothing of the test is left with the process.
 static void
 expect_process_as_before(void)
@@ -313,6 +320,40 @@ TEST(arena_with_a_leak_goes_on_to_the_next_interpreter)
     expect_process_as_before();
 }
 
+// A page of so few blocks that an eighth of them is none.
+TEST(page_without_a_free_block_is_not_inherited)
+{
+    enum { N = 4 };
+    char *leaked[N];
+    EXPECT_EQ(pim_classes[pim_size_class(PIM_SMALL_MAX)].capacity, N);
+    for (unsigned i = 0; i < N; i++) {
+        leaked[i] = pim_obj_malloc(NULL, PIM_SMALL_MAX);
+        memset(leaked[i], 'x', PIM_SMALL_MAX);
+    }
+    end_interp();
+    fake_interp next;
+    begin_other(&next);
+    char *p = pim_obj_malloc(NULL, PIM_SMALL_MAX);
+    EXPECT(pim_region_contains(p));
+    EXPECT_EQ(pim_page_of(leaked[0])->state, PIM_PAGE_SEALED);
+    pim_obj_free(NULL, p);
+    pim_heap_audit(fake_current_heap());
+    fake_interp_detach(&next);
+    fake_interp_end(&next);
+    EXPECT_EQ(leaked[N - 1][PIM_SMALL_MAX - 1], 'x');
+    pim_obj_free(NULL, leaked[0]); // now it is
+    begin_other(&next);
+    p = pim_obj_malloc(NULL, PIM_SMALL_MAX);
+    EXPECT_PTR_EQ(p, leaked[0]);
+    pim_obj_free(NULL, p);
+    for (unsigned i = 1; i < N; i++) {
+        pim_obj_free(NULL, leaked[i]);
+    }
+    fake_interp_detach(&next);
+    fake_interp_end(&next);
+    expect_process_as_before();
+}
+
 TEST(leaks_of_many_generations_share_arenas)
 {
     enum { GENERATIONS = 40 };
@@ -418,6 +459,7 @@ main(void)
         RETIRE_CASE(remote_frees_before_the_end_are_taken_over),
         RETIRE_CASE(half_changed_lists_do_not_hinder_the_end),
         RETIRE_CASE(arena_with_a_leak_goes_on_to_the_next_interpreter),
+        RETIRE_CASE(page_without_a_free_block_is_not_inherited),
         RETIRE_CASE(leaks_of_many_generations_share_arenas),
         RETIRE_CASE(leak_in_an_arena_that_was_passed_on_twice_is_freed),
         RETIRE_CASE(interpreter_without_a_request_ends_unnoticed),
