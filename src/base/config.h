@@ -52,12 +52,22 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // units.
 #define PIM_IDLE_RUN_UNITS PIM_ARENA_UNITS
 
-// A block that is grown to this size moves to a map of its own, with headroom,
-// and grows in place from then on: mimalloc would copy it at every step.
+// A block of this size has a map of its own.
+#define PIM_MAP_BORN PIM_RUN_MAX
+
+// A block that is grown to this size moves to a map with room to grow in place;
+// from PIM_SMALL_MAX on it does if such a map is kept.
 #define PIM_MAP_GROWN PIM_RUN_MAX
 
-// A block that is this large at birth gets a map of its own, too.
-#define PIM_MAP_BORN ((size_t)32 << 20)
+// From these sizes on huge pages are asked for: a new block is in use up to its end,
+// so all of it is worth them.  Of one that grows the end may stay untouched, which
+// is to be a small part of it.
+#define PIM_MAP_HUGE_BORN PIM_ARENA_SIZE
+#define PIM_MAP_HUGE_GROWN ((size_t)16 << 20)
+
+// How much memory of freed maps, and of maps whose block has shrunk or may grow,
+// is kept for the whole process and about PIM_PURGE_DELAY_MS.
+#define PIM_MAPS_IDLE ((size_t)48 << 20)
 
 // Largest request that CPython can make (PY_SSIZE_T_MAX); more is refused.
 #define PIM_REQUEST_MAX ((size_t)PTRDIFF_MAX)

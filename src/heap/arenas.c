@@ -11,7 +11,7 @@
 // unused from one tick to the next.  What is idle beyond PIM_IDLE_UNITS and the
 // heap's own size goes at once.
 
-#include "heap/heap.h"
+#include "heap/maps.h"
 #include "platform/os.h"
 
 // How many arenas are looked at for a run.
@@ -204,7 +204,11 @@ static pim_arena *
 new_arena(pim_heap *heap, bool dense)
 {
     pim_arena *arena = pim_region_take(heap, heap->name);
+    if (arena == NULL && pim_maps_trim(true) != 0) {
+        arena = pim_region_take(heap, heap->name);
+    }
     if (arena != NULL) {
+        pim_maps_make_way(PIM_ARENA_SIZE - dirty_units(arena) * PIM_UNIT_SIZE);
         arena->dense = dense;
         if (dense && deserves_huge_pages(heap)) {
             pim_os->advise_huge(pim_arena_start(arena), PIM_ARENA_SIZE);

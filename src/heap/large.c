@@ -1,7 +1,7 @@
-// large.c -- blocks above PIM_SMALL_MAX: from the interpreter's mi_heap, or in
-// maps of their own that grow in place.
+// large.c -- blocks above PIM_RUN_MAX: in maps of their own that grow in place
+// (maps.c), or from mimalloc where there is no map, and no arena for smaller ones.
 //
-//   | header | block ...            |   headroom, untouched   |
+//   | header | block ...            |   room to grow          |
 //            ^ what the user has    ^ usable                  ^ map_bytes
 //
 // The header lies in front of the block.  Its last word, the cookie, is the
@@ -11,15 +11,11 @@
 // A header names its heap and the heap's serial.  A record whose serial differs
 // was retired since: the block is then an account of the process heap.
 //
-// mimalloc copies at each growth, so a block that is *grown* past PIM_MAP_GROWN
-// moves to a map with as much headroom again; further growth costs nothing
-// until that is used up, then one mremap.
-//
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
 
 #include <string.h>
 
-#include "heap/heap.h"
+#include "heap/maps.h"
 #include "platform/os.h"
 
 typedef enum large_kind { LARGE_MI_HEAP, LARGE_MI_MAIN, LARGE_MAP } large_kind;
@@ -32,7 +28,7 @@ typedef struct pim_large {
     pim_mi_box *box;  // of a block in a heap's mi_heap
     uint32_t domain;
     uint32_t kind;
-    uint64_t spare;
+    uint64_t huge; // whether huge pages were asked for in the map
     uint64_t cookie;
 } pim_large;
 
@@ -69,6 +65,15 @@ header_of(const void *block)
     return large->cookie == cookie_for(block) ? large : NULL;
 }
 
+static pim_map
+map_of(pim_large *large)
+{
+    return (pim_map){.start = (char *)large,
+                     .bytes = large->map_bytes,
+                     .dirty = HEADER + large->usable,
+                     .huge = large->huge != 0};
+}
+
 static bool
 is_owner(const pim_heap *heap, const pim_large *large)
 {
@@ -85,7 +90,8 @@ account_new(pim_heap *heap, const pim_large *large)
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
-static void
+// Returns the heap whose account it was in.
+static pim_heap *
 account_free(pim_heap *caller, const pim_large *large)
 {
     pim_heap *heap = large->heap;
@@ -103,6 +109,7 @@ account_free(pim_heap *caller, const pim_large *large)
         pim_lock_release(&pim_process_lock);
     }
     pim_sub_relaxed(&heap->large_bytes, large->usable);
+    return heap;
 }
 
 static void *
@@ -205,21 +212,30 @@ map_size(size_t block_bytes)
 }
 
 static void *
-alloc_map(pim_heap *heap, unsigned domain, size_t size, size_t headroom)
+finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map)
 {
-    size_t exact = map_size(size);
-    size_t bytes = map_size(size + headroom);
-    pim_large *large = pim_os->map(bytes);
-    if (large == NULL && bytes != exact) {
-        bytes = exact;
-        large = pim_os->map(bytes);
-    }
-    if (large == NULL) {
+    pim_large *large = (pim_large *)map->start;
+    large->map_bytes = map->bytes;
+    large->huge = map->huge;
+    large->usable = used - HEADER;
+    return finish(heap, large, domain, LARGE_MAP);
+}
+
+static void *
+alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
+{
+    pim_map map;
+    size_t used = map_size(size);
+    if (!pim_maps_take(heap, used, PIM_MAP_FIXED, &map)) {
         return NULL;
     }
-    large->map_bytes = bytes;
-    large->usable = exact - HEADER;
-    return finish(heap, large, domain, LARGE_MAP);
+    used = map.dirty > used ? map.dirty : used;
+    void *block = finish_map(heap, domain, used, &map);
+    if (zero && map.dirty > HEADER) {
+        size_t dirty = map.dirty - HEADER;
+        memset(block, 0, dirty < size ? dirty : size);
+    }
+    return block;
 }
 
 // A block of the heap's own mi_heap; of the main heap if it has none.
@@ -259,9 +275,15 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
         return NULL; // so that sums below cannot overflow
     }
+    void *block = NULL;
     pim_gate_enter();
-    void *block = size < PIM_MAP_BORN ? alloc_mi(heap, domain, size, zero)
-                                      : alloc_map(heap, domain, size, 0);
+    if (size >= PIM_MAP_BORN) {
+        block = alloc_map(heap, domain, size, zero);
+    }
+    if (block == NULL) {
+        block = alloc_mi(heap, domain, size, zero);
+    }
+    pim_heap_purge_if_due(heap);
     pim_gate_exit();
     return block;
 }
@@ -269,13 +291,18 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 void *
 pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 {
-    if (size < PIM_MAP_GROWN || size > PIM_REQUEST_MAX / 4) {
-        return pim_large_alloc(heap, domain, size, false);
+    bool must_be_kept = size < PIM_MAP_GROWN;
+    if (size > PIM_REQUEST_MAX / 4 ||
+        (must_be_kept && pim_load_relaxed(&pim_maps_until) == 0)) {
+        return NULL;
     }
+    pim_map map;
+    void *block = NULL;
+    size_t used = map_size(size);
     pim_gate_enter();
-    void *block = alloc_map(heap, domain, size, size);
-    if (block == NULL) {
-        block = alloc_mi(heap, domain, size, false);
+    if (pim_maps_take(heap, used, must_be_kept ? PIM_MAP_KEPT : PIM_MAP_GROWING,
+                      &map)) {
+        block = finish_map(heap, domain, used, &map);
     }
     pim_gate_exit();
     return block;
@@ -292,11 +319,11 @@ pim_large_free(pim_heap *heap, void *block)
         return;
     }
     pim_gate_enter();
-    account_free(heap, large);
+    heap = account_free(heap, large);
     large->cookie = 0;
     pim_mi_box *box = large->kind == LARGE_MI_HEAP ? large->box : NULL;
     if (large->kind == LARGE_MAP) {
-        pim_os->unmap(large, large->map_bytes);
+        pim_maps_give(heap, map_of(large));
     } else {
         pim_mi.free(large);
     }
@@ -345,29 +372,22 @@ account_resize(pim_heap *heap, pim_large *large, size_t usable)
 static void *
 resize_map(pim_heap *heap, pim_large *large, size_t size)
 {
-    size_t exact = map_size(size);
-    size_t bytes = large->map_bytes;
-    if (exact > bytes) {
-        bytes = map_size(2 * size);
-    } else if (size < large->usable / 2) {
-        bytes = exact;
-    }
-    if (bytes != large->map_bytes) {
-        pim_large *moved = pim_os->remap(large, large->map_bytes, bytes);
-        if (moved == NULL && exact > large->map_bytes) {
-            bytes = exact; // no room for headroom
-            moved = pim_os->remap(large, large->map_bytes, bytes);
+    size_t used = map_size(size);
+    pim_map map = map_of(large);
+    if (used <= map.bytes) {
+        if (!pim_maps_use(heap, &map, used)) {
+            return block_of(large); // it stays as large as it is
         }
-        if (moved == NULL) {
+    } else {
+        if (!pim_maps_grow(&map, used)) {
             return NULL;
         }
-        large = moved;
-        large->map_bytes = bytes;
+        large = (pim_large *)map.start;
+        large->map_bytes = map.bytes;
+        large->huge = map.huge;
         large->cookie = cookie_for(block_of(large));
     }
-    if (exact - HEADER > large->usable || size < large->usable / 2) {
-        account_resize(heap, large, exact - HEADER);
-    }
+    account_resize(heap, large, used - HEADER);
     return block_of(large);
 }
 
@@ -381,8 +401,9 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     if (size <= large->usable && size >= large->usable / 2) {
         return block;
     }
+    bool would_do_without = size < large->usable && size < PIM_MAP_GROWN / 2;
     if (large->kind != LARGE_MAP || !is_owner(heap, large) ||
-        size < PIM_MAP_GROWN / 2) {
+        would_do_without) {
         return NULL;
     }
     pim_gate_enter();

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/config.h"
 
 // Linux 5.17; older kernels answer EINVAL, which is ignored.
 #ifndef PR_SET_VMA
@@ -113,10 +114,25 @@ linux_reset(void *start, size_t bytes)
     return madvise(start, bytes, MADV_DONTNEED) == 0 ? 0 : -errno;
 }
 
+static void
+linux_unmap(void *start, size_t bytes)
+{
+    if (munmap(start, bytes) != 0) {
+        // No map to spare for the split (vm.max_map_count): the memory goes.
+        madvise(start, bytes, MADV_DONTNEED);
+    }
+}
+
 static void *
 linux_map(size_t bytes)
 {
-    return linux_map_prot(NULL, bytes, PROT_READ | PROT_WRITE, 0);
+    size_t whole =
+        bytes < PIM_ARENA_SIZE ? bytes : pim_align_up(bytes, PIM_ARENA_SIZE);
+    char *start = linux_map_prot(NULL, whole, PROT_READ | PROT_WRITE, 0);
+    if (start != NULL && whole != bytes) {
+        linux_unmap(start + bytes, whole - bytes);
+    }
+    return start;
 }
 
 static void *
@@ -127,18 +143,15 @@ linux_remap(void *start, size_t old_bytes, size_t new_bytes)
 }
 
 static void
-linux_unmap(void *start, size_t bytes)
-{
-    if (munmap(start, bytes) != 0) {
-        // No map to spare for the split (vm.max_map_count): the memory goes.
-        madvise(start, bytes, MADV_DONTNEED);
-    }
-}
-
-static void
 linux_advise_huge(void *start, size_t bytes)
 {
     madvise(start, bytes, MADV_HUGEPAGE);
+}
+
+static void
+linux_advise_small(void *start, size_t bytes)
+{
+    madvise(start, bytes, MADV_NOHUGEPAGE);
 }
 
 static void
@@ -164,6 +177,7 @@ const pim_os_ops pim_os_linux = {
     .remap = linux_remap,
     .unmap = linux_unmap,
     .advise_huge = linux_advise_huge,
+    .advise_small = linux_advise_small,
     .name = linux_name,
     .now_ms = linux_now_ms,
 };

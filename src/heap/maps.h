@@ -1,0 +1,58 @@
+// maps.h -- the maps of large blocks, and what is kept of them for the next ones.
+//
+// Inside the gate, all of it.  Any thread.
+
+#ifndef PIM_HEAP_MAPS_H
+#define PIM_HEAP_MAPS_H
+
+#include "heap/heap.h"
+
+// A map.  Its first `dirty` bytes may have been written to; the rest was not and
+// reads as zero.
+typedef struct pim_map {
+    char *start;
+    size_t bytes;
+    size_t dirty;
+    bool huge; // huge pages were asked for, in all of it
+} pim_map;
+
+typedef enum pim_map_kind {
+    PIM_MAP_FIXED,   // as large as was asked for, or little more
+    PIM_MAP_GROWING, // with room to grow
+    PIM_MAP_KEPT     // the same, but only one that is kept
+} pim_map_kind;
+
+// A map for a block that uses its first `bytes`.  With PIM_MAP_FIXED the block
+// uses all that is dirty, too.  False: no memory.
+bool pim_maps_take(pim_heap *heap, size_t bytes, pim_map_kind kind,
+                   pim_map *map);
+
+// Takes a map back whose block, which used it up to `dirty`, was freed; it is in
+// the figures of `heap` for as long as it is kept.
+void pim_maps_give(pim_heap *heap, pim_map map);
+
+// The block in the map, which used it up to `dirty`, uses the first `bytes` from
+// now on; what it used before may stay for a while.  False: no change.  Owner of
+// the block.
+bool pim_maps_use(pim_heap *heap, const pim_map *map, size_t bytes);
+
+// Makes a map, in use up to `dirty`, large enough for `bytes`, which is more than
+// it has, and better twice that.  It may move.  False: no memory, no change.
+// Owner of the block.
+bool pim_maps_grow(pim_map *map, size_t bytes);
+
+// Gives back what is kept: all of it, or what was idle from one tick to the next.
+// Returns bytes given back.
+size_t pim_maps_trim(bool all);
+
+// Gives back what is in the figures of `heap`.  Returns bytes given back.
+size_t pim_maps_drop(pim_heap *heap);
+
+// So much memory is about to be faulted in elsewhere; what is kept makes way for
+// it, so that no peak is higher than it would be if nothing were kept.
+void pim_maps_make_way(size_t bytes);
+
+// When to call pim_maps_trim(), in now_ms(); 0: nothing is kept.
+extern _Atomic uint64_t pim_maps_until;
+
+#endif // PIM_HEAP_MAPS_H
