@@ -65,9 +65,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_MAP_HUGE_BORN PIM_ARENA_SIZE
 #define PIM_MAP_HUGE_GROWN ((size_t)16 << 20)
 
-// How much memory of freed maps, and of maps whose block has shrunk or may grow,
-// is kept for the whole process and about PIM_PURGE_DELAY_MS.
+// How much memory of freed maps is kept, for the whole process and for about
+// PIM_PURGE_DELAY_MS, and the smallest piece of it that is worth keeping.
 #define PIM_MAPS_IDLE ((size_t)48 << 20)
+#define PIM_MAP_KEPT_MIN ((size_t)256 << 10)
 
 // Largest request that CPython can make (PY_SSIZE_T_MAX); more is refused.
 #define PIM_REQUEST_MAX ((size_t)PTRDIFF_MAX)

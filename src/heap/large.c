@@ -22,13 +22,17 @@ typedef enum large_kind { LARGE_MI_HEAP, LARGE_MI_MAIN, LARGE_MAP } large_kind;
 
 typedef struct pim_large {
     pim_heap *heap;
-    uint64_t serial;  // of the heap when the block was allocated
-    size_t usable;    // bytes
-    size_t map_bytes; // of the whole map; 0 for mimalloc's blocks
-    pim_mi_box *box;  // of a block in a heap's mi_heap
+    uint64_t serial; // of the heap when the block was allocated
+    size_t usable;   // bytes
+    union {
+        pim_mi_box *box; // of a block in a heap's mi_heap
+        uint64_t origin; // of a map; see maps.h
+    };
+    size_t map_bytes; // of a map
     uint32_t domain;
-    uint32_t kind;
-    uint64_t huge; // whether huge pages were asked for in the map
+    uint16_t kind;
+    bool huge; // of a map
+    uint64_t spare;
     uint64_t cookie;
 } pim_large;
 
@@ -65,13 +69,24 @@ header_of(const void *block)
     return large->cookie == cookie_for(block) ? large : NULL;
 }
 
+static pim_large *
+set_map(const pim_map *map)
+{
+    pim_large *large = (pim_large *)map->start;
+    large->map_bytes = map->bytes;
+    large->origin = map->origin;
+    large->huge = map->huge;
+    return large;
+}
+
 static pim_map
 map_of(pim_large *large)
 {
     return (pim_map){.start = (char *)large,
                      .bytes = large->map_bytes,
                      .dirty = HEADER + large->usable,
-                     .huge = large->huge != 0};
+                     .origin = large->origin,
+                     .huge = large->huge};
 }
 
 static bool
@@ -119,7 +134,7 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
     large->heap = heap;
     large->serial = pim_load_relaxed(&heap->serial);
     large->domain = domain;
-    large->kind = kind;
+    large->kind = (uint16_t)kind;
     large->cookie = cookie_for(block);
     account_new(heap, large);
     return block;
@@ -214,9 +229,7 @@ map_size(size_t block_bytes)
 static void *
 finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map)
 {
-    pim_large *large = (pim_large *)map->start;
-    large->map_bytes = map->bytes;
-    large->huge = map->huge;
+    pim_large *large = set_map(map);
     large->usable = used - HEADER;
     return finish(heap, large, domain, LARGE_MAP);
 }
@@ -260,7 +273,6 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
         pim_add_relaxed(&box->users, 1);
     }
     large->box = box;
-    large->map_bytes = 0;
     large->usable = pim_mi.usable_size(large) - HEADER;
     void *block = finish(heap, large, domain,
                          box != NULL ? LARGE_MI_HEAP : LARGE_MI_MAIN);
@@ -374,19 +386,11 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
 {
     size_t used = map_size(size);
     pim_map map = map_of(large);
-    if (used <= map.bytes) {
-        if (!pim_maps_use(heap, &map, used)) {
-            return block_of(large); // it stays as large as it is
-        }
-    } else {
-        if (!pim_maps_grow(&map, used)) {
-            return NULL;
-        }
-        large = (pim_large *)map.start;
-        large->map_bytes = map.bytes;
-        large->huge = map.huge;
-        large->cookie = cookie_for(block_of(large));
+    if (!pim_maps_resize(heap, &map, used)) {
+        return NULL;
     }
+    large = set_map(&map);
+    large->cookie = cookie_for(block_of(large));
     account_resize(heap, large, used - HEADER);
     return block_of(large);
 }

@@ -1,125 +1,170 @@
 // maps.c -- the maps of large blocks, and what is kept of them for the next ones.
 //
-// To fault a page in costs as much as to write it ten times over, so the memory
-// of a freed block stays for a while: for the next block, or as room for the next
-// one that grows, which takes the largest map as a whole.
+// To fault a page in costs as much as to write it ten times over, so the memory of
+// a freed block is kept for a while as a *piece*, for the next block or as room for
+// one that grows:
 //
-//   free slot      | dirty ..................... | clean ........... |
-//                    ^ idle                                          ^ bytes
+//   | live block | piece: dirty ............... | clean ......... |
+//                ^ it grows to the right, step by step, as it needs
 //
-//   tail of a      | block uses | dirty ........ | clean ........... |
-//   live block                    ^ idle         ^ the block grows into it
+// A piece that follows a growing block is its room: others take from its end, or
+// its second half, as long as there is any other.  Freed, a block's map and the
+// pieces at both its sides become one piece again.
 //
-// Both kinds of idle memory are in a slot here, count in the figures of the heap
-// that used it last, and are together at most PIM_MAPS_IDLE.  Nothing is idle for
-// long: a tick every PIM_PURGE_DELAY_MS gives back what no block used since the
-// last one (`recent`), and memory faulted in elsewhere drives as much of it out.
+// Pieces count in the figures of the heap that had them last and hold no more than
+// PIM_MAPS_IDLE of memory together.  They do not for long: a tick every
+// PIM_PURGE_DELAY_MS gives back what no block used since the last one (`recent`),
+// and memory faulted in anywhere else drives as much of it out.
 //
-// One lock guards all slots; who holds it may call the system.  A block with a
-// tail in a slot changes what it uses under the lock only.
+// One lock guards the pieces.  Maps of live blocks are their owners'.
 //
 // Invariants:
-//   MAPS-1  used <= recent, used < dirty <= bytes, for each slot.
-//   MAPS-2  a map is of one piece for the system: mremap() takes no other.  So
-//           advice is given for whole maps, and neighbours are not joined.
+//   MAPS-1  recent <= dirty <= bytes and dirty != 0, in each piece.
+//   MAPS-2  parts of one origin are one map for the system, or mremap() would
+//           not take them: advice is given for whole origins, and no others join.
 
 #include "heap/maps.h"
 
 #include "platform/os.h"
 
-#define SLOTS 32
+#define PIECES 32
 
-typedef struct slot {
+typedef struct piece {
     pim_map map;
-    size_t used;    // by a live block; 0: there is none
-    size_t recent;  // highest `used` since the last tick
-    uint64_t stamp; // when it was last given or grown into; higher is later
+    size_t recent;  // from the start; used by a block since the last tick
+    uint64_t stamp; // higher: kept later
     pim_heap *heap; // in whose figures it is
-} slot;
+    bool is_room;   // of the growing block in front of it
+} piece;
 
-// Maps to remove once the lock is free.
+// What is to be unmapped once the lock is free.
 typedef struct gone {
-    pim_map maps[SLOTS + 1];
+    pim_map maps[2 * PIECES + 2];
     unsigned count;
 } gone;
 
 _Atomic uint64_t pim_maps_until;
 
 static pim_lock maps_lock = PIM_LOCK_INIT;
-static slot slots[SLOTS];
-static uint32_t taken; // which slots are
+static piece pieces[PIECES];
+static uint32_t taken; // which pieces there are
 static uint64_t last_stamp;
-static _Atomic size_t idle; // bytes, of all slots
+static _Atomic size_t idle; // dirty bytes of all pieces
+static _Atomic uint64_t last_origin;
 
-_Static_assert(SLOTS == 8 * sizeof(taken), "a bit for each");
+_Static_assert(PIECES == 8 * sizeof(taken), "a bit for each");
 
-// --- slots -----------------------------------------------------------------
+// --- pieces ----------------------------------------------------------------
 
-// The taken slots, one after the other: for (i = next(0); i < SLOTS; i = next(i + 1))
-static unsigned
-next(unsigned from)
+// For going through them: the first at `from` or after it; NULL: there is none.
+static piece *
+next(const piece *from)
 {
-    uint64_t left = from < SLOTS ? (uint64_t)taken >> from : 0;
-    return left != 0 ? from + pim_lowest_bit(left) : SLOTS;
+    uint64_t left = (uint64_t)taken >> (from - pieces);
+    return left != 0 ? &pieces[from - pieces + pim_lowest_bit(left)] : NULL;
 }
 
-static slot *
-find(const char *start)
+#define FOR_EACH(p) for (piece *p = next(pieces); p != NULL; p = next(p + 1))
+
+static void
+set_dirty(piece *p, size_t dirty)
 {
-    for (unsigned i = next(0); i < SLOTS; i = next(i + 1)) {
-        if (slots[i].map.start == start) {
-            return &slots[i];
+    pim_own_add(&idle, dirty - p->map.dirty);
+    pim_add_relaxed(&p->heap->idle_bytes, dirty - p->map.dirty);
+    p->map.dirty = dirty;
+    p->recent = p->recent < dirty ? p->recent : dirty;
+}
+
+static void
+forget(piece *p)
+{
+    set_dirty(p, 0);
+    taken &= ~((uint32_t)1 << (p - pieces));
+}
+
+static void
+assign(piece *p, pim_heap *heap)
+{
+    size_t dirty = p->map.dirty;
+    set_dirty(p, 0);
+    p->heap = heap;
+    set_dirty(p, dirty);
+}
+
+// There is a place for it.
+static piece *
+add(pim_heap *heap, pim_map map, size_t recent)
+{
+    piece *p = &pieces[pim_lowest_bit(~(uint64_t)taken)];
+    size_t dirty = map.dirty;
+    taken |= (uint32_t)1 << (p - pieces);
+    map.dirty = 0;
+    *p = (piece){.map = map, .stamp = ++last_stamp, .heap = heap};
+    set_dirty(p, dirty);
+    p->recent = recent;
+    if (pim_load_relaxed(&pim_maps_until) == 0) {
+        pim_store_relaxed(&pim_maps_until,
+                          pim_os->now_ms() + PIM_PURGE_DELAY_MS);
+    }
+    return p;
+}
+
+// Cuts the end off a piece, from an offset within what is dirty.
+static pim_map
+cut_end(piece *p, size_t from)
+{
+    pim_map end = p->map;
+    end.start += from;
+    end.bytes -= from;
+    end.dirty -= from;
+    p->map.bytes = from;
+    set_dirty(p, from);
+    if (from == 0) {
+        forget(p);
+    }
+    return end;
+}
+
+// Cuts `bytes` off the beginning.  What is left, if it is clean, comes along.
+static pim_map
+cut_front(piece *p, size_t bytes)
+{
+    pim_map front = p->map;
+    if (p->map.dirty <= bytes) {
+        forget(p);
+        return front;
+    }
+    size_t recent = p->recent > bytes ? p->recent - bytes : 0;
+    set_dirty(p, p->map.dirty - bytes);
+    p->recent = recent;
+    p->map.start += bytes;
+    p->map.bytes -= bytes;
+    front.bytes = front.dirty = bytes;
+    return front;
+}
+
+static piece *
+find_at(const char *start, uint64_t origin)
+{
+    FOR_EACH(p)
+    {
+        if (p->map.start == start && p->map.origin == origin) {
+            return p;
         }
     }
     return NULL;
 }
 
-// Changes what is idle in a slot, and all figures of it.
-static void
-set(slot *s, size_t used, size_t dirty)
+static piece *
+find_up_to(const char *end, uint64_t origin)
 {
-    size_t before = s->map.dirty - s->used;
-    size_t now = dirty - used;
-    s->used = used;
-    s->map.dirty = dirty;
-    s->recent = s->recent > dirty ? dirty : s->recent;
-    s->recent = s->recent < used ? used : s->recent;
-    pim_own_add(&idle, now - before);
-    pim_add_relaxed(&s->heap->idle_bytes, now - before);
-}
-
-// Puts the slot into the figures of another heap.
-static void
-assign(slot *s, pim_heap *heap)
-{
-    size_t bytes = s->map.dirty - s->used;
-    pim_sub_relaxed(&s->heap->idle_bytes, bytes);
-    pim_add_relaxed(&heap->idle_bytes, bytes);
-    s->heap = heap;
-}
-
-static void
-empty(slot *s)
-{
-    set(s, s->used, s->used);
-    taken &= ~((uint32_t)1 << (s - slots));
-}
-
-// There is a free slot.
-static void
-fill(pim_heap *heap, pim_map map, size_t used, size_t recent)
-{
-    slot *s = &slots[pim_lowest_bit(~(uint64_t)taken)];
-    size_t dirty = map.dirty;
-    taken |= (uint32_t)1 << (s - slots);
-    map.dirty = 0;
-    *s = (slot){
-        .map = map, .recent = recent, .stamp = ++last_stamp, .heap = heap};
-    set(s, used, dirty);
-    if (pim_load_relaxed(&pim_maps_until) == 0) {
-        pim_store_relaxed(&pim_maps_until,
-                          pim_os->now_ms() + PIM_PURGE_DELAY_MS);
+    FOR_EACH(p)
+    {
+        if (p->map.start + p->map.bytes == end && p->map.origin == origin) {
+            return p;
+        }
     }
+    return NULL;
 }
 
 // --- giving back -----------------------------------------------------------
@@ -131,7 +176,7 @@ let_go(gone *maps, pim_map map)
 }
 
 static void
-unlock_and_remove(const gone *maps)
+unlock_and_unmap(const gone *maps)
 {
     pim_lock_release(&maps_lock);
     for (unsigned i = 0; i < maps->count; i++) {
@@ -139,105 +184,57 @@ unlock_and_remove(const gone *maps)
     }
 }
 
-// Gives back what is dirty beyond `keep`, and the slot if nothing is idle then.
-// Returns bytes; 0 if the system refuses.
-static size_t
-give_back(slot *s, size_t keep, gone *maps)
-{
-    size_t bytes = s->map.dirty - keep;
-    if (keep == 0) {
-        let_go(maps, s->map);
-        empty(s);
-        return bytes;
-    }
-    if (pim_os->reset(s->map.start + keep, bytes) != 0) {
-        s->stamp = ++last_stamp;
-        return 0;
-    }
-    set(s, s->used, keep);
-    if (keep == s->used) {
-        empty(s);
-    }
-    return bytes;
-}
-
-static slot *
+// The piece that is kept longest; NULL: there is none.
+static piece *
 stalest(void)
 {
-    slot *found = NULL;
-    for (unsigned i = next(0); i < SLOTS; i = next(i + 1)) {
-        if (found == NULL || slots[i].stamp < found->stamp) {
-            found = &slots[i];
+    piece *found = NULL;
+    FOR_EACH(p)
+    {
+        if (found == NULL || p->stamp < found->stamp) {
+            found = p;
         }
     }
     return found;
-}
-
-// Makes a slot and room in the budget.  False: there is none.
-static bool
-make_room(size_t bytes, gone *maps)
-{
-    for (unsigned tries = 0; tries <= SLOTS; tries++) {
-        if (~taken != 0 && pim_load_relaxed(&idle) + bytes <= PIM_MAPS_IDLE) {
-            return true;
-        }
-        slot *s = stalest();
-        if (s == NULL || bytes > PIM_MAPS_IDLE) {
-            return false;
-        }
-        give_back(s, s->used, maps);
-    }
-    return false;
-}
-
-static size_t
-age(slot *s, gone *maps)
-{
-    size_t bytes = 0;
-    if (s->recent < s->map.dirty) {
-        bytes = give_back(s, s->recent, maps);
-    }
-    s->recent = s->used;
-    return bytes;
 }
 
 size_t
 pim_maps_trim(bool all)
 {
     gone maps = {.count = 0};
-    size_t bytes = 0;
+    size_t before = pim_load_relaxed(&idle);
     pim_lock_acquire(&maps_lock);
     uint64_t now = pim_os->now_ms();
     if (all || now >= pim_load_relaxed(&pim_maps_until)) {
-        for (unsigned i = next(0); i < SLOTS; i = next(i + 1)) {
-            bytes += all ? give_back(&slots[i], slots[i].used, &maps)
-                         : age(&slots[i], &maps);
+        before = pim_load_relaxed(&idle);
+        FOR_EACH(p)
+        {
+            size_t keep = all ? 0 : p->recent;
+            p->recent = 0;
+            if (keep < p->map.dirty) {
+                let_go(&maps, cut_end(p, keep));
+            }
         }
         pim_store_relaxed(&pim_maps_until,
                           taken != 0 ? now + PIM_PURGE_DELAY_MS : 0);
     }
-    unlock_and_remove(&maps);
+    size_t bytes = before - pim_load_relaxed(&idle);
+    unlock_and_unmap(&maps);
     return bytes;
 }
 
-size_t
-pim_maps_drop(pim_heap *heap)
+void
+pim_maps_drop(const pim_heap *heap)
 {
     gone maps = {.count = 0};
-    size_t bytes = 0;
     pim_lock_acquire(&maps_lock);
-    for (unsigned i = next(0); i < SLOTS; i = next(i + 1)) {
-        slot *s = &slots[i];
-        if (s->heap == heap) {
-            size_t n = give_back(s, s->used, &maps);
-            bytes += n;
-            if (n == 0) {
-                assign(s, &pim_process_heap); // the system refused
-            }
+    FOR_EACH(p)
+    {
+        if (p->heap == heap) {
+            let_go(&maps, cut_end(p, 0));
         }
     }
-    unlock_and_remove(&maps);
-    return bytes;
+    unlock_and_unmap(&maps);
 }
 
 void
@@ -248,65 +245,135 @@ pim_maps_make_way(size_t bytes)
     }
     gone maps = {.count = 0};
     pim_lock_acquire(&maps_lock);
-    for (unsigned tries = 0; tries < SLOTS && bytes != 0 && taken != 0;
-         tries++) {
-        slot *s = stalest();
-        size_t of_it = s->map.dirty - s->used;
-        size_t drop = of_it < bytes ? of_it : bytes;
-        give_back(s, s->map.dirty - drop, &maps);
-        bytes -= drop;
+    while (bytes != 0 && taken != 0) {
+        piece *p = stalest();
+        size_t less = p->map.dirty < bytes ? p->map.dirty : bytes;
+        let_go(&maps, cut_end(p, p->map.dirty - less));
+        bytes -= less;
     }
-    unlock_and_remove(&maps);
+    unlock_and_unmap(&maps);
+}
+
+// --- keeping ---------------------------------------------------------------
+
+// Joins the pieces at both its sides to a map; what is clean in between counts as
+// dirty from now on.  Returns how much of it was used lately, and whether it is
+// the room of a block.
+static size_t
+join(pim_map *map, bool *is_room)
+{
+    size_t recent = map->dirty;
+    piece *p = find_at(map->start + map->bytes, map->origin);
+    if (p != NULL) {
+        recent = p->recent != 0 ? map->bytes + p->recent : recent;
+        map->dirty = map->bytes + p->map.dirty;
+        map->bytes += p->map.bytes;
+        forget(p);
+    }
+    p = find_up_to(map->start, map->origin);
+    if (p != NULL) {
+        recent += p->map.bytes;
+        map->start -= p->map.bytes;
+        map->dirty += p->map.bytes;
+        map->bytes += p->map.bytes;
+        *is_room = p->is_room;
+        forget(p);
+    }
+    return recent;
+}
+
+// Keeps a map as a piece, or as much of it as may be; what is kept longest makes
+// room for it.
+static void
+keep(pim_heap *heap, pim_map map, bool is_room)
+{
+    gone maps = {.count = 0};
+    pim_lock_acquire(&maps_lock);
+    size_t recent = join(&map, &is_room);
+    if (map.dirty < PIM_MAP_KEPT_MIN) {
+        let_go(&maps, map);
+        unlock_and_unmap(&maps);
+        return;
+    }
+    size_t room = map.dirty < PIM_MAPS_IDLE ? map.dirty : PIM_MAPS_IDLE;
+    while (taken == UINT32_MAX ||
+           pim_load_relaxed(&idle) + room > PIM_MAPS_IDLE) {
+        let_go(&maps, cut_end(stalest(), 0));
+    }
+    piece *p = add(heap, map, recent);
+    p->is_room = is_room;
+    if (map.dirty > PIM_MAPS_IDLE) {
+        let_go(&maps, cut_end(p, PIM_MAPS_IDLE));
+    }
+    unlock_and_unmap(&maps);
+}
+
+void
+pim_maps_give(pim_heap *heap, pim_map map)
+{
+    keep(heap, map, false);
 }
 
 // --- taking ----------------------------------------------------------------
 
-// The slot whose map suits best: for a block that grows the one with most to grow
-// into, else the smallest.  NULL: none is large enough.
-static slot *
-find_kept(size_t bytes, pim_map_kind kind)
+// Whether a piece with `dirty` suits better than one with `best`, 0 being none:
+// the smallest that has what is wanted, else the largest.
+static bool
+suits_better(size_t dirty, size_t best, size_t wanted)
 {
-    slot *found = NULL;
-    for (unsigned i = next(0); i < SLOTS; i = next(i + 1)) {
-        slot *s = &slots[i];
-        if (s->used == 0 && s->map.bytes >= bytes &&
-            (found == NULL ||
-             (kind == PIM_MAP_FIXED ? s->map.bytes < found->map.bytes
-                                    : s->map.dirty > found->map.dirty))) {
-            found = s;
+    if (best == 0 || dirty >= wanted) {
+        return best == 0 || best < wanted || dirty < best;
+    }
+    return best < wanted && dirty > best;
+}
+
+static piece *
+find_fixed(size_t bytes)
+{
+    piece *found = NULL;
+    FOR_EACH(p)
+    {
+        size_t best = found != NULL ? found->map.dirty : 0;
+        if ((p->is_room ? p->map.dirty : p->map.bytes) >= bytes &&
+            suits_better(p->map.dirty, best, bytes)) {
+            found = p;
         }
     }
     return found;
 }
 
-// The block takes the map; if much is left of what is dirty, that stays.
-static void
-take_part(slot *s, size_t bytes, pim_map *map)
+// A piece with room for several times `bytes`.  Rooms of others are last, and only
+// their second halves.
+static piece *
+find_growing(size_t bytes)
 {
-    *map = s->map;
-    if (s->map.dirty <= bytes + bytes / 8) {
-        empty(s);
-        return;
+    piece *found = NULL;
+    FOR_EACH(p)
+    {
+        if (p->is_room || p->map.dirty < bytes) {
+            continue;
+        }
+        size_t best = found != NULL ? found->map.dirty : 0;
+        if (suits_better(p->map.dirty, best, 4 * bytes)) {
+            found = p;
+        }
     }
-    map->bytes = map->dirty = bytes;
-    size_t recent = s->recent > bytes ? s->recent - bytes : 0;
-    set(s, 0, s->map.dirty - bytes);
-    s->recent = recent;
-    s->map.start += bytes;
-    s->map.bytes -= bytes;
-}
-
-// The block takes the map, and what is dirty beyond its use becomes its tail.
-static void
-take_whole(pim_heap *heap, slot *s, size_t bytes, pim_map *map)
-{
-    *map = s->map;
-    if (s->map.dirty <= bytes) {
-        empty(s);
-        return;
+    if (found != NULL || taken == UINT32_MAX) {
+        return found;
     }
-    set(s, bytes, s->map.dirty);
-    assign(s, heap);
+    FOR_EACH(p)
+    {
+        if (p->map.dirty / 2 >= 4 * bytes &&
+            (found == NULL || p->map.dirty > found->map.dirty)) {
+            found = p;
+        }
+    }
+    if (found != NULL) {
+        size_t half = pim_align_up(found->map.dirty / 2, pim_os_page_size());
+        size_t recent = found->recent > half ? found->recent - half : 0;
+        found = add(found->heap, cut_end(found, half), recent);
+    }
+    return found;
 }
 
 static bool
@@ -316,24 +383,31 @@ take_kept(pim_heap *heap, size_t bytes, pim_map_kind kind, pim_map *map)
         return false;
     }
     pim_lock_acquire(&maps_lock);
-    slot *s = find_kept(bytes, kind);
-    if (s != NULL && kind == PIM_MAP_FIXED) {
-        take_part(s, bytes, map);
-    } else if (s != NULL) {
-        take_whole(heap, s, bytes, map);
+    piece *p = kind == PIM_MAP_FIXED ? find_fixed(bytes) : find_growing(bytes);
+    if (p != NULL && kind == PIM_MAP_FIXED) {
+        *map = p->is_room ? cut_end(p, p->map.dirty - bytes)
+               : p->map.dirty <= bytes + bytes / 8 ? cut_end(p, 0)
+                                                   : cut_front(p, bytes);
+    } else if (p != NULL) {
+        assign(p, heap);
+        p->is_room = true;
+        *map = cut_front(p, bytes);
     }
     pim_lock_release(&maps_lock);
-    return s != NULL;
+    if (p != NULL && map->dirty < bytes) {
+        pim_maps_make_way(bytes - map->dirty);
+    }
+    return p != NULL;
 }
 
-// Room for twice as much; what is not touched costs nothing.  A whole number of
+// Room for as much again; what is not touched costs nothing.  A whole number of
 // huge pages begins at one.
 static size_t
 with_room(size_t bytes)
 {
-    return pim_align_up(2 * bytes, 2 * bytes < PIM_ARENA_SIZE
-                                       ? pim_os_page_size()
-                                       : PIM_ARENA_SIZE);
+    size_t whole =
+        2 * bytes < PIM_ARENA_SIZE ? pim_os_page_size() : PIM_ARENA_SIZE;
+    return pim_align_up(2 * bytes, whole);
 }
 
 static void
@@ -359,6 +433,7 @@ take_new(size_t bytes, pim_map_kind kind, pim_map *map)
     if (map->start == NULL) {
         return false;
     }
+    map->origin = pim_add_relaxed(&last_origin, 1) + 1;
     advise(map, bytes >= (kind == PIM_MAP_FIXED ? PIM_MAP_HUGE_BORN
                                                 : PIM_MAP_HUGE_GROWN));
     return true;
@@ -371,80 +446,93 @@ pim_maps_take(pim_heap *heap, size_t bytes, pim_map_kind kind, pim_map *map)
            (kind != PIM_MAP_KEPT && take_new(bytes, kind, map));
 }
 
-// --- live ------------------------------------------------------------------
+// --- resizing --------------------------------------------------------------
 
-void
-pim_maps_give(pim_heap *heap, pim_map map)
+// Takes as much of the piece behind a map as is needed.
+static bool
+extend(pim_heap *heap, pim_map *map, size_t bytes)
 {
-    gone maps = {.count = 0};
+    size_t more = bytes - map->bytes;
+    if (pim_load_relaxed(&idle) == 0) {
+        return false;
+    }
     pim_lock_acquire(&maps_lock);
-    size_t recent = map.dirty;
-    slot *s = find(map.start);
-    if (s != NULL) {
-        map.dirty = s->map.dirty;
-        recent = s->recent;
-        empty(s);
+    piece *p = find_at(map->start + map->bytes, map->origin);
+    bool fits = p != NULL && p->map.bytes >= more;
+    size_t dirty = 0;
+    if (fits) {
+        assign(p, heap);
+        p->is_room = true;
+        pim_map front = cut_front(p, more);
+        map->bytes += front.bytes;
+        dirty = front.dirty;
     }
-    if (map.dirty >= PIM_MAP_BORN && make_room(map.dirty, &maps)) {
-        fill(heap, map, 0, recent);
-    } else {
-        let_go(&maps, map);
+    pim_lock_release(&maps_lock);
+    if (fits && dirty < more) {
+        pim_maps_make_way(more - dirty);
     }
-    unlock_and_remove(&maps);
+    return fits;
 }
 
-bool
-pim_maps_use(pim_heap *heap, const pim_map *map, size_t bytes)
+// Whether there is a piece that the block should rather be copied to than be given
+// fresh memory.
+static bool
+is_better_copied(size_t bytes)
 {
-    bool done = true;
-    gone maps = {.count = 0};
-    pim_lock_acquire(&maps_lock);
-    slot *s = find(map->start);
-    if (s != NULL) {
-        set(s, bytes, bytes > s->map.dirty ? bytes : s->map.dirty);
-        if (s->map.dirty == bytes) {
-            empty(s);
-        }
-    } else if (bytes < map->dirty) {
-        size_t tail = map->dirty - bytes;
-        if (make_room(tail, &maps)) {
-            fill(heap, *map, bytes, map->dirty);
-        } else {
-            done = pim_os->reset(map->start + bytes, tail) == 0;
-        }
+    if (pim_load_relaxed(&idle) < bytes + bytes / 2) {
+        return false;
     }
-    unlock_and_remove(&maps);
-    return done;
+    pim_lock_acquire(&maps_lock);
+    bool found = false;
+    FOR_EACH(p)
+    {
+        found |= !p->is_room && p->map.dirty >= bytes + bytes / 2;
+    }
+    pim_lock_release(&maps_lock);
+    return found;
 }
 
-// Under the lock, so that the tail, if any, stays as it is meanwhile.
 static bool
 remap(pim_map *map, size_t bytes)
 {
-    pim_lock_acquire(&maps_lock);
     char *moved = pim_os->remap(map->start, map->bytes, bytes);
     if (moved != NULL) {
-        slot *s = find(map->start);
-        if (s != NULL) {
-            empty(s); // the block is about to use all of it
-        }
         map->start = moved;
         map->bytes = bytes;
     }
-    pim_lock_release(&maps_lock);
     return moved != NULL;
 }
 
-bool
-pim_maps_grow(pim_map *map, size_t bytes)
+static bool
+enlarge(pim_map *map, size_t bytes)
 {
     size_t room = with_room(bytes);
     pim_maps_make_way(bytes - map->dirty);
-    bool done =
-        remap(map, room) ||
-        ((room != bytes || pim_maps_trim(true) != 0) && remap(map, bytes));
-    if (done) {
-        advise(map, map->bytes >= PIM_MAP_HUGE_GROWN);
+    if (!remap(map, room) &&
+        !((room != bytes || pim_maps_trim(true) != 0) && remap(map, bytes))) {
+        return false;
     }
-    return done;
+    map->origin = pim_add_relaxed(&last_origin, 1) + 1;
+    advise(map, map->bytes >= PIM_MAP_HUGE_GROWN);
+    return true;
+}
+
+bool
+pim_maps_resize(pim_heap *heap, pim_map *map, size_t bytes)
+{
+    if (bytes < map->dirty) {
+        pim_map rest = *map;
+        rest.start += bytes;
+        rest.bytes -= bytes;
+        rest.dirty -= bytes;
+        keep(heap, rest, true);
+        map->bytes = bytes;
+    } else if (bytes <= map->bytes) {
+        pim_maps_make_way(bytes - map->dirty);
+    } else if (!extend(heap, map, bytes) &&
+               (is_better_copied(bytes) || !enlarge(map, bytes))) {
+        return false;
+    }
+    map->dirty = bytes;
+    return true;
 }

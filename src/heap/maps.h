@@ -7,46 +7,41 @@
 
 #include "heap/heap.h"
 
-// A map.  Its first `dirty` bytes may have been written to; the rest was not and
-// reads as zero.
+// A map, or a part of one.  Its first `dirty` bytes may have been written to; the
+// rest was not and reads as zero.  A live block's are what it uses.
 typedef struct pim_map {
     char *start;
     size_t bytes;
     size_t dirty;
-    bool huge; // huge pages were asked for, in all of it
+    uint64_t origin; // the same in all parts of what was mapped at once
+    bool huge;       // huge pages were asked for, in all of that
 } pim_map;
 
 typedef enum pim_map_kind {
-    PIM_MAP_FIXED,   // as large as was asked for, or little more
+    PIM_MAP_FIXED,   // as large as was asked for, or a little more
     PIM_MAP_GROWING, // with room to grow
-    PIM_MAP_KEPT     // the same, but only one that is kept
+    PIM_MAP_KEPT     // the same, but only if memory is kept
 } pim_map_kind;
 
-// A map for a block that uses its first `bytes`.  With PIM_MAP_FIXED the block
-// uses all that is dirty, too.  False: no memory.
+// A map for a block that uses its first `bytes`, and with PIM_MAP_FIXED all that
+// is dirty.  False: no memory.
 bool pim_maps_take(pim_heap *heap, size_t bytes, pim_map_kind kind,
                    pim_map *map);
 
-// Takes a map back whose block, which used it up to `dirty`, was freed; it is in
-// the figures of `heap` for as long as it is kept.
+// Takes the map of a freed block.  It is in the figures of `heap` for as long as
+// it is kept.
 void pim_maps_give(pim_heap *heap, pim_map map);
 
-// The block in the map, which used it up to `dirty`, uses the first `bytes` from
-// now on; what it used before may stay for a while.  False: no change.  Owner of
-// the block.
-bool pim_maps_use(pim_heap *heap, const pim_map *map, size_t bytes);
-
-// Makes a map, in use up to `dirty`, large enough for `bytes`, which is more than
-// it has, and better twice that.  It may move.  False: no memory, no change.
-// Owner of the block.
-bool pim_maps_grow(pim_map *map, size_t bytes);
+// The block uses `bytes` from now on, more or less than before; its map may move.
+// False: it cannot, or is better copied; nothing changed.  Owner of the block.
+bool pim_maps_resize(pim_heap *heap, pim_map *map, size_t bytes);
 
 // Gives back what is kept: all of it, or what was idle from one tick to the next.
 // Returns bytes given back.
 size_t pim_maps_trim(bool all);
 
-// Gives back what is in the figures of `heap`.  Returns bytes given back.
-size_t pim_maps_drop(pim_heap *heap);
+// Gives back what is in the figures of `heap`.
+void pim_maps_drop(const pim_heap *heap);
 
 // So much memory is about to be faulted in elsewhere; what is kept makes way for
 // it, so that no peak is higher than it would be if nothing were kept.
