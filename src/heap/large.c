@@ -335,7 +335,8 @@ pim_large_free(pim_heap *heap, void *block)
     large->cookie = 0;
     pim_mi_box *box = large->kind == LARGE_MI_HEAP ? large->box : NULL;
     if (large->kind == LARGE_MAP) {
-        pim_maps_give(heap, map_of(large));
+        pim_map map = map_of(large);
+        pim_maps_give(heap, &map);
     } else {
         pim_mi.free(large);
     }

@@ -70,7 +70,7 @@ static void
 set_dirty(piece *p, size_t dirty)
 {
     pim_own_add(&idle, dirty - p->map.dirty);
-    pim_add_relaxed(&p->heap->idle_bytes, dirty - p->map.dirty);
+    pim_own_add(&p->heap->idle_bytes, dirty - p->map.dirty); // under the lock
     p->map.dirty = dirty;
     p->recent = p->recent < dirty ? p->recent : dirty;
 }
@@ -93,14 +93,19 @@ assign(piece *p, pim_heap *heap)
 
 // There is a place for it.
 static piece *
-add(pim_heap *heap, pim_map map, size_t recent)
+add(pim_heap *heap, const pim_map *map, size_t recent)
 {
     piece *p = &pieces[pim_lowest_bit(~(uint64_t)taken)];
-    size_t dirty = map.dirty;
     taken |= (uint32_t)1 << (p - pieces);
-    map.dirty = 0;
-    *p = (piece){.map = map, .stamp = ++last_stamp, .heap = heap};
-    set_dirty(p, dirty);
+    p->map.start = map->start;
+    p->map.bytes = map->bytes;
+    p->map.dirty = 0;
+    p->map.origin = map->origin;
+    p->map.huge = map->huge;
+    p->stamp = ++last_stamp;
+    p->heap = heap;
+    p->is_room = false;
+    set_dirty(p, map->dirty);
     p->recent = recent;
     if (pim_load_relaxed(&pim_maps_until) == 0) {
         pim_store_relaxed(&pim_maps_until,
@@ -117,10 +122,11 @@ cut_end(piece *p, size_t from)
     end.start += from;
     end.bytes -= from;
     end.dirty -= from;
-    p->map.bytes = from;
-    set_dirty(p, from);
     if (from == 0) {
         forget(p);
+    } else {
+        p->map.bytes = from;
+        set_dirty(p, from);
     }
     return end;
 }
@@ -170,9 +176,17 @@ find_up_to(const char *end, uint64_t origin)
 // --- giving back -----------------------------------------------------------
 
 static void
-let_go(gone *maps, pim_map map)
+let_go(gone *maps, const pim_map *map)
 {
-    maps->maps[maps->count++] = map;
+    maps->maps[maps->count++] = *map;
+}
+
+// Gives back what is beyond an offset in a piece.
+static void
+drop(piece *p, size_t from, gone *maps)
+{
+    pim_map end = cut_end(p, from);
+    let_go(maps, &end);
 }
 
 static void
@@ -201,7 +215,8 @@ stalest(void)
 size_t
 pim_maps_trim(bool all)
 {
-    gone maps = {.count = 0};
+    gone maps;
+    maps.count = 0;
     size_t before = pim_load_relaxed(&idle);
     pim_lock_acquire(&maps_lock);
     uint64_t now = pim_os->now_ms();
@@ -212,7 +227,7 @@ pim_maps_trim(bool all)
             size_t keep = all ? 0 : p->recent;
             p->recent = 0;
             if (keep < p->map.dirty) {
-                let_go(&maps, cut_end(p, keep));
+                drop(p, keep, &maps);
             }
         }
         pim_store_relaxed(&pim_maps_until,
@@ -226,12 +241,13 @@ pim_maps_trim(bool all)
 void
 pim_maps_drop(const pim_heap *heap)
 {
-    gone maps = {.count = 0};
+    gone maps;
+    maps.count = 0;
     pim_lock_acquire(&maps_lock);
     FOR_EACH(p)
     {
         if (p->heap == heap) {
-            let_go(&maps, cut_end(p, 0));
+            drop(p, 0, &maps);
         }
     }
     unlock_and_unmap(&maps);
@@ -243,12 +259,13 @@ pim_maps_make_way(size_t bytes)
     if (pim_load_relaxed(&idle) == 0) {
         return;
     }
-    gone maps = {.count = 0};
+    gone maps;
+    maps.count = 0;
     pim_lock_acquire(&maps_lock);
     while (bytes != 0 && taken != 0) {
         piece *p = stalest();
         size_t less = p->map.dirty < bytes ? p->map.dirty : bytes;
-        let_go(&maps, cut_end(p, p->map.dirty - less));
+        drop(p, p->map.dirty - less, &maps);
         bytes -= less;
     }
     unlock_and_unmap(&maps);
@@ -285,31 +302,32 @@ join(pim_map *map, bool *is_room)
 // Keeps a map as a piece, or as much of it as may be; what is kept longest makes
 // room for it.
 static void
-keep(pim_heap *heap, pim_map map, bool is_room)
+keep(pim_heap *heap, pim_map *map, bool is_room)
 {
-    gone maps = {.count = 0};
+    gone maps;
+    maps.count = 0;
     pim_lock_acquire(&maps_lock);
-    size_t recent = join(&map, &is_room);
-    if (map.dirty < PIM_MAP_KEPT_MIN) {
+    size_t recent = join(map, &is_room);
+    if (map->dirty < PIM_MAP_KEPT_MIN) {
         let_go(&maps, map);
         unlock_and_unmap(&maps);
         return;
     }
-    size_t room = map.dirty < PIM_MAPS_IDLE ? map.dirty : PIM_MAPS_IDLE;
+    size_t room = map->dirty < PIM_MAPS_IDLE ? map->dirty : PIM_MAPS_IDLE;
     while (taken == UINT32_MAX ||
            pim_load_relaxed(&idle) + room > PIM_MAPS_IDLE) {
-        let_go(&maps, cut_end(stalest(), 0));
+        drop(stalest(), 0, &maps);
     }
     piece *p = add(heap, map, recent);
     p->is_room = is_room;
-    if (map.dirty > PIM_MAPS_IDLE) {
-        let_go(&maps, cut_end(p, PIM_MAPS_IDLE));
+    if (map->dirty > PIM_MAPS_IDLE) {
+        drop(p, PIM_MAPS_IDLE, &maps);
     }
     unlock_and_unmap(&maps);
 }
 
 void
-pim_maps_give(pim_heap *heap, pim_map map)
+pim_maps_give(pim_heap *heap, pim_map *map)
 {
     keep(heap, map, false);
 }
@@ -371,7 +389,8 @@ find_growing(size_t bytes)
     if (found != NULL) {
         size_t half = pim_align_up(found->map.dirty / 2, pim_os_page_size());
         size_t recent = found->recent > half ? found->recent - half : 0;
-        found = add(found->heap, cut_end(found, half), recent);
+        pim_map second = cut_end(found, half);
+        found = add(found->heap, &second, recent);
     }
     return found;
 }
@@ -525,7 +544,7 @@ pim_maps_resize(pim_heap *heap, pim_map *map, size_t bytes)
         rest.start += bytes;
         rest.bytes -= bytes;
         rest.dirty -= bytes;
-        keep(heap, rest, true);
+        keep(heap, &rest, true);
         map->bytes = bytes;
     } else if (bytes <= map->bytes) {
         pim_maps_make_way(bytes - map->dirty);

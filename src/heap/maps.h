@@ -29,8 +29,8 @@ bool pim_maps_take(pim_heap *heap, size_t bytes, pim_map_kind kind,
                    pim_map *map);
 
 // Takes the map of a freed block.  It is in the figures of `heap` for as long as
-// it is kept.
-void pim_maps_give(pim_heap *heap, pim_map map);
+// it is kept.  Changes *map.
+void pim_maps_give(pim_heap *heap, pim_map *map);
 
 // The block uses `bytes` from now on, more or less than before; its map may move.
 // False: it cannot, or is better copied; nothing changed.  Owner of the block.
