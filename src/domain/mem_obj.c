@@ -137,7 +137,7 @@ static void *
 move(unsigned domain, void *block, size_t old_size, size_t size)
 {
     void *moved = NULL;
-    if (size > old_size && size > PIM_SMALL_MAX) {
+    if (size > old_size && size >= PIM_MAP_GROWN_KEPT) {
         pim_heap *heap = pim_current_heap();
         if (!pim_heap_is_process(heap)) {
             moved = pim_large_alloc_growing(heap, domain, size);

@@ -31,8 +31,8 @@ typedef struct pim_large {
     size_t map_bytes; // of a map
     uint32_t domain;
     uint16_t kind;
-    bool huge; // of a map
-    uint64_t spare;
+    bool huge;         // of a map
+    uint64_t is_small; // of a map; see small_maps
     uint64_t cookie;
 } pim_large;
 
@@ -42,6 +42,12 @@ _Static_assert(sizeof(pim_large) == 64, "keeps blocks aligned");
 #define COOKIE UINT64_C(0x9e3779b97f4a7c15)
 
 _Atomic uint64_t pim_foreign_frees;
+
+// Live maps of blocks that were too small for one when they got it.  Each may be
+// one of the maps that the system lets a process have (vm.max_map_count): enough
+// for those that are going to be large, and too few to be missed if none is.
+#define SMALL_MAPS_MAX 16
+static _Atomic uint64_t small_maps;
 
 // --- header ----------------------------------------------------------------
 
@@ -67,6 +73,13 @@ header_of(const void *block)
     }
     pim_large *large = (pim_large *)(uintptr_t)block - 1;
     return large->cookie == cookie_for(block) ? large : NULL;
+}
+
+static void
+settle_small(pim_large *large)
+{
+    pim_sub_relaxed(&small_maps, large->is_small);
+    large->is_small = 0;
 }
 
 static pim_large *
@@ -230,6 +243,7 @@ static void *
 finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map)
 {
     pim_large *large = set_map(map);
+    large->is_small = 0;
     large->usable = used - HEADER;
     return finish(heap, large, domain, LARGE_MAP);
 }
@@ -303,18 +317,21 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 void *
 pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 {
-    bool must_be_kept = size < PIM_MAP_GROWN;
+    bool is_small = size < PIM_MAP_GROWN;
     if (size > PIM_REQUEST_MAX / 4 ||
-        (must_be_kept && pim_load_relaxed(&pim_maps_until) == 0)) {
+        (is_small && (pim_load_relaxed(&pim_maps_until) == 0 ||
+                      pim_load_relaxed(&small_maps) >= SMALL_MAPS_MAX))) {
         return NULL;
     }
     pim_map map;
     void *block = NULL;
     size_t used = map_size(size);
     pim_gate_enter();
-    if (pim_maps_take(heap, used, must_be_kept ? PIM_MAP_KEPT : PIM_MAP_GROWING,
+    if (pim_maps_take(heap, used, is_small ? PIM_MAP_KEPT : PIM_MAP_GROWING,
                       &map)) {
         block = finish_map(heap, domain, used, &map);
+        ((pim_large *)map.start)->is_small = is_small;
+        pim_add_relaxed(&small_maps, is_small);
     }
     pim_gate_exit();
     return block;
@@ -335,6 +352,9 @@ pim_large_free(pim_heap *heap, void *block)
     large->cookie = 0;
     pim_mi_box *box = large->kind == LARGE_MI_HEAP ? large->box : NULL;
     if (large->kind == LARGE_MAP) {
+        if (large->is_small != 0) {
+            settle_small(large);
+        }
         pim_map map = map_of(large);
         pim_maps_give(heap, &map);
     } else {
@@ -392,6 +412,9 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
     }
     large = set_map(&map);
     large->cookie = cookie_for(block_of(large));
+    if (large->is_small != 0 && used >= PIM_MAP_BORN) {
+        settle_small(large);
+    }
     account_resize(heap, large, used - HEADER);
     return block_of(large);
 }

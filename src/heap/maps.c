@@ -34,7 +34,7 @@ typedef struct piece {
     size_t recent;  // from the start; used by a block since the last tick
     uint64_t stamp; // higher: kept later
     pim_heap *heap; // in whose figures it is
-    bool is_room;   // of the growing block in front of it
+    size_t front;   // of the block in front that grows into it; 0: none does
 } piece;
 
 // What is to be unmapped once the lock is free.
@@ -85,10 +85,11 @@ forget(piece *p)
 static void
 assign(piece *p, pim_heap *heap)
 {
-    size_t dirty = p->map.dirty;
-    set_dirty(p, 0);
-    p->heap = heap;
-    set_dirty(p, dirty);
+    if (p->heap != heap) {
+        pim_own_sub(&p->heap->idle_bytes, p->map.dirty);
+        pim_own_add(&heap->idle_bytes, p->map.dirty);
+        p->heap = heap;
+    }
 }
 
 // There is a place for it.
@@ -104,7 +105,7 @@ add(pim_heap *heap, const pim_map *map, size_t recent)
     p->map.huge = map->huge;
     p->stamp = ++last_stamp;
     p->heap = heap;
-    p->is_room = false;
+    p->front = 0;
     set_dirty(p, map->dirty);
     p->recent = recent;
     if (pim_load_relaxed(&pim_maps_until) == 0) {
@@ -274,10 +275,10 @@ pim_maps_make_way(size_t bytes)
 // --- keeping ---------------------------------------------------------------
 
 // Joins the pieces at both its sides to a map; what is clean in between counts as
-// dirty from now on.  Returns how much of it was used lately, and whether it is
-// the room of a block.
+// dirty from now on.  Returns how much of it was used lately, and how large the
+// block is that grows into it.
 static size_t
-join(pim_map *map, bool *is_room)
+join(pim_map *map, size_t *front)
 {
     size_t recent = map->dirty;
     piece *p = find_at(map->start + map->bytes, map->origin);
@@ -293,7 +294,7 @@ join(pim_map *map, bool *is_room)
         map->start -= p->map.bytes;
         map->dirty += p->map.bytes;
         map->bytes += p->map.bytes;
-        *is_room = p->is_room;
+        *front = p->front;
         forget(p);
     }
     return recent;
@@ -302,12 +303,12 @@ join(pim_map *map, bool *is_room)
 // Keeps a map as a piece, or as much of it as may be; what is kept longest makes
 // room for it.
 static void
-keep(pim_heap *heap, pim_map *map, bool is_room)
+keep(pim_heap *heap, pim_map *map, size_t front)
 {
     gone maps;
     maps.count = 0;
     pim_lock_acquire(&maps_lock);
-    size_t recent = join(map, &is_room);
+    size_t recent = join(map, &front);
     if (map->dirty < PIM_MAP_KEPT_MIN) {
         let_go(&maps, map);
         unlock_and_unmap(&maps);
@@ -319,7 +320,7 @@ keep(pim_heap *heap, pim_map *map, bool is_room)
         drop(stalest(), 0, &maps);
     }
     piece *p = add(heap, map, recent);
-    p->is_room = is_room;
+    p->front = front;
     if (map->dirty > PIM_MAPS_IDLE) {
         drop(p, PIM_MAPS_IDLE, &maps);
     }
@@ -329,7 +330,7 @@ keep(pim_heap *heap, pim_map *map, bool is_room)
 void
 pim_maps_give(pim_heap *heap, pim_map *map)
 {
-    keep(heap, map, false);
+    keep(heap, map, 0);
 }
 
 // --- taking ----------------------------------------------------------------
@@ -352,7 +353,7 @@ find_fixed(size_t bytes)
     FOR_EACH(p)
     {
         size_t best = found != NULL ? found->map.dirty : 0;
-        if ((p->is_room ? p->map.dirty : p->map.bytes) >= bytes &&
+        if ((p->front != 0 ? p->map.dirty : p->map.bytes) >= bytes &&
             suits_better(p->map.dirty, best, bytes)) {
             found = p;
         }
@@ -360,39 +361,33 @@ find_fixed(size_t bytes)
     return found;
 }
 
-// A piece with room for several times `bytes`.  Rooms of others are last, and only
-// their second halves.
+// A piece with room for several times `bytes`.  If a block grows into it already, a
+// much smaller one gets out of the way, which costs it a copy; of a larger one's
+// room a growing block gets the second half.
 static piece *
-find_growing(size_t bytes)
+find_growing(size_t bytes, pim_map_kind kind)
 {
     piece *found = NULL;
+    piece *largest = NULL;
     FOR_EACH(p)
     {
-        if (p->is_room || p->map.dirty < bytes) {
-            continue;
-        }
         size_t best = found != NULL ? found->map.dirty : 0;
-        if (suits_better(p->map.dirty, best, 4 * bytes)) {
+        if (p->map.dirty >= bytes && p->front <= bytes / 2 &&
+            suits_better(p->map.dirty, best, 4 * bytes)) {
             found = p;
         }
+        if (largest == NULL || p->map.dirty > largest->map.dirty) {
+            largest = p;
+        }
     }
-    if (found != NULL || taken == UINT32_MAX) {
+    if (found != NULL || kind == PIM_MAP_KEPT || taken == UINT32_MAX ||
+        largest == NULL || largest->map.dirty / 2 < 4 * bytes) {
         return found;
     }
-    FOR_EACH(p)
-    {
-        if (p->map.dirty / 2 >= 4 * bytes &&
-            (found == NULL || p->map.dirty > found->map.dirty)) {
-            found = p;
-        }
-    }
-    if (found != NULL) {
-        size_t half = pim_align_up(found->map.dirty / 2, pim_os_page_size());
-        size_t recent = found->recent > half ? found->recent - half : 0;
-        pim_map second = cut_end(found, half);
-        found = add(found->heap, &second, recent);
-    }
-    return found;
+    size_t half = pim_align_up(largest->map.dirty / 2, pim_os_page_size());
+    size_t recent = largest->recent > half ? largest->recent - half : 0;
+    pim_map second = cut_end(largest, half);
+    return add(largest->heap, &second, recent);
 }
 
 static bool
@@ -402,14 +397,15 @@ take_kept(pim_heap *heap, size_t bytes, pim_map_kind kind, pim_map *map)
         return false;
     }
     pim_lock_acquire(&maps_lock);
-    piece *p = kind == PIM_MAP_FIXED ? find_fixed(bytes) : find_growing(bytes);
+    piece *p =
+        kind == PIM_MAP_FIXED ? find_fixed(bytes) : find_growing(bytes, kind);
     if (p != NULL && kind == PIM_MAP_FIXED) {
-        *map = p->is_room ? cut_end(p, p->map.dirty - bytes)
+        *map = p->front != 0 ? cut_end(p, p->map.dirty - bytes)
                : p->map.dirty <= bytes + bytes / 8 ? cut_end(p, 0)
                                                    : cut_front(p, bytes);
     } else if (p != NULL) {
         assign(p, heap);
-        p->is_room = true;
+        p->front = bytes;
         *map = cut_front(p, bytes);
     }
     pim_lock_release(&maps_lock);
@@ -446,7 +442,8 @@ take_new(size_t bytes, pim_map_kind kind, pim_map *map)
     size_t room = kind == PIM_MAP_FIXED ? bytes : with_room(bytes);
     pim_maps_make_way(bytes);
     *map = (pim_map){.start = pim_os->map(room), .bytes = room};
-    if (map->start == NULL && (room != bytes || pim_maps_trim(true) != 0)) {
+    if (map->start == NULL) {
+        pim_maps_trim(true); // pieces take address space, too
         *map = (pim_map){.start = pim_os->map(bytes), .bytes = bytes};
     }
     if (map->start == NULL) {
@@ -481,7 +478,7 @@ extend(pim_heap *heap, pim_map *map, size_t bytes)
     size_t dirty = 0;
     if (fits) {
         assign(p, heap);
-        p->is_room = true;
+        p->front = bytes;
         pim_map front = cut_front(p, more);
         map->bytes += front.bytes;
         dirty = front.dirty;
@@ -505,7 +502,7 @@ is_better_copied(size_t bytes)
     bool found = false;
     FOR_EACH(p)
     {
-        found |= !p->is_room && p->map.dirty >= bytes + bytes / 2;
+        found |= p->front <= bytes / 2 && p->map.dirty >= bytes + bytes / 2;
     }
     pim_lock_release(&maps_lock);
     return found;
@@ -527,12 +524,14 @@ enlarge(pim_map *map, size_t bytes)
 {
     size_t room = with_room(bytes);
     pim_maps_make_way(bytes - map->dirty);
-    if (!remap(map, room) &&
-        !((room != bytes || pim_maps_trim(true) != 0) && remap(map, bytes))) {
-        return false;
+    if (!remap(map, room)) {
+        pim_maps_trim(true);
+        if (!remap(map, bytes)) {
+            return false;
+        }
     }
     map->origin = pim_add_relaxed(&last_origin, 1) + 1;
-    advise(map, map->bytes >= PIM_MAP_HUGE_GROWN);
+    advise(map, bytes >= PIM_MAP_HUGE_GROWN);
     return true;
 }
 
@@ -544,7 +543,7 @@ pim_maps_resize(pim_heap *heap, pim_map *map, size_t bytes)
         rest.start += bytes;
         rest.bytes -= bytes;
         rest.dirty -= bytes;
-        keep(heap, &rest, true);
+        keep(heap, &rest, bytes);
         map->bytes = bytes;
     } else if (bytes <= map->bytes) {
         pim_maps_make_way(bytes - map->dirty);
