@@ -39,6 +39,11 @@ typedef struct pim_large {
 _Static_assert(sizeof(pim_large) == 64, "keeps blocks aligned");
 
 #define HEADER sizeof(pim_large)
+
+// What lies in front of a block in a map.  Programs that go through memory page by
+// page evict the lines at the beginnings of pages, so the header is elsewhere.
+#define MAP_LEAD HEADER
+#define MAP_HEADER (MAP_LEAD + HEADER)
 #define COOKIE UINT64_C(0x9e3779b97f4a7c15)
 
 _Atomic uint64_t pim_foreign_frees;
@@ -85,7 +90,7 @@ settle_small(pim_large *large)
 static pim_large *
 set_map(const pim_map *map)
 {
-    pim_large *large = (pim_large *)map->start;
+    pim_large *large = (pim_large *)(map->start + MAP_LEAD);
     large->map_bytes = map->bytes;
     large->origin = map->origin;
     large->huge = map->huge;
@@ -95,9 +100,9 @@ set_map(const pim_map *map)
 static pim_map
 map_of(pim_large *large)
 {
-    return (pim_map){.start = (char *)large,
+    return (pim_map){.start = (char *)large - MAP_LEAD,
                      .bytes = large->map_bytes,
-                     .dirty = HEADER + large->usable,
+                     .dirty = MAP_HEADER + large->usable,
                      .origin = large->origin,
                      .huge = large->huge};
 }
@@ -236,15 +241,16 @@ pim_mi_box_leave(pim_mi_box *box)
 static size_t
 map_size(size_t block_bytes)
 {
-    return pim_align_up(block_bytes + HEADER, pim_os_page_size());
+    return pim_align_up(block_bytes + MAP_HEADER, pim_os_page_size());
 }
 
 static void *
-finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map)
+finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map,
+           bool is_small)
 {
     pim_large *large = set_map(map);
-    large->is_small = 0;
-    large->usable = used - HEADER;
+    large->is_small = is_small;
+    large->usable = used - MAP_HEADER;
     return finish(heap, large, domain, LARGE_MAP);
 }
 
@@ -257,9 +263,9 @@ alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
         return NULL;
     }
     used = map.dirty > used ? map.dirty : used;
-    void *block = finish_map(heap, domain, used, &map);
-    if (zero && map.dirty > HEADER) {
-        size_t dirty = map.dirty - HEADER;
+    void *block = finish_map(heap, domain, used, &map, false);
+    if (zero && map.dirty > MAP_HEADER) {
+        size_t dirty = map.dirty - MAP_HEADER;
         memset(block, 0, dirty < size ? dirty : size);
     }
     return block;
@@ -329,8 +335,7 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     pim_gate_enter();
     if (pim_maps_take(heap, used, is_small ? PIM_MAP_KEPT : PIM_MAP_GROWING,
                       &map)) {
-        block = finish_map(heap, domain, used, &map);
-        ((pim_large *)map.start)->is_small = is_small;
+        block = finish_map(heap, domain, used, &map, is_small);
         pim_add_relaxed(&small_maps, is_small);
     }
     pim_gate_exit();
@@ -415,7 +420,7 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
     if (large->is_small != 0 && used >= PIM_MAP_BORN) {
         settle_small(large);
     }
-    account_resize(heap, large, used - HEADER);
+    account_resize(heap, large, used - MAP_HEADER);
     return block_of(large);
 }
 

@@ -7,12 +7,12 @@
 //   | live block | piece: dirty ............... | clean ......... |
 //                ^ it grows to the right, step by step, as it needs
 //
-// A piece that follows a growing block is its room: others take from its end, or
-// its second half, as long as there is any other.  Freed, a block's map and the
-// pieces at both its sides become one piece again.
+// A piece behind a growing block is its room, and others take from its end, or its
+// second half, if they can.  Freed, a block's map and the pieces at both its sides
+// become one piece again.
 //
-// Pieces count in the figures of the heap that had them last and hold no more than
-// PIM_MAPS_IDLE of memory together.  They do not for long: a tick every
+// Pieces count in the figures of the heap that had them last.  Together they hold
+// no more than PIM_MAPS_IDLE of memory, and not for long: a tick every
 // PIM_PURGE_DELAY_MS gives back what no block used since the last one (`recent`),
 // and memory faulted in anywhere else drives as much of it out.
 //
@@ -39,7 +39,7 @@ typedef struct piece {
 
 // What is to be unmapped once the lock is free.
 typedef struct gone {
-    pim_map maps[2 * PIECES + 2];
+    pim_map maps[PIECES + 2];
     unsigned count;
 } gone;
 
@@ -56,15 +56,13 @@ _Static_assert(PIECES == 8 * sizeof(taken), "a bit for each");
 
 // --- pieces ----------------------------------------------------------------
 
-// For going through them: the first at `from` or after it; NULL: there is none.
+// The first at `from` or after it; NULL: there is none.
 static piece *
 next(const piece *from)
 {
     uint64_t left = (uint64_t)taken >> (from - pieces);
     return left != 0 ? &pieces[from - pieces + pim_lowest_bit(left)] : NULL;
 }
-
-#define FOR_EACH(p) for (piece *p = next(pieces); p != NULL; p = next(p + 1))
 
 static void
 set_dirty(piece *p, size_t dirty)
@@ -153,8 +151,7 @@ cut_front(piece *p, size_t bytes)
 static piece *
 find_at(const char *start, uint64_t origin)
 {
-    FOR_EACH(p)
-    {
+    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
         if (p->map.start == start && p->map.origin == origin) {
             return p;
         }
@@ -165,8 +162,7 @@ find_at(const char *start, uint64_t origin)
 static piece *
 find_up_to(const char *end, uint64_t origin)
 {
-    FOR_EACH(p)
-    {
+    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
         if (p->map.start + p->map.bytes == end && p->map.origin == origin) {
             return p;
         }
@@ -199,13 +195,12 @@ unlock_and_unmap(const gone *maps)
     }
 }
 
-// The piece that is kept longest; NULL: there is none.
+// The piece that was not used for longest; NULL: there is none.
 static piece *
 stalest(void)
 {
     piece *found = NULL;
-    FOR_EACH(p)
-    {
+    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
         if (found == NULL || p->stamp < found->stamp) {
             found = p;
         }
@@ -213,18 +208,29 @@ stalest(void)
     return found;
 }
 
+// Gives back at least so much, if there is.
+static void
+evict(size_t bytes, gone *maps)
+{
+    while (bytes != 0 && taken != 0) {
+        piece *p = stalest();
+        size_t dirty = p->map.dirty;
+        bool whole = dirty < bytes + PIM_MAP_KEPT_MIN;
+        drop(p, whole ? 0 : dirty - bytes, maps);
+        bytes -= dirty < bytes ? dirty : bytes;
+    }
+}
+
 size_t
 pim_maps_trim(bool all)
 {
     gone maps;
     maps.count = 0;
-    size_t before = pim_load_relaxed(&idle);
     pim_lock_acquire(&maps_lock);
+    size_t before = pim_load_relaxed(&idle);
     uint64_t now = pim_os->now_ms();
     if (all || now >= pim_load_relaxed(&pim_maps_until)) {
-        before = pim_load_relaxed(&idle);
-        FOR_EACH(p)
-        {
+        for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
             size_t keep = all ? 0 : p->recent;
             p->recent = 0;
             if (keep < p->map.dirty) {
@@ -245,8 +251,7 @@ pim_maps_drop(const pim_heap *heap)
     gone maps;
     maps.count = 0;
     pim_lock_acquire(&maps_lock);
-    FOR_EACH(p)
-    {
+    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
         if (p->heap == heap) {
             drop(p, 0, &maps);
         }
@@ -263,12 +268,7 @@ pim_maps_make_way(size_t bytes)
     gone maps;
     maps.count = 0;
     pim_lock_acquire(&maps_lock);
-    while (bytes != 0 && taken != 0) {
-        piece *p = stalest();
-        size_t less = p->map.dirty < bytes ? p->map.dirty : bytes;
-        drop(p, p->map.dirty - less, &maps);
-        bytes -= less;
-    }
+    evict(bytes, &maps);
     unlock_and_unmap(&maps);
 }
 
@@ -300,7 +300,7 @@ join(pim_map *map, size_t *front)
     return recent;
 }
 
-// Keeps a map as a piece, or as much of it as may be; what is kept longest makes
+// Keeps a map as a piece, or the beginning of one that is too large; others make
 // room for it.
 static void
 keep(pim_heap *heap, pim_map *map, size_t front)
@@ -314,9 +314,9 @@ keep(pim_heap *heap, pim_map *map, size_t front)
         unlock_and_unmap(&maps);
         return;
     }
-    size_t room = map->dirty < PIM_MAPS_IDLE ? map->dirty : PIM_MAPS_IDLE;
-    while (taken == UINT32_MAX ||
-           pim_load_relaxed(&idle) + room > PIM_MAPS_IDLE) {
+    size_t all = pim_load_relaxed(&idle) + map->dirty;
+    evict(all > PIM_MAPS_IDLE ? all - PIM_MAPS_IDLE : 0, &maps);
+    if (taken == UINT32_MAX) {
         drop(stalest(), 0, &maps);
     }
     piece *p = add(heap, map, recent);
@@ -350,8 +350,7 @@ static piece *
 find_fixed(size_t bytes)
 {
     piece *found = NULL;
-    FOR_EACH(p)
-    {
+    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
         size_t best = found != NULL ? found->map.dirty : 0;
         if ((p->front != 0 ? p->map.dirty : p->map.bytes) >= bytes &&
             suits_better(p->map.dirty, best, bytes)) {
@@ -369,8 +368,7 @@ find_growing(size_t bytes, pim_map_kind kind)
 {
     piece *found = NULL;
     piece *largest = NULL;
-    FOR_EACH(p)
-    {
+    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
         size_t best = found != NULL ? found->map.dirty : 0;
         if (p->map.dirty >= bytes && p->front <= bytes / 2 &&
             suits_better(p->map.dirty, best, 4 * bytes)) {
@@ -500,8 +498,7 @@ is_better_copied(size_t bytes)
     }
     pim_lock_acquire(&maps_lock);
     bool found = false;
-    FOR_EACH(p)
-    {
+    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
         found |= p->front <= bytes / 2 && p->map.dirty >= bytes + bytes / 2;
     }
     pim_lock_release(&maps_lock);

@@ -126,13 +126,16 @@ linux_unmap(void *start, size_t bytes)
 static void *
 linux_map(size_t bytes)
 {
-    size_t whole =
-        bytes < PIM_ARENA_SIZE ? bytes : pim_align_up(bytes, PIM_ARENA_SIZE);
-    char *start = linux_map_prot(NULL, whole, PROT_READ | PROT_WRITE, 0);
-    if (start != NULL && whole != bytes) {
-        linux_unmap(start + bytes, whole - bytes);
+    const int prot = PROT_READ | PROT_WRITE;
+    size_t whole = pim_align_up(bytes, PIM_ARENA_SIZE);
+    if (bytes > PIM_ARENA_SIZE && whole > bytes) {
+        char *start = linux_map_prot(NULL, whole, prot, 0);
+        if (start != NULL) {
+            linux_unmap(start + bytes, whole - bytes);
+            return start;
+        }
     }
-    return start;
+    return linux_map_prot(NULL, bytes, prot, 0);
 }
 
 static void *
