@@ -133,16 +133,27 @@ still_fits(size_t block_size, size_t size)
     return size <= block_size && size > block_size - slack;
 }
 
+// A map for a block that is being grown; NULL: copying it within the arenas is
+// better, or there is no memory.
+static void *
+alloc_growing_map(unsigned domain, size_t old_size, size_t size)
+{
+    pim_heap *heap = pim_current_heap();
+    return size > old_size && size >= PIM_MAP_GROWN_KEPT &&
+                   !pim_heap_is_process(heap)
+               ? pim_large_alloc_growing(heap, domain, size)
+               : NULL;
+}
+
 static void *
 move(unsigned domain, void *block, size_t old_size, size_t size)
 {
-    void *moved = NULL;
-    if (size > old_size && size > PIM_RUN_GROWN) {
+    void *moved = alloc_growing_map(domain, old_size, size);
+    if (moved == NULL && size > old_size && size > PIM_RUN_GROWN &&
+        size <= PIM_RUN_MAX) {
         pim_heap *heap = pim_current_heap();
         if (!pim_heap_is_process(heap)) {
-            moved = size <= PIM_RUN_MAX
-                        ? pim_run_alloc_growing(heap, domain, size)
-                        : pim_large_alloc_growing(heap, domain, size);
+            moved = pim_run_alloc_growing(heap, domain, size);
         }
     }
     if (moved == NULL) {
@@ -168,6 +179,21 @@ realloc_large(unsigned domain, void *block, size_t size)
     return resized != NULL ? resized : move(domain, block, old_size, size);
 }
 
+static PIM_NOINLINE void *
+realloc_run(unsigned domain, pim_page *page, void *block, size_t size)
+{
+    size_t old_size = page->block_size;
+    void *moved = alloc_growing_map(domain, old_size, size);
+    if (moved != NULL) {
+        memcpy(moved, block, old_size);
+        domain_free(domain, block);
+        return moved;
+    }
+    return pim_run_resize(pim_current_heap(), page, size)
+               ? block
+               : move(domain, block, old_size, size);
+}
+
 PIM_INLINE void *
 domain_realloc(unsigned domain, void *block, size_t size)
 {
@@ -180,10 +206,11 @@ domain_realloc(unsigned domain, void *block, size_t size)
     pim_page *page = pim_page_of(block);
     size_t old_size = page->block_size;
     size += size == 0;
-    if (still_fits(old_size, size) ||
-        (page->size_class == PIM_CLASS_RUN &&
-         pim_run_resize(pim_current_heap(), page, size))) {
+    if (still_fits(old_size, size)) {
         return block;
+    }
+    if (page->size_class == PIM_CLASS_RUN) {
+        return realloc_run(domain, page, block, size);
     }
     return move(domain, block, old_size, size);
 }
