@@ -14,6 +14,11 @@
 //           never unmapped, so a stale pointer to it reads a record.
 //   HEAP-4  a retired heap owns no page, and all its current pages are the
 //           empty page.
+//   HEAP-5  retirement goes by the pages' descriptors and trusts no list of
+//           pages: in a forked child they may be half changed.
+//   HEAP-6  while pages are released in a loop, nothing purges.
+//   HEAP-7  the counters of arenas, pages and units are right whenever the
+//           owner is not at work.
 
 #ifndef PIM_HEAP_HEAP_H
 #define PIM_HEAP_HEAP_H

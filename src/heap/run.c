@@ -13,6 +13,9 @@
 // meanwhile, so that a second free is found.
 //
 // Owner, as in heap.h.  What changes arenas is inside the gate.
+//
+// Invariant:
+//   RUN-1  a kept run has no owner and lies in an arena of the heap that keeps it.
 
 #include <string.h>
 
