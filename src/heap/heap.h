@@ -66,7 +66,7 @@ typedef struct pim_heap {
     uint64_t idle_units;   // units that are free and may hold memory
     uint64_t dirty_peak;   // dirty_units that would be a new peak
     bool at_peak;          // one was made
-    bool releasing;        // pages are being released in a loop: no purge now
+    bool releasing;        // pages are being released in a loop (HEAP-6)
     size_t granted;        // units that may be idle on top; see arenas.c
     unsigned dense_arenas; // asked to be huge pages
     _Atomic uint64_t arena_count;
