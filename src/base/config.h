@@ -52,6 +52,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_RUN_UNITS 64
 #define PIM_RUN_MAX ((size_t)PIM_RUN_UNITS << PIM_UNIT_SHIFT)
 
+// A block that is grown to this size moves to a run, and back to a class if it
+// shrinks to less than half of it.
+#define PIM_RUN_GROWN ((size_t)4 << 10)
+
 // How much of freed runs a heap keeps for the next requests of their lengths, in
 // units.
 #define PIM_IDLE_RUN_UNITS ((size_t)(512 << 10) / PIM_UNIT_SIZE)
@@ -64,12 +68,24 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // How many current pages of several units a heap keeps though they are empty.
 #define PIM_EMPTY_CURRENT 4
 
-// A block that is grown to this size moves to a map of its own, with headroom,
-// and grows in place from then on: mimalloc would copy it at every step.
-#define PIM_MAP_GROWN PIM_RUN_MAX
+// A block of this size has a map of its own.
+#define PIM_MAP_BORN PIM_RUN_MAX
 
-// A block that is this large at birth gets a map of its own, too.
-#define PIM_MAP_BORN ((size_t)32 << 20)
+// A block that is grown to this size moves to a map with room to grow in place;
+// from the second size on it does if a freed map is kept.
+#define PIM_MAP_GROWN PIM_RUN_MAX
+#define PIM_MAP_GROWN_KEPT ((size_t)8 << 10)
+
+// From these sizes on huge pages are asked for: a new block is in use up to its end,
+// so all of it is worth them.  Of one that grows the end may stay untouched, which
+// is to be a small part of it.
+#define PIM_MAP_HUGE_BORN PIM_ARENA_SIZE
+#define PIM_MAP_HUGE_GROWN ((size_t)16 << 20)
+
+// How much memory of freed maps is kept, for the whole process and for about
+// PIM_PURGE_DELAY_MS, and the smallest piece of it that is worth keeping.
+#define PIM_MAPS_IDLE ((size_t)48 << 20)
+#define PIM_MAP_KEPT_MIN ((size_t)256 << 10)
 
 // Largest request that CPython can make (PY_SSIZE_T_MAX); more is refused.
 #define PIM_REQUEST_MAX ((size_t)PTRDIFF_MAX)

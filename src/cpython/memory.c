@@ -4,6 +4,7 @@
 
 #include "cpython/api.h"
 #include "heap/current.h"
+#include "heap/maps.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
 
@@ -34,6 +35,7 @@ pimalloc_trim(void)
     bytes += pim_heap_purge(&pim_process_heap, true);
     bytes += pim_warm_trim(true);
     pim_lock_release(&pim_process_lock);
+    bytes += pim_maps_trim(true);
     bytes += pim_region_trim();
     pim_mi.purge();
     pim_gate_exit();

@@ -12,7 +12,7 @@
 // own size and what it was granted goes at once.  And no new peak of resident
 // memory is made while much lies idle: that goes first.
 
-#include "heap/heap.h"
+#include "heap/maps.h"
 #include "platform/os.h"
 
 // How many arenas are looked at for a run.
@@ -238,7 +238,11 @@ static pim_arena *
 new_arena(pim_heap *heap, unsigned units)
 {
     pim_arena *arena = pim_region_take(heap, heap->name);
+    if (arena == NULL && pim_maps_trim(true) != 0) {
+        arena = pim_region_take(heap, heap->name);
+    }
     if (arena != NULL) {
+        pim_maps_make_way(PIM_ARENA_SIZE - dirty_units(arena) * PIM_UNIT_SIZE);
         if (deserves_huge_page(heap, units)) {
             arena->dense =
                 pim_load_relaxed(&heap->arena_count) >= PIM_HUGE_FROM_ARENAS;

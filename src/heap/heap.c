@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "heap/heap_inline.h"
+#include "heap/maps.h"
 #include "platform/os.h"
 
 // Slow paths between two looks at the clock.
@@ -209,7 +210,9 @@ pim_heap_purge_if_due(pim_heap *heap)
     heap->patience = PATIENCE;
     uint64_t region_until = pim_load_relaxed(&pim_region_warm_until);
     uint64_t warm_until = pim_load_relaxed(&pim_warm_until);
-    if (heap->purge_at == 0 && region_until == 0 && warm_until == 0) {
+    uint64_t maps_until = pim_load_relaxed(&pim_maps_until);
+    if (heap->purge_at == 0 && region_until == 0 && warm_until == 0 &&
+        maps_until == 0) {
         return;
     }
     uint64_t now = pim_os->now_ms();
@@ -224,6 +227,9 @@ pim_heap_purge_if_due(pim_heap *heap)
     }
     if (warm_until != 0 && now >= warm_until) {
         trim_warm(heap);
+    }
+    if (maps_until != 0 && now >= maps_until) {
+        pim_maps_trim(false);
     }
 }
 

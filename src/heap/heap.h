@@ -77,7 +77,8 @@ typedef struct pim_heap {
     _Atomic(pim_page *) remote_pages PIM_CACHE_ALIGNED; // see remote.c
     pim_pending pending[PIM_SLOTS];
     _Atomic uint64_t remote_frees; // blocks freed by non-owners, ever
-    _Atomic uint64_t large_bytes;  // of live blocks above PIM_SMALL_MAX
+    _Atomic uint64_t large_bytes;  // of live blocks outside the arenas
+    _Atomic uint64_t idle_bytes;   // of maps that are kept; see maps.c
     _Atomic bool returned;         // an arena of ours has returned units
     _Atomic uint32_t settling;     // odd while pending is taken over
 
@@ -125,6 +126,9 @@ void pim_heap_drain(pim_heap *heap);
 // no arena to be had; the heap is as it was.  Owner.
 void *pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
+// The same for a block of any size up to PIM_RUN_MAX that is being grown.
+void *pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
+
 // The run's block was freed.  Owner.
 void pim_run_freed(pim_heap *heap, pim_page *page);
 
@@ -153,7 +157,8 @@ void *pim_large_resize(pim_heap *heap, void *block, size_t size);
 // that heap is retired.  False: it is not ours.  Inside the gate.
 bool pim_large_owner(const void *block, int64_t *id);
 
-// Like pim_large_alloc() for a block that is being grown: with headroom.
+// Like pim_large_alloc() for a block that is being grown: with room for that.
+// NULL: there is none to be had, or the block is too small to deserve it.
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
 
 // Gives up one use of a box; with the last one its mi_heap is destroyed.  Inside

@@ -1,7 +1,7 @@
-// large.c -- blocks above PIM_SMALL_MAX: from the interpreter's mi_heap, or in
-// maps of their own that grow in place.
+// large.c -- blocks above PIM_RUN_MAX: in maps of their own that grow in place
+// (maps.c), or from mimalloc where there is no map, and no arena for smaller ones.
 //
-//   | header | block ...            |   headroom, untouched   |
+//   | header | block ...            |   room to grow          |
 //            ^ what the user has    ^ usable                  ^ map_bytes
 //
 // The header lies in front of the block.  Its last word, the cookie, is the
@@ -11,37 +11,48 @@
 // A header names its heap and the heap's serial.  A record whose serial differs
 // was retired since: the block is then an account of the process heap.
 //
-// mimalloc copies at each growth, so a block that is *grown* past PIM_MAP_GROWN
-// moves to a map with as much headroom again; further growth costs nothing
-// until that is used up, then one mremap.
-//
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
 
 #include <string.h>
 
-#include "heap/heap.h"
+#include "heap/maps.h"
 #include "platform/os.h"
 
 typedef enum large_kind { LARGE_MI_HEAP, LARGE_MI_MAIN, LARGE_MAP } large_kind;
 
 typedef struct pim_large {
     pim_heap *heap;
-    uint64_t serial;  // of the heap when the block was allocated
-    size_t usable;    // bytes
-    size_t map_bytes; // of the whole map; 0 for mimalloc's blocks
-    pim_mi_box *box;  // of a block in a heap's mi_heap
+    uint64_t serial; // of the heap when the block was allocated
+    size_t usable;   // bytes
+    union {
+        pim_mi_box *box; // of a block in a heap's mi_heap
+        uint64_t origin; // of a map; see maps.h
+    };
+    size_t map_bytes; // of a map
     uint32_t domain;
-    uint32_t kind;
-    uint64_t spare;
+    uint16_t kind;
+    bool huge;         // of a map
+    uint64_t is_small; // of a map; see small_maps
     uint64_t cookie;
 } pim_large;
 
 _Static_assert(sizeof(pim_large) == 64, "keeps blocks aligned");
 
 #define HEADER sizeof(pim_large)
+
+// What lies in front of a block in a map.  Programs that go through memory page by
+// page evict the lines at the beginnings of pages, so the header is elsewhere.
+#define MAP_LEAD HEADER
+#define MAP_HEADER (MAP_LEAD + HEADER)
 #define COOKIE UINT64_C(0x9e3779b97f4a7c15)
 
 _Atomic uint64_t pim_foreign_frees;
+
+// Live maps of blocks that were too small for one when they got it.  Each may be
+// one of the maps that the system lets a process have (vm.max_map_count): enough
+// for those that are going to be large, and too few to be missed if none is.
+#define SMALL_MAPS_MAX 16
+static _Atomic uint64_t small_maps;
 
 // --- header ----------------------------------------------------------------
 
@@ -69,6 +80,33 @@ header_of(const void *block)
     return large->cookie == cookie_for(block) ? large : NULL;
 }
 
+static void
+settle_small(pim_large *large)
+{
+    pim_sub_relaxed(&small_maps, large->is_small);
+    large->is_small = 0;
+}
+
+static pim_large *
+set_map(const pim_map *map)
+{
+    pim_large *large = (pim_large *)(map->start + MAP_LEAD);
+    large->map_bytes = map->bytes;
+    large->origin = map->origin;
+    large->huge = map->huge;
+    return large;
+}
+
+static pim_map
+map_of(pim_large *large)
+{
+    return (pim_map){.start = (char *)large - MAP_LEAD,
+                     .bytes = large->map_bytes,
+                     .dirty = MAP_HEADER + large->usable,
+                     .origin = large->origin,
+                     .huge = large->huge};
+}
+
 static bool
 is_owner(const pim_heap *heap, const pim_large *large)
 {
@@ -85,7 +123,8 @@ account_new(pim_heap *heap, const pim_large *large)
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
-static void
+// Returns the heap whose account it was in.
+static pim_heap *
 account_free(pim_heap *caller, const pim_large *large)
 {
     pim_heap *heap = large->heap;
@@ -103,6 +142,7 @@ account_free(pim_heap *caller, const pim_large *large)
         pim_lock_release(&pim_process_lock);
     }
     pim_sub_relaxed(&heap->large_bytes, large->usable);
+    return heap;
 }
 
 static void *
@@ -112,7 +152,7 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
     large->heap = heap;
     large->serial = pim_load_relaxed(&heap->serial);
     large->domain = domain;
-    large->kind = kind;
+    large->kind = (uint16_t)kind;
     large->cookie = cookie_for(block);
     account_new(heap, large);
     return block;
@@ -201,25 +241,34 @@ pim_mi_box_leave(pim_mi_box *box)
 static size_t
 map_size(size_t block_bytes)
 {
-    return pim_align_up(block_bytes + HEADER, pim_os_page_size());
+    return pim_align_up(block_bytes + MAP_HEADER, pim_os_page_size());
 }
 
 static void *
-alloc_map(pim_heap *heap, unsigned domain, size_t size, size_t headroom)
+finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map,
+           bool is_small)
 {
-    size_t exact = map_size(size);
-    size_t bytes = map_size(size + headroom);
-    pim_large *large = pim_os->map(bytes);
-    if (large == NULL && bytes != exact) {
-        bytes = exact;
-        large = pim_os->map(bytes);
-    }
-    if (large == NULL) {
+    pim_large *large = set_map(map);
+    large->is_small = is_small;
+    large->usable = used - MAP_HEADER;
+    return finish(heap, large, domain, LARGE_MAP);
+}
+
+static void *
+alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
+{
+    pim_map map;
+    size_t used = map_size(size);
+    if (!pim_maps_take(heap, used, PIM_MAP_FIXED, &map)) {
         return NULL;
     }
-    large->map_bytes = bytes;
-    large->usable = exact - HEADER;
-    return finish(heap, large, domain, LARGE_MAP);
+    used = map.dirty > used ? map.dirty : used;
+    void *block = finish_map(heap, domain, used, &map, false);
+    if (zero && map.dirty > MAP_HEADER) {
+        size_t dirty = map.dirty - MAP_HEADER;
+        memset(block, 0, dirty < size ? dirty : size);
+    }
+    return block;
 }
 
 // A block of the heap's own mi_heap; of the main heap if it has none.
@@ -244,7 +293,6 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
         pim_add_relaxed(&box->users, 1);
     }
     large->box = box;
-    large->map_bytes = 0;
     large->usable = pim_mi.usable_size(large) - HEADER;
     void *block = finish(heap, large, domain,
                          box != NULL ? LARGE_MI_HEAP : LARGE_MI_MAIN);
@@ -259,9 +307,15 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
         return NULL; // so that sums below cannot overflow
     }
+    void *block = NULL;
     pim_gate_enter();
-    void *block = size < PIM_MAP_BORN ? alloc_mi(heap, domain, size, zero)
-                                      : alloc_map(heap, domain, size, 0);
+    if (size >= PIM_MAP_BORN) {
+        block = alloc_map(heap, domain, size, zero);
+    }
+    if (block == NULL) {
+        block = alloc_mi(heap, domain, size, zero);
+    }
+    pim_heap_purge_if_due(heap);
     pim_gate_exit();
     return block;
 }
@@ -269,13 +323,20 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 void *
 pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 {
-    if (size < PIM_MAP_GROWN || size > PIM_REQUEST_MAX / 4) {
-        return pim_large_alloc(heap, domain, size, false);
+    bool is_small = size < PIM_MAP_GROWN;
+    if (size > PIM_REQUEST_MAX / 4 ||
+        (is_small && (pim_load_relaxed(&pim_maps_until) == 0 ||
+                      pim_load_relaxed(&small_maps) >= SMALL_MAPS_MAX))) {
+        return NULL;
     }
+    pim_map map;
+    void *block = NULL;
+    size_t used = map_size(size);
     pim_gate_enter();
-    void *block = alloc_map(heap, domain, size, size);
-    if (block == NULL) {
-        block = alloc_mi(heap, domain, size, false);
+    if (pim_maps_take(heap, used, is_small ? PIM_MAP_KEPT : PIM_MAP_GROWING,
+                      &map)) {
+        block = finish_map(heap, domain, used, &map, is_small);
+        pim_add_relaxed(&small_maps, is_small);
     }
     pim_gate_exit();
     return block;
@@ -292,11 +353,15 @@ pim_large_free(pim_heap *heap, void *block)
         return;
     }
     pim_gate_enter();
-    account_free(heap, large);
+    heap = account_free(heap, large);
     large->cookie = 0;
     pim_mi_box *box = large->kind == LARGE_MI_HEAP ? large->box : NULL;
     if (large->kind == LARGE_MAP) {
-        pim_os->unmap(large, large->map_bytes);
+        if (large->is_small != 0) {
+            settle_small(large);
+        }
+        pim_map map = map_of(large);
+        pim_maps_give(heap, &map);
     } else {
         pim_mi.free(large);
     }
@@ -345,29 +410,17 @@ account_resize(pim_heap *heap, pim_large *large, size_t usable)
 static void *
 resize_map(pim_heap *heap, pim_large *large, size_t size)
 {
-    size_t exact = map_size(size);
-    size_t bytes = large->map_bytes;
-    if (exact > bytes) {
-        bytes = map_size(2 * size);
-    } else if (size < large->usable / 2) {
-        bytes = exact;
+    size_t used = map_size(size);
+    pim_map map = map_of(large);
+    if (!pim_maps_resize(heap, &map, used)) {
+        return NULL;
     }
-    if (bytes != large->map_bytes) {
-        pim_large *moved = pim_os->remap(large, large->map_bytes, bytes);
-        if (moved == NULL && exact > large->map_bytes) {
-            bytes = exact; // no room for headroom
-            moved = pim_os->remap(large, large->map_bytes, bytes);
-        }
-        if (moved == NULL) {
-            return NULL;
-        }
-        large = moved;
-        large->map_bytes = bytes;
-        large->cookie = cookie_for(block_of(large));
+    large = set_map(&map);
+    large->cookie = cookie_for(block_of(large));
+    if (large->is_small != 0 && used >= PIM_MAP_BORN) {
+        settle_small(large);
     }
-    if (exact - HEADER > large->usable || size < large->usable / 2) {
-        account_resize(heap, large, exact - HEADER);
-    }
+    account_resize(heap, large, used - MAP_HEADER);
     return block_of(large);
 }
 
@@ -381,8 +434,9 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     if (size <= large->usable && size >= large->usable / 2) {
         return block;
     }
+    bool would_do_without = size < large->usable && size < PIM_MAP_GROWN / 2;
     if (large->kind != LARGE_MAP || !is_owner(heap, large) ||
-        size < PIM_MAP_GROWN / 2) {
+        would_do_without) {
         return NULL;
     }
     pim_gate_enter();

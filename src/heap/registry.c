@@ -375,7 +375,8 @@ pim_heap_figures(const pim_heap *heap, pim_figures *out)
     out->pages = pim_load_relaxed(&heap->page_count);
     out->committed_bytes =
         pim_load_relaxed(&heap->dirty_units) * PIM_UNIT_SIZE +
-        pim_load_relaxed(&heap->large_bytes);
+        pim_load_relaxed(&heap->large_bytes) +
+        pim_load_relaxed(&heap->idle_bytes);
     out->remote_frees = pim_load_relaxed(&heap->remote_frees);
 }
 

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-#include "heap/heap.h"
+#include "heap/maps.h"
 #include "heap/registry.h"
 
 // One page changes hands, or goes away if it is empty.
@@ -147,6 +147,7 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
     settle_late(heap);
+    pim_maps_drop(heap);
     end_mi_heap(heap);
     pim_lock_release(&pim_process_lock);
     pim_heap_figures(heap, left);

@@ -5,8 +5,9 @@
 //
 // A run has a descriptor like any page, of capacity 1, so the fast path of free,
 // remote frees and retirement need not know about it.  It shrinks in place, and
-// grows in place where the units behind it are free; a list that grows is seldom
-// copied.
+// grows in place where the units behind it are free.  A block that is grown past
+// PIM_RUN_GROWN becomes a run with free units behind it, so a list that grows is
+// seldom copied.
 //
 // A freed run is kept for the next request of its length, one for each length and
 // no more than PIM_IDLE_RUN_UNITS in all, until the next purge.  It has no owner
@@ -45,16 +46,21 @@ reuse(pim_heap *heap, unsigned domain, unsigned units)
     return page;
 }
 
-// A run of free units.  *is_zero: none of them was ever used.
+// A run of free units, with as many as `room` free behind it for now, if there are
+// so many.  *is_zero: none of its own was ever used.
 static pim_page *
-take(pim_heap *heap, unsigned domain, unsigned units, bool *is_zero)
+take(pim_heap *heap, unsigned domain, unsigned units, unsigned room,
+     bool *is_zero)
 {
     pim_gate_enter();
-    if (!pim_heap_has_run(heap, units)) {
-        pim_heap_inherit(heap, units);
+    if (!pim_heap_has_run(heap, units + room)) {
+        pim_heap_inherit(heap, units + room);
     }
-    pim_page *page = pim_heap_take_run(heap, units);
+    pim_page *page = pim_heap_take_run(heap, units + room);
     if (page != NULL) {
+        if (room != 0) {
+            pim_heap_free_units(heap, page + units, room);
+        }
         pim_page_open_run(page, heap, domain, units);
         pim_own_add(&heap->page_count, 1);
         uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
@@ -74,7 +80,7 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     bool is_zero = false;
     pim_page *page = reuse(heap, domain, units);
     if (page == NULL) {
-        page = take(heap, domain, units, &is_zero);
+        page = take(heap, domain, units, 0, &is_zero);
     }
     if (page == NULL) {
         return NULL;
@@ -82,6 +88,20 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     pim_account_grow(&heap->account[PIM_SLOT(domain)], page->block_size, 1);
     void *block = pim_page_start(page);
     return zero && !is_zero ? memset(block, 0, size) : block;
+}
+
+void *
+pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
+{
+    bool ignored;
+    unsigned units = units_for(size);
+    unsigned room = units < PIM_RUN_UNITS / 2 ? units : PIM_RUN_UNITS - units;
+    pim_page *page = take(heap, domain, units, room > 3 ? room : 3, &ignored);
+    if (page == NULL) {
+        return NULL;
+    }
+    pim_account_grow(&heap->account[PIM_SLOT(domain)], page->block_size, 1);
+    return pim_page_start(page);
 }
 
 void
@@ -123,7 +143,7 @@ bool
 pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
 {
     bool holds_leftovers;
-    if (size <= PIM_SMALL_MAX || size > PIM_RUN_MAX ||
+    if (size <= PIM_RUN_GROWN / 2 || size > PIM_RUN_MAX ||
         pim_page_owner(page, &holds_leftovers) != heap ||
         pim_heap_is_process(heap)) {
         return false;

@@ -24,7 +24,8 @@ typedef struct pim_os_ops {
     // Gives the memory back; the space stays usable and reads as zero.
     int (*reset)(void *start, size_t bytes);
 
-    // A zeroed, writable map of its own.
+    // A zeroed, writable map of its own.  One of a huge page or more begins at one
+    // if the system sees to that for whole numbers of them (Linux 6.7).
     void *(*map)(size_t bytes);
 
     // Grows or shrinks a map, moving it if need be, without copying.  NULL: the
@@ -36,6 +37,9 @@ typedef struct pim_os_ops {
 
     // Asks for huge pages in a range; only advice.
     void (*advise_huge)(void *start, size_t bytes);
+
+    // Takes that advice back.
+    void (*advise_small)(void *start, size_t bytes);
 
     // Names a range in /proc/PID/maps where the kernel can; else nothing.
     void (*name)(void *start, size_t bytes, const char *name);

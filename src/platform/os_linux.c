@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/config.h"
 
 // Linux 5.17; older kernels answer EINVAL, which is ignored.
 #ifndef PR_SET_VMA
@@ -113,10 +114,28 @@ linux_reset(void *start, size_t bytes)
     return madvise(start, bytes, MADV_DONTNEED) == 0 ? 0 : -errno;
 }
 
+static void
+linux_unmap(void *start, size_t bytes)
+{
+    if (munmap(start, bytes) != 0) {
+        // No map to spare for the split (vm.max_map_count): the memory goes.
+        madvise(start, bytes, MADV_DONTNEED);
+    }
+}
+
 static void *
 linux_map(size_t bytes)
 {
-    return linux_map_prot(NULL, bytes, PROT_READ | PROT_WRITE, 0);
+    const int prot = PROT_READ | PROT_WRITE;
+    size_t whole = pim_align_up(bytes, PIM_ARENA_SIZE);
+    if (bytes > PIM_ARENA_SIZE && whole > bytes) {
+        char *start = linux_map_prot(NULL, whole, prot, 0);
+        if (start != NULL) {
+            linux_unmap(start + bytes, whole - bytes);
+            return start;
+        }
+    }
+    return linux_map_prot(NULL, bytes, prot, 0);
 }
 
 static void *
@@ -127,18 +146,15 @@ linux_remap(void *start, size_t old_bytes, size_t new_bytes)
 }
 
 static void
-linux_unmap(void *start, size_t bytes)
-{
-    if (munmap(start, bytes) != 0) {
-        // No map to spare for the split (vm.max_map_count): the memory goes.
-        madvise(start, bytes, MADV_DONTNEED);
-    }
-}
-
-static void
 linux_advise_huge(void *start, size_t bytes)
 {
     madvise(start, bytes, MADV_HUGEPAGE);
+}
+
+static void
+linux_advise_small(void *start, size_t bytes)
+{
+    madvise(start, bytes, MADV_NOHUGEPAGE);
 }
 
 static void
@@ -164,6 +180,7 @@ const pim_os_ops pim_os_linux = {
     .remap = linux_remap,
     .unmap = linux_unmap,
     .advise_huge = linux_advise_huge,
+    .advise_small = linux_advise_small,
     .name = linux_name,
     .now_ms = linux_now_ms,
 };

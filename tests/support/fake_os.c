@@ -137,6 +137,12 @@ fake_advise_huge(void *start, size_t bytes)
 }
 
 static void
+fake_advise_small(void *start, size_t bytes)
+{
+    real()->advise_small(start, bytes);
+}
+
+static void
 fake_name(void *start, size_t bytes, const char *name)
 {
     pim_add_relaxed(&fake.names, 1);
@@ -159,6 +165,7 @@ static const pim_os_ops fake_ops = {
     .remap = fake_remap,
     .unmap = fake_unmap,
     .advise_huge = fake_advise_huge,
+    .advise_small = fake_advise_small,
     .name = fake_name,
     .now_ms = fake_now_ms,
 };
