@@ -95,8 +95,11 @@ pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 {
     bool ignored;
     unsigned units = units_for(size);
-    unsigned room = units < PIM_RUN_UNITS / 2 ? units : PIM_RUN_UNITS - units;
-    pim_page *page = take(heap, domain, units, room > 3 ? room : 3, &ignored);
+    unsigned room = units > 3 ? units : 3;
+    if (room > PIM_RUN_UNITS - units) {
+        room = PIM_RUN_UNITS - units;
+    }
+    pim_page *page = take(heap, domain, units, room, &ignored);
     if (page == NULL) {
         return NULL;
     }
