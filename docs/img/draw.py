@@ -204,7 +204,7 @@ def address_space():
     p.note(520, 537, "pim_arena: one for each arena", "start")
     p.label(20, 562, 860, 50,
             "descriptor = pages + ((address - base) >> PIM_UNIT_SHIFT), then `back` units back\n"
-            "owner = descriptor->heap", ("#f8fafc", "#cbd5e1"), 12.5, mono=True)
+            "owner = descriptor->owner, a heap's address and two bits", ("#f8fafc", "#cbd5e1"), 12.5, mono=True)
     p.save("address-space.svg")
 
 
@@ -230,13 +230,15 @@ def page_life():
     p.note(311, 86, "no block free or uncut,")
     p.note(311, 101, "none freed by others")
     p.line([(465, 146), (465, 278), (402, 278)])
-    p.note(458, 220, "first block freed", "end")
+    p.note(458, 212, "a few blocks", "end")
+    p.note(458, 227, "freed", "end")
     p.line([(220, 288), (150, 288), (150, 148)])
     p.note(158, 220, "refill", "start")
     p.line([(220, 438), (42, 438), (42, 108), (62, 108)])
     p.note(50, 430, "refill: a run is opened", "start")
     p.line([(310, 326), (310, 414)])
-    p.note(317, 390, "last block freed", "start")
+    p.note(317, 382, "empty, and too many are,", "start")
+    p.note(317, 397, "or at a purge", "start")
     p.line([(520, 370), (520, 414)], RED[1], 1.7)
     p.note(527, 390, "interpreter ends, page empty", "start", color=RED[1])
     p.line([(552, 108), (660, 108)], RED[1], 1.7)

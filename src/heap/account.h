@@ -11,6 +11,9 @@
 //
 //   live now == live - pending
 //
+// Invariant:
+//   GAUGE-1  what others read was live at some moment of the read.
+//
 // A block freed by a non-owner is thus gone from the live figures at once; the
 // peaks are those of `live`, before the owner took it over.
 

@@ -4,18 +4,20 @@
 //            refill                    exhausted
 //   new ----------------> CURRENT --------------------> FULL (in no list)
 //                            ^                            |
-//                  refill    |        first free          |
+//                  refill    |       a few frees          |
 //                            +------- PARTIAL <-----------+
 //                                        |
-//                                        | last block freed
+//                                        | empty, and too many are; purge
 //                                        v
 //                                  units back to the arena
 //
 // Cheapest source first: uncut blocks of the current page, blocks that others
 // freed, a page of the partial list, a run of units.
 //
-// Everything here runs inside the gate, so that a fork never copies a half
-// changed list.
+// What changes arenas runs inside the gate, so that a fork never copies them half
+// changed.  What changes lists of pages only may stay outside: in a child of a
+// fork that caught it, nobody goes on with the heap, and retirement trusts the
+// pages' descriptors alone (HEAP-5).
 
 #include "heap/heap.h"
 
@@ -239,8 +241,8 @@ pim_heap_purge_later(pim_heap *heap)
     }
 }
 
-// Releases the empty pages of the partial lists; `releasing` is set, for a purge
-// in between would release them, too.
+// Releases the empty pages of the partial lists, a loop that a purge in between
+// would upset (HEAP-6).
 static void
 release_empty(pim_heap *heap)
 {
@@ -279,9 +281,7 @@ pim_heap_release_idle(pim_heap *heap)
 }
 
 // The commonest refill, and the cheapest: the current page is exhausted and
-// another one has blocks.  Outside the gate: should a fork copy the lists while
-// they change, the child has no thread that could go on with them, and retirement
-// trusts the pages' descriptors alone.
+// another one has blocks.  Outside the gate (HEAP-5).
 static bool
 refill_from_partial(pim_heap *heap, unsigned slot, unsigned size_class)
 {
@@ -371,7 +371,7 @@ pim_heap_free_slow(pim_heap *heap, pim_page *page)
         return;
     }
     if (PIM_LIKELY(page->state == PIM_PAGE_FULL && page->capacity > 1)) {
-        pim_heap_insert_partial(heap, page); // outside the gate, as above
+        pim_heap_insert_partial(heap, page); // outside the gate (HEAP-5)
         return;
     }
     if (page->size_class == PIM_CLASS_RUN) {

@@ -14,6 +14,11 @@
 //           never unmapped, so a stale pointer to it reads a record.
 //   HEAP-4  a retired heap owns no page, and all its current pages are the
 //           empty page.
+//   HEAP-5  retirement goes by the pages' descriptors and trusts no list of
+//           pages: in a forked child they may be half changed.
+//   HEAP-6  while pages are released in a loop, nothing purges.
+//   HEAP-7  the counters of arenas, pages and units are right whenever the
+//           owner is not at work.
 
 #ifndef PIM_HEAP_HEAP_H
 #define PIM_HEAP_HEAP_H
@@ -61,7 +66,7 @@ typedef struct pim_heap {
     uint64_t idle_units;   // units that are free and may hold memory
     uint64_t dirty_peak;   // dirty_units that would be a new peak
     bool at_peak;          // one was made
-    bool releasing;        // pages are being released in a loop: no purge now
+    bool releasing;        // pages are being released in a loop (HEAP-6)
     size_t granted;        // units that may be idle on top; see arenas.c
     unsigned dense_arenas; // asked to be huge pages
     _Atomic uint64_t arena_count;

@@ -14,6 +14,9 @@
 // meanwhile, so that a second free is found.
 //
 // Owner, as in heap.h.  What changes arenas is inside the gate.
+//
+// Invariant:
+//   RUN-1  a kept run has no owner and lies in an arena of the heap that keeps it.
 
 #include <string.h>
 
@@ -92,8 +95,11 @@ pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 {
     bool ignored;
     unsigned units = units_for(size);
-    unsigned room = units < PIM_RUN_UNITS / 2 ? units : PIM_RUN_UNITS - units;
-    pim_page *page = take(heap, domain, units, room > 3 ? room : 3, &ignored);
+    unsigned room = units > 3 ? units : 3;
+    if (room > PIM_RUN_UNITS - units) {
+        room = PIM_RUN_UNITS - units;
+    }
+    pim_page *page = take(heap, domain, units, room, &ignored);
     if (page == NULL) {
         return NULL;
     }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "domain/domain.h"
+#include "heap/maps.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -167,6 +168,7 @@ die(life *l)
     free_some(l, 0, 1); // late
     pim_gate_enter();
     pim_region_trim();
+    pim_maps_trim(true);
     pim_gate_exit();
 }
 

@@ -459,7 +459,9 @@ TEST(memory_of_mimalloc_is_purged_when_no_heir_comes_in_time)
 {
     fake_os_stop_clock();
     trim(true);
+    fake_os_fail(FAKE_MAP, 1, true);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 2 * PIM_RUN_MAX));
+    fake_os_heal();
     uint64_t before = pim_load_relaxed(&fake_mi.purges);
     end_heir();
     trim(false);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "domain/domain.h"
+#include "heap/maps.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -29,6 +30,7 @@ trim(void)
     pim_warm_trim(true);
     pim_lock_release(&pim_process_lock);
     pim_region_trim();
+    pim_maps_trim(true);
     pim_gate_exit();
 }
 
@@ -88,6 +90,17 @@ expect_process_as_before(void)
     pim_heap_audit(&pim_process_heap);
 }
 
+// A large block of mimalloc's, which serves where there is no map.
+static void *
+malloc_without_map(size_t size)
+{
+    fake_os_fail(FAKE_MAP, 1, true);
+    void *block = pim_mem_malloc(NULL, size);
+    fake_os_heal();
+    EXPECT(fake_mi_live_blocks() != 0);
+    return block;
+}
+
 static void
 use_and_free_much(void)
 {
@@ -96,7 +109,7 @@ use_and_free_much(void)
     for (unsigned i = 0; i < N; i++) {
         blocks[i] = pim_obj_malloc(NULL, 16 + i % 3000);
     }
-    void *large = pim_mem_malloc(NULL, LARGE);
+    void *large = malloc_without_map(LARGE);
     void *run = pim_mem_malloc(NULL, RUN_BYTES);
     void *huge = pim_mem_malloc(NULL, HUGE);
     for (unsigned i = 0; i < N; i++) {
@@ -209,8 +222,8 @@ TEST(leaked_blocks_can_be_reallocated)
 TEST(leaked_large_block_outlives_its_heap)
 {
     uint64_t destroyed = pim_load_relaxed(&fake_mi.heaps_destroyed);
-    char *leaked = pim_mem_malloc(NULL, LARGE);
-    void *freed = pim_mem_malloc(NULL, LARGE);
+    char *leaked = malloc_without_map(LARGE);
+    void *freed = malloc_without_map(LARGE);
     memset(leaked, 'x', LARGE);
     pim_mem_free(NULL, freed);
     end_interp();

@@ -405,6 +405,50 @@ TEST(run_at_the_end_of_an_arena_does_not_grow_beyond_it)
     pim_mem_free(NULL, last);
 }
 
+TEST(grown_block_becomes_a_run_with_room_behind_it)
+{
+    char *p = pim_mem_malloc(NULL, PIM_RUN_GROWN);
+    EXPECT_NE(pim_page_of(p)->size_class, PIM_CLASS_RUN);
+    fill(p, 0, PIM_RUN_GROWN);
+    p = pim_mem_realloc(NULL, p, PIM_RUN_GROWN + 100);
+    EXPECT_EQ(pim_page_of(p)->size_class, PIM_CLASS_RUN);
+    EXPECT_EQ(live_bytes(), UNITS(1));
+    EXPECT_EQ(heap->used_units, // the room is free
+              1u + pim_classes[pim_size_class(PIM_RUN_GROWN)].units);
+    char *neighbour = pim_mem_malloc(NULL, UNITS(4)); // may take the room
+    char *q = p;
+    for (unsigned units = 2; units <= PIM_RUN_UNITS; units++) {
+        q = pim_mem_realloc(NULL, q, UNITS(units));
+        EXPECT_EQ(live_bytes(), UNITS(units + 4));
+    }
+    expect_filled(q, 0, PIM_RUN_GROWN);
+    pim_heap_audit(heap);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, q, PIM_RUN_GROWN / 2 + 1), q);
+    EXPECT_EQ(live_bytes(), UNITS(5));
+    q = pim_mem_realloc(NULL, q, PIM_RUN_GROWN / 2);
+    EXPECT_NE(pim_page_of(q)->size_class, PIM_CLASS_RUN);
+    expect_filled(q, 0, PIM_RUN_GROWN / 2);
+    pim_mem_free(NULL, q);
+    pim_mem_free(NULL, neighbour);
+}
+
+TEST(longest_run_is_grown_into_without_room)
+{
+    char *p = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS - 1));
+    char *wall = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS));
+    EXPECT_PTR_EQ(pim_arena_of(pim_page_of(p)),
+                  pim_arena_of(pim_page_of(wall)));
+    char *full = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS));
+    char *half = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS / 2));
+    half = pim_mem_realloc(NULL, half, UNITS(PIM_RUN_UNITS));
+    EXPECT_EQ(fake_figures(id).arenas, 2); // the last half suffices
+    pim_heap_audit(heap);
+    pim_mem_free(NULL, half);
+    pim_mem_free(NULL, full);
+    pim_mem_free(NULL, wall);
+    pim_mem_free(NULL, p);
+}
+
 TEST(others_resize_a_run_by_a_copy)
 {
     fake_interp other;
@@ -491,6 +535,8 @@ main(void)
         RUN_CASE(run_grows_in_place_into_free_units),
         RUN_CASE(run_with_a_neighbour_moves_to_grow),
         RUN_CASE(run_at_the_end_of_an_arena_does_not_grow_beyond_it),
+        RUN_CASE(grown_block_becomes_a_run_with_room_behind_it),
+        RUN_CASE(longest_run_is_grown_into_without_room),
         RUN_CASE(others_resize_a_run_by_a_copy),
         RUN_CASE(random_resizes_keep_the_content_and_the_counters),
     };
