@@ -1,12 +1,8 @@
 // arena.c -- the units of one arena, as sets of bits.
 //
-// A run of up to 4 units begins at a multiple of 4, a longer one at a multiple of
-// 16, so a free one is found with a few shifts.  Warm units are preferred to ones
-// that the system would have to fault in.
-//
-// Dense arenas hold runs of one unit and nothing else.  These fill up from end to
-// end, so a huge page under them wastes next to nothing; longer runs hold few
-// blocks, often but one, and leave much of their space untouched.
+// A run begins at a multiple of its length, rounded up to a power of two and 16 at
+// most, so a free one is found with a few shifts.  Warm units are preferred to
+// ones that the system would have to fault in.
 //
 // Invariants:
 //   ARENA-1  aged is part of dirty, and part of free.
@@ -40,22 +36,18 @@ units_of(const pim_arena *arena, const pim_page *first, unsigned units)
     return range((unsigned)(first - pim_arena_pages(arena)), units);
 }
 
-// Which of the aligned stretches of `units` (1, 4 or 16) are free: a bit at the
-// first unit of each.
+// Which of the aligned stretches of `units` (1, 2, 4, 8 or 16) are free: a bit at
+// the first unit of each.
 static uint64_t
 free_stretches(uint64_t bits, unsigned units)
 {
-    if (units >= 4) {
-        bits &= bits >> 1;
-        bits &= bits >> 2;
-        bits &= 0x1111111111111111;
+    static const uint64_t aligned[] = {UINT64_MAX, 0x5555555555555555,
+                                       0x1111111111111111, 0x0101010101010101,
+                                       0x0001000100010001};
+    for (unsigned n = 1; n < units; n *= 2) {
+        bits &= bits >> n;
     }
-    if (units == 16) {
-        bits &= bits >> 4;
-        bits &= bits >> 8;
-        bits &= 0x0001000100010001;
-    }
-    return bits;
+    return bits & aligned[pim_log2_floor(units)];
 }
 
 unsigned
@@ -74,11 +66,16 @@ pim_arena_fit(const pim_arena *arena)
     pim_fit fit = PIM_FIT_NONE;
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
         uint64_t free = arena->free.word[i];
+        if (free != 0 && fit == PIM_FIT_NONE) {
+            fit = PIM_FIT_1;
+        }
         if (arena->dense) {
-            fit = free != 0 ? PIM_FIT_1 : fit;
-        } else if (free_stretches(free, 16) != 0) {
+            continue;
+        }
+        if (free_stretches(free, 16) != 0) {
             return PIM_FIT_16;
-        } else if (free_stretches(free, 4) != 0) {
+        }
+        if (free_stretches(free, 4) != 0) {
             fit = PIM_FIT_4;
         }
     }
@@ -90,7 +87,7 @@ bool
 pim_page_is_worth_inheriting(const pim_page *page)
 {
     return page->state == PIM_PAGE_SEALED && page->capacity > 1 &&
-           pim_page_used(page) <= page->capacity - page->capacity / 8u;
+           pim_page_used(page) + (page->capacity + 7u) / 8 <= page->capacity;
 }
 
 size_t
@@ -112,24 +109,26 @@ pim_arena_room(const pim_arena *arena)
 static size_t
 idle_in_page(const pim_arena *arena, const pim_page *page)
 {
-    pim_unit_set run = units_of(arena, page, pim_page_units(page));
-    size_t dirty = 0;
-    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        dirty +=
-            pim_popcount(arena->dirty.word[i] & run.word[i]) * PIM_UNIT_SIZE;
-    }
+    size_t dirty =
+        pim_arena_dirty(arena, page, pim_page_units(page)) * PIM_UNIT_SIZE;
     size_t used = (size_t)pim_page_used(page) * page->block_size;
     return dirty > used ? dirty - used : 0;
+}
+
+unsigned
+pim_arena_idle_units(const pim_arena *arena)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        n += pim_popcount(arena->free.word[i] & arena->dirty.word[i]);
+    }
+    return n;
 }
 
 size_t
 pim_arena_idle(const pim_arena *arena)
 {
-    size_t bytes = 0;
-    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        bytes += pim_popcount(arena->free.word[i] & arena->dirty.word[i]) *
-                 PIM_UNIT_SIZE;
-    }
+    size_t bytes = pim_arena_idle_units(arena) * PIM_UNIT_SIZE;
     const pim_page *first = pim_arena_pages(arena);
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
         if (pim_page_is_worth_inheriting(first + unit)) {
@@ -139,18 +138,19 @@ pim_arena_idle(const pim_arena *arena)
     return bytes;
 }
 
-// Where a run of 1 or up to 4 units can be; PIM_ARENA_UNITS: nowhere.
+// Where a run of up to 8 units can be; PIM_ARENA_UNITS: nowhere.
 static unsigned
-find_short_run(const pim_arena *arena, unsigned units)
+find_short_run(const pim_arena *arena, unsigned units, bool warm_only)
 {
     unsigned found = PIM_ARENA_UNITS;
+    unsigned stretch = units == 1 ? 1 : 2u << pim_log2_floor(units - 1);
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        uint64_t runs = free_stretches(arena->free.word[i], units > 1 ? 4 : 1);
+        uint64_t runs = free_stretches(arena->free.word[i], stretch);
         uint64_t warm = runs & arena->dirty.word[i]; // its first unit is
         if (warm != 0) {
             return i * 64 + pim_lowest_bit(warm);
         }
-        if (runs != 0 && found == PIM_ARENA_UNITS) {
+        if (runs != 0 && found == PIM_ARENA_UNITS && !warm_only) {
             found = i * 64 + pim_lowest_bit(runs);
         }
     }
@@ -159,7 +159,7 @@ find_short_run(const pim_arena *arena, unsigned units)
 
 // The same for longer ones.
 static unsigned
-find_long_run(const pim_arena *arena, unsigned units)
+find_long_run(const pim_arena *arena, unsigned units, bool warm_only)
 {
     unsigned found = PIM_ARENA_UNITS;
     unsigned length = 0; // free units up to here, in stretches of 16
@@ -173,16 +173,16 @@ find_long_run(const pim_arena *arena, unsigned units)
         if ((arena->dirty.word[first / 64] >> first % 64 & 1) != 0) {
             return first;
         }
-        found = found == PIM_ARENA_UNITS ? first : found;
+        found = found == PIM_ARENA_UNITS && !warm_only ? first : found;
     }
     return found;
 }
 
 pim_page *
-pim_arena_take_run(pim_arena *arena, unsigned units)
+pim_arena_take_run(pim_arena *arena, unsigned units, bool warm_only)
 {
-    unsigned unit =
-        units <= 4 ? find_short_run(arena, units) : find_long_run(arena, units);
+    unsigned unit = units <= 8 ? find_short_run(arena, units, warm_only)
+                               : find_long_run(arena, units, warm_only);
     if (unit == PIM_ARENA_UNITS) {
         return NULL;
     }
@@ -223,6 +223,17 @@ pim_arena_extend_run(pim_arena *arena, pim_page *first, unsigned units,
 }
 
 unsigned
+pim_arena_dirty(const pim_arena *arena, const pim_page *first, unsigned units)
+{
+    pim_unit_set run = units_of(arena, first, units);
+    unsigned n = 0;
+    for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
+        n += pim_popcount(run.word[i] & arena->dirty.word[i]);
+    }
+    return n;
+}
+
+unsigned
 pim_arena_touch(pim_page *page, size_t from, size_t to)
 {
     pim_arena *arena = pim_arena_of(page);
@@ -245,6 +256,22 @@ static bool
 units_are_whole_pages(void)
 {
     return PIM_UNIT_SIZE % pim_os_page_size() == 0;
+}
+
+static _Atomic bool reset_failed;
+
+bool
+pim_arena_clean_is_zero(void)
+{
+    return units_are_whole_pages() && !pim_load_relaxed(&reset_failed);
+}
+
+void
+pim_arena_reset(void *start, size_t bytes)
+{
+    if (pim_os->reset(start, bytes) != 0) {
+        pim_store_relaxed(&reset_failed, true);
+    }
 }
 
 static void
@@ -274,7 +301,7 @@ pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units)
     pim_unit_set run = units_of(arena, first, units);
     close_descriptors(first, units);
     if (units_are_whole_pages()) {
-        pim_os->reset(pim_page_start(first), units * PIM_UNIT_SIZE);
+        pim_arena_reset(pim_page_start(first), units * PIM_UNIT_SIZE);
     }
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
         if (run.word[i] != 0) {
@@ -305,9 +332,9 @@ reset_units(const pim_arena *arena, unsigned word, uint64_t units)
         uint64_t gaps = ~(units >> from);
         unsigned n = gaps == 0 ? 64 - from : pim_lowest_bit(gaps);
         size_t length = n * PIM_UNIT_SIZE;
-        pim_os->reset(pim_arena_start(arena) +
-                          (word * 64 + from) * PIM_UNIT_SIZE,
-                      length);
+        pim_arena_reset(pim_arena_start(arena) +
+                            (word * 64 + from) * PIM_UNIT_SIZE,
+                        length);
         bytes += length;
         units &= n == 64 ? 0 : ~((((uint64_t)1 << n) - 1) << from);
     }

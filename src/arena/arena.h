@@ -24,7 +24,7 @@ typedef struct pim_unit_set {
 // is in.
 typedef enum pim_fit {
     PIM_FIT_NONE = 0,
-    PIM_FIT_1, // dense arenas only, and they no other
+    PIM_FIT_1,
     PIM_FIT_4,
     PIM_FIT_16,
     PIM_FITS
@@ -56,7 +56,7 @@ typedef struct pim_arena {
     uint64_t warm_until; // process heap: when its idle memory goes, in now_ms()
     size_t warm_bytes;   // process heap: idle memory kept; 0: it is gone
     uint8_t list;        // owner: pim_fit or a list of the process heap
-    bool dense;          // serves runs of one unit only; see arena.c
+    bool dense;          // serves runs of one unit only
     struct pim_arena *next_free; // region's lock: stack of unowned arenas
 } PIM_CACHE_ALIGNED pim_arena;
 
@@ -175,8 +175,9 @@ extern _Atomic uint64_t pim_region_warm_until;
 size_t pim_region_trim(void);
 
 // Takes a run of up to PIM_RUN_UNITS units and returns its descriptors' first;
-// NULL if there is no such run.  Owner.
-pim_page *pim_arena_take_run(pim_arena *arena, unsigned units);
+// NULL if there is no such run.  Warm ones come first, or are the only ones that
+// will do; a run is warm if its first unit is.  Owner.
+pim_page *pim_arena_take_run(pim_arena *arena, unsigned units, bool warm_only);
 
 // Makes a run longer by the units that follow it.  False: they are not all free,
 // and nothing changed.  Owner.
@@ -187,12 +188,24 @@ bool pim_arena_extend_run(pim_arena *arena, pim_page *first, unsigned units,
 // its start.  Returns how many units became dirty.  Owner.
 unsigned pim_arena_touch(pim_page *page, size_t from, size_t to);
 
+// How many of a run's units may hold memory of the system.  Owner.
+unsigned pim_arena_dirty(const pim_arena *arena, const pim_page *first,
+                         unsigned units);
+
 // Frees a run; its descriptors become unused.  Owner.
 void pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units);
 
 // Frees a run of an arena that another heap owns: the memory goes back to the
 // system at once and the owner learns of it by pim_arena_take_returned().
 void pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units);
+
+// Whether units that are not dirty read as zero.  They do unless the system ever
+// refused to take memory back (it does where memory is locked) or cannot take
+// single units.
+bool pim_arena_clean_is_zero(void);
+
+// Gives memory of the region back to the system.
+void pim_arena_reset(void *start, size_t bytes);
 
 // Takes in the units that others returned.  Owner.
 void pim_arena_take_returned(pim_arena *arena);
@@ -208,7 +221,10 @@ size_t pim_arena_purge(pim_arena *arena, bool all);
 // pages that are worth inheriting.  Owner.
 size_t pim_arena_room(const pim_arena *arena);
 
-// Bytes of these that may be resident.  Owner.
+// Units that are free and may be resident.  Owner.
+unsigned pim_arena_idle_units(const pim_arena *arena);
+
+// Bytes of the room that may be resident.  Owner.
 size_t pim_arena_idle(const pim_arena *arena);
 
 // Whether a sealed page has enough room to be worth inheriting.

@@ -246,7 +246,7 @@ cool(pim_arena *arena)
     char *start = pim_arena_start(arena);
     if (pim_os->decommit(start, PIM_ARENA_SIZE) != 0) {
         // No map to spare (vm.max_map_count): the memory still goes.
-        pim_os->reset(start, PIM_ARENA_SIZE);
+        pim_arena_reset(start, PIM_ARENA_SIZE);
     }
     // All unused, which is all zero where it matters.
     drop_entries(pim_region.pages, sizeof(pim_page), arena);
@@ -286,7 +286,8 @@ pim_region_give(pim_arena *arena)
     pim_store_relaxed(&arena->heap, NULL);
     size_t bytes = dirty_bytes(arena);
     pim_lock_acquire(&region_lock);
-    bool warm = bytes != 0 && fits_warm(bytes);
+    // The advice to use huge pages goes with the memory only.
+    bool warm = bytes != 0 && !arena->dense && fits_warm(bytes);
     if (warm) {
         warm_bytes += bytes;
         push(&warm_arenas, arena);

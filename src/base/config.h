@@ -24,8 +24,12 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_ARENA_SIZE ((size_t)1 << PIM_ARENA_SHIFT)
 #define PIM_ARENA_UNITS ((unsigned)(PIM_ARENA_SIZE >> PIM_UNIT_SHIFT))
 
-// How many dense ones a main interpreter has filled when it is ready to run.
-#define PIM_ARENAS_AT_START 0
+// How many arenas a python executable's main interpreter has filled when it is
+// ready to run.
+#define PIM_HUGE_AT_START 2
+
+// A heap of so many arenas asks for huge pages for further ones.
+#define PIM_HUGE_FROM_ARENAS 16
 
 // Address space for arenas.  Reserved only, so size costs nothing; halved until
 // the system grants it.
@@ -48,9 +52,21 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_RUN_UNITS 64
 #define PIM_RUN_MAX ((size_t)PIM_RUN_UNITS << PIM_UNIT_SHIFT)
 
+// A block that is grown to this size moves to a run, and back to a class if it
+// shrinks to less than half of it.
+#define PIM_RUN_GROWN ((size_t)4 << 10)
+
 // How much of freed runs a heap keeps for the next requests of their lengths, in
 // units.
-#define PIM_IDLE_RUN_UNITS PIM_ARENA_UNITS
+#define PIM_IDLE_RUN_UNITS ((size_t)(512 << 10) / PIM_UNIT_SIZE)
+
+// How much of empty pages a heap leaves to their classes: so many units, and this
+// part of what it uses.
+#define PIM_EMPTY_UNITS ((size_t)(1 << 20) / PIM_UNIT_SIZE)
+#define PIM_EMPTY_SHARE 8
+
+// How many current pages of several units a heap keeps though they are empty.
+#define PIM_EMPTY_CURRENT 4
 
 // A block of this size has a map of its own.
 #define PIM_MAP_BORN PIM_RUN_MAX
@@ -78,6 +94,11 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // memory goes back at once.  So a program that shrinks for good returns memory
 // soon, and one that swings pays once per this much and its size.
 #define PIM_IDLE_UNITS ((size_t)(8 << 20) / PIM_UNIT_SIZE)
+
+// A new peak of a heap's resident memory is one that is higher by this part of it
+// and so many units; more than that may not be idle then.
+#define PIM_PEAK_SHARE 32
+#define PIM_PEAK_UNITS 16
 
 // How much more than that all heaps of the process together may keep for
 // PIM_PURGE_DELAY_MS, granted in steps: a program that builds up and tears down

@@ -54,8 +54,8 @@ pim_gauge_shrink(pim_gauge *gauge, uint64_t n)
 }
 
 // What is live.  Exact for the owner and, while the owner is not at work, for
-// all; else what was live at some moment of the call or, if the peak never stood
-// still during it, nearly so.
+// all; else what was live at some moment of the call or, if the two did not come
+// from one moment, nearly so.
 PIM_INLINE uint64_t
 pim_gauge_live(const pim_gauge *gauge)
 {
@@ -69,7 +69,7 @@ pim_gauge_live(const pim_gauge *gauge)
             break;
         }
     }
-    return peak - (uint64_t)spare;
+    return spare < 0 || (uint64_t)spare < peak ? peak - (uint64_t)spare : 0;
 }
 
 PIM_INLINE void

@@ -8,14 +8,17 @@
 //
 // Memory of empty pages is not returned at once: a purge tick every
 // PIM_PURGE_DELAY_MS, driven by the heap's own slow path, returns what stayed
-// unused from one tick to the next.  What is idle beyond PIM_IDLE_UNITS and the
-// heap's own size goes at once.
+// unused from one tick to the next.  What is idle beyond PIM_IDLE_UNITS, the heap's
+// own size and what it was granted goes at once.  And no new peak of resident
+// memory is made while much lies idle: that goes first.
 
 #include "heap/maps.h"
 #include "platform/os.h"
 
 // How many arenas are looked at for a run.
 #define LOOK_MAX 16
+
+unsigned pim_huge_at_start;
 
 static unsigned
 dirty_units(const pim_arena *arena)
@@ -94,6 +97,7 @@ pim_heap_gain_arena(pim_heap *heap, pim_arena *arena, bool as_estate)
     heap->dense_arenas += arena->dense;
     pim_own_add(&heap->dirty_units, dirty_units(arena));
     heap->used_units += used_units(arena);
+    heap->idle_units += pim_arena_idle_units(arena);
     arena->list = as_estate ? PIM_LIST_SPENT : PIM_FIT_NONE;
     list_insert(heap, arena, list_for(arena));
 }
@@ -105,8 +109,20 @@ pim_heap_lose_arena(pim_heap *heap, pim_arena *arena)
     heap->dense_arenas -= arena->dense;
     pim_own_sub(&heap->dirty_units, dirty_units(arena));
     heap->used_units -= used_units(arena);
+    heap->idle_units -= pim_arena_idle_units(arena);
     list_remove(heap, arena);
     pim_warm_forget(arena);
+}
+
+void
+pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to)
+{
+    pim_own_add(&heap->dirty_units, pim_arena_touch(page, from, to));
+    uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
+    if (dirty > heap->dirty_peak && !pim_heap_is_process(heap)) {
+        heap->dirty_peak = dirty + pim_heap_peak_step(dirty);
+        heap->at_peak = true;
+    }
 }
 
 // Grants of idle memory, in units, that heaps have.
@@ -128,6 +144,21 @@ pim_heap_give_up_grants(pim_heap *heap)
 {
     pim_sub_relaxed(&granted, heap->granted);
     heap->granted = 0;
+}
+
+void
+pim_heap_limit_idle(pim_heap *heap)
+{
+    bool is_granted = true;
+    while (is_granted && heap->idle_units > heap->used_units + PIM_IDLE_UNITS +
+                                                heap->granted) {
+        is_granted = ask_for_grant(heap);
+    }
+    if (is_granted) {
+        pim_heap_purge_later(heap);
+    } else {
+        pim_heap_purge(heap, true);
+    }
 }
 
 void
@@ -154,18 +185,15 @@ pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units)
     pim_arena *arena = pim_arena_of(first);
     pim_arena_free_run(arena, first, units);
     heap->used_units -= units;
+    heap->idle_units += pim_arena_dirty(arena, first, units);
     relist(heap, arena);
     if (pim_heap_is_process(heap)) {
         size_t bytes = 0;
         if (arena->warm_bytes == 0 || pim_arena_is_empty(arena)) {
             pim_heap_purge_arena(heap, arena, true, &bytes); // nobody would
         }
-    } else if (pim_load_relaxed(&heap->dirty_units) >
-                   2 * heap->used_units + PIM_IDLE_UNITS + heap->granted &&
-               !ask_for_grant(heap)) {
-        pim_heap_purge(heap, true);
-    } else {
-        pim_heap_purge_later(heap);
+    } else if (!heap->releasing) {
+        pim_heap_limit_idle(heap);
     }
 }
 
@@ -191,17 +219,23 @@ take_returned(pim_heap *heap)
     }
 }
 
-// CPython's main interpreter fills its first dense arena before it runs a line of
-// the program, so a huge page costs next to no memory there and saves hundreds of
-// page faults, each of which takes as long as a hundred allocations.
+// A huge page replaces 512 page faults, each of which takes as long as a hundred
+// allocations.  But all of it is resident at once: a heap must be large for that
+// not to count, and the arena one that fills from end to end, with pages of one
+// unit and nothing else.
+//
+// The main interpreter of a python executable fills its first arenas before it
+// runs a line of the program.
 static bool
-deserves_huge_pages(const pim_heap *heap)
+deserves_huge_page(const pim_heap *heap, unsigned units)
 {
-    return heap->id == 0 && heap->dense_arenas < PIM_ARENAS_AT_START;
+    uint64_t count = pim_load_relaxed(&heap->arena_count);
+    return (units == 1 && count >= PIM_HUGE_FROM_ARENAS) ||
+           (heap->id == 0 && count < pim_huge_at_start);
 }
 
 static pim_arena *
-new_arena(pim_heap *heap, bool dense)
+new_arena(pim_heap *heap, unsigned units)
 {
     pim_arena *arena = pim_region_take(heap, heap->name);
     if (arena == NULL && pim_maps_trim(true) != 0) {
@@ -209,8 +243,9 @@ new_arena(pim_heap *heap, bool dense)
     }
     if (arena != NULL) {
         pim_maps_make_way(PIM_ARENA_SIZE - dirty_units(arena) * PIM_UNIT_SIZE);
-        arena->dense = dense;
-        if (dense && deserves_huge_pages(heap)) {
+        if (deserves_huge_page(heap, units)) {
+            arena->dense =
+                pim_load_relaxed(&heap->arena_count) >= PIM_HUGE_FROM_ARENAS;
             pim_os->advise_huge(pim_arena_start(arena), PIM_ARENA_SIZE);
         }
         pim_heap_gain_arena(heap, arena, false);
@@ -218,17 +253,10 @@ new_arena(pim_heap *heap, bool dense)
     return arena;
 }
 
-// The last list that may serve a request that begins to look in `shortest`.
-static unsigned
-last_list(pim_fit shortest)
-{
-    return shortest == PIM_FIT_1 ? PIM_FIT_1 : PIM_FIT_16;
-}
-
 static bool
 has_run(const pim_heap *heap, pim_fit shortest)
 {
-    for (unsigned fit = shortest; fit <= last_list(shortest); fit++) {
+    for (unsigned fit = shortest; fit < PIM_FITS; fit++) {
         if (heap->arenas[fit] != NULL) {
             return true;
         }
@@ -247,14 +275,14 @@ pim_heap_has_run(pim_heap *heap, unsigned units)
 }
 
 static pim_page *
-find_run(pim_heap *heap, unsigned units)
+find_run(pim_heap *heap, unsigned units, bool warm_only)
 {
     unsigned looks = LOOK_MAX;
     pim_fit shortest = pim_fit_for(units);
-    for (unsigned fit = shortest; fit <= last_list(shortest); fit++) {
-        for (pim_arena *a = heap->arenas[fit]; a != NULL && looks-- != 0;
-             a = a->next) {
-            pim_page *first = pim_arena_take_run(a, units);
+    for (unsigned fit = shortest; fit < PIM_FITS; fit++) {
+        for (pim_arena *a = heap->arenas[fit]; a != NULL && looks != 0;
+             a = a->next, looks--) {
+            pim_page *first = pim_arena_take_run(a, units, warm_only);
             if (first != NULL) {
                 return first;
             }
@@ -266,20 +294,28 @@ find_run(pim_heap *heap, unsigned units)
 pim_page *
 pim_heap_take_run(pim_heap *heap, unsigned units)
 {
-    pim_page *first = find_run(heap, units);
+    pim_page *first = NULL;
+    if (heap->idle_units >= units) {
+        first = find_run(heap, units, true);
+    }
+    if (first == NULL) {
+        first = find_run(heap, units, false);
+    }
     if (first == NULL) {
         pim_heap_release_idle(heap);
-        first = find_run(heap, units);
+        first = find_run(heap, units, false);
     }
     if (first == NULL) {
-        pim_arena *arena = new_arena(heap, units == 1);
-        if (arena == NULL) {
+        pim_arena *fresh = new_arena(heap, units);
+        if (fresh == NULL) {
             return NULL;
         }
-        first = pim_arena_take_run(arena, units);
+        first = pim_arena_take_run(fresh, units, false);
     }
-    relist(heap, pim_arena_of(first));
+    pim_arena *arena = pim_arena_of(first);
+    relist(heap, arena);
     heap->used_units += units;
+    heap->idle_units -= pim_arena_dirty(arena, first, units);
     return first;
 }
 
@@ -294,6 +330,7 @@ pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,
     }
     relist(heap, arena);
     heap->used_units += more;
+    heap->idle_units -= pim_arena_dirty(arena, first + units, more);
     return true;
 }
 
@@ -303,6 +340,7 @@ pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all, size_t *bytes)
     unsigned before = dirty_units(arena);
     *bytes += pim_arena_purge(arena, all);
     pim_own_sub(&heap->dirty_units, before - dirty_units(arena));
+    heap->idle_units -= before - dirty_units(arena);
     if (!pim_arena_is_empty(arena) || dirty_units(arena) != 0) {
         return true;
     }
@@ -333,9 +371,25 @@ pim_heap_purge(pim_heap *heap, bool all)
 
 // --- audit -----------------------------------------------------------------
 
+// What the heap's counters should say.
+typedef struct sums {
+    uint64_t arenas;
+    uint64_t dense;
+    uint64_t pages;
+    uint64_t used;
+    uint64_t idle;
+    uint64_t dirty;
+    unsigned idle_runs;
+} sums;
+
 static void
-audit_arena(const pim_heap *heap, const pim_arena *arena)
+audit_arena(const pim_heap *heap, const pim_arena *arena, sums *sum)
 {
+    sum->arenas++;
+    sum->dense += arena->dense;
+    sum->used += used_units(arena);
+    sum->idle += pim_arena_idle_units(arena);
+    sum->dirty += dirty_units(arena);
     PIM_CHECK(pim_load_relaxed(&arena->heap) == heap &&
                   arena->list == list_for(arena),
               "an arena is in the wrong list", arena);
@@ -346,24 +400,49 @@ audit_arena(const pim_heap *heap, const pim_arena *arena)
         const pim_page *page = first + unit;
         bool is_free = (arena->free.word[unit / 64] >> unit % 64 & 1) != 0;
         bool tagged;
+        if (page->state == PIM_PAGE_IDLE) {
+            sum->idle_runs += pim_page_units(page);
+            sum->pages++;
+        }
         PIM_CHECK(!is_free ||
                       (page->state == PIM_PAGE_UNUSED && page->back == 0),
                   "ARENA-2: the descriptor of a free unit is in use", page);
         if (page->state != PIM_PAGE_UNUSED && page->state != PIM_PAGE_SEALED &&
             pim_page_owner(page, &tagged) == heap) {
+            sum->pages++;
             pim_page_audit(page, pim_page_start(page), pim_page_held(page));
         }
     }
 }
 
+static void
+audit_counters(const pim_heap *heap, const sums *sum)
+{
+    PIM_CHECK(pim_load_relaxed(&heap->arena_count) == sum->arenas &&
+                  heap->dense_arenas == sum->dense,
+              "the count of arenas is wrong", heap);
+    PIM_CHECK(heap->used_units == sum->used && heap->idle_units == sum->idle &&
+                  pim_load_relaxed(&heap->dirty_units) == sum->dirty,
+              "a count of units is wrong", heap);
+    PIM_CHECK(heap->idle_run_units == sum->idle_runs,
+              "the count of idle runs' units is wrong", heap);
+    // The process heap has pages in others' arenas, too (ESTATE-2).
+    PIM_CHECK(pim_heap_is_process(heap) ||
+                  pim_load_relaxed(&heap->page_count) == sum->pages,
+              "the count of pages is wrong", heap);
+}
+
 void
 pim_heap_audit(pim_heap *heap)
 {
+    sums sum = {0};
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
         for (pim_arena *a = heap->arenas[list]; a != NULL; a = a->next) {
-            audit_arena(heap, a);
+            audit_arena(heap, a, &sum);
         }
     }
+    audit_counters(heap, &sum);
+    unsigned empty_units = 0;
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             pim_page *page = heap->current[slot][c];
@@ -373,10 +452,14 @@ pim_heap_audit(pim_heap *heap)
             for (page = heap->partial[slot][c]; page != NULL;
                  page = page->next) {
                 PIM_CHECK(page->state == PIM_PAGE_PARTIAL &&
-                              pim_page_used(page) != 0 &&
                               pim_page_used(page) < page->capacity,
                           "a page is in the partial list and is not", page);
+                if (pim_page_used(page) == 0) {
+                    empty_units += pim_page_units(page);
+                }
             }
         }
     }
+    PIM_CHECK(empty_units == heap->empty_units,
+              "the count of empty units is wrong", heap);
 }

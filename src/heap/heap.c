@@ -62,6 +62,16 @@ partial_remove(pim_heap *heap, pim_page *page)
     }
 }
 
+// Takes a page from its list to allocate from it.
+static void
+take_partial(pim_heap *heap, pim_page *page)
+{
+    if (pim_page_used(page) == 0) {
+        heap->empty_units -= pim_page_units(page);
+    }
+    partial_remove(heap, page);
+}
+
 void
 pim_heap_page_gained(pim_heap *heap, pim_page *page)
 {
@@ -84,8 +94,10 @@ pim_heap_page_gained(pim_heap *heap, pim_page *page)
 static void
 make_current(pim_heap *heap, unsigned slot, unsigned size_class, pim_page *page)
 {
+    // Larger pages tell when they run empty; see current_emptied().
+    bool tells = pim_classes[size_class].units > 1;
     page->state = PIM_PAGE_CURRENT;
-    pim_page_count_down_to(page, PIM_REST_NEVER);
+    pim_page_count_down_to(page, tells ? 0 : PIM_REST_NEVER);
     heap->current[slot][size_class] = page;
 }
 
@@ -121,7 +133,7 @@ cut(pim_heap *heap, pim_page *page)
     unsigned n = pim_page_cut(page, pim_page_start(page), pim_page_held(page));
     if (n != 0) {
         size_t to = (size_t)page->cut * page->block_size;
-        pim_own_add(&heap->dirty_units, pim_arena_touch(page, from, to));
+        pim_heap_touch(heap, page, from, to);
     }
     return n;
 }
@@ -137,7 +149,7 @@ find_page(pim_heap *heap, unsigned slot, unsigned size_class)
     }
     pim_page *page = *partial;
     if (page != NULL) {
-        partial_remove(heap, page);
+        take_partial(heap, page);
         return page;
     }
     return open_page(heap, slot, size_class);
@@ -152,6 +164,7 @@ refill(pim_heap *heap, unsigned slot, unsigned size_class)
         return true;
     }
     pim_heap_drain(heap);
+    page = heap->current[slot][size_class]; // it may have run empty and gone
     if (page->free != NULL) {
         return true;
     }
@@ -181,6 +194,14 @@ trim_warm(const pim_heap *heap)
 void
 pim_heap_purge_if_due(pim_heap *heap)
 {
+    if (PIM_UNLIKELY(heap->at_peak)) {
+        heap->at_peak = false;
+        pim_heap_release_idle(heap);
+        if (heap->idle_units >
+            pim_heap_peak_step(pim_load_relaxed(&heap->dirty_units))) {
+            pim_heap_purge(heap, true);
+        }
+    }
     if (PIM_LIKELY(heap->patience-- != 0)) {
         return;
     }
@@ -218,10 +239,33 @@ pim_heap_purge_later(pim_heap *heap)
     }
 }
 
+// Releases the empty pages of the partial lists; `releasing` is set, for a purge
+// in between would release them, too.
+static void
+release_empty(pim_heap *heap)
+{
+    PIM_ASSERT(heap->releasing);
+    for (unsigned slot = 0; slot < PIM_SLOTS && heap->empty_units != 0;
+         slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            pim_page *next;
+            for (pim_page *p = heap->partial[slot][c]; p != NULL; p = next) {
+                next = p->next;
+                if (pim_page_used(p) == 0) {
+                    take_partial(heap, p);
+                    pim_heap_release_page(heap, p);
+                }
+            }
+        }
+    }
+}
+
 void
 pim_heap_release_idle(pim_heap *heap)
 {
+    heap->releasing = true;
     pim_run_release_idle(heap);
+    release_empty(heap);
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             pim_page *page = heap->current[slot][c];
@@ -231,6 +275,7 @@ pim_heap_release_idle(pim_heap *heap)
             }
         }
     }
+    heap->releasing = false;
 }
 
 // The commonest refill, and the cheapest: the current page is exhausted and
@@ -248,7 +293,7 @@ refill_from_partial(pim_heap *heap, unsigned slot, unsigned size_class)
         return false;
     }
     heap->patience--;
-    partial_remove(heap, page);
+    take_partial(heap, page);
     retire_current(heap, slot, size_class);
     make_current(heap, slot, size_class, page);
     return true;
@@ -275,15 +320,66 @@ pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
     return block;
 }
 
+// Of the larger current pages, the last few that ran empty stay for the next
+// request of their class; what was empty before them goes.  Places are kept, not
+// pages, which may be another heap's by now.
+static void
+current_emptied(pim_heap *heap, const pim_page *page)
+{
+    pim_page **place = &heap->current[PIM_SLOT(page->domain)][page->size_class];
+    for (unsigned i = 0; i < PIM_EMPTY_CURRENT; i++) {
+        if (heap->emptied[i] == place) {
+            return;
+        }
+    }
+    pim_page ***next = &heap->emptied[heap->next_emptied++ % PIM_EMPTY_CURRENT];
+    pim_page **before = *next;
+    *next = place;
+    pim_page *old = before != NULL ? *before : &pim_empty_page;
+    if (old != &pim_empty_page && pim_page_used(old) == 0) {
+        *before = &pim_empty_page;
+        pim_gate_enter();
+        pim_heap_release_page(heap, old);
+        pim_gate_exit();
+    }
+}
+
+// An empty page stays in its list: its class is likely to need it again, and to
+// open and close pages costs more than all else.
+static void
+partial_emptied(pim_heap *heap, pim_page *page)
+{
+    pim_page_set_owner(page, heap, false); // the last leftover is gone, too
+    heap->empty_units += pim_page_units(page);
+    pim_heap_purge_later(heap);
+    if (heap->empty_units >
+        PIM_EMPTY_UNITS + heap->used_units / PIM_EMPTY_SHARE) {
+        pim_gate_enter();
+        heap->releasing = true;
+        release_empty(heap);
+        heap->releasing = false;
+        pim_heap_limit_idle(heap);
+        pim_gate_exit();
+    }
+}
+
 PIM_NOINLINE void
 pim_heap_free_slow(pim_heap *heap, pim_page *page)
 {
+    if (page->state == PIM_PAGE_CURRENT) {
+        current_emptied(heap, page);
+        return;
+    }
     if (PIM_LIKELY(page->state == PIM_PAGE_FULL && page->capacity > 1)) {
         pim_heap_insert_partial(heap, page); // outside the gate, as above
         return;
     }
     if (page->size_class == PIM_CLASS_RUN) {
         pim_run_freed(heap, page);
+        return;
+    }
+    if (page->state == PIM_PAGE_PARTIAL && !pim_heap_is_process(heap)) {
+        partial_emptied(heap, page);
         return;
     }
     pim_gate_enter();

@@ -50,13 +50,20 @@ typedef struct pim_heap {
     pim_arena *arenas[PIM_ARENA_LISTS];     // by what they can still serve
     pim_page *idle_runs[PIM_RUN_UNITS + 1]; // by their length; see run.c
     unsigned idle_run_units;
-    pim_mi_box *mi;      // blocks above PIM_SMALL_MAX; made on demand
-    uint64_t mi_peak;    // bytes, at least what it ever had from mimalloc
-    uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
-    unsigned patience;   // slow paths until the clock is looked at again
-    uint64_t used_units; // units of our arenas that are not free
-    size_t granted;      // units that may be idle on top; see arenas.c
-    unsigned dense_arenas;
+    unsigned empty_units; // of pages in partial lists that have no live block
+    unsigned next_emptied;
+    pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
+    pim_mi_box *mi;        // blocks above PIM_SMALL_MAX; made on demand
+    uint64_t mi_peak;      // bytes, at least what it ever had from mimalloc
+    uint64_t purge_at;     // when to purge next, in now_ms(); 0: never
+    unsigned patience;     // slow paths until the clock is looked at again
+    uint64_t used_units;   // units of our arenas that are not free
+    uint64_t idle_units;   // units that are free and may hold memory
+    uint64_t dirty_peak;   // dirty_units that would be a new peak
+    bool at_peak;          // one was made
+    bool releasing;        // pages are being released in a loop: no purge now
+    size_t granted;        // units that may be idle on top; see arenas.c
+    unsigned dense_arenas; // asked to be huge pages
     _Atomic uint64_t arena_count;
     _Atomic uint64_t page_count;
     _Atomic uint64_t dirty_units; // units that may hold memory of the system
@@ -114,6 +121,9 @@ void pim_heap_drain(pim_heap *heap);
 // no arena to be had; the heap is as it was.  Owner.
 void *pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
+// The same for a block of any size up to PIM_RUN_MAX that is being grown.
+void *pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
+
 // The run's block was freed.  Owner.
 void pim_run_freed(pim_heap *heap, pim_page *page);
 
@@ -162,16 +172,33 @@ pim_page *pim_heap_take_run(pim_heap *heap, unsigned units);
 
 void pim_heap_release_page(pim_heap *heap, pim_page *page);
 
+// By how much dirty units must grow to make a new peak, and how many of them may
+// be idle then.
+PIM_INLINE uint64_t
+pim_heap_peak_step(uint64_t dirty_units)
+{
+    return dirty_units / PIM_PEAK_SHARE + PIM_PEAK_UNITS;
+}
+
+// Bytes [from, to) of a page are about to be written for the first time.
+void pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to);
+
+// How many of main's first arenas are huge pages.  Written at the installation.
+extern unsigned pim_huge_at_start;
+
 // Takes the units behind a run into it.  False: they are not all free.
 bool pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,
                          unsigned more);
 
-// Frees units at the end of a run.
+// Frees units at the end of a run.  May purge, and so release any empty page.
 void pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units);
 
-// Releases what holds no live block and is kept for later: idle runs, and current
-// pages of which nothing is used.
+// Releases what holds no live block and is kept for later: idle runs, and empty
+// pages, current ones too.  Does not purge.
 void pim_heap_release_idle(pim_heap *heap);
+
+// Purges if the heap keeps more idle memory than it may, else later.
+void pim_heap_limit_idle(pim_heap *heap);
 
 // The heap is about to keep less idle memory, or none.
 void pim_heap_give_up_grants(pim_heap *heap);

@@ -350,7 +350,7 @@ live_now(const pim_heap *heap, const pim_gauge *live,
     return is_live > is_pending ? is_live - is_pending : 0;
 }
 
-// The owner stores `live` before `peak`; a reader in between knows better.
+// A reader between the owner's two stores may see more live than the peak.
 static uint64_t
 at_least(uint64_t peak, uint64_t live)
 {

@@ -110,6 +110,11 @@ collect(pim_heap *heap, pim_page *page)
     if (sealed) {
         pim_heap_room_made(owner, page);
     }
+    if (owner == heap && pim_load_relaxed(&heap->serial) == 0) {
+        // Being retired: the page is about to change hands, and lists are not to
+        // be trusted.  After a fork they may be half changed.
+        return;
+    }
     pim_heap_page_gained(owner, page);
 }
 

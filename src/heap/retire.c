@@ -48,8 +48,9 @@ hand_over_arena(pim_heap *heap, pim_arena *arena)
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
         pim_page *page = first + unit;
         bool tagged;
-        if (page->state != PIM_PAGE_UNUSED &&
-            pim_page_owner(page, &tagged) == heap) {
+        if (page->state == PIM_PAGE_IDLE ||
+            (page->state != PIM_PAGE_UNUSED &&
+             pim_page_owner(page, &tagged) == heap)) {
             hand_over_page(heap, arena, page);
         }
     }
@@ -87,6 +88,8 @@ hand_over(pim_heap *heap)
         }
     }
     pim_heap_give_up_grants(heap);
+    heap->empty_units = 0;
+    memset(heap->emptied, 0, sizeof(heap->emptied));
     memset(heap->idle_runs, 0, sizeof(heap->idle_runs));
     heap->idle_run_units = 0;
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {

@@ -5,11 +5,13 @@
 //
 // A run has a descriptor like any page, of capacity 1, so the fast path of free,
 // remote frees and retirement need not know about it.  It shrinks in place, and
-// grows in place where the units behind it are free; a list that grows is seldom
-// copied.
+// grows in place where the units behind it are free.  A block that is grown past
+// PIM_RUN_GROWN becomes a run with free units behind it, so a list that grows is
+// seldom copied.
 //
 // A freed run is kept for the next request of its length, one for each length and
-// no more than PIM_IDLE_RUN_UNITS in all, until the next purge.
+// no more than PIM_IDLE_RUN_UNITS in all, until the next purge.  It has no owner
+// meanwhile, so that a second free is found.
 //
 // Owner, as in heap.h.  What changes arenas is inside the gate.
 
@@ -24,13 +26,6 @@ units_for(size_t size)
     return (unsigned)((size + PIM_UNIT_SIZE - 1) >> PIM_UNIT_SHIFT);
 }
 
-static void
-touch(pim_heap *heap, pim_page *page, size_t from)
-{
-    pim_own_add(&heap->dirty_units,
-                pim_arena_touch(page, from, page->block_size));
-}
-
 // A kept run, made a live block of the domain again; NULL: none is kept.
 static pim_page *
 reuse(pim_heap *heap, unsigned domain, unsigned units)
@@ -42,27 +37,33 @@ reuse(pim_heap *heap, unsigned domain, unsigned units)
         page->domain = (uint8_t)domain;
         page->cut = 1;
         page->countdown = 1;
-        page->state = PIM_PAGE_FULL;
         pim_page_set_owner(page, heap, false);
+        page->state = PIM_PAGE_FULL;
     }
     return page;
 }
 
-// A run of free units.  *is_zero: none of them was ever used.
+// A run of free units, with as many as `room` free behind it for now, if there are
+// so many.  *is_zero: none of its own was ever used.
 static pim_page *
-take(pim_heap *heap, unsigned domain, unsigned units, bool *is_zero)
+take(pim_heap *heap, unsigned domain, unsigned units, unsigned room,
+     bool *is_zero)
 {
     pim_gate_enter();
-    if (!pim_heap_has_run(heap, units)) {
-        pim_heap_inherit(heap, units);
+    if (!pim_heap_has_run(heap, units + room)) {
+        pim_heap_inherit(heap, units + room);
     }
-    pim_page *page = pim_heap_take_run(heap, units);
+    pim_page *page = pim_heap_take_run(heap, units + room);
     if (page != NULL) {
+        if (room != 0) {
+            pim_heap_free_units(heap, page + units, room);
+        }
         pim_page_open_run(page, heap, domain, units);
         pim_own_add(&heap->page_count, 1);
         uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
-        touch(heap, page, 0);
-        *is_zero = pim_load_relaxed(&heap->dirty_units) - dirty == units;
+        pim_heap_touch(heap, page, 0, page->block_size);
+        *is_zero = pim_load_relaxed(&heap->dirty_units) - dirty == units &&
+                   pim_arena_clean_is_zero();
     }
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
@@ -76,7 +77,7 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     bool is_zero = false;
     pim_page *page = reuse(heap, domain, units);
     if (page == NULL) {
-        page = take(heap, domain, units, &is_zero);
+        page = take(heap, domain, units, 0, &is_zero);
     }
     if (page == NULL) {
         return NULL;
@@ -86,12 +87,27 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return zero && !is_zero ? memset(block, 0, size) : block;
 }
 
+void *
+pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
+{
+    bool ignored;
+    unsigned units = units_for(size);
+    unsigned room = units < PIM_RUN_UNITS / 2 ? units : PIM_RUN_UNITS - units;
+    pim_page *page = take(heap, domain, units, room > 3 ? room : 3, &ignored);
+    if (page == NULL) {
+        return NULL;
+    }
+    pim_account_grow(&heap->account[PIM_SLOT(domain)], page->block_size, 1);
+    return pim_page_start(page);
+}
+
 void
 pim_run_freed(pim_heap *heap, pim_page *page)
 {
     unsigned units = pim_page_units(page);
     if (heap->idle_runs[units] != NULL ||
-        heap->idle_run_units + units > PIM_IDLE_RUN_UNITS) {
+        heap->idle_run_units + units > PIM_IDLE_RUN_UNITS ||
+        pim_heap_is_process(heap)) { // nobody would purge it
         pim_gate_enter();
         pim_heap_release_page(heap, page);
         pim_heap_purge_if_due(heap);
@@ -103,6 +119,7 @@ pim_run_freed(pim_heap *heap, pim_page *page)
     page->free = NULL;
     page->cut = 0;
     page->state = PIM_PAGE_IDLE;
+    pim_store_release(&page->owner, 0);
     pim_heap_purge_later(heap);
 }
 
@@ -123,21 +140,22 @@ bool
 pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
 {
     bool holds_leftovers;
-    unsigned units = pim_page_units(page);
-    unsigned wanted = units_for(size);
-    pim_gauge *bytes = &heap->account[PIM_SLOT(page->domain)].bytes;
-    if (size <= PIM_SMALL_MAX || wanted > PIM_RUN_UNITS ||
+    if (size <= PIM_RUN_GROWN / 2 || size > PIM_RUN_MAX ||
         pim_page_owner(page, &holds_leftovers) != heap ||
         pim_heap_is_process(heap)) {
         return false;
     }
+    unsigned units = pim_page_units(page);
+    unsigned wanted = units_for(size);
+    pim_gauge *bytes = &heap->account[PIM_SLOT(page->domain)].bytes;
     pim_gate_enter();
     bool done = true;
     if (wanted > units) {
         done = pim_heap_extend_run(heap, page, units, wanted - units);
         if (done) {
             page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
-            touch(heap, page, (size_t)units << PIM_UNIT_SHIFT);
+            pim_heap_touch(heap, page, (size_t)units << PIM_UNIT_SHIFT,
+                           page->block_size);
             pim_gauge_grow(bytes, (size_t)(wanted - units) << PIM_UNIT_SHIFT);
         }
     } else if (wanted < units) {

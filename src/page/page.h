@@ -23,7 +23,7 @@ typedef enum pim_page_state {
     PIM_PAGE_PARTIAL,    // in the heap's list of pages with free blocks
     PIM_PAGE_FULL,       // in no list; comes back with the first free
     PIM_PAGE_SEALED,     // its heap is gone; nobody allocates from it
-    PIM_PAGE_IDLE,       // a run that is free and kept for the next request
+    PIM_PAGE_IDLE,       // a run that is free and kept by the arena's heap
 } pim_page_state;
 
 // A page's owner is a word: its heap's address and, in the low bits that the

@@ -1,11 +1,9 @@
 // size_class.c -- the table of classes.
 //
-// Pages are one unit, like pymalloc's pools, as long as they hold at least seven
-// blocks; larger blocks get pages of more units, so that a program that swings by
-// a few blocks does not open and close pages.  Not more units than that: most
-// classes have few blocks, which fill fewer arenas then.  Memory of a page
-// is touched only as far as blocks were cut from it, so a large page of few
-// blocks costs address space and nothing else.
+// Pages are one unit, like pymalloc's pools, for blocks of which it holds seven;
+// larger ones get pages of as many units as hold four blocks and leave little
+// over.  Not more: most classes have few blocks, and a page of memory that was
+// used before is resident from end to end.
 
 #include "page/size_class.h"
 
@@ -38,14 +36,14 @@ const pim_class_info pim_classes[PIM_CLASSES] = {
     CLASS(864, 1), CLASS(928, 1), CLASS(992, 1), CLASS(1056, 1),
     CLASS(1184, 1), CLASS(1312, 1), CLASS(1440, 1), CLASS(1568, 1),
     CLASS(1696, 1), CLASS(1824, 1), CLASS(1952, 1), CLASS(2080, 1),
-    CLASS(2336, 4), CLASS(2592, 4), CLASS(2848, 4), CLASS(3104, 4),
-    CLASS(3360, 4), CLASS(3616, 4), CLASS(3872, 4), CLASS(4128, 4),
-    CLASS(4640, 4), CLASS(5152, 4), CLASS(5664, 4), CLASS(6176, 4),
-    CLASS(6688, 4), CLASS(7200, 4), CLASS(7712, 4), CLASS(8224, 4),
-    CLASS(9248, 4), CLASS(10272, 16), CLASS(11296, 16), CLASS(12320, 16),
-    CLASS(13344, 16), CLASS(14368, 16), CLASS(15392, 16), CLASS(16416, 16),
-    CLASS(18464, 16), CLASS(20512, 16), CLASS(22560, 16), CLASS(24608, 16),
-    CLASS(26656, 16), CLASS(28704, 16), CLASS(30752, 16), CLASS(32800, 16),
+    CLASS(2336, 1), CLASS(2592, 1), CLASS(2848, 2), CLASS(3104, 1),
+    CLASS(3360, 2), CLASS(3616, 2), CLASS(3872, 2), CLASS(4128, 3),
+    CLASS(4640, 2), CLASS(5152, 2), CLASS(5664, 3), CLASS(6176, 2),
+    CLASS(6688, 3), CLASS(7200, 4), CLASS(7712, 2), CLASS(8224, 4),
+    CLASS(9248, 4), CLASS(10272, 4), CLASS(11296, 3), CLASS(12320, 4),
+    CLASS(13344, 5), CLASS(14368, 8), CLASS(15392, 4), CLASS(16416, 8),
+    CLASS(18464, 8), CLASS(20512, 8), CLASS(22560, 8), CLASS(24608, 8),
+    CLASS(26656, 7), CLASS(28704, 8), CLASS(30752, 8), CLASS(32800, 9),
 };
 // clang-format on
 

@@ -60,6 +60,9 @@ core_next_id(void)
 size_t
 core_block_bytes(size_t size)
 {
+    if (size > PIM_SMALL_MAX) {
+        return pim_align_up(size, PIM_UNIT_SIZE);
+    }
     unsigned c = 0;
     while (pim_classes[c].block_size < size) {
         c++;

@@ -18,7 +18,8 @@ int core_set_up(void **state);
 // An id that no interpreter of this process had.
 int64_t core_next_id(void);
 
-// Bytes of the smallest class that serves a small request, found the slow way.
+// Bytes of the smallest class that serves a small request, found the slow way, or
+// of the run that serves one above that.
 size_t core_block_bytes(size_t size);
 
 // One domain's functions.

@@ -56,7 +56,7 @@ check(const ref_block *block, const unsigned char *start, size_t size)
 
 // --- accounts --------------------------------------------------------------
 
-// Above the classes the allocator is believed.
+// Above the runs the allocator is believed.
 static size_t
 usable_of(const void *start, unsigned domain, size_t size)
 {
@@ -68,8 +68,11 @@ usable_of(const void *start, unsigned domain, size_t size)
         EXPECT_GE(usable, size);
         return usable;
     }
-    EXPECT_LE(size, PIM_SMALL_MAX);
-    return pim_page_of(start)->block_size;
+    size_t block = pim_page_of(start)->block_size;
+    EXPECT_LE(size, block);
+    EXPECT_LE(block, PIM_RUN_MAX);
+    EXPECT(block <= PIM_SMALL_MAX || block % PIM_UNIT_SIZE == 0);
+    return block;
 }
 
 static unsigned

@@ -50,7 +50,7 @@ unit_of(const pim_page *page)
 static pim_page *
 take_run(unsigned units)
 {
-    pim_page *page = pim_arena_take_run(arena, units);
+    pim_page *page = pim_arena_take_run(arena, units, false);
     if (page != NULL) {
         pim_arena_touch(page, 0, units * PIM_UNIT_SIZE);
     }
@@ -122,6 +122,58 @@ TEST(fit_is_the_longest_run_left)
     }
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_16);
     EXPECT_PTR_EQ(take_run(16), pages[64]);
+}
+
+TEST(runs_of_any_length_begin_at_multiples_of_a_power_of_two)
+{
+    for (unsigned units = 1; units <= PIM_RUN_UNITS; units++) {
+        unsigned step = 1;
+        while (step < units && step < 16) {
+            step *= 2;
+        }
+        pim_page *a = take_run(units);
+        pim_page *b = take_run(units);
+        EXPECT_EQ(unit_of(a) % step, 0);
+        EXPECT_EQ(unit_of(b) % step, 0);
+        EXPECT(unit_of(b) >= unit_of(a) + units ||
+               unit_of(a) >= unit_of(b) + units);
+        EXPECT_EQ(pim_unit_set_count(&arena->free),
+                  PIM_ARENA_UNITS - 2 * units);
+        EXPECT_EQ(a[units - 1].back, units - 1);
+        pim_arena_free_run(arena, a, units);
+        pim_arena_free_run(arena, b, units);
+        EXPECT(pim_arena_is_empty(arena));
+    }
+}
+
+TEST(run_is_extended_by_exactly_the_free_units_behind_it)
+{
+    pim_page *a = take_run(60); // over the word's end
+    pim_page *b = take_run(16);
+    EXPECT_EQ(unit_of(a), 0);
+    EXPECT_EQ(unit_of(b), 64);
+    EXPECT(!pim_arena_extend_run(arena, a, 60, 5)); // b's first
+    EXPECT_EQ(a[60].back, 0);
+    EXPECT(pim_arena_extend_run(arena, a, 60, 4));
+    for (unsigned i = 60; i < 64; i++) {
+        EXPECT_EQ(a[i].back, i);
+    }
+    EXPECT(pim_arena_extend_run(arena, b, 16, 48));
+    EXPECT(!pim_arena_extend_run(arena, b, 64, 1)); // the arena ends
+    EXPECT_EQ(pim_unit_set_count(&arena->free), 0);
+    pim_arena_free_run(arena, a + 10, 54); // the end alone
+    EXPECT_EQ(pim_unit_set_count(&arena->free), 54);
+    EXPECT_EQ(a[10].back, 0);
+    EXPECT_EQ(a[9].back, 9);
+}
+
+TEST(dense_arena_serves_single_units)
+{
+    arena->dense = true;
+    EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1);
+    while (take_run(1) != NULL) {
+    }
+    EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_NONE);
 }
 
 TEST(warm_units_are_taken_first)
@@ -237,6 +289,20 @@ TEST(dirty_arena_is_kept_warm_until_trimmed)
     EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
 }
 
+// Who comes next may be too small for huge pages, which the advice would give it.
+TEST(dense_arena_is_not_kept_warm)
+{
+    pim_page *page = take_run(1);
+    pim_arena_free_run(arena, page, 1);
+    arena->dense = true;
+    uint64_t decommits = fake_os_calls(FAKE_DECOMMIT);
+    pim_region_give(arena);
+    EXPECT_EQ(fake_os_calls(FAKE_DECOMMIT), decommits + 1);
+    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    EXPECT(!arena->dense);
+    EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
+}
+
 TEST(region_is_used_up_after_all_its_arenas)
 {
     unsigned n = 1;
@@ -332,6 +398,9 @@ main(void)
         ARENA_CASE(runs_are_aligned_to_their_length),
         ARENA_CASE(arena_serves_all_its_units),
         ARENA_CASE(fit_is_the_longest_run_left),
+        ARENA_CASE(runs_of_any_length_begin_at_multiples_of_a_power_of_two),
+        ARENA_CASE(run_is_extended_by_exactly_the_free_units_behind_it),
+        ARENA_CASE(dense_arena_serves_single_units),
         ARENA_CASE(warm_units_are_taken_first),
         ARENA_CASE(purge_returns_units_idle_for_a_whole_tick),
         ARENA_CASE(unit_used_again_is_young_again),
@@ -340,6 +409,7 @@ main(void)
         ARENA_CASE(region_contains_exactly_its_addresses),
         ARENA_CASE(arena_given_back_is_handed_out_again),
         ARENA_CASE(dirty_arena_is_kept_warm_until_trimmed),
+        ARENA_CASE(dense_arena_is_not_kept_warm),
         ARENA_CASE(region_is_used_up_after_all_its_arenas),
         ARENA_CASE(failing_commit_loses_no_arena),
         ARENA_CASE(failing_decommit_still_returns_the_memory),

@@ -459,7 +459,7 @@ TEST(memory_of_mimalloc_is_purged_when_no_heir_comes_in_time)
 {
     fake_os_stop_clock();
     trim(true);
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 200000));
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 2 * PIM_RUN_MAX));
     uint64_t before = pim_load_relaxed(&fake_mi.purges);
     end_heir();
     trim(false);

@@ -1,5 +1,5 @@
-// test_heap.c -- small blocks of one heap: pages between their states, memory
-// given back in time, accounts exact.
+// test_heap.c -- small blocks of one heap: pages between their states, accounts
+// exact.  What happens to memory that is idle is in test_idle.c.
 
 #include <string.h>
 
@@ -102,10 +102,18 @@ TEST(last_freed_block_is_the_next_one)
     pim_obj_free(NULL, a);
 }
 
-TEST(exhausted_page_is_full_and_comes_back_with_its_first_free)
+// How many of a full page's blocks must be free for it to serve again.
+static unsigned
+frees_to_come_back(size_t size)
+{
+    return capacity_of(size) / 32 + 1;
+}
+
+TEST(exhausted_page_is_full_and_comes_back_after_a_few_frees)
 {
     void *blocks[1024];
     unsigned n = capacity_of(BLOCK);
+    unsigned few = frees_to_come_back(BLOCK);
     fill(blocks, n, BLOCK);
     pim_page *page = pim_page_of(blocks[0]);
     EXPECT_EQ(page->state, PIM_PAGE_CURRENT);
@@ -114,13 +122,44 @@ TEST(exhausted_page_is_full_and_comes_back_with_its_first_free)
     EXPECT_PTR_NE(pim_page_of(next), page);
     pim_heap_audit(heap);
 
-    pim_obj_free(NULL, blocks[0]);
-    EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
+    free_all(blocks, few - 1);
+    EXPECT_EQ(page->state, PIM_PAGE_FULL);
     pim_heap_audit(heap);
-    free_all(blocks + 1, n - 1);
-    EXPECT_EQ(page->state, PIM_PAGE_UNUSED);
-    EXPECT_EQ(fake_figures(id).pages, 1);
+    pim_obj_free(NULL, blocks[few - 1]);
+    EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
+    EXPECT_EQ(pim_page_used(page), n - few);
+    pim_heap_audit(heap);
+    free_all(blocks + few, n - few);
     pim_obj_free(NULL, next);
+}
+
+TEST(page_of_few_blocks_comes_back_with_its_first_free)
+{
+    void *blocks[8];
+    unsigned n = capacity_of(PIM_SMALL_MAX);
+    EXPECT_LE(n, 7);
+    fill(blocks, n + 1, PIM_SMALL_MAX);
+    pim_page *page = pim_page_of(blocks[0]);
+    EXPECT_EQ(page->state, PIM_PAGE_FULL);
+    pim_obj_free(NULL, blocks[2]);
+    EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
+    blocks[2] = blocks[n];
+    free_all(blocks, n);
+}
+
+TEST(full_page_counts_blocks_that_are_free_before_it_comes_back)
+{
+    void *blocks[1025];
+    unsigned n = capacity_of(16); // the most that a page can hold
+    fill(blocks, n + 1, 16);
+    pim_page *page = pim_page_of(blocks[0]);
+    for (unsigned i = 0; i < n; i++) {
+        EXPECT_EQ(pim_page_used(page), n - i);
+        pim_obj_free(NULL, blocks[i]);
+    }
+    EXPECT_EQ(pim_page_used(page), 0);
+    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].live_blocks, 1);
+    pim_obj_free(NULL, blocks[n]);
 }
 
 TEST(partial_page_serves_before_a_new_one_is_opened)
@@ -129,9 +168,12 @@ TEST(partial_page_serves_before_a_new_one_is_opened)
     unsigned n = 3 * capacity_of(BLOCK);
     fill(blocks, n, BLOCK);
     EXPECT_EQ(fake_figures(id).pages, 3);
-    pim_obj_free(NULL, blocks[5]);
-    // The current page is used up, so the next block is the one just freed.
-    EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), blocks[5]);
+    unsigned few = frees_to_come_back(BLOCK);
+    free_all(blocks + 5, few);
+    // The current page is used up, so the next blocks are those just freed.
+    for (unsigned i = few; i-- > 0;) {
+        EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), blocks[5 + i]);
+    }
     EXPECT_EQ(fake_figures(id).pages, 3);
     EXPECT_EQ(pim_page_of(blocks[5])->state, PIM_PAGE_CURRENT);
     free_all(blocks, n);
@@ -198,113 +240,51 @@ TEST(every_class_fills_pages_of_its_own)
         pim_heap_audit(heap);
         free_all(blocks, n);
     }
-    EXPECT_EQ(fake_figures(id).pages, PIM_CLASSES);
-}
-
-// --- giving memory back ------------------------------------------------------
-
-// Opens and empties `pages` pages besides the current one; advances no clock.
-static void
-swing(unsigned pages)
-{
-    enum { MAX = 64 * 1024 };
-    static void *blocks[MAX];
-    unsigned n = (pages + 1) * capacity_of(BLOCK);
-    EXPECT_LE(n, MAX);
-    fill(blocks, n, BLOCK);
-    free_all(blocks, n);
-}
-
-// Makes the heap take its slow path and end as it was.
-static void
-slow_path(void)
-{
-    void *blocks[1024];
-    unsigned n = capacity_of(512) + 1;
-    fill(blocks, n, 512);
-    free_all(blocks, n);
-}
-
-TEST(empty_pages_keep_their_memory_until_the_delay)
-{
-    slow_path();
-    swing(20);
-    uint64_t committed = fake_figures(id).committed_bytes;
-    EXPECT_GE(committed, 20 * PIM_UNIT_SIZE);
-    fake_os_advance(PIM_PURGE_DELAY_MS - 1);
-    uint64_t before = fake_os_calls(FAKE_RESET);
-    slow_path();
-    EXPECT_EQ(fake_os_calls(FAKE_RESET), before);
-    EXPECT_EQ(fake_figures(id).committed_bytes, committed);
-}
-
-TEST(empty_pages_give_their_memory_back_after_two_ticks)
-{
-    slow_path();
-    swing(20);
-    uint64_t committed = fake_figures(id).committed_bytes;
-    for (unsigned tick = 0; tick < 2; tick++) {
-        fake_os_advance(PIM_PURGE_DELAY_MS);
-        slow_path();
-    }
-    EXPECT_LE(fake_figures(id).committed_bytes, committed - 19 * PIM_UNIT_SIZE);
-    EXPECT_LE(fake_figures(id).committed_bytes, 4 * PIM_UNIT_SIZE);
-    pim_heap_audit(heap);
-}
-
-TEST(pages_in_use_are_never_purged)
-{
-    void *blocks[10 * 1024];
-    unsigned n = 10 * capacity_of(BLOCK);
-    fill(blocks, n, BLOCK);
-    for (unsigned i = 0; i < n; i++) {
-        memset(blocks[i], 0x5a, BLOCK);
-    }
-    for (unsigned tick = 0; tick < 4; tick++) {
-        swing(3);
-        fake_os_advance(PIM_PURGE_DELAY_MS);
-        slow_path();
-    }
-    for (unsigned i = 0; i < n; i++) {
-        EXPECT_EQ(((unsigned char *)blocks[i])[BLOCK - 1], 0x5a);
-    }
-    free_all(blocks, n);
-}
-
-TEST(empty_arena_goes_back_to_the_region_when_purged)
-{
-    enum { MANY = 200 };
-    void *blocks[MANY * 8];
-    unsigned n = MANY * 8 / 2;
-    uint64_t committed = pim_load_relaxed(&fake.committed_bytes);
-    fill(blocks, n, 32768); // eight to sixteen units each: several arenas
-    EXPECT_GT(fake_figures(id).arenas, 2);
-    free_all(blocks, n);
-    for (unsigned tick = 0; tick < 3; tick++) {
-        fake_os_advance(PIM_PURGE_DELAY_MS);
-        slow_path();
-    }
-    // The two classes' current pages may lie in different ones.
-    EXPECT_LE(fake_figures(id).arenas, 2);
     pim_gate_enter();
-    pim_region_trim();
-    pim_gate_exit();
-    EXPECT_LE(pim_load_relaxed(&fake.committed_bytes),
-              committed + 3 * PIM_ARENA_SIZE);
-    pim_heap_audit(heap);
-}
-
-TEST(purging_all_leaves_only_used_units_committed)
-{
-    void *p = pim_obj_malloc(NULL, BLOCK);
-    swing(30);
-    pim_gate_enter();
-    EXPECT_GE(pim_heap_purge(heap, true), 29 * PIM_UNIT_SIZE);
+    pim_heap_purge(heap, true);
     pim_gate_exit();
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.committed_bytes, f.pages * PIM_UNIT_SIZE);
-    EXPECT_EQ(f.arenas, 1);
-    pim_obj_free(NULL, p);
+    EXPECT_EQ(f.pages, 0);
+    EXPECT_EQ(f.arenas, 0);
+    EXPECT_EQ(f.committed_bytes, 0);
+}
+
+// --- the owner word --------------------------------------------------------------
+
+TEST(owner_word_tells_heap_and_domain_and_only_in_the_first_unit)
+{
+    char *mem = pim_mem_malloc(NULL, BLOCK);
+    char *obj = pim_obj_malloc(NULL, 16000);
+    bool holds_leftovers = true;
+    EXPECT_EQ((uintptr_t)heap & PIM_OWNER_BITS, 0);
+    pim_page *page = pim_page_of(mem);
+    EXPECT_EQ(pim_load_relaxed(&page->owner), pim_owner_word(heap, PIM_MEM));
+    page = pim_page_of(obj);
+    EXPECT_EQ(pim_load_relaxed(&page->owner), pim_owner_word(heap, PIM_OBJ));
+    EXPECT_PTR_EQ(pim_page_owner(page, &holds_leftovers), heap);
+    EXPECT(!holds_leftovers);
+    EXPECT_NE(pim_owner_word(heap, PIM_MEM), pim_owner_word(heap, PIM_OBJ));
+    for (unsigned i = 1; i < pim_page_units(page); i++) {
+        EXPECT_EQ(pim_load_relaxed(&page[i].owner), 0);
+    }
+    pim_mem_free(NULL, mem);
+    pim_obj_free(NULL, obj);
+}
+
+// A block that the fast path does not take: of another unit, another domain's.
+TEST(block_freed_in_the_other_domain_is_counted_in_its_own)
+{
+    void *blocks[8];
+    fill(blocks, 8, 8000);
+    EXPECT_NE(pim_unit_of(blocks[3])->back, 0);
+    for (unsigned i = 0; i < 8; i++) {
+        pim_mem_free(NULL, blocks[i]);
+    }
+    pim_figures f = fake_figures(id);
+    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_bytes, 0);
+    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_blocks, 0);
+    EXPECT_EQ(f.slot[PIM_SLOT(PIM_MEM)].peak_blocks, 0);
+    EXPECT_EQ(f.remote_frees, 0);
 }
 
 // --- remote frees, seen from one thread ------------------------------------------
@@ -458,17 +438,16 @@ main(void)
         HEAP_CASE(new_heap_owns_nothing),
         HEAP_CASE(blocks_of_a_page_are_distinct_and_inside_it),
         HEAP_CASE(last_freed_block_is_the_next_one),
-        HEAP_CASE(exhausted_page_is_full_and_comes_back_with_its_first_free),
+        HEAP_CASE(exhausted_page_is_full_and_comes_back_after_a_few_frees),
+        HEAP_CASE(page_of_few_blocks_comes_back_with_its_first_free),
+        HEAP_CASE(full_page_counts_blocks_that_are_free_before_it_comes_back),
         HEAP_CASE(partial_page_serves_before_a_new_one_is_opened),
         HEAP_CASE(empty_current_page_is_kept),
         HEAP_CASE(domains_do_not_share_pages),
         HEAP_CASE(live_and_peak_are_exact),
         HEAP_CASE(every_class_fills_pages_of_its_own),
-        HEAP_CASE(empty_pages_keep_their_memory_until_the_delay),
-        HEAP_CASE(empty_pages_give_their_memory_back_after_two_ticks),
-        HEAP_CASE(pages_in_use_are_never_purged),
-        HEAP_CASE(empty_arena_goes_back_to_the_region_when_purged),
-        HEAP_CASE(purging_all_leaves_only_used_units_committed),
+        HEAP_CASE(owner_word_tells_heap_and_domain_and_only_in_the_first_unit),
+        HEAP_CASE(block_freed_in_the_other_domain_is_counted_in_its_own),
         HEAP_CASE(remote_free_is_seen_after_drain),
         HEAP_CASE(remotely_emptied_pages_are_released_by_the_owner),
         HEAP_CASE(peak_counts_remote_frees_until_the_owner_takes_over),

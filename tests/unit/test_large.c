@@ -1,4 +1,4 @@
-// test_large.c -- blocks above the small limit: from mimalloc, or in maps.
+// test_large.c -- blocks above the longest run: from mimalloc, or in maps.
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "support/fake_os.h"
 
 #define MEM PIM_SLOT(PIM_MEM)
+#define LARGE (3 * PIM_RUN_MAX)
 
 static fake_interp interp;
 static int64_t id;
@@ -65,20 +66,20 @@ live_bytes(void)
 TEST(block_above_the_limit_comes_from_the_heaps_own_mi_heap)
 {
     EXPECT_NULL(heap->mi);
-    char *p = pim_mem_malloc(NULL, PIM_SMALL_MAX + 1);
+    char *p = pim_mem_malloc(NULL, PIM_RUN_MAX + 1);
     EXPECT_NOT_NULL(heap->mi);
     EXPECT(!pim_region_contains(p));
     EXPECT_EQ(pim_load_relaxed(&heap->mi->users), 2); // the heap, the block
-    EXPECT_GE(pim_large_usable(p), PIM_SMALL_MAX + 1);
+    EXPECT_GE(pim_large_usable(p), PIM_RUN_MAX + 1);
     EXPECT_EQ(live_bytes(), pim_large_usable(p));
     EXPECT_EQ(fake_figures(id).committed_bytes, pim_large_usable(p));
     memset(p, 1, pim_large_usable(p));
     pim_mem_free(NULL, p);
 }
 
-TEST(block_at_the_limit_is_small)
+TEST(block_at_the_limit_comes_from_the_region)
 {
-    char *p = pim_mem_malloc(NULL, PIM_SMALL_MAX);
+    char *p = pim_mem_malloc(NULL, PIM_RUN_MAX);
     EXPECT(pim_region_contains(p));
     pim_mem_free(NULL, p);
 }
@@ -94,7 +95,7 @@ TEST(very_large_block_has_a_map_of_its_own)
 
 TEST(zeroed_large_block_is_zero)
 {
-    for (size_t size = 40000; size < 3 * PIM_MAP_BORN; size *= 5) {
+    for (size_t size = PIM_RUN_MAX + 1; size < 3 * PIM_MAP_BORN; size *= 5) {
         char *p = pim_mem_malloc(NULL, size);
         memset(p, 1, size);
         pim_mem_free(NULL, p);
@@ -155,9 +156,9 @@ TEST(shrunk_map_gives_memory_back)
 
 TEST(slight_shrink_stays_in_place)
 {
-    char *p = pim_mem_malloc(NULL, 100000);
+    char *p = pim_mem_malloc(NULL, LARGE);
     uint64_t live = live_bytes();
-    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, 60000), p);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, 2 * PIM_RUN_MAX), p);
     EXPECT_EQ(live_bytes(), live);
     pim_mem_free(NULL, p);
 }
@@ -204,13 +205,13 @@ TEST(heap_without_an_mi_heap_uses_the_main_one)
 {
     uint64_t made = pim_load_relaxed(&fake_mi.heaps_made);
     fake_mi_fail(1, false);
-    char *p = pim_mem_malloc(NULL, 100000);
+    char *p = pim_mem_malloc(NULL, LARGE);
     fake_mi_heal();
     EXPECT_NOT_NULL(p);
     EXPECT_EQ(pim_load_relaxed(&fake_mi.heaps_made), made);
     EXPECT_NULL(heap->mi);
     EXPECT_EQ(live_bytes(), pim_large_usable(p));
-    char *q = pim_mem_malloc(NULL, 100000); // tried again
+    char *q = pim_mem_malloc(NULL, LARGE); // tried again
     EXPECT_NOT_NULL(heap->mi);
     pim_mem_free(NULL, p);
     pim_mem_free(NULL, q);
@@ -218,13 +219,13 @@ TEST(heap_without_an_mi_heap_uses_the_main_one)
 
 TEST(growth_without_a_map_falls_back_to_mimalloc)
 {
-    char *p = pim_mem_malloc(NULL, 200000);
-    p[199999] = 'z';
+    char *p = pim_mem_malloc(NULL, LARGE);
+    p[LARGE - 1] = 'z';
     fake_os_fail(FAKE_MAP, 1, true);
-    p = pim_mem_realloc(NULL, p, 900000);
+    p = pim_mem_realloc(NULL, p, 2 * LARGE);
     fake_os_heal();
     EXPECT_NOT_NULL(p);
-    EXPECT_EQ(p[199999], 'z');
+    EXPECT_EQ(p[LARGE - 1], 'z');
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
     pim_mem_free(NULL, p);
 }
@@ -234,8 +235,8 @@ TEST(growth_without_a_map_falls_back_to_mimalloc)
 TEST(block_freed_twice_is_left_alone_the_second_time)
 {
     // Freed, the header's cookie is gone.  The memory is still mimalloc's.
-    char *keep = pim_mem_malloc(NULL, 100000);
-    char *p = pim_mem_malloc(NULL, 100000);
+    char *keep = pim_mem_malloc(NULL, LARGE);
+    char *p = pim_mem_malloc(NULL, LARGE);
     uint64_t foreign = pim_load_relaxed(&pim_foreign_frees);
     pim_mem_free(NULL, p);
     pim_mem_free(NULL, p);
@@ -245,7 +246,7 @@ TEST(block_freed_twice_is_left_alone_the_second_time)
 
 TEST(pointer_into_a_block_is_foreign)
 {
-    char *p = pim_mem_calloc(NULL, 1, 100000);
+    char *p = pim_mem_calloc(NULL, 1, LARGE);
     uint64_t foreign = pim_load_relaxed(&pim_foreign_frees);
     pim_mem_free(NULL, p + 16);
     pim_mem_free(NULL, p + 8);
@@ -257,8 +258,8 @@ TEST(pointer_into_a_block_is_foreign)
 
 TEST(moved_header_is_not_believed)
 {
-    char *p = pim_mem_malloc(NULL, 100000);
-    char *copy = pim_mem_malloc(NULL, 100000);
+    char *p = pim_mem_malloc(NULL, LARGE);
+    char *copy = pim_mem_malloc(NULL, LARGE);
     memcpy(copy, p - 64, 200); // a block's copy, header and all
     EXPECT_EQ(pim_large_usable(copy + 64), 0);
     pim_mem_free(NULL, copy);
@@ -272,7 +273,7 @@ main(void)
 {
     const struct CMUnitTest cases[] = {
         LARGE_CASE(block_above_the_limit_comes_from_the_heaps_own_mi_heap),
-        LARGE_CASE(block_at_the_limit_is_small),
+        LARGE_CASE(block_at_the_limit_comes_from_the_region),
         LARGE_CASE(very_large_block_has_a_map_of_its_own),
         LARGE_CASE(zeroed_large_block_is_zero),
         LARGE_CASE(grown_block_moves_to_a_map_and_then_grows_in_place),

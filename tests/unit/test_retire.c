@@ -10,7 +10,8 @@
 #include "support/fake_os.h"
 
 #define OBJ PIM_SLOT(PIM_OBJ)
-#define LARGE 100000
+#define LARGE (3u << 20)
+#define RUN_BYTES (5 * PIM_UNIT_SIZE)
 #define HUGE (40u << 20)
 
 static fake_interp interp;
@@ -63,6 +64,13 @@ end_interp(void)
     fake_interp_end(&interp);
 }
 
+static void
+begin_other(fake_interp *other)
+{
+    fake_interp_begin(other, core_next_id());
+    fake_interp_attach(other);
+}
+
 // Nothing of the test is left with the process.
 static void
 expect_process_as_before(void)
@@ -89,11 +97,13 @@ use_and_free_much(void)
         blocks[i] = pim_obj_malloc(NULL, 16 + i % 3000);
     }
     void *large = pim_mem_malloc(NULL, LARGE);
+    void *run = pim_mem_malloc(NULL, RUN_BYTES);
     void *huge = pim_mem_malloc(NULL, HUGE);
     for (unsigned i = 0; i < N; i++) {
         pim_obj_free(NULL, blocks[i]);
     }
     pim_mem_free(NULL, large);
+    pim_mem_free(NULL, run);
     pim_mem_free(NULL, huge);
 }
 
@@ -174,6 +184,8 @@ TEST(leaked_blocks_can_be_reallocated)
 {
     char *small = pim_obj_malloc(NULL, 100);
     char *large = pim_mem_malloc(NULL, LARGE);
+    char *run = pim_mem_malloc(NULL, RUN_BYTES);
+    memset(run, 'r', RUN_BYTES);
     memset(small, 's', 100);
     memset(large, 'l', LARGE);
     end_interp();
@@ -182,7 +194,10 @@ TEST(leaked_blocks_can_be_reallocated)
     fake_interp_attach(&other);
     small = pim_obj_realloc(NULL, small, 1000);
     large = pim_mem_realloc(NULL, large, 3 * LARGE);
+    run = pim_mem_realloc(NULL, run, 2 * RUN_BYTES);
     EXPECT_EQ(small[99], 's');
+    EXPECT_EQ(run[RUN_BYTES - 1], 'r');
+    pim_mem_free(NULL, run);
     EXPECT_EQ(large[LARGE - 1], 'l');
     pim_obj_free(NULL, small);
     pim_mem_free(NULL, large);
@@ -243,6 +258,37 @@ TEST(remote_frees_before_the_end_are_taken_over)
     expect_process_as_before();
 }
 
+// In a child of fork(), a heap of another interpreter may have stopped anywhere
+// outside the gate: in the middle of a list.
+TEST(half_changed_lists_do_not_hinder_the_end)
+{
+    enum { N = 1500 };
+    static void *blocks[N];
+    pim_heap *heap = fake_current_heap();
+    for (unsigned i = 0; i < N; i++) {
+        blocks[i] = pim_obj_malloc(NULL, 48);
+    }
+    pim_page *page = pim_page_of(blocks[0]);
+    pim_page *other = pim_page_of(blocks[N / 2]);
+    EXPECT_EQ(page->state, PIM_PAGE_FULL);
+    fake_interp_detach(&interp);
+    for (unsigned i = 0; i < N; i++) {
+        pim_obj_free(NULL, blocks[i]);
+    }
+    page->state = PIM_PAGE_PARTIAL; // and is not in the list yet
+    page->prev = other;
+    page->next = NULL;
+    heap->partial[OBJ][pim_size_class(48)] = other;
+    other->next = page;
+    other->prev = page;
+    void *next = other->next;
+    fake_interp_end(&interp);
+    EXPECT_PTR_EQ(other->next, next); // nobody wrote there
+    EXPECT_EQ(fake_figures(id).slot[OBJ].live_blocks, 0);
+    EXPECT_EQ(arenas_committed(), 0);
+    expect_process_as_before();
+}
+
 // --- arenas that leaks keep -----------------------------------------------------
 
 TEST(arena_with_a_leak_goes_on_to_the_next_interpreter)
@@ -271,6 +317,40 @@ TEST(arena_with_a_leak_goes_on_to_the_next_interpreter)
     fake_interp_detach(&next);
     fake_interp_end(&next);
     EXPECT_EQ(arenas_committed(), 0);
+    expect_process_as_before();
+}
+
+// A page of so few blocks that an eighth of them is none.
+TEST(page_without_a_free_block_is_not_inherited)
+{
+    enum { N = 4 };
+    char *leaked[N];
+    EXPECT_EQ(pim_classes[pim_size_class(PIM_SMALL_MAX)].capacity, N);
+    for (unsigned i = 0; i < N; i++) {
+        leaked[i] = pim_obj_malloc(NULL, PIM_SMALL_MAX);
+        memset(leaked[i], 'x', PIM_SMALL_MAX);
+    }
+    end_interp();
+    fake_interp next;
+    begin_other(&next);
+    char *p = pim_obj_malloc(NULL, PIM_SMALL_MAX);
+    EXPECT(pim_region_contains(p));
+    EXPECT_EQ(pim_page_of(leaked[0])->state, PIM_PAGE_SEALED);
+    pim_obj_free(NULL, p);
+    pim_heap_audit(fake_current_heap());
+    fake_interp_detach(&next);
+    fake_interp_end(&next);
+    EXPECT_EQ(leaked[N - 1][PIM_SMALL_MAX - 1], 'x');
+    pim_obj_free(NULL, leaked[0]); // now it is
+    begin_other(&next);
+    p = pim_obj_malloc(NULL, PIM_SMALL_MAX);
+    EXPECT_PTR_EQ(p, leaked[0]);
+    pim_obj_free(NULL, p);
+    for (unsigned i = 1; i < N; i++) {
+        pim_obj_free(NULL, leaked[i]);
+    }
+    fake_interp_detach(&next);
+    fake_interp_end(&next);
     expect_process_as_before();
 }
 
@@ -377,7 +457,9 @@ main(void)
         RETIRE_CASE(leaked_large_block_outlives_its_heap),
         RETIRE_CASE(leaked_map_can_be_freed_late),
         RETIRE_CASE(remote_frees_before_the_end_are_taken_over),
+        RETIRE_CASE(half_changed_lists_do_not_hinder_the_end),
         RETIRE_CASE(arena_with_a_leak_goes_on_to_the_next_interpreter),
+        RETIRE_CASE(page_without_a_free_block_is_not_inherited),
         RETIRE_CASE(leaks_of_many_generations_share_arenas),
         RETIRE_CASE(leak_in_an_arena_that_was_passed_on_twice_is_freed),
         RETIRE_CASE(interpreter_without_a_request_ends_unnoticed),

@@ -1,6 +1,6 @@
 // test_size_class.c -- the class of every size.
 
-#include "page/size_class.h"
+#include "page/page.h"
 #include "support/expect.h"
 
 TEST(every_size_fits_its_block)
@@ -30,7 +30,6 @@ TEST(classes_grow)
 {
     for (unsigned c = 1; c < PIM_CLASSES; c++) {
         EXPECT_GT(pim_classes[c].block_size, pim_classes[c - 1].block_size);
-        EXPECT_GE(pim_classes[c].units, pim_classes[c - 1].units);
     }
     EXPECT_EQ(pim_classes[PIM_CLASSES - 1].block_size, PIM_SMALL_MAX);
 }
@@ -42,15 +41,34 @@ TEST(classes_are_aligned)
     }
 }
 
+TEST(pages_are_one_unit_where_that_holds_seven_blocks)
+{
+    for (unsigned c = 0; c < PIM_CLASSES; c++) {
+        const pim_class_info *info = &pim_classes[c];
+        EXPECT_GE(info->units, 1);
+        EXPECT_LE(info->units, 16); // else no arena would tell that one fits
+        EXPECT(info->units == 1 || PIM_UNIT_SIZE / info->block_size < 7);
+    }
+}
+
+TEST(no_page_leaves_more_than_a_seventh_over)
+{
+    for (unsigned c = 0; c < PIM_CLASSES; c++) {
+        const pim_class_info *info = &pim_classes[c];
+        size_t page = info->units * PIM_UNIT_SIZE;
+        EXPECT_LE((page - info->capacity * info->block_size) * 7, page);
+    }
+}
+
 TEST(capacity_is_what_fits_in_a_page)
 {
     for (unsigned c = 0; c < PIM_CLASSES; c++) {
         const pim_class_info *info = &pim_classes[c];
         size_t page = info->units * PIM_UNIT_SIZE;
-        EXPECT(info->units == 1 || info->units == 4 || info->units == 16);
         EXPECT_LE(info->capacity * info->block_size, page);
         EXPECT_GT((info->capacity + 1u) * info->block_size, page);
-        EXPECT_GE(info->capacity, 7);
+        EXPECT_GE(info->capacity, 4);
+        EXPECT_LT(info->capacity, PIM_REST_NEVER);
         EXPECT_LE(info->capacity, PIM_UNIT_SIZE / PIM_ALIGNMENT);
         EXPECT_GE(info->cut, 1);
         EXPECT_LE(info->cut, info->capacity);
@@ -72,6 +90,8 @@ main(void)
         CASE(no_block_wastes_more_than_a_ninth),
         CASE(classes_grow),
         CASE(classes_are_aligned),
+        CASE(pages_are_one_unit_where_that_holds_seven_blocks),
+        CASE(no_page_leaves_more_than_a_seventh_over),
         CASE(capacity_is_what_fits_in_a_page),
         CASE(tiny_class_is_a_division),
     };

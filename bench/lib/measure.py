@@ -1,0 +1,285 @@
+"""bench/run: from the command line to the files with the figures."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+from . import (allocators, chart, discover, groups, machine, options, ratios,
+               results, schedule, table, targets)
+from .problem import Problem
+
+WORKFLOW = ["cmake", "--workflow", "--preset", "bench"]
+
+
+# --- progress -----------------------------------------------------------------
+
+class Progress:
+    """One line that is written over; on a file or pipe, a line a minute."""
+
+    def __init__(self, stream, clock=None):
+        self.stream = stream
+        self.live = stream.isatty()
+        self.clock = clock or schedule.time.monotonic
+        self.said = self.clock()
+
+    def __call__(self, text):
+        if self.live:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\033[K{text[:width]}", end="", file=self.stream,
+                  flush=True)
+        elif text and self.clock() - self.said >= 60:
+            self.said = self.clock()
+            print(text, file=self.stream, flush=True)
+
+
+# --- what there is to run -----------------------------------------------------
+
+def build_hosts(chosen):
+    """Builds if that was asked for, or is answered on a terminal."""
+    shown = shlex.join(WORKFLOW)
+    if chosen.build != discover.ROOT / "build/bench":
+        raise Problem(f"there are no benchmark hosts in {chosen.build}/bin; "
+                      "build the preset bench there")
+    if not chosen.make:
+        if not sys.stdin.isatty():
+            raise Problem("the benchmarks are not built: run\n"
+                          f"  {shown}\nin {discover.ROOT} or add --make")
+        answer = input("The benchmarks are not built.  "
+                       f"Build them now ({shown})? [Y/n] ")
+        if answer.strip().lower() not in ("", "y", "yes"):
+            raise Problem(f"nothing is built: {shown}")
+    if subprocess.run(WORKFLOW, cwd=discover.ROOT, check=False).returncode:
+        raise Problem(f"{shown} failed: see above")
+
+
+def find_hosts(chosen):
+    """{kind: Host or None} for the wanted Python."""
+    hosts = discover.find_hosts(chosen.build)
+    preload = discover.preload_library(chosen.build)
+    if not hosts or not preload:
+        build_hosts(chosen)
+        hosts = discover.find_hosts(chosen.build)
+    found = {kind: discover.choose_host(hosts, kind, chosen.embedded)
+             for kind in ("micro", "macro")}
+    if chosen.embedded and None in found.values():
+        there = ", ".join(sorted({host.version for host in hosts})) or "none"
+        raise Problem(f"--embedded {chosen.embedded}: no host with that "
+                      f"Python in {chosen.build}/bin; there are {there}")
+    return found
+
+
+def make_groups(chosen, found):
+    """The wanted groups that can be run, and the reasons why others cannot."""
+    setting = groups.Setting(chosen.scale, chosen.min_time, chosen.cpu)
+    folder = chosen.programs
+    hosts = find_hosts(chosen)
+    made, missing = [], {}
+
+    def embedded(count):
+        return groups.Embedded(hosts["macro"], count, setting, found, folder)
+
+    def stock():
+        python = discover.find_python(chosen.python)
+        if python is None:
+            return None
+        preload = discover.preload_library(chosen.build)
+        return groups.Stock(python, preload, setting, found, folder)
+
+    makers = {
+        "micro": (hosts["micro"], "its host is not built",
+                  lambda: groups.Micro(hosts["micro"], setting, found)),
+        "macro/stock": (True, "no release build of CPython 3.12 to 3.15 here",
+                        stock),
+        "macro/embedded1": (hosts["macro"], "its host is not built",
+                            lambda: embedded(1)),
+        "macro/embedded2": (hosts["macro"], "its host is not built",
+                            lambda: embedded(2))}
+    for name in chosen.only:
+        there, why, make = makers[name]
+        group = make() if there else None
+        if group is None:
+            missing[name] = why
+        else:
+            made.append(group)
+    if missing and (chosen.named_groups or not made):
+        name, why = next(iter(missing.items()))
+        raise Problem(f"{name} cannot be run: {why}")
+    return made, missing
+
+
+def check_cpus(chosen):
+    allowed = os.sched_getaffinity(0)
+    if chosen.cpu and not chosen.cpu <= allowed:
+        raise Problem(f"--cpu: this process may use {sorted(allowed)} only")
+
+
+# --- what is said about it ----------------------------------------------------
+
+TITLES = {"micro": "allocation patterns, embedded",
+          "macro/stock": "programs under stock python3",
+          "macro/embedded1": "programs, embedded",
+          "macro/embedded2": "programs, embedded, two interpreters at once"}
+
+
+def python_text(python):
+    build = f" ({python['build']} build)" if "build" in python else ""
+    return f"CPython {python['version']}{build}"
+
+
+def describe_pythons(made):
+    """{group: what it runs on}."""
+    found = {}
+    for group in made:
+        answer = (discover.ask_python(group.executable)
+                  if isinstance(group, groups.Stock)
+                  else discover.same_python(group.python))
+        found[group.name] = answer or {"version": group.python}
+    return found
+
+
+def shown_command(words):
+    """As a user would type it: without what scripts add."""
+    kept, drop = [], False
+    for word in words:
+        if not drop and word.split("=")[0] not in ("--commit", "--out"):
+            kept.append(word)
+            continue
+        drop = not drop and "=" not in word
+    return shlex.join(["bench/run", *kept])
+
+
+def make_context(chosen, made, found, plan):
+    context = machine.context(discover.ROOT)
+    if chosen.commit:
+        context["commit"] = chosen.commit
+    context.update({
+        "executable": "bench/run",
+        "command": shown_command(sys.argv[1:]),
+        "rounds": plan.done_rounds, "scale": chosen.scale,
+        "min_time": chosen.min_time,
+        "cpus": sorted(chosen.cpu or os.sched_getaffinity(0)),
+        "pythons": describe_pythons(made),
+        "allocators": {one.name: str(one.library or "") for one in found},
+        "skipped": plan.skipped, "seconds": round(plan.elapsed())})
+    return context
+
+
+def fact_lines(context):
+    """A few lines on top of the tables."""
+    pythons = "; ".join(f"{group}: {python_text(python)}"
+                        for group, python in context["pythons"].items())
+    return [f"{context['command']} (sources: "
+            f"{context.get('commit', 'unknown')})",
+            f"{context['cpu_model']}, {context['num_cpus']} processors, "
+            f"{context['memory_mib']:,} MiB, {context['kernel']}, "
+            f"{context['distribution']}, {context['libc']}",
+            f"{context['date']}, {context['rounds']} rounds in "
+            f"{schedule.clock_text(context['seconds'])}; {pythons}"]
+
+
+def chart_facts(context):
+    """{group: the line under a chart's title}."""
+    rounds = context["rounds"]
+    where = f"{context['cpu_model']}, {context['distribution']}"
+    how = f"medians of {rounds} rounds" if rounds > 1 else "one round"
+    return {group: f"{python_text(python)}, {where}; {how}"
+            for group, python in context["pythons"].items()}
+
+
+def note_lines(context, rows):
+    """What a reader of the figures must know."""
+    lines = table.skipped_lines(context["skipped"]) + table.share_lines(rows)
+    shared = sum(map(results.disturbed, rows))
+    if shared:
+        lines.append(f"{shared} micro runs of two threads had to share a "
+                     "processor with something else and are left out")
+    return lines
+
+
+def write_all(chosen, context, rows):
+    """All files of a run; returns the summaries for the terminal."""
+    ranked = list(context["allocators"])
+    collated = results.collate(rows, ranked)
+    summed = ratios.summaries(collated)
+    for path in chosen.out.glob("*.svg"):
+        path.unlink()  # of a run with other groups
+    results.write(chosen.out / "results.json", context, rows)
+    for name, markdown in (("table.txt", False), ("table.md", True)):
+        (chosen.out / name).write_text(table.document(
+            collated, summed, fact_lines(context), note_lines(context, rows),
+            markdown), encoding="utf-8")
+    drawn = chart.draw(collated, ranked, TITLES, chart_facts(context))
+    for name, svg in drawn.items():
+        (chosen.out / name).write_text(svg, encoding="utf-8")
+    return collated, summed
+
+
+def say_plan(made, jobs, missing, absent):
+    for group in made:
+        count = sum(job.group is group for job in jobs)
+        names = " ".join(one.name for one in group.allocators)
+        print(f"{group.name}: {count} programs, CPython {group.python}, on "
+              f"{names}")
+    for name, why in missing.items():
+        print(f"{name}: not run, {why}")
+    if absent:
+        print(f"not installed: {', '.join(absent)} (--rival NAME=PATH names "
+              "a library)")
+    sys.stdout.flush()
+
+
+def say_results(chosen, plan, collated, summed):
+    for line in note_lines({"skipped": plan.skipped}, plan.rows):
+        print(line)
+    print(f"{plan.done_rounds} rounds in "
+          f"{schedule.clock_text(plan.elapsed())}; time: above 1 pimalloc is "
+          "faster; memory: below 1 it needs less")
+    print("\n".join(table.geomean_lines(summed)))
+    print(f"written: {chosen.out}")
+    if not chosen.targets:
+        return 0
+    verdicts = targets.judge(collated, summed)
+    print("\n".join(table.target_lines(verdicts)))
+    return 0 if verdicts and all(one.reached for one in verdicts) else 1
+
+
+def execute(chosen):
+    check_cpus(chosen)
+    found, absent = allocators.available(chosen.rival)
+    if chosen.allocators is not None:
+        found, absent = allocators.choose(chosen.allocators, found), []
+    made, missing = make_groups(chosen, found)
+    jobs = schedule.jobs_of(made, chosen.program)
+    if not jobs:
+        raise Problem(f"--program {chosen.program.pattern}: no program has a "
+                      "match (--list shows what there is)")
+    say_plan(made, jobs, missing, absent)
+    if chosen.list:
+        print("\n".join(job.title for job in jobs))
+        return 0
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    progress = Progress(sys.stderr)
+    plan = schedule.Schedule(jobs, chosen.rounds, chosen.seconds, progress)
+    try:
+        rows = plan.run()
+    finally:
+        progress("")
+    if not rows:
+        raise Problem("nothing was measured: every program was passed over")
+    context = make_context(chosen, made, found, plan)
+    return say_results(chosen, plan, *write_all(chosen, context, rows))
+
+
+def main(arguments=None):
+    chosen = options.parse(arguments)
+    try:
+        return execute(chosen)
+    except Problem as problem:
+        print(f"bench/run: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench/run: interrupted before the first round was complete",
+              file=sys.stderr)
+        return 130

@@ -1,0 +1,434 @@
+// test_idle.c -- what a heap keeps though nothing lives in it, and when it goes.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "heap/heap_inline.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/fake_os.h"
+
+#define BLOCK 48
+#define OBJ PIM_SLOT(PIM_OBJ)
+
+static fake_interp interp;
+static int64_t id;
+static pim_heap *heap;
+
+static int
+begin(void **state)
+{
+    (void)state;
+    id = core_next_id();
+    fake_interp_begin(&interp, id);
+    fake_interp_attach(&interp);
+    heap = fake_current_heap();
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    pim_heap_audit(heap);
+    EXPECT_EQ(fake_figures(id).slot[OBJ].live_bytes, 0);
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp);
+    return 0;
+}
+
+static unsigned
+capacity_of(size_t size)
+{
+    return pim_classes[pim_size_class(size)].capacity;
+}
+
+static void
+fill(void **blocks, unsigned n, size_t size)
+{
+    for (unsigned i = 0; i < n; i++) {
+        blocks[i] = pim_obj_malloc(NULL, size);
+        EXPECT_NOT_NULL(blocks[i]);
+    }
+}
+
+static void
+free_all(void **blocks, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        pim_obj_free(NULL, blocks[i]);
+    }
+}
+
+static size_t
+purge(void)
+{
+    pim_gate_enter();
+    size_t bytes = pim_heap_purge(heap, true);
+    pim_gate_exit();
+    return bytes;
+}
+
+static uint64_t
+committed_units(void)
+{
+    return fake_figures(id).committed_bytes / PIM_UNIT_SIZE;
+}
+
+// --- in time ------------------------------------------------------
+
+// Opens and empties `pages` pages besides the current one; advances no clock.
+static void
+swing(unsigned pages)
+{
+    enum { MAX = 64 * 1024 };
+    static void *blocks[MAX];
+    unsigned n = (pages + 1) * capacity_of(BLOCK);
+    EXPECT_LE(n, MAX);
+    fill(blocks, n, BLOCK);
+    free_all(blocks, n);
+}
+
+// Slow paths, so many that the heap looks at the clock; it ends as it was.
+static void
+slow_paths(void)
+{
+    void *blocks[1024];
+    unsigned n = capacity_of(512) + 1;
+    for (unsigned i = 0; i < 200; i++) {
+        fill(blocks, n, 512);
+        free_all(blocks, n);
+    }
+}
+
+// Lifts the peak, below which idle memory stays, and has none idle.
+static void
+reach(unsigned pages)
+{
+    swing(pages);
+    purge();
+    EXPECT_EQ(heap->idle_units, 0);
+    EXPECT_EQ(heap->empty_units, 0);
+}
+
+TEST(empty_pages_keep_their_memory_until_the_delay)
+{
+    reach(40);
+    swing(20);
+    slow_paths();
+    uint64_t committed = fake_figures(id).committed_bytes;
+    EXPECT_GE(committed, 20 * PIM_UNIT_SIZE);
+    fake_os_advance(PIM_PURGE_DELAY_MS - 1);
+    uint64_t before = fake_os_calls(FAKE_RESET);
+    slow_paths();
+    EXPECT_EQ(fake_os_calls(FAKE_RESET), before);
+    EXPECT_EQ(fake_figures(id).committed_bytes, committed);
+    fake_os_advance(1);
+    slow_paths();
+    EXPECT_LE(heap->empty_units, 1); // of those slow paths
+}
+
+TEST(empty_pages_give_their_memory_back_after_two_ticks)
+{
+    reach(40);
+    swing(20);
+    slow_paths();
+    uint64_t committed = fake_figures(id).committed_bytes;
+    for (unsigned tick = 0; tick < 2; tick++) {
+        fake_os_advance(PIM_PURGE_DELAY_MS);
+        slow_paths();
+    }
+    EXPECT_LE(fake_figures(id).committed_bytes, committed - 19 * PIM_UNIT_SIZE);
+    EXPECT_LE(fake_figures(id).committed_bytes, 4 * PIM_UNIT_SIZE);
+    pim_heap_audit(heap);
+}
+
+TEST(pages_in_use_are_never_purged)
+{
+    void *blocks[10 * 1024];
+    unsigned n = 10 * capacity_of(BLOCK);
+    fill(blocks, n, BLOCK);
+    for (unsigned i = 0; i < n; i++) {
+        memset(blocks[i], 0x5a, BLOCK);
+    }
+    for (unsigned tick = 0; tick < 4; tick++) {
+        swing(3);
+        slow_paths();
+        fake_os_advance(PIM_PURGE_DELAY_MS);
+        slow_paths();
+    }
+    for (unsigned i = 0; i < n; i++) {
+        EXPECT_EQ(((unsigned char *)blocks[i])[BLOCK - 1], 0x5a);
+    }
+    free_all(blocks, n);
+}
+
+TEST(empty_arena_goes_back_to_the_region_when_purged)
+{
+    enum { MANY = 200 };
+    void *blocks[MANY * 8];
+    unsigned n = MANY * 8 / 2;
+    uint64_t committed = pim_load_relaxed(&fake.committed_bytes);
+    fill(blocks, n, PIM_SMALL_MAX); // several arenas
+    EXPECT_GT(fake_figures(id).arenas, 2);
+    free_all(blocks, n);
+    slow_paths();
+    for (unsigned tick = 0; tick < 3; tick++) {
+        fake_os_advance(PIM_PURGE_DELAY_MS);
+        slow_paths();
+    }
+    // The two classes' current pages may lie in different ones.
+    EXPECT_LE(fake_figures(id).arenas, 2);
+    pim_gate_enter();
+    pim_region_trim();
+    pim_gate_exit();
+    EXPECT_LE(pim_load_relaxed(&fake.committed_bytes),
+              committed + 3 * PIM_ARENA_SIZE);
+    pim_heap_audit(heap);
+}
+
+TEST(purging_all_leaves_only_used_units_committed)
+{
+    void *p = pim_obj_malloc(NULL, BLOCK);
+    swing(30);
+    EXPECT_GE(purge(), 29 * PIM_UNIT_SIZE);
+    pim_figures f = fake_figures(id);
+    EXPECT_EQ(f.committed_bytes, f.pages * PIM_UNIT_SIZE);
+    EXPECT_EQ(f.arenas, 1);
+    pim_obj_free(NULL, p);
+}
+
+// --- empty pages -----------------------------------------------------------------
+
+TEST(empty_pages_stay_with_their_class)
+{
+    reach(40);
+    swing(20);
+    uint64_t pages = fake_figures(id).pages;
+    EXPECT_EQ(pages, 21);
+    EXPECT_EQ(heap->empty_units, 20);
+    EXPECT_EQ(heap->idle_units, 0);
+    uint64_t committed = committed_units();
+    swing(20);
+    EXPECT_EQ(fake_figures(id).pages, pages);
+    EXPECT_EQ(committed_units(), committed);
+}
+
+TEST(empty_pages_are_released_when_they_are_too_many)
+{
+    unsigned many = PIM_EMPTY_UNITS + PIM_EMPTY_UNITS / 4;
+    reach(2 * many);
+    swing(many);
+    EXPECT_LE(heap->empty_units,
+              PIM_EMPTY_UNITS + heap->used_units / PIM_EMPTY_SHARE);
+    EXPECT_LE(fake_figures(id).pages, many / 2);
+    EXPECT_GE(heap->idle_units, many / 2); // released, not yet returned
+}
+
+TEST(empty_pages_are_released_before_a_new_arena_is_taken)
+{
+    reach(PIM_ARENA_UNITS);
+    swing(PIM_EMPTY_UNITS - 4);
+    EXPECT_EQ(fake_figures(id).arenas, 1);
+    EXPECT_EQ(heap->empty_units, PIM_EMPTY_UNITS - 4);
+    void *run = pim_obj_malloc(NULL, (PIM_ARENA_UNITS / 2) * PIM_UNIT_SIZE);
+    EXPECT_EQ(fake_figures(id).arenas, 1);
+    pim_obj_free(NULL, run);
+}
+
+// Of each larger class one page, empty and current.
+TEST(few_larger_current_pages_stay_though_they_are_empty)
+{
+    void *p[PIM_EMPTY_CURRENT + 2];
+    reach(60);
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(p); i++) {
+        size_t size = pim_classes[PIM_CLASSES - 1 - i].block_size;
+        p[i] = pim_obj_malloc(NULL, size);
+    }
+    EXPECT_EQ(fake_figures(id).pages, PIM_ARRAY_LEN(p));
+    free_all(p, PIM_ARRAY_LEN(p));
+    EXPECT_EQ(fake_figures(id).pages, PIM_EMPTY_CURRENT);
+    for (unsigned i = 0; i < 100; i++) { // one that stays is not released
+        void *q = pim_obj_malloc(NULL, PIM_SMALL_MAX - 5000);
+        pim_obj_free(NULL, q);
+    }
+    EXPECT_EQ(fake_figures(id).pages, PIM_EMPTY_CURRENT);
+    pim_heap_audit(heap);
+}
+
+TEST(larger_current_page_in_use_again_is_not_released)
+{
+    void *p[PIM_EMPTY_CURRENT];
+    void *kept = pim_obj_malloc(NULL, PIM_SMALL_MAX);
+    pim_obj_free(NULL, kept);
+    kept = pim_obj_malloc(NULL, PIM_SMALL_MAX); // noted as empty, and is not
+    memset(kept, 'k', PIM_SMALL_MAX);
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(p); i++) {
+        p[i] =
+            pim_obj_malloc(NULL, pim_classes[PIM_CLASSES - 2 - i].block_size);
+        pim_obj_free(NULL, p[i]);
+    }
+    EXPECT_EQ(pim_page_of(kept)->state, PIM_PAGE_CURRENT);
+    EXPECT_EQ(pim_page_used(pim_page_of(kept)), 1);
+    EXPECT_EQ(((char *)kept)[PIM_SMALL_MAX - 1], 'k');
+    pim_obj_free(NULL, kept);
+}
+
+// --- peaks -----------------------------------------------------------------------
+
+TEST(no_new_peak_is_made_while_much_lies_idle)
+{
+    enum { PAGES = 300, RUNS = 20, UNITS = 20 };
+    static void *blocks[PAGES * 32];
+    void *runs[RUNS];
+    EXPECT_EQ(capacity_of(512), 32);
+    fill(blocks, PAGES * 32, 512);
+    for (unsigned i = 0; i < PAGES; i += 2) { // idle, and useless for runs
+        free_all(blocks + 32 * i, 32);
+    }
+    uint64_t peak = committed_units();
+    EXPECT_GE(heap->empty_units + heap->idle_units, PAGES / 2 - 1);
+    for (unsigned i = 0; i < RUNS; i++) {
+        runs[i] = pim_obj_malloc(NULL, UNITS * PIM_UNIT_SIZE);
+        uint64_t now = committed_units();
+        EXPECT(now <= peak + pim_heap_peak_step(peak) ||
+               heap->idle_units + heap->empty_units <=
+                   pim_heap_peak_step(now) + UNITS);
+        peak = now > peak ? now : peak;
+        pim_heap_audit(heap);
+    }
+    EXPECT_LE(peak, PAGES / 2 + RUNS * UNITS + pim_heap_peak_step(PAGES));
+    free_all(runs, RUNS);
+    for (unsigned i = 1; i < PAGES; i += 2) {
+        free_all(blocks + 32 * i, 32);
+    }
+}
+
+// --- grants ----------------------------------------------------------------------
+
+#define UNIT_BLOCK 512 // 32 to a unit
+
+// Blocks of `units` units, freed again from the first on.
+typedef struct bulk {
+    void **blocks;
+    unsigned n;
+} bulk;
+
+static bulk
+bulk_of(size_t units)
+{
+    bulk b = {.n = (unsigned)units * 32};
+    b.blocks = test_malloc(b.n * sizeof(void *));
+    fill(b.blocks, b.n, UNIT_BLOCK);
+    return b;
+}
+
+static void
+bulk_free(bulk *b)
+{
+    for (unsigned i = 0; i < b->n; i++) {
+        pim_obj_free(NULL, b->blocks[i]);
+        EXPECT_EQ(heap->granted % PIM_IDLE_GRANT, 0);
+        EXPECT_LE(heap->granted, PIM_IDLE_GRANTS);
+        EXPECT_LE(heap->idle_units,
+                  heap->used_units + PIM_IDLE_UNITS + heap->granted);
+    }
+    test_free(b->blocks);
+}
+
+// All that may be granted is not enough: pages are released and memory is purged
+// in the same breath.
+TEST(heap_that_shrinks_keeps_no_more_than_it_may)
+{
+    bulk b = bulk_of(PIM_IDLE_GRANTS + 2 * PIM_IDLE_UNITS);
+    bulk_free(&b);
+    pim_heap_audit(heap);
+    EXPECT_LE(committed_units(),
+              heap->used_units + PIM_IDLE_UNITS + heap->granted);
+    EXPECT_EQ(purge() != 0, heap->idle_units == 0);
+    EXPECT_EQ(heap->granted, 0);
+}
+
+TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
+{
+    fake_interp other;
+    bulk b = bulk_of(4 * PIM_IDLE_UNITS);
+    bulk_free(&b);
+    size_t first = heap->granted;
+    EXPECT_GT(first, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        fake_interp_detach(&interp);
+        fake_interp_begin(&other, core_next_id());
+        fake_interp_attach(&other);
+        pim_heap *mine = heap;
+        heap = fake_current_heap();
+        b = bulk_of(PIM_IDLE_GRANTS + PIM_IDLE_UNITS);
+        size_t most = 0;
+        for (unsigned j = 0; j < b.n; j++) {
+            pim_obj_free(NULL, b.blocks[j]);
+            most = heap->granted > most ? heap->granted : most;
+        }
+        EXPECT_EQ(most, PIM_IDLE_GRANTS - mine->granted);
+        test_free(b.blocks);
+        heap = mine;
+        fake_interp_detach(&other);
+        fake_interp_end(&other);
+        fake_interp_attach(&interp);
+        purge(); // the second time all are to be had
+        EXPECT_EQ(heap->granted, 0);
+    }
+}
+
+// --- huge pages ------------------------------------------------------------------
+
+TEST(arenas_of_large_heaps_are_dense_and_serve_single_units_only)
+{
+    size_t units = (PIM_HUGE_FROM_ARENAS + 2) * PIM_ARENA_UNITS;
+    bulk b = bulk_of(units);
+    EXPECT_EQ(fake_figures(id).arenas, PIM_HUGE_FROM_ARENAS + 2);
+    EXPECT_EQ(heap->dense_arenas, 2);
+    for (unsigned i = 0; i < 60; i++) {
+        pim_obj_free(NULL, pim_obj_malloc(NULL, 600 * i + 1));
+    }
+    void *run = pim_obj_malloc(NULL, 3 * PIM_UNIT_SIZE);
+    EXPECT(!pim_arena_of(pim_page_of(run))->dense);
+    for (unsigned i = 0; i < b.n; i++) {
+        EXPECT_EQ(pim_page_units(pim_page_of(b.blocks[i])), 1);
+    }
+    pim_heap_audit(heap);
+    pim_obj_free(NULL, run);
+    bulk_free(&b);
+}
+
+static int
+set_up(void **state)
+{
+    core_set_up(state);
+    fake_os_stop_clock();
+    return 0;
+}
+
+#define IDLE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        IDLE_CASE(empty_pages_keep_their_memory_until_the_delay),
+        IDLE_CASE(empty_pages_give_their_memory_back_after_two_ticks),
+        IDLE_CASE(pages_in_use_are_never_purged),
+        IDLE_CASE(empty_arena_goes_back_to_the_region_when_purged),
+        IDLE_CASE(purging_all_leaves_only_used_units_committed),
+        IDLE_CASE(empty_pages_stay_with_their_class),
+        IDLE_CASE(empty_pages_are_released_when_they_are_too_many),
+        IDLE_CASE(empty_pages_are_released_before_a_new_arena_is_taken),
+        IDLE_CASE(few_larger_current_pages_stay_though_they_are_empty),
+        IDLE_CASE(larger_current_page_in_use_again_is_not_released),
+        IDLE_CASE(no_new_peak_is_made_while_much_lies_idle),
+        IDLE_CASE(heap_that_shrinks_keeps_no_more_than_it_may),
+        IDLE_CASE(grants_are_shared_and_go_back_at_a_purge_and_at_the_end),
+        IDLE_CASE(arenas_of_large_heaps_are_dense_and_serve_single_units_only),
+    };
+    return RUN(cases, set_up, NULL);
+}

@@ -1,0 +1,328 @@
+// test_run_ends.c -- runs that others free, that outlive their interpreter, that
+// there is no memory for, or that are freed twice.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/fake_mi.h"
+#include "support/fake_os.h"
+
+#define MEM PIM_SLOT(PIM_MEM)
+#define OBJ PIM_SLOT(PIM_OBJ)
+#define UNITS(n) ((size_t)(n)*PIM_UNIT_SIZE)
+
+static fake_interp interp;
+static int64_t id;
+static pim_heap *heap;
+static pim_figures process; // before the test
+
+static void
+begin_interp(void)
+{
+    id = core_next_id();
+    fake_interp_begin(&interp, id);
+    fake_interp_attach(&interp);
+    heap = fake_current_heap();
+}
+
+static void
+end_interp(void)
+{
+    pim_heap_audit(heap);
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp);
+    pim_heap_audit(&pim_process_heap);
+}
+
+static int
+begin(void **state)
+{
+    (void)state;
+    process = fake_figures(PIM_PROCESS_ID);
+    pim_gate_enter();
+    pim_region_trim(); // a new arena has to be committed
+    pim_gate_exit();
+    begin_interp();
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    end_interp();
+    pim_figures now = fake_figures(PIM_PROCESS_ID);
+    EXPECT_EQ(now.pages, process.pages);
+    EXPECT_EQ(now.arenas, process.arenas);
+    EXPECT_EQ(now.slot[MEM].live_bytes, process.slot[MEM].live_bytes);
+    EXPECT_EQ(now.slot[MEM].live_blocks, process.slot[MEM].live_blocks);
+    return 0;
+}
+
+static uint64_t
+process_bytes(void)
+{
+    return fake_figures(PIM_PROCESS_ID).slot[MEM].live_bytes -
+           process.slot[MEM].live_bytes;
+}
+
+static void
+free_remotely(void *block)
+{
+    fake_interp_swap(NULL);
+    pim_mem_free(NULL, block);
+    fake_interp_swap(&interp);
+}
+
+static void
+drain(void)
+{
+    pim_gate_enter();
+    pim_heap_drain(heap);
+    pim_gate_exit();
+}
+
+// --- others -------------------------------------------------------------------------
+
+TEST(run_freed_by_others_is_released_by_its_owner)
+{
+    char *p = pim_mem_malloc(NULL, UNITS(6));
+    pim_page *page = pim_page_of(p);
+    free_remotely(p);
+    EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
+    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).remote_frees, 1);
+    EXPECT_EQ(page->state, PIM_PAGE_FULL);
+    pim_heap_audit(heap);
+    drain();
+    EXPECT_EQ(page->state, PIM_PAGE_UNUSED);
+    EXPECT_EQ(fake_figures(id).pages, 0);
+    EXPECT_EQ(heap->used_units, 0);
+    EXPECT_EQ(heap->idle_units, 6);
+    pim_heap_audit(heap);
+}
+
+TEST(grown_and_shrunk_runs_may_be_freed_by_others)
+{
+    char *p = pim_mem_malloc(NULL, UNITS(6));
+    char *q = pim_mem_malloc(NULL, UNITS(20));
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(9)), p);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, q, UNITS(4)), q);
+    free_remotely(p);
+    free_remotely(q);
+    EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
+    drain();
+    EXPECT_EQ(heap->used_units, 0);
+    pim_heap_audit(heap);
+}
+
+// --- ends ---------------------------------------------------------------------------
+
+TEST(leaked_run_outlives_its_interpreter)
+{
+    char *p = pim_mem_malloc(NULL, UNITS(6));
+    memset(p, 'x', UNITS(6));
+    // What is left of earlier lives of these units.
+    memset(pim_page_leftovers(pim_page_of(p)), 0xff,
+           6 * PIM_SET_WORDS * sizeof(pim_block_set));
+    end_interp();
+    int64_t owner = 0;
+    EXPECT_EQ(process_bytes(), UNITS(6));
+    EXPECT(pim_heap_find_owner(p + UNITS(5), &owner));
+    EXPECT_EQ(owner, PIM_PROCESS_ID);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).pages, process.pages + 1);
+
+    begin_interp(); // inherits the arena, not the run
+    char *mine = pim_mem_malloc(NULL, UNITS(6));
+    EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
+                  pim_arena_of(pim_page_of(p)));
+    EXPECT_EQ(pim_page_of(p)->state, PIM_PAGE_SEALED);
+    memset(mine, 'y', UNITS(6));
+    for (size_t at = 0; at < UNITS(6); at++) {
+        EXPECT_EQ(p[at], 'x');
+    }
+    pim_heap_audit(heap);
+    pim_mem_free(NULL, p);
+    EXPECT_EQ(process_bytes(), 0);
+    EXPECT(pim_load_relaxed(&heap->returned));
+    pim_heap_audit(heap);
+    pim_gate_enter();
+    pim_heap_purge(heap, true);
+    pim_gate_exit();
+    EXPECT_EQ(heap->used_units, 6);
+    EXPECT_EQ(fake_figures(id).committed_bytes, UNITS(6));
+    pim_heap_audit(heap);
+    pim_mem_free(NULL, mine);
+}
+
+TEST(leaked_run_is_freed_before_its_arena_is_inherited)
+{
+    char *p = pim_mem_malloc(NULL, UNITS(6));
+    end_interp();
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, process.arenas + 1);
+    pim_mem_free(NULL, p);
+    EXPECT_EQ(process_bytes(), 0);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, process.arenas);
+    begin_interp();
+}
+
+TEST(leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_heirs_units)
+{
+    char *p = pim_mem_malloc(NULL, UNITS(6));
+    memset(p, 'x', UNITS(6));
+    end_interp();
+    begin_interp();
+    void *other = pim_mem_malloc(NULL, 100);
+    EXPECT_PTR_EQ(pim_arena_of(pim_page_of(other)),
+                  pim_arena_of(pim_page_of(p)));
+    char *q = pim_mem_realloc(NULL, p, UNITS(7));
+    EXPECT_PTR_NE(q, p);
+    EXPECT_EQ(q[UNITS(6) - 1], 'x');
+    EXPECT_EQ(process_bytes(), 0);
+    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 2);
+    pim_mem_free(NULL, q);
+    pim_mem_free(NULL, other);
+}
+
+TEST(run_of_the_heir_grows_up_to_a_leaked_one)
+{
+    char *mine = pim_mem_malloc(NULL, UNITS(4));
+    char *leaked = pim_mem_malloc(NULL, UNITS(16));
+    EXPECT_PTR_EQ(leaked, mine + UNITS(16));
+    pim_mem_free(NULL, mine);
+    memset(leaked, 'x', UNITS(16));
+    end_interp();
+    begin_interp();
+    char *p = pim_mem_malloc(NULL, UNITS(4));
+    EXPECT_PTR_EQ(p, mine);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(16)), p);
+    memset(p, 'y', UNITS(16));
+    char *grown = pim_mem_realloc(NULL, p, UNITS(17));
+    EXPECT_PTR_NE(grown, p);
+    EXPECT_EQ(leaked[0], 'x');
+    pim_heap_audit(heap);
+    pim_mem_free(NULL, leaked);
+    end_interp(); // leaks what it grew
+    EXPECT_EQ(process_bytes(), UNITS(17));
+    begin_interp();
+    drain();
+    pim_mem_free(NULL, grown);
+}
+
+// --- no memory -------------------------------------------------------------------------
+
+TEST(without_an_arena_mimalloc_serves)
+{
+    fake_os_fail(FAKE_COMMIT, 1, true);
+    char *p = pim_mem_calloc(NULL, 1, UNITS(6));
+    char *q = pim_mem_malloc(NULL, PIM_SMALL_MAX);
+    fake_os_heal();
+    EXPECT_NOT_NULL(p);
+    EXPECT(!pim_region_contains(p));
+    EXPECT_EQ(p[UNITS(6) - 1], 0);
+    EXPECT_EQ(fake_figures(id).arenas, 0);
+    EXPECT_EQ(fake_figures(id).pages, 0);
+    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 2);
+    pim_heap_audit(heap);
+    p = pim_mem_realloc(NULL, p, UNITS(12)); // back to the region
+    EXPECT(pim_region_contains(p));
+    pim_mem_free(NULL, p);
+    pim_mem_free(NULL, q);
+}
+
+TEST(request_that_nobody_can_serve_changes_nothing)
+{
+    char *p = pim_mem_malloc(NULL, UNITS(60));
+    char *rest = pim_mem_malloc(NULL, UNITS(64));
+    memset(p, 'x', UNITS(60));
+    pim_figures before = fake_figures(id);
+    fake_os_fail(FAKE_COMMIT | FAKE_MAP, 1, true);
+    fake_mi_fail(1, true);
+    EXPECT_NULL(pim_mem_malloc(NULL, UNITS(20)));
+    EXPECT_NULL(pim_mem_calloc(NULL, 1, UNITS(20)));
+    EXPECT_NULL(pim_mem_realloc(NULL, rest, PIM_RUN_MAX + 1));
+    fake_os_heal();
+    fake_mi_heal();
+    pim_figures now = fake_figures(id);
+    EXPECT_EQ(now.slot[MEM].live_bytes, before.slot[MEM].live_bytes);
+    EXPECT_EQ(now.slot[MEM].live_blocks, before.slot[MEM].live_blocks);
+    EXPECT_EQ(now.pages, before.pages);
+    EXPECT_EQ(now.arenas, before.arenas);
+    pim_heap_audit(heap);
+    EXPECT_EQ(p[UNITS(60) - 1], 'x');
+    pim_mem_free(NULL, p);
+    pim_mem_free(NULL, rest);
+}
+
+// --- errors of the program ------------------------------------------------------------
+
+static void
+free_twice(void *arg)
+{
+    char *p = pim_mem_malloc(NULL, UNITS(6));
+    pim_mem_free(NULL, p);
+    if (arg != NULL) {
+        fake_interp_swap(NULL);
+    }
+    pim_mem_free(NULL, p);
+}
+
+TEST(second_free_of_a_run_is_fatal)
+{
+    static char by_others;
+    core_expect_fatal(free_twice, NULL, "not a live block");
+    core_expect_fatal(free_twice, &by_others, "not a live block");
+}
+
+static void
+free_second_unit(void *arg)
+{
+    (void)arg;
+    char *p = pim_mem_malloc(NULL, UNITS(6));
+    fake_interp_swap(NULL);
+    pim_mem_free(NULL, p + UNITS(1));
+}
+
+TEST(free_inside_a_run_is_fatal)
+{
+    core_expect_fatal(free_second_unit, NULL, "inside a block");
+}
+
+static void
+free_the_end_that_was_cut_off(void *arg)
+{
+    (void)arg;
+    char *p = pim_mem_malloc(NULL, UNITS(12));
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(4)), p);
+    pim_mem_free(NULL, p + UNITS(6));
+}
+
+TEST(free_behind_a_shrunk_run_is_fatal)
+{
+    core_expect_fatal(free_the_end_that_was_cut_off, NULL, "not a live block");
+}
+
+#define RUN_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        RUN_CASE(run_freed_by_others_is_released_by_its_owner),
+        RUN_CASE(grown_and_shrunk_runs_may_be_freed_by_others),
+        RUN_CASE(leaked_run_outlives_its_interpreter),
+        RUN_CASE(leaked_run_is_freed_before_its_arena_is_inherited),
+        RUN_CASE(
+            leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_heirs_units),
+        RUN_CASE(run_of_the_heir_grows_up_to_a_leaked_one),
+        RUN_CASE(without_an_arena_mimalloc_serves),
+        RUN_CASE(request_that_nobody_can_serve_changes_nothing),
+        RUN_CASE(second_free_of_a_run_is_fatal),
+        RUN_CASE(free_inside_a_run_is_fatal),
+        RUN_CASE(free_behind_a_shrunk_run_is_fatal),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
