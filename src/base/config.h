@@ -71,10 +71,9 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // A block of this size has a map of its own.
 #define PIM_MAP_BORN PIM_RUN_MAX
 
-// A block that is grown to this size moves to a map with room to grow in place;
-// from the second size on it does if a freed map is kept.
+// A block that is grown to this size moves to a map with room to grow in place; a
+// few that reach PIM_RUN_GROWN do if a freed map is kept.
 #define PIM_MAP_GROWN PIM_RUN_MAX
-#define PIM_MAP_GROWN_KEPT ((size_t)8 << 10)
 
 // From these sizes on huge pages are asked for: a new block is in use up to its end,
 // so all of it is worth them.  Of one that grows the end may stay untouched, which

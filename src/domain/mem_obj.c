@@ -140,9 +140,10 @@ move(unsigned domain, void *block, size_t old_size, size_t size)
     if (size > old_size && size > PIM_RUN_GROWN) {
         pim_heap *heap = pim_current_heap();
         if (!pim_heap_is_process(heap)) {
-            moved = size <= PIM_RUN_MAX
-                        ? pim_run_alloc_growing(heap, domain, size)
-                        : pim_large_alloc_growing(heap, domain, size);
+            moved = pim_large_alloc_growing(heap, domain, size);
+            if (moved == NULL && size <= PIM_RUN_MAX) {
+                moved = pim_run_alloc_growing(heap, domain, size);
+            }
         }
     }
     if (moved == NULL) {
