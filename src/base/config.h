@@ -71,8 +71,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // A block of this size has a map of its own.
 #define PIM_MAP_BORN PIM_RUN_MAX
 
-// A block that is grown to this size moves to a map with room to grow in place;
-// from the second size on it does if a freed map is kept.
+// A block that is grown to this size moves to a map with room to grow in place; a
+// few that reach the second size do if a freed map is kept.
 #define PIM_MAP_GROWN PIM_RUN_MAX
 #define PIM_MAP_GROWN_KEPT ((size_t)128 << 10)
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "domain/domain.h"
+#include "heap/maps.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -32,10 +33,19 @@ begin(void **state)
     return 0;
 }
 
+static void
+give_kept_back(void)
+{
+    pim_gate_enter();
+    pim_maps_trim(true);
+    pim_gate_exit();
+}
+
 static int
 end(void **state)
 {
     (void)state;
+    give_kept_back();
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
     EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
     EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
