@@ -29,9 +29,12 @@ lock(void)
     pim_lock_acquire(&raw_lock);
 }
 
+// Whoever comes here sees to the return of idle memory: what threads keep serves
+// most requests, so the heap itself may be asked for nothing more.
 static void
 unlock(void)
 {
+    pim_heap_purge_if_due(&pim_raw_heap);
     pim_lock_release(&raw_lock);
     pim_gate_exit();
 }

@@ -156,6 +156,40 @@ TEST(used_up_region_falls_back_to_mimalloc)
     EXPECT_EQ(status, 0);
 }
 
+TEST(the_raw_heap_inherits_no_estate)
+{
+    enum { LEAKED = 100, BLOCKS = 6000 };
+    static void *leaked[LEAKED * 40];
+    static void *blocks[BLOCKS];
+    fake_interp interp;
+    fake_interp_begin(&interp, core_next_id());
+    fake_interp_attach(&interp);
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(leaked); i++) {
+        leaked[i] = pim_obj_malloc(NULL, 1000);
+    }
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(leaked); i++) {
+        if (i % 40 != 0) {
+            pim_obj_free(NULL, leaked[i]);
+        }
+    }
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp);
+    pim_figures estates = fake_figures(PIM_PROCESS_ID);
+    EXPECT_GT(estates.arenas, 0);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        blocks[i] = pim_raw_malloc(NULL, 1000);
+    }
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, estates.arenas);
+    EXPECT_GT(pim_load_relaxed(&pim_raw_heap.arena_count), 1);
+    pim_raw_small_audit();
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        pim_raw_free(NULL, blocks[i]);
+    }
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(leaked); i += 40) {
+        pim_obj_free(NULL, leaked[i]);
+    }
+}
+
 // --- what a thread keeps ---------------------------------------------------
 
 TEST(a_bin_keeps_so_many_blocks_and_bytes_and_no_more)
@@ -511,6 +545,7 @@ main(void)
         CASE(small_sizes_come_from_the_raw_heap_and_larger_ones_do_not),
         CASE(realloc_moves_between_the_raw_heap_and_mimalloc),
         CASE(with_another_source_no_block_of_ours_is_handed_out),
+        CASE(the_raw_heap_inherits_no_estate),
         CASE(a_bin_keeps_so_many_blocks_and_bytes_and_no_more),
         CASE(what_is_kept_is_free_in_the_figures),
         CASE(the_last_freed_block_is_the_next),
