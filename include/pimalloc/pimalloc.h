@@ -88,7 +88,7 @@ typedef struct pimalloc_config {
 //
 // The raw domain belongs to nobody, so its threads count apart.  Its live figures
 // are exact whenever no other thread is in a raw function, and its peaks are exact
-// with one thread; with more they may be off, either way, by 64 KiB and 1,024
+// with one thread; with more they may be off, either way, by 290 KiB and 1,700
 // blocks for each thread that uses raw.
 typedef struct pimalloc_usage {
     uint64_t live_bytes;
@@ -226,11 +226,13 @@ PIMALLOC_EXPORT int pimalloc_stats_save(const char *path, int format);
 PIMALLOC_EXPORT int pimalloc_owner(const void *address, int64_t *interp);
 
 // Gives back to the system at once what the calling thread's interpreter and the
-// process hold and do not use: free pages, arenas kept warm, mimalloc's free
-// memory.  Without a call that happens by itself about half a second after the
-// memory became free, at the next allocation that needs a new page.  Returns the
-// bytes of pages and arenas (mimalloc does not count its own).  The caller has an
-// attached thread state, or none: then only the process's memory goes.
+// process hold and do not use: free pages, arenas kept warm, raw blocks that the
+// calling thread keeps for its next requests, mimalloc's free memory.  Without a
+// call that happens by itself about half a second after the memory became free, at
+// the next allocation that needs a new page; what a thread keeps it gives back when
+// it ends.  Returns the bytes of pages and arenas (mimalloc does not count its own).
+// The caller has an attached thread state, or none: then only the process's memory
+// goes.
 PIMALLOC_EXPORT size_t pimalloc_trim(void);
 
 #ifdef __cplusplus

@@ -110,9 +110,9 @@ load_mimalloc(const char *path)
 static pim_raw_source
 raw_source(bool unasked)
 {
-    return (pim_py_swaps_raw() || unasked) && !pim_mi_is_process_malloc()
-               ? PIM_RAW_LIBC
-               : PIM_RAW_MIMALLOC;
+    return !pim_py_swaps_raw() && !unasked ? PIM_RAW_OWN
+           : pim_mi_is_process_malloc()    ? PIM_RAW_MIMALLOC
+                                           : PIM_RAW_LIBC;
 }
 
 static int

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "cpython/api.h"
+#include "domain/raw_small.h"
 #include "heap/current.h"
 #include "heap/maps.h"
 #include "mi/mi.h"
@@ -11,9 +12,14 @@
 int
 pimalloc_owner(const void *address, int64_t *interp)
 {
-    return pim_region.base != NULL && pim_heap_find_owner(address, interp)
-               ? 0
-               : -ENOENT;
+    if (pim_region.base == NULL) {
+        return -ENOENT;
+    }
+    pim_gate_enter();
+    bool found =
+        !pim_raw_small_has(address) && pim_heap_find_owner(address, interp);
+    pim_gate_exit();
+    return found ? 0 : -ENOENT;
 }
 
 size_t
@@ -35,6 +41,7 @@ pimalloc_trim(void)
     bytes += pim_heap_purge(&pim_process_heap, true);
     bytes += pim_warm_trim(true);
     pim_lock_release(&pim_process_lock);
+    bytes += pim_raw_small_trim();
     bytes += pim_maps_trim(true);
     bytes += pim_region_trim();
     pim_mi.purge();

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "domain/domain.h"
+#include "domain/raw_small.h"
 #include "heap/registry.h"
 
 _Static_assert(PIMALLOC_PROCESS == PIM_PROCESS_ID &&
@@ -35,6 +36,17 @@ copy_raw(pimalloc_usage *out)
     out->peak_blocks = raw.peak_blocks;
 }
 
+// The process answers for what the raw heap holds, too.
+static void
+add_raw_heap(pimalloc_snapshot *out)
+{
+    pim_figures raw;
+    pim_heap_figures(&pim_raw_heap, &raw);
+    out->arenas += raw.arenas;
+    out->pages += raw.pages;
+    out->committed_bytes += raw.committed_bytes;
+}
+
 static void
 copy_figures(const pim_figures *in, pimalloc_snapshot *out)
 {
@@ -58,6 +70,7 @@ copy_figures(const pim_figures *in, pimalloc_snapshot *out)
     }
     if (in->id == PIM_PROCESS_ID) {
         copy_raw(&out->domain[PIM_RAW]);
+        add_raw_heap(out);
         out->raw_is_libc = pim_raw_get_source() == PIM_RAW_LIBC;
     }
 }

@@ -31,7 +31,11 @@ void *pim_raw_calloc(void *ctx, size_t count, size_t size);
 void *pim_raw_realloc(void *ctx, void *block, size_t size);
 void pim_raw_free(void *ctx, void *block);
 
-typedef enum pim_raw_source { PIM_RAW_LIBC, PIM_RAW_MIMALLOC } pim_raw_source;
+typedef enum pim_raw_source {
+    PIM_RAW_LIBC,
+    PIM_RAW_MIMALLOC,
+    PIM_RAW_OWN, // small blocks from a heap of our own, larger from mimalloc
+} pim_raw_source;
 
 // The functions of a raw allocator that we stand in for.
 typedef struct pim_raw_table {

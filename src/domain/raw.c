@@ -1,9 +1,14 @@
 // raw.c -- the raw domain: any thread, any time, no owner.
 //
-// From CPython 3.14 on, raw blocks come from mimalloc's main heap.  Up to 3.13,
-// and in debug builds, CPython swaps the raw table for libc's at moments while
-// other threads run, so blocks of ours reach libc's free and libc's reach ours;
-// there raw *is* libc's malloc, and what bypassed us is missing in the figures.
+// From CPython 3.14 on, small blocks come from a heap of ours (raw_small.h) and
+// larger ones from mimalloc's main heap.  Up to 3.13, and in debug builds, CPython
+// swaps the raw table for libc's at moments while other threads run, so blocks of
+// ours reach libc's free and libc's reach ours; there raw *is* libc's malloc, and
+// what bypassed us is missing in the figures.
+//
+//   malloc:  small? -> bin of this thread's cache -> pop     (no call, no lock)
+//   free:    in the region? -> page -> push onto the bin of its class
+//   else:    the source, after the question whose block it is
 //
 // Blocks that were allocated before we were installed come here to be freed:
 // libc's, which go back to libc, and those of CPython's debug layer, which are
@@ -18,10 +23,9 @@
 #include <string.h>
 
 #include "domain/domain.h"
+#include "domain/raw_small.h"
 #include "heap/registry.h"
 #include "platform/os.h"
-
-pim_raw_account pim_raw_published;
 
 static pim_raw_source source = PIM_RAW_LIBC;
 static pim_raw_table replaced;
@@ -29,6 +33,9 @@ static pim_raw_table replaced;
 void
 pim_raw_set_source(pim_raw_source new_source, pim_raw_table replaced_table)
 {
+    if (new_source == PIM_RAW_OWN) {
+        pim_raw_small_start();
+    }
     source = new_source;
     replaced = replaced_table;
 }
@@ -37,115 +44,6 @@ pim_raw_source
 pim_raw_get_source(void)
 {
     return source;
-}
-
-// --- accounts --------------------------------------------------------------
-//
-// Raw has no owner.  Each thread counts in its own tally, with plain stores, and
-// publishes it to the shared account when it has gone far enough from what was
-// published last.  So the sum is exact whenever nobody is in a raw function, and
-// a peak is off by at most that much for each thread; with one thread it is exact.
-
-#define PUBLISH_BYTES ((uint64_t)64 << 10)
-#define PUBLISH_BLOCKS ((uint64_t)1024)
-
-// What CPython frees through us and allocated past us can make the live figures
-// negative for a while; a peak is never taken from such.
-static void
-raise_peak(_Atomic uint64_t *peak, uint64_t live)
-{
-    if (PIM_LIKELY(live <= INT64_MAX)) {
-        pim_raise_relaxed(peak, live);
-    }
-}
-
-// Adds differences to the shared account, and the heights they reached.
-static PIM_NOINLINE void
-publish(uint64_t bytes, uint64_t blocks, uint64_t top_bytes,
-        uint64_t top_blocks)
-{
-    pim_raw_account *raw = &pim_raw_published;
-    raise_peak(&raw->peak_bytes,
-               atomic_fetch_add(&raw->live_bytes, bytes) + top_bytes);
-    raise_peak(&raw->peak_blocks,
-               atomic_fetch_add(&raw->live_blocks, blocks) + top_blocks);
-}
-
-static PIM_NOINLINE void
-publish_tally(pim_tally *tally)
-{
-    uint64_t bytes = pim_load_relaxed(&tally->bytes);
-    uint64_t blocks = pim_load_relaxed(&tally->blocks);
-    uint64_t top_bytes = pim_load_relaxed(&tally->top_bytes);
-    uint64_t top_blocks = pim_load_relaxed(&tally->top_blocks);
-    pim_store_relaxed(&tally->bytes, 0);
-    pim_store_relaxed(&tally->blocks, 0);
-    pim_store_relaxed(&tally->top_bytes, 0);
-    pim_store_relaxed(&tally->top_blocks, 0);
-    publish(bytes, blocks, top_bytes, top_blocks);
-}
-
-static void
-raise_top(_Atomic uint64_t *top, uint64_t now)
-{
-    if ((int64_t)now > (int64_t)pim_load_relaxed(top)) {
-        pim_store_relaxed(top, now);
-    }
-}
-
-// Whether a difference is too large to wait in a tally.
-PIM_INLINE bool
-is_far(uint64_t difference, uint64_t limit)
-{
-    return difference + limit > 2 * limit;
-}
-
-// Counts differences, which may be negative.
-PIM_INLINE void
-account(uint64_t bytes, uint64_t blocks)
-{
-    pim_thread *self = pim_gate_self.thread;
-    if (PIM_UNLIKELY(self == NULL || is_far(bytes, PUBLISH_BYTES))) {
-        if (self != NULL) {
-            publish_tally(&self->tally);
-        }
-        publish(bytes, blocks, bytes, blocks);
-        return;
-    }
-    pim_tally *tally = &self->tally;
-    bytes += pim_load_relaxed(&tally->bytes);
-    blocks += pim_load_relaxed(&tally->blocks);
-    pim_store_relaxed(&tally->bytes, bytes);
-    pim_store_relaxed(&tally->blocks, blocks);
-    raise_top(&tally->top_bytes, bytes);
-    raise_top(&tally->top_blocks, blocks);
-    if (PIM_UNLIKELY(is_far(bytes, PUBLISH_BYTES) ||
-                     is_far(blocks, PUBLISH_BLOCKS))) {
-        publish_tally(tally);
-    }
-}
-
-// Reads the shared account first: who sees a tally published there sees it empty.
-void
-pim_raw_figures(pim_raw_usage *out)
-{
-    pim_raw_account *raw = &pim_raw_published;
-    uint64_t bytes = pim_load_acquire(&raw->live_bytes);
-    uint64_t blocks = pim_load_acquire(&raw->live_blocks);
-    *out = (pim_raw_usage){.live_bytes = bytes, .live_blocks = blocks};
-    for (const pim_thread *t = pim_gate_records(); t != NULL; t = t->next) {
-        const pim_tally *tally = &t->tally;
-        out->live_bytes += pim_load_relaxed(&tally->bytes);
-        out->live_blocks += pim_load_relaxed(&tally->blocks);
-        raise_peak(&raw->peak_bytes,
-                   bytes + pim_load_relaxed(&tally->top_bytes));
-        raise_peak(&raw->peak_blocks,
-                   blocks + pim_load_relaxed(&tally->top_blocks));
-    }
-    raise_peak(&raw->peak_bytes, out->live_bytes);
-    raise_peak(&raw->peak_blocks, out->live_blocks);
-    out->peak_bytes = pim_load_relaxed(&raw->peak_bytes);
-    out->peak_blocks = pim_load_relaxed(&raw->peak_blocks);
 }
 
 // --- whose block is it? ----------------------------------------------------
@@ -169,7 +67,7 @@ is_of_debug_layer(const void *block)
 static raw_owner
 owner_of(const void *block)
 {
-    if (source == PIM_RAW_MIMALLOC && PIM_LIKELY(pim_mi.contains(block))) {
+    if (source != PIM_RAW_LIBC && PIM_LIKELY(pim_mi.contains(block))) {
         return OWNER_SOURCE;
     }
     if (PIM_UNLIKELY(is_of_debug_layer(block)) && replaced.free != NULL) {
@@ -202,29 +100,32 @@ at_least_aligned(size_t size)
 
 // Blocks of mimalloc are counted inside the gate, so that a forked child, which
 // inherits all tallies, never inherits a half counted block.
-static void *
-source_alloc(size_t size, bool zero)
+static PIM_NOINLINE void *
+mimalloc_alloc(size_t size, bool zero)
 {
-    void *block;
     size_t bytes;
-    if (source == PIM_RAW_MIMALLOC) {
-        size = at_least_aligned(size);
-        pim_gate_enter();
-        block = zero ? pim_mi.ucalloc(1, size, &bytes)
-                     : pim_mi.umalloc(size, &bytes);
-        if (PIM_LIKELY(block != NULL)) {
-            account(bytes, 1);
-        }
-        pim_gate_exit();
-    } else {
-        size += size == 0;
-        block = zero ? calloc(1, size) : malloc(size);
-        bytes = malloc_usable_size(block);
-        if (PIM_LIKELY(block != NULL)) {
-            account(bytes, 1);
-        }
-    }
+    size = at_least_aligned(size);
+    pim_gate_enter();
+    void *block =
+        zero ? pim_mi.ucalloc(1, size, &bytes) : pim_mi.umalloc(size, &bytes);
     if (PIM_LIKELY(block != NULL)) {
+        pim_raw_count_alloc(bytes);
+    }
+    pim_gate_exit();
+    if (PIM_LIKELY(block != NULL)) {
+        watch(block, bytes);
+    }
+    return block;
+}
+
+static PIM_NOINLINE void *
+libc_alloc(size_t size, bool zero)
+{
+    size += size == 0;
+    void *block = zero ? calloc(1, size) : malloc(size);
+    if (PIM_LIKELY(block != NULL)) {
+        size_t bytes = malloc_usable_size(block);
+        pim_raw_count_alloc(bytes);
         watch(block, bytes);
     }
     return block;
@@ -236,11 +137,11 @@ source_realloc(void *block, size_t size)
     void *moved;
     size_t before;
     size_t after;
-    if (source == PIM_RAW_MIMALLOC) {
+    if (source != PIM_RAW_LIBC) {
         pim_gate_enter();
         moved = pim_mi.urealloc(block, at_least_aligned(size), &before, &after);
         if (moved != NULL) {
-            account(after - before, 0);
+            pim_raw_count(after - before, 0);
         }
         pim_gate_exit();
     } else {
@@ -248,7 +149,7 @@ source_realloc(void *block, size_t size)
         moved = realloc(block, size + (size == 0));
         after = malloc_usable_size(moved);
         if (moved != NULL) {
-            account(after - before, 0);
+            pim_raw_count(after - before, 0);
         }
     }
     return moved;
@@ -270,21 +171,21 @@ free_to_mimalloc(void *block)
         pim_gate_enter();
     }
     pim_mi.ufree(block, &bytes);
-    account(-(uint64_t)bytes, -(uint64_t)1);
+    pim_raw_count_free(bytes);
     pim_gate_exit();
 }
 
 static void
 source_free(void *block)
 {
-    if (source == PIM_RAW_MIMALLOC) {
+    if (source != PIM_RAW_LIBC) {
         free_to_mimalloc(block);
         return;
     }
     size_t bytes = malloc_usable_size(block);
     watch(block, bytes);
     free(block);
-    account(-(uint64_t)bytes, -(uint64_t)1);
+    pim_raw_count_free(bytes);
 }
 
 // Moves a block of libc's to the source.
@@ -292,12 +193,88 @@ static void *
 adopt_libc_block(void *block, size_t size)
 {
     size_t bytes = malloc_usable_size(block);
-    void *moved = source_alloc(size, false);
+    void *moved = pim_raw_malloc(NULL, size);
     if (moved != NULL) {
         memcpy(moved, block, bytes < size ? bytes : size);
         free(block);
     }
     return moved;
+}
+
+// --- small blocks ----------------------------------------------------------
+
+// Any size.
+static PIM_NOINLINE void *
+alloc_any(size_t size, bool zero)
+{
+    if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
+        return NULL;
+    }
+    if (source == PIM_RAW_OWN && size <= PIM_RAW_SMALL_MAX) {
+        unsigned size_class = pim_size_class(size + (size == 0));
+        void *block =
+            pim_raw_cache_pop(size_class, pim_classes[size_class].block_size);
+        if (block == NULL) {
+            block = pim_raw_small_alloc(size_class);
+        }
+        if (PIM_LIKELY(block != NULL)) {
+            return zero ? memset(block, 0, size) : block;
+        }
+    }
+    return source == PIM_RAW_LIBC ? libc_alloc(size, zero)
+                                  : mimalloc_alloc(size, zero);
+}
+
+// A block of the region.
+static void *
+realloc_small(void *block, size_t size)
+{
+    const pim_page *page = pim_page_of(block);
+    PIM_CHECK(pim_raw_small_owns(page),
+              "raw realloc of a block that is not raw's", block);
+    size_t before = page->block_size;
+    if (size <= before && size > before / 2) {
+        return block;
+    }
+    void *moved = pim_raw_malloc(NULL, size);
+    if (moved == NULL) {
+        return size <= before ? block : NULL;
+    }
+    memcpy(moved, block, before < size ? before : size);
+    pim_raw_free(NULL, block);
+    return moved;
+}
+
+// A block of the region that is not in the first unit of its page, or for which
+// there is no room.
+static PIM_NOINLINE void
+free_inside(void *block)
+{
+    pim_page *page = pim_page_of(block);
+    if (!pim_raw_small_owns(page) || !pim_raw_cache_push(page, block)) {
+        pim_raw_small_free(page, block);
+    }
+}
+
+// A block outside the region, or NULL.
+static PIM_NOINLINE void
+free_outside(void *block)
+{
+    if (block == NULL) {
+        return;
+    }
+    switch (owner_of(block)) {
+    case OWNER_LIBC:
+        watch(block, malloc_usable_size(block));
+        free(block);
+        break;
+    case OWNER_REPLACED:
+        replaced.free(replaced.ctx, block);
+        break;
+    default:
+        source_free(block);
+        break;
+    }
 }
 
 // --- the table's functions -------------------------------------------------
@@ -306,20 +283,30 @@ void *
 pim_raw_malloc(void *ctx, size_t size)
 {
     (void)ctx;
-    return PIM_LIKELY(size <= PIM_REQUEST_MAX) ? source_alloc(size, false)
-                                               : NULL;
+    size_t last = size - 1; // size 0 wraps and takes the other path
+    if (PIM_LIKELY(last < PIM_TINY_MAX && source == PIM_RAW_OWN)) {
+        size_t size_class = last / PIM_ALIGNMENT;
+        void *block =
+            pim_raw_cache_pop(size_class, (size_class + 1) * PIM_ALIGNMENT);
+        if (PIM_LIKELY(block != NULL)) {
+            return block;
+        }
+    }
+    return alloc_any(size, false);
 }
 
 void *
 pim_raw_calloc(void *ctx, size_t count, size_t size)
 {
-    (void)ctx;
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) ||
-        bytes > PIM_REQUEST_MAX) {
+    if (__builtin_mul_overflow(count, size, &bytes)) {
         return NULL;
     }
-    return source_alloc(bytes, true);
+    if (PIM_LIKELY(bytes - 1 < PIM_TINY_MAX)) {
+        void *block = pim_raw_malloc(ctx, bytes);
+        return block != NULL ? memset(block, 0, bytes) : NULL;
+    }
+    return alloc_any(bytes, true);
 }
 
 void *
@@ -330,6 +317,9 @@ pim_raw_realloc(void *ctx, void *block, size_t size)
     }
     if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
         return NULL;
+    }
+    if (pim_region_contains(block)) {
+        return realloc_small(block, size);
     }
     switch (owner_of(block)) {
     case OWNER_LIBC:
@@ -345,19 +335,13 @@ void
 pim_raw_free(void *ctx, void *block)
 {
     (void)ctx;
-    if (block == NULL) {
+    if (PIM_UNLIKELY(!pim_region_contains(block))) {
+        free_outside(block);
         return;
     }
-    switch (owner_of(block)) {
-    case OWNER_LIBC:
-        watch(block, malloc_usable_size(block));
-        free(block);
-        break;
-    case OWNER_REPLACED:
-        replaced.free(replaced.ctx, block);
-        break;
-    default:
-        source_free(block);
-        break;
+    pim_page *page = pim_unit_of(block);
+    if (PIM_UNLIKELY(!pim_raw_small_owns(page) ||
+                     !pim_raw_cache_push(page, block))) {
+        free_inside(block);
     }
 }

@@ -71,7 +71,8 @@ bool
 pim_heap_inherit(pim_heap *heap, unsigned units)
 {
     pim_heap *process = &pim_process_heap;
-    if (pim_heap_is_process(heap) ||
+    // Nor does the raw heap inherit: it has no use for pages of obj.
+    if (heap->id == PIM_PROCESS_ID ||
         pim_load_relaxed(&process->arena_count) == 0) {
         return false;
     }

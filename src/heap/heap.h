@@ -33,7 +33,8 @@
 #define PIM_SLOTS 2
 #define PIM_SLOT(domain) ((unsigned)(domain)-PIM_MEM)
 
-// The id of the process heap, as pimalloc_snapshot.interp.
+// The id of the process heap, as pimalloc_snapshot.interp; and of the raw domain's
+// heap (domain/raw_small.h), another one that belongs to no interpreter.
 #define PIM_PROCESS_ID ((int64_t)-1)
 
 // A heap's mi_heap, which lives until the last of its blocks is freed: late frees

@@ -210,7 +210,7 @@ box_put(pim_mi_box *box)
 static pim_mi_box *
 box_of(pim_heap *heap)
 {
-    if (heap->mi != NULL || pim_heap_is_process(heap)) {
+    if (heap->mi != NULL || heap->id == PIM_PROCESS_ID) {
         return heap->mi;
     }
     pim_mi_box *box = box_take();

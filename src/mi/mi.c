@@ -156,7 +156,8 @@ take_over_thread_ends(void *handle)
     for (pthread_key_t key = 0; ours != NULL && key < PTHREAD_KEYS_MAX; key++) {
         if (pthread_getspecific(key) == ours) {
             theap_key = key;
-            pim_store_release(&pim_gate_on_thread_exit, end_thread);
+            pim_store_release(&pim_gate_on_thread_exit[PIM_EXIT_MI],
+                              end_thread);
             return;
         }
     }

@@ -34,7 +34,7 @@
 
 PIM_TLS pim_self pim_gate_self;
 pim_gate_state pim_gate = {.fence_on_enter = true};
-void (*_Atomic pim_gate_on_thread_exit)(void);
+void (*_Atomic pim_gate_on_thread_exit[PIM_EXITS])(void);
 
 static pim_lock gate_lock = PIM_LOCK_INIT; // records, and held across fork
 static _Atomic(pim_thread *) records;      // all; changed under gate_lock
@@ -88,12 +88,15 @@ static void
 thread_exits(void *record)
 {
     pim_thread *self = record;
-    void (*mine)(void) = pim_load_acquire(&pim_gate_on_thread_exit);
-    if (mine != NULL) {
-        pim_gate_enter();
-        mine();
-        pim_gate_exit();
+    pim_gate_self.ended = true;
+    pim_gate_enter();
+    for (unsigned i = 0; i < PIM_EXITS; i++) {
+        void (*tell)(void) = pim_load_acquire(&pim_gate_on_thread_exit[i]);
+        if (tell != NULL) {
+            tell();
+        }
     }
+    pim_gate_exit();
     pim_lock_acquire(&gate_lock);
     self->used = false;
     pim_gate_self.thread = NULL; // a later destructor may register it again
@@ -130,6 +133,12 @@ pim_gate_exit_slow(void)
     if (--pim_gate_self.locked == 0 && !pim_gate_self.forking) {
         pim_lock_release(&gate_lock);
     }
+}
+
+bool
+pim_gate_will_tell_exit(void)
+{
+    return exit_key_made && !pim_gate_self.ended;
 }
 
 bool

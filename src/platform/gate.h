@@ -26,14 +26,14 @@
 #include "base/atomic.h"
 #include "base/check.h"
 
-// What a thread counted and did not publish yet (domain/raw.c); differences, so
-// they may be negative.  Written by the thread, read by any; stays when the record
-// passes on to another thread.
+// What a thread counted and did not publish yet (domain/raw_count.h): differences,
+// so they may be negative.  Written by the thread, read by any; stays when the
+// record passes on to another thread.
 typedef struct pim_tally {
-    _Atomic uint64_t bytes;
-    _Atomic uint64_t blocks;
-    _Atomic uint64_t top_bytes; // highest since it was last published
-    _Atomic uint64_t top_blocks;
+    _Atomic int64_t spare_bytes; // how far the difference is below its top
+    _Atomic int64_t spare_blocks;
+    _Atomic int64_t top_bytes; // highest since it was last published
+    _Atomic int64_t top_blocks;
 } pim_tally;
 
 typedef struct pim_thread {
@@ -42,6 +42,7 @@ typedef struct pim_thread {
     bool used;               // under the gate's lock
     struct pim_thread *next; // all records, newest first; set once
     pim_tally tally;
+    struct pim_raw_cache *raw_cache; // its thread's; stays like the tally
 } PIM_CACHE_ALIGNED pim_thread;
 
 _Static_assert(sizeof(pim_thread) == PIM_CACHE_LINE,
@@ -52,6 +53,7 @@ typedef struct pim_self {
     pim_thread *thread; // NULL until the first entry, and after thread exit
     unsigned locked;    // depth of entries made without a record (no memory)
     bool forking;       // between its own prepare and parent/child handlers
+    bool ended;         // what is called when it ends was called
 } pim_self;
 
 extern PIM_TLS pim_self pim_gate_self;
@@ -63,8 +65,10 @@ typedef struct pim_gate_state {
 
 extern pim_gate_state pim_gate;
 
-// Called inside the gate when a thread that has a record ends; NULL: nothing.
-extern void (*_Atomic pim_gate_on_thread_exit)(void);
+// Called inside the gate, in this order, when a thread that has a record ends;
+// NULL: nothing.
+enum { PIM_EXIT_RAW, PIM_EXIT_MI, PIM_EXITS };
+extern void (*_Atomic pim_gate_on_thread_exit[PIM_EXITS])(void);
 
 void pim_gate_enter_slow(void);
 void pim_gate_wait_open(pim_thread *self);
@@ -118,6 +122,10 @@ void pim_gate_synchronize(void);
 
 // All records, of threads that ended too; any thread, without a lock.
 const pim_thread *pim_gate_records(void);
+
+// Whether they will be called for the calling thread: not again once they were,
+// although destructors that run later may take a record again.
+bool pim_gate_will_tell_exit(void);
 
 // Whether the calling thread is inside.
 bool pim_gate_is_inside(void);

@@ -277,6 +277,20 @@ raw_blocks_are_counted_exactly(void)
     embed_stop();
 }
 
+static void
+raw_blocks_have_no_owner(void)
+{
+    int64_t id = 5;
+    embed_start();
+    for (size_t i = 0; i < SIZES; i++) {
+        void *block = PyMem_RawMalloc(sizes[i]);
+        EXPECT_EQ(pimalloc_owner(block, &id), -ENOENT);
+        PyMem_RawFree(block);
+    }
+    EXPECT_EQ(id, 5);
+    embed_stop();
+}
+
 // --- other threads ---------------------------------------------------------
 
 static void *
@@ -562,6 +576,7 @@ static const embed_case cases[] = {
     CASE(reallocations_are_counted_exactly),
     CASE(large_blocks_are_counted_exactly),
     CASE(raw_blocks_are_counted_exactly),
+    CASE(raw_blocks_have_no_owner),
     CASE(figures_are_the_same_in_every_thread),
     CASE(looks_are_exact_while_blocks_come_and_go),
     CASE(looks_are_sane_while_interpreters_come_and_go),

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "domain/domain.h"
+#include "domain/raw_small.h"
 #include "heap/maps.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -126,6 +127,16 @@ use_raw(life *l)
     void *p = pim_raw_malloc(NULL, 1000);
     void *q = pim_raw_calloc(NULL, 10, 100);
     l->refused += (p == NULL) + (q == NULL);
+    for (size_t size = 1; size < 10000; size += size / 8 + 1) {
+        void *several[5];
+        for (unsigned i = 0; i < PIM_ARRAY_LEN(several); i++) {
+            several[i] = pim_raw_malloc(NULL, size);
+            l->refused += several[i] == NULL;
+        }
+        for (unsigned i = 0; i < PIM_ARRAY_LEN(several); i++) {
+            pim_raw_free(NULL, several[i]);
+        }
+    }
     void *moved = pim_raw_realloc(NULL, p, 100000);
     l->refused += moved == NULL;
     pim_raw_free(NULL, moved != NULL ? moved : p);
@@ -208,6 +219,7 @@ expect_nothing_left(void)
     EXPECT_EQ(pim_load_relaxed(&fake_mi.heaps_made),
               pim_load_relaxed(&fake_mi.heaps_destroyed));
     pim_heap_audit(&pim_process_heap);
+    pim_raw_small_audit();
 }
 
 // Records, bindings and threads.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "domain/domain.h"
+#include "domain/raw_small.h"
 #include "heap/maps.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -162,6 +163,7 @@ audit(void)
         }
     }
     pim_heap_audit(&pim_process_heap);
+    pim_raw_small_audit();
     switch_to(before);
 }
 

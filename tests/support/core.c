@@ -32,7 +32,7 @@ core_start_with_region(size_t bytes)
     fake_mi_start();
     EXPECT_EQ(pim_region_init(bytes), 0);
     pim_process_heap_init();
-    pim_raw_set_source(PIM_RAW_MIMALLOC, (pim_raw_table){0});
+    pim_raw_set_source(PIM_RAW_OWN, (pim_raw_table){0});
     fake_python_start();
 }
 

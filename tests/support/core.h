@@ -8,7 +8,7 @@
 // Address space for arenas in tests: small, so that descriptors stay few.
 #define CORE_REGION ((size_t)4 << 30)
 
-// fake OS, fake mimalloc, region, process heap, raw on mimalloc, fake Python.
+// fake OS, fake mimalloc, region, process heap, raw heap, fake Python.
 void core_start(void);
 void core_start_with_region(size_t bytes);
 

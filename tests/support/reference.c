@@ -60,7 +60,7 @@ check(const ref_block *block, const unsigned char *start, size_t size)
 static size_t
 usable_of(const void *start, unsigned domain, size_t size)
 {
-    if (domain == PIM_RAW) {
+    if (domain == PIM_RAW && !pim_region_contains(start)) {
         return pim_mi.usable_size(start);
     }
     if (!pim_region_contains(start)) {

@@ -1,0 +1,204 @@
+// test_raw.c -- raw blocks go from thread to thread while threads come and go,
+// others read the figures, and the process forks.
+
+#define _GNU_SOURCE
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "domain/domain.h"
+#include "domain/raw_small.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/random.h"
+#include "support/team.h"
+
+#define SLOTS 512
+#define TRIMS TEAM_ROUNDS(1500)
+#define FORKS TEAM_ROUNDS(400)
+#define CHILD_SECONDS 20
+
+// Sanitizers do not get over a fork beside other threads, and start none then.
+#if PIM_TSAN || defined(__SANITIZE_ADDRESS__)
+#    define CHILD_THREADS 0
+#else
+#    define CHILD_THREADS 4
+#endif
+
+static _Atomic(unsigned char *) slots[SLOTS];
+
+// The first byte tells the last one's place, the last byte says the same.
+static unsigned char *
+make(random_state *r)
+{
+    size_t size = 2 + random_below(r, random_below(r, 20) == 0 ? 6000 : 500);
+    unsigned char *block = random_below(r, 4) == 0
+                               ? pim_raw_calloc(NULL, 1, size)
+                               : pim_raw_malloc(NULL, size);
+    EXPECT_NOT_NULL(block);
+    if (random_below(r, 20) == 0) {
+        block = pim_raw_realloc(NULL, block, 1 + size * 2);
+        EXPECT_NOT_NULL(block);
+    }
+    block[0] =
+        (unsigned char)(1 + random_below(r, size < 255 ? size - 1 : 254));
+    block[block[0]] = block[0];
+    return block;
+}
+
+static void
+drop(unsigned char *block)
+{
+    if (block != NULL) {
+        EXPECT_EQ(block[block[0]], block[0]);
+        pim_raw_free(NULL, block);
+    }
+}
+
+static void
+exchange_some(random_state *r, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds; i++) {
+        unsigned char *block = random_below(r, 5) == 0 ? NULL : make(r);
+        drop(pim_exchange(&slots[random_below(r, SLOTS)], block));
+    }
+}
+
+static void
+clear(void)
+{
+    for (unsigned i = 0; i < SLOTS; i++) {
+        drop(pim_exchange(&slots[i], NULL));
+    }
+}
+
+static void
+exchange_often(team_member *self)
+{
+    random_state r = random_from(self->number + 1);
+    while (!team_stops(self)) {
+        exchange_some(&r, 100);
+    }
+}
+
+static void *
+short_life(void *arg)
+{
+    random_state r = random_from((uintptr_t)arg);
+    exchange_some(&r, 50);
+    return NULL;
+}
+
+static void
+come_and_go(team_member *self)
+{
+    for (uintptr_t i = 1; !team_stops(self); i++) {
+        pthread_t thread;
+        EXPECT_EQ(pthread_create(&thread, NULL, short_life, (void *)i), 0);
+        EXPECT_EQ(pthread_join(thread, NULL), 0);
+    }
+}
+
+// A figure read meanwhile may be off by what is not published, never by more.
+static void
+read_figures(team_member *self)
+{
+    while (!team_stops(self)) {
+        pim_raw_usage now;
+        pim_figures heap;
+        pim_raw_figures(&now);
+        EXPECT_LE((int64_t)now.live_blocks, 100000);
+        EXPECT_GE((int64_t)now.live_blocks, -100000);
+        EXPECT_LE(now.peak_blocks, 100000);
+        EXPECT_LE(now.peak_bytes, (uint64_t)1 << 30);
+        pim_heap_figures(&pim_raw_heap, &heap);
+        EXPECT_LE(heap.pages, 10000);
+    }
+}
+
+static uint64_t
+taken(void)
+{
+    return pim_gauge_live(&pim_raw_heap.account[0].blocks);
+}
+
+static void
+run_team(unsigned times, void (*meanwhile)(unsigned))
+{
+    team t = {.count = 0};
+    team_add(&t, exchange_often);
+    team_add(&t, exchange_often);
+    team_add(&t, exchange_often);
+    team_add(&t, come_and_go);
+    team_add(&t, read_figures);
+    for (unsigned i = 0; i < times; i++) {
+        meanwhile(i);
+    }
+    team_join(&t);
+    clear();
+}
+
+static void
+trim(unsigned i)
+{
+    random_state r = random_from(i);
+    exchange_some(&r, 300);
+    pim_gate_enter();
+    pim_raw_small_trim();
+    pim_gate_exit();
+}
+
+TEST(blocks_that_change_threads_are_counted_and_lost_by_nobody)
+{
+    pim_raw_usage before;
+    pim_raw_usage after;
+    run_team(TRIMS, trim); // the records get their caches
+    pim_raw_figures(&before);
+    uint64_t others = taken() - pim_raw_small_audit();
+    run_team(TRIMS, trim);
+    pim_raw_figures(&after);
+    EXPECT_EQ(after.live_blocks, before.live_blocks);
+    EXPECT_EQ(after.live_bytes, before.live_bytes);
+    // Only the caches themselves are neither live nor in a cache.
+    EXPECT_LE(taken() - pim_raw_small_audit(), others + 6);
+}
+
+static void
+fork_once(unsigned i)
+{
+    random_state r = random_from(i);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+        pim_raw_small_audit(); // as the threads left it
+        exchange_some(&r, 300);
+        for (uintptr_t n = 1; n <= CHILD_THREADS; n++) {
+            pthread_t thread;
+            EXPECT_EQ(pthread_create(&thread, NULL, short_life, (void *)n), 0);
+            EXPECT_EQ(pthread_join(thread, NULL), 0);
+        }
+        clear();
+        pim_raw_small_audit();
+        _exit(0);
+    }
+    int status = -1;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+}
+
+TEST(a_forked_child_goes_on_with_whole_caches)
+{
+    run_team(FORKS, fork_once);
+    pim_raw_small_audit();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        CASE(blocks_that_change_threads_are_counted_and_lost_by_nobody),
+        CASE(a_forked_child_goes_on_with_whole_caches),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
