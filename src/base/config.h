@@ -41,7 +41,7 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_REGION_SHARE 8
 
 // Size classes PIM_ALIGNMENT apart up to the first limit, eight to a doubling
-// from there to the second.  Above that blocks come from the mi_heap.
+// from there to the second.
 #define PIM_CLASS_HEADER ((size_t)32)
 #define PIM_TINY_LOG2 9
 #define PIM_TINY_MAX (((size_t)1 << PIM_TINY_LOG2) + PIM_CLASS_HEADER)
@@ -106,7 +106,7 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_IDLE_GRANTS ((size_t)(64 << 20) / PIM_UNIT_SIZE)
 #define PIM_IDLE_GRANT ((size_t)(4 << 20) / PIM_UNIT_SIZE)
 
-// How much memory of empty and inheritable arenas and of mimalloc is kept for
+// How much memory of empty and inheritable arenas is kept for
 // whoever comes next, for the whole process and for PIM_PURGE_DELAY_MS.  An
 // interpreter that follows another then faults hardly any page in.  Counted in
 // units, of which about half is touched in a young interpreter.
