@@ -205,16 +205,13 @@ strings_of_dead_legacy_interpreters_are_freed_by_main(void)
 static pthread_mutex_t import_lock = PTHREAD_MUTEX_INITIALIZER;
 
 // 3.12 has no lock for its static types: several threads in them at once break
-// its reference counts, whatever the allocator.  3.13 counts the interpreters
-// that use a type without a lock, too, and its debug builds assert that count.
+// its reference counts, whatever the allocator.  3.13 keeps their users' count and
+// their weak references without one, too: its debug builds assert the count, and
+// two threads that end interpreters at once were seen in one broken list.
 static bool
 static_types_need_a_lock(void)
 {
-#ifdef Py_DEBUG
     return !PY_314_OR_NEWER;
-#else
-    return PY_312;
-#endif
 }
 
 static void
