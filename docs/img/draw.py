@@ -264,7 +264,7 @@ def retirement():
         p.note(x, 62, words)
     p.label(198, 76, 210, 90, "serial = 0, drain\nempty pages → units\nothers sealed, owner = process\naccounts → process", AMBER, 11.5)
     p.label(434, 76, 184, 90, "pim_gate_synchronize():\neverybody who was inside\nhas been outside once", GREY, 11.5)
-    p.label(646, 76, 224, 90, "drain what was pushed meanwhile\n(an heir's page: announced to it)\nmi_heap destroyed, or deleted\nif blocks of it live", AMBER, 11.5)
+    p.label(646, 76, 224, 90, "drain what was pushed meanwhile\n(an heir's page: announced to it)", AMBER, 11.5)
     p.label(232, 231, 312, 40, "inside the gate: read old owner, push, announce", BLUE, 11.5)
     p.line([(544, 251), (590, 251), (590, 168)], BLUE[1], 1.6)
     p.note(583, 200, "outside: the", "end", color=BLUE[1])
