@@ -113,6 +113,8 @@ main(int argc, char **argv)
     }
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
-    micro::host::stop();
+    if (!micro::host::stop()) {
+        return complain("Python could not end cleanly", EXIT_FAILURE);
+    }
     return EXIT_SUCCESS;
 }

@@ -25,9 +25,10 @@ constexpr int RUNS_PER_MEETING = 64;
 enum class place { interpreter, no_interpreter };
 
 // How much of the processors that a row wants it got, as the counter `busy` from
-// 0 to 1.  A thread that waits spins, so less than 1 means that the threads had
-// to share a processor, with each other or with other programs: the row's time
-// is then one of the machine and not of the allocator.
+// 0 to 1.  A thread that waits for the other spins, so less than 1 means either
+// that the threads had to share a processor, with each other or with other
+// programs, and then the row's time is the machine's and not the allocator's;
+// or that they slept in the allocator, on a lock.
 class busy_meter {
   public:
     busy_meter(benchmark::State *state, int threads)
