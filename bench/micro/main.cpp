@@ -108,7 +108,7 @@ main(int argc, char **argv)
                         "realloc, and sizes that the floor does not have");
     } else if (!on.frees_for_others) {
         benchmark::AddCustomContext(
-            "left_out", "remote_free: pymalloc takes "
+            "left_out", "remote_*: pymalloc takes "
                         "another interpreter's block for one of malloc()");
     }
     benchmark::RunSpecifiedBenchmarks();
