@@ -186,12 +186,12 @@ start(allocator which)
     return check(which);
 }
 
-void
+bool
 stop()
 {
     Py_EndInterpreter(worker_state);
     PyEval_AcquireThread(main_state);
-    Py_FinalizeEx();
+    return Py_FinalizeEx() == 0;
 }
 
 std::string

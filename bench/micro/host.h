@@ -21,7 +21,7 @@ namespace host {
 
 // Starts Python and makes sure that it runs on `which`.  Empty, or why not.
 std::string start(allocator which);
-void stop();
+bool stop(); // false: Python could not end cleanly
 
 std::string version();     // "3.14.10"
 table object_table();      // PYMEM_DOMAIN_OBJ; call it under a GIL only

@@ -108,11 +108,13 @@ main(int argc, char **argv)
                         "realloc, and sizes that the floor does not have");
     } else if (!on.frees_for_others) {
         benchmark::AddCustomContext(
-            "left_out", "remote_free: pymalloc takes "
+            "left_out", "remote_*: pymalloc takes "
                         "another interpreter's block for one of malloc()");
     }
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
-    micro::host::stop();
+    if (!micro::host::stop()) {
+        return complain("Python could not end cleanly", EXIT_FAILURE);
+    }
     return EXIT_SUCCESS;
 }

@@ -4,9 +4,11 @@
 #include <benchmark/benchmark.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <time.h>
+#include <vector>
 
 #include "add.h"
 #include "host.h"
@@ -25,9 +27,10 @@ constexpr int RUNS_PER_MEETING = 64;
 enum class place { interpreter, no_interpreter };
 
 // How much of the processors that a row wants it got, as the counter `busy` from
-// 0 to 1.  A thread that waits spins, so less than 1 means that the threads had
-// to share a processor, with each other or with other programs: the row's time
-// is then one of the machine and not of the allocator.
+// 0 to 1.  A thread that waits for the other spins, so less than 1 means either
+// that the threads had to share a processor, with each other or with other
+// programs, and then the row's time is the machine's and not the allocator's;
+// or that they slept in the allocator, on a lock.
 class busy_meter {
   public:
     busy_meter(benchmark::State *state, int threads)
@@ -93,7 +96,7 @@ side_by_side(benchmark::State &state, const table on,
     Pattern mine(on, shape);
     std::unique_ptr<Pattern> theirs;
     host::state *own = nullptr;
-    partner other;
+    partner other(beside::in_parallel);
     other.run([&] {
         own = where == place::interpreter ? host::begin_interpreter() : nullptr;
         theirs = std::make_unique<Pattern>(on, shape);
@@ -114,16 +117,16 @@ side_by_side(benchmark::State &state, const table on,
     });
 }
 
-// One pattern in one interpreter, which two threads run in turns, as an event
-// loop does with a pool of threads.  Turns are as long as it takes until most
+// One pattern in one interpreter, which two threads run in turns, as with an
+// event loop and a pool of threads.  Turns are as long as it takes until most
 // blocks were made by the thread whose turn it is not.
 template <class Pattern>
 void
-in_turns(benchmark::State &state, const table on, typename Pattern::shape shape,
-         int runs_per_turn)
+hop(benchmark::State &state, const table on, typename Pattern::shape shape,
+    int runs_per_turn)
 {
     Pattern pattern(on, shape);
-    partner other;
+    partner other(beside::in_turns);
     host::state *own = nullptr;
     host::state *here = host::detach();
     other.run([&] { own = host::begin_state(here); });
@@ -139,7 +142,7 @@ in_turns(benchmark::State &state, const table on, typename Pattern::shape shape,
         own = host::detach();
     };
     const int64_t blocks = 2 * runs_per_turn * pattern.blocks_per_run();
-    busy_meter busy(&state, 2);
+    busy_meter busy(&state, 1);
     while (state.KeepRunningBatch(blocks)) {
         turn();
         here = host::detach();
@@ -150,6 +153,31 @@ in_turns(benchmark::State &state, const table on, typename Pattern::shape shape,
     here = host::detach();
     other.run([&] { host::end_state(own); });
     host::attach(here);
+}
+
+// One interpreter makes blocks, another one frees them, in turns.
+void
+remote_free(benchmark::State &state, const table on, size_t size)
+{
+    constexpr size_t BATCH = 4000;
+    neighbours stay(on, size);
+    std::vector<void *> blocks(BATCH);
+    partner other(beside::in_turns);
+    host::state *own = nullptr;
+    other.run([&] { own = host::begin_interpreter(); });
+    busy_meter busy(&state, 1);
+    while (state.KeepRunningBatch(BATCH)) {
+        for (void *&block : blocks) {
+            block = on.make(size);
+        }
+        other.run([&] {
+            for (void *block : blocks) {
+                on.drop(block);
+            }
+        });
+    }
+    busy.stop();
+    other.run([&] { host::end_interpreter(own); });
 }
 
 // Blocks on their way from the interpreter that makes them to the one that
@@ -207,14 +235,41 @@ class belt {
     alignas(64) std::atomic<bool> closed_{false};
 };
 
+// How long a word takes from one thread to the other and back.
+double
+round_trip_ns(partner *other)
+{
+    constexpr int TRIPS = 2000;
+    alignas(64) std::atomic<int> word{0};
+    const auto play = [&word](int first) {
+        for (int i = first; i < 2 * TRIPS; i += 2) {
+            spin_until([&word, i] {
+                return word.load(std::memory_order_acquire) == i;
+            });
+            word.store(i + 1, std::memory_order_release);
+        }
+    };
+    other->start([&] { play(1); });
+    auto began = std::chrono::steady_clock::now();
+    play(0);
+    other->wait();
+    std::chrono::duration<double, std::nano> took =
+        std::chrono::steady_clock::now() - began;
+    return took.count() / TRIPS;
+}
+
+// The same at the same time, and so with all that two processors do to each
+// other.  The counter `round_trip` is how far they were from each other in
+// nanoseconds; where that differs, times do.
 void
-remote_free(benchmark::State &state, const table on, size_t size)
+remote_stream(benchmark::State &state, const table on, size_t size)
 {
     neighbours stay(on, size);
     auto handed_over = std::make_unique<belt>();
-    partner other;
+    partner other(beside::in_parallel);
     host::state *own = nullptr;
     other.run([&] { own = host::begin_interpreter(); });
+    double round_trip = round_trip_ns(&other);
     other.start([&] { handed_over->empty(on); });
     busy_meter busy(&state, 2);
     while (state.KeepRunningBatch(belt::BATCH)) {
@@ -223,6 +278,7 @@ remote_free(benchmark::State &state, const table on, size_t size)
     busy.stop();
     handed_over->close();
     other.wait();
+    state.counters["round_trip"] = (round_trip + round_trip_ns(&other)) / 2;
     other.run([&] { host::end_interpreter(own); });
 }
 
@@ -246,20 +302,24 @@ add_thread_rows(const subject &on)
     }
     const replacement::shape mixed = {{16, 512}, 10000};
     const generations::shape same = {64, 10000};
-    add("hop_replace/16_512/10000", in_turns<replacement>, on.object, mixed, 16)
+    add("hop_replace/16_512/10000", hop<replacement>, on.object, mixed, 16)
         ->UseRealTime();
-    add("hop_generations/64/10000", in_turns<generations>, on.object, same, 1)
+    add("hop_generations/64/10000", hop<generations>, on.object, same, 1)
         ->UseRealTime();
     add_scaling_rows<replacement>("parallel_replace/16_512/10000", on.object,
                                   mixed, place::interpreter);
     add_scaling_rows<generations>("parallel_generations/64/10000", on.object,
                                   same, place::interpreter);
+    if (!on.frees_for_others) {
+        return;
+    }
     for (size_t size : {64, 512, 4096}) {
-        if (on.frees_for_others) {
-            add("remote_free/" + std::to_string(size), remote_free, on.object,
-                size)
-                ->UseRealTime();
-        }
+        add(row_name("remote_free") / size, remote_free, on.object, size)
+            ->UseRealTime();
+    }
+    for (size_t size : {64, 4096}) {
+        add(row_name("remote_stream") / size, remote_stream, on.object, size)
+            ->UseRealTime();
     }
 }
 
