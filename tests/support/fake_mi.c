@@ -15,8 +15,6 @@ fake_mi_state fake_mi;
 static pim_mi_ops real;
 
 #if PIM_TSAN
-void __tsan_acquire(void *address);
-void __tsan_release(void *address);
 __attribute__((visibility("default"))) const char *__tsan_default_options(void);
 
 // What libmimalloc does with memory of its own is not ours to judge.
@@ -25,9 +23,6 @@ __tsan_default_options(void)
 {
     return "ignore_noninstrumented_modules=1";
 }
-#else
-#    define __tsan_acquire(address) ((void)(address))
-#    define __tsan_release(address) ((void)(address))
 #endif
 
 #define SLICE_SHIFT 16

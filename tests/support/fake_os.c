@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/bits.h"
+#include "support/tsan.h"
 
 fake_os fake;
 
@@ -109,12 +110,18 @@ fake_map(size_t bytes)
     return p;
 }
 
+// ThreadSanitizer does not see that the place which a map leaves was left before
+// another map gets it.
+static char left_by_remap;
+
 static void *
 fake_remap(void *start, size_t old_bytes, size_t new_bytes)
 {
+    __tsan_release(&left_by_remap);
     void *p = must_fail(FAKE_REMAP)
                   ? NULL
                   : real()->remap(start, old_bytes, new_bytes);
+    __tsan_acquire(&left_by_remap);
     if (p != NULL) {
         pim_add_relaxed(&fake.mapped_bytes, new_bytes - old_bytes);
     }
