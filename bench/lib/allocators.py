@@ -12,7 +12,8 @@ embedded host by --allocator; a general malloc comes with LD_PRELOAD in both.
     ...
 
 The floor is no rival: a table of functions without any check, which only the
-micro host has.  It shows what no allocator behind CPython's table can beat.
+hosts have, and only for one interpreter at a time.  It shows what no allocator
+behind CPython's table can beat.
 """
 
 import os

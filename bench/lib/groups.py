@@ -185,10 +185,12 @@ class Macro(Group):
     """Python programs; each runs in a process of its own."""
     time = CPU
     interpreters = 1
+    has_floor = False
 
     def __init__(self, python, setting, allocators, folder):
         super().__init__(python, setting,
-                         [one for one in allocators if one.name != FLOOR])
+                         [one for one in allocators
+                          if one.name != FLOOR or self.has_floor])
         self.folder = folder
         self.programs = find_programs(folder)
         self.digests = {}
@@ -269,6 +271,7 @@ class Embedded(Macro):
     """A program that runs Python inside own-GIL interpreters."""
 
     def __init__(self, host, interpreters, setting, allocators, folder):
+        self.has_floor = interpreters == 1  # it knows no threads
         super().__init__(host.version, setting, allocators, folder)
         self.name = f"macro/embedded{interpreters}"
         self.host = host

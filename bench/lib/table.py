@@ -6,7 +6,7 @@ against each rival the ratio of the times and of the memory, with its interval.
 
 from statistics import median
 
-from .allocators import BASE, FLOOR, OURS
+from .allocators import BASE, OURS
 from .ratios import parallel_gain, parallel_rows, rounds_of
 from .results import group_of
 from .stats import interval_words
@@ -58,8 +58,6 @@ def geomean_rows(summaries):
              "heaviest row"]]
     for group, by_rival in summaries.items():
         for rival, summary in by_rival.items():
-            if rival == FLOOR:
-                continue
             heavy = summary.heaviest
             rows.append([
                 group, rival, str(len(summary.rows)),

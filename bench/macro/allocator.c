@@ -104,7 +104,9 @@ check_in_use(const char *wanted)
     const char *name = current_name(); // NULL: none of CPython's own
     if (name == NULL) {
         bool ours = library.active != NULL && library.active();
-        name = ours ? "pimalloc" : "an unknown one";
+        name = ours                           ? "pimalloc"
+               : strcmp(wanted, "floor") == 0 ? wanted
+                                              : "an unknown one";
     }
     if (strcmp(name, wanted) != 0) {
         fprintf(stderr,
@@ -123,6 +125,8 @@ host_start_python(const char *allocator)
     python_check(Py_PreInitialize(&preconfig));
     if (strcmp(allocator, "pimalloc") == 0) {
         install_pimalloc();
+    } else if (strcmp(allocator, "floor") == 0 && host_install_floor() != 0) {
+        fail("no address space for the floor allocator");
     }
 
     PyConfig config;

@@ -25,9 +25,11 @@ print_usage(FILE *out)
             "  --interpreters N    so many at a time (default 1, at most %d)\n"
             "  --allocator NAME    pimalloc (default), pymalloc, mimalloc "
             "(3.13 and\n"
-            "                      newer) or malloc, which is libc's or what "
+            "                      newer); malloc, which is libc's or what "
             "LD_PRELOAD\n"
-            "                      puts in its place\n"
+            "                      puts in its place; or floor, which checks "
+            "nothing and\n"
+            "                      serves one interpreter at a time\n"
             "  --label NAME        the allocator's name in the output; "
             "jemalloc, tcmalloc\n"
             "                      and rpmalloc must be in the process "
@@ -63,7 +65,7 @@ static const char *
 parse_allocator(const char *text)
 {
     static const char *const known[] = {"pimalloc", "pymalloc", "mimalloc",
-                                        "malloc"};
+                                        "malloc", "floor"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(text, known[i]) == 0) {
             return known[i];

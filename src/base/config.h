@@ -41,7 +41,7 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_REGION_SHARE 8
 
 // Size classes PIM_ALIGNMENT apart up to the first limit, eight to a doubling
-// from there to the second.  Above that blocks come from the mi_heap.
+// from there to the second.
 #define PIM_CLASS_HEADER ((size_t)32)
 #define PIM_TINY_LOG2 9
 #define PIM_TINY_MAX (((size_t)1 << PIM_TINY_LOG2) + PIM_CLASS_HEADER)
@@ -71,8 +71,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // A block of this size has a map of its own.
 #define PIM_MAP_BORN PIM_RUN_MAX
 
-// A block that is grown to this size moves to a map with room to grow in place;
-// from the second size on it does if a freed map is kept.
+// A block that is grown to this size moves to a map with room to grow in place; a
+// few that reach the second size do if a freed map is kept.
 #define PIM_MAP_GROWN PIM_RUN_MAX
 #define PIM_MAP_GROWN_KEPT ((size_t)128 << 10)
 
@@ -106,7 +106,7 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_IDLE_GRANTS ((size_t)(64 << 20) / PIM_UNIT_SIZE)
 #define PIM_IDLE_GRANT ((size_t)(4 << 20) / PIM_UNIT_SIZE)
 
-// How much memory of empty and inheritable arenas and of mimalloc is kept for
+// How much memory of empty and inheritable arenas is kept for
 // whoever comes next, for the whole process and for PIM_PURGE_DELAY_MS.  An
 // interpreter that follows another then faults hardly any page in.  Counted in
 // units, of which about half is touched in a young interpreter.

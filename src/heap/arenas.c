@@ -462,4 +462,5 @@ pim_heap_audit(pim_heap *heap)
     }
     PIM_CHECK(empty_units == heap->empty_units,
               "the count of empty units is wrong", heap);
+    pim_maps_audit(heap);
 }

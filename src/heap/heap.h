@@ -37,15 +37,6 @@
 // heap (domain/raw_small.h), another one that belongs to no interpreter.
 #define PIM_PROCESS_ID ((int64_t)-1)
 
-// A heap's mi_heap, which lives until the last of its blocks is freed: late frees
-// may be under way in it at any time, and mimalloc can neither delete nor
-// destroy a heap under them.
-typedef struct pim_mi_box {
-    pim_mi_heap *mi;
-    _Atomic uint64_t users;  // live blocks, and 1 for the heap until it retires
-    struct pim_mi_box *next; // pool
-} pim_mi_box;
-
 typedef struct pim_heap {
     // Owner, fast path.
     pim_page *current[PIM_SLOTS][PIM_CLASSES];
@@ -59,8 +50,6 @@ typedef struct pim_heap {
     unsigned empty_units; // of pages in partial lists that have no live block
     unsigned next_emptied;
     pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
-    pim_mi_box *mi;        // blocks above PIM_SMALL_MAX; made on demand
-    uint64_t mi_peak;      // bytes, at least what it ever had from mimalloc
     uint64_t purge_at;     // when to purge next, in now_ms(); 0: never
     unsigned patience;     // slow paths until the clock is looked at again
     uint64_t used_units;   // units of our arenas that are not free
@@ -162,10 +151,6 @@ bool pim_large_owner(const void *block, int64_t *id);
 // NULL: there is none to be had, or the block is too small to deserve it.
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
 
-// Gives up one use of a box; with the last one its mi_heap is destroyed.  Inside
-// the gate.
-void pim_mi_box_leave(pim_mi_box *box);
-
 extern _Atomic uint64_t pim_foreign_frees;
 
 // For pages and arenas across files of this layer.  Owner, inside the gate.
@@ -245,13 +230,6 @@ void pim_warm_sealed(const pim_page *page);
 
 // An arena is about to become an estate: keeps its idle memory or returns it.
 void pim_warm_keep(pim_arena *arena);
-
-// A heap that had up to `bytes` from mimalloc has given its mi_heap up.
-void pim_warm_keep_mi(size_t bytes);
-
-// Another heap is about to use what mimalloc has free.  Inside the gate, without
-// the lock.
-void pim_warm_inherit_mi(void);
 
 // The arena is no estate any more.
 void pim_warm_forget(pim_arena *arena);

@@ -18,21 +18,19 @@
 #include "heap/maps.h"
 #include "platform/os.h"
 
-typedef enum large_kind { LARGE_MI_HEAP, LARGE_MI_MAIN, LARGE_MAP } large_kind;
+typedef enum large_kind { LARGE_MI, LARGE_MAP } large_kind;
 
 typedef struct pim_large {
     pim_heap *heap;
-    uint64_t serial; // of the heap when the block was allocated
-    size_t usable;   // bytes
-    union {
-        pim_mi_box *box; // of a block in a heap's mi_heap
-        uint64_t origin; // of a map; see maps.h
-    };
-    size_t map_bytes; // of a map
-    uint32_t domain;
-    uint16_t kind;
-    bool huge;         // of a map
-    uint64_t is_small; // of a map; see small_maps
+    uint64_t serial;  // of the heap when the block was allocated
+    size_t usable;    // bytes
+    size_t map_bytes; // of a map, as what follows; see maps.h
+    uint64_t origin;
+    bool huge;
+    bool is_small; // see small_maps
+    uint8_t kind;
+    uint8_t domain;
+    uint64_t spare;
     uint64_t cookie;
 } pim_large;
 
@@ -83,8 +81,10 @@ header_of(const void *block)
 static void
 settle_small(pim_large *large)
 {
-    pim_sub_relaxed(&small_maps, large->is_small);
-    large->is_small = 0;
+    if (large->is_small) {
+        large->is_small = false;
+        pim_sub_relaxed(&small_maps, 1);
+    }
 }
 
 static pim_large *
@@ -151,89 +151,11 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
     void *block = block_of(large);
     large->heap = heap;
     large->serial = pim_load_relaxed(&heap->serial);
-    large->domain = domain;
-    large->kind = (uint16_t)kind;
+    large->domain = (uint8_t)domain;
+    large->kind = (uint8_t)kind;
     large->cookie = cookie_for(block);
     account_new(heap, large);
     return block;
-}
-
-// --- boxes -----------------------------------------------------------------
-
-static pim_lock box_lock = PIM_LOCK_INIT;
-static pim_mi_box *box_pool;
-
-// Fills the pool: first from static space, which suffices most programs.
-static void
-box_refill(void)
-{
-    static pim_mi_box first[32];
-    static bool first_used;
-    size_t n = PIM_ARRAY_LEN(first);
-    pim_mi_box *chunk = first;
-    if (first_used) {
-        n = pim_os_page_size() / sizeof(*chunk);
-        chunk = pim_os->map(pim_os_page_size());
-    }
-    first_used = true;
-    for (size_t i = 0; chunk != NULL && i < n; i++) {
-        chunk[i].next = box_pool;
-        box_pool = &chunk[i];
-    }
-}
-
-static pim_mi_box *
-box_take(void)
-{
-    pim_lock_acquire(&box_lock);
-    if (box_pool == NULL) {
-        box_refill();
-    }
-    pim_mi_box *box = box_pool;
-    if (box != NULL) {
-        box_pool = box->next;
-    }
-    pim_lock_release(&box_lock);
-    return box;
-}
-
-static void
-box_put(pim_mi_box *box)
-{
-    pim_lock_acquire(&box_lock);
-    box->next = box_pool;
-    box_pool = box;
-    pim_lock_release(&box_lock);
-}
-
-// The heap's box, made on demand; NULL: it has none and there is no memory.
-static pim_mi_box *
-box_of(pim_heap *heap)
-{
-    if (heap->mi != NULL || heap->id == PIM_PROCESS_ID) {
-        return heap->mi;
-    }
-    pim_mi_box *box = box_take();
-    if (box != NULL) {
-        box->mi = pim_mi.heap_new();
-        if (box->mi == NULL) {
-            box_put(box);
-            return NULL;
-        }
-        pim_store_relaxed(&box->users, 1);
-        heap->mi = box;
-        pim_warm_inherit_mi();
-    }
-    return box;
-}
-
-void
-pim_mi_box_leave(pim_mi_box *box)
-{
-    if (atomic_fetch_sub(&box->users, 1) == 1) {
-        pim_mi.heap_destroy(box->mi);
-        box_put(box);
-    }
 }
 
 // --- allocation ------------------------------------------------------------
@@ -271,34 +193,18 @@ alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return block;
 }
 
-// A block of the heap's own mi_heap; of the main heap if it has none.
 static void *
 alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
+    size_t bytes;
     size_t total = size + HEADER;
-    pim_mi_box *box = box_of(heap);
-    pim_large *large;
-    if (box != NULL) {
-        large = zero ? pim_mi.heap_zalloc(box->mi, total)
-                     : pim_mi.heap_malloc(box->mi, total);
-    } else {
-        size_t ignored;
-        large = zero ? pim_mi.ucalloc(1, total, &ignored)
-                     : pim_mi.umalloc(total, &ignored);
-    }
+    pim_large *large =
+        zero ? pim_mi.ucalloc(1, total, &bytes) : pim_mi.umalloc(total, &bytes);
     if (large == NULL) {
         return NULL;
     }
-    if (box != NULL) {
-        pim_add_relaxed(&box->users, 1);
-    }
-    large->box = box;
-    large->usable = pim_mi.usable_size(large) - HEADER;
-    void *block = finish(heap, large, domain,
-                         box != NULL ? LARGE_MI_HEAP : LARGE_MI_MAIN);
-    uint64_t bytes = pim_load_relaxed(&heap->large_bytes);
-    heap->mi_peak = bytes > heap->mi_peak ? bytes : heap->mi_peak;
-    return block;
+    large->usable = bytes - HEADER;
+    return finish(heap, large, domain, LARGE_MI);
 }
 
 void *
@@ -355,18 +261,13 @@ pim_large_free(pim_heap *heap, void *block)
     pim_gate_enter();
     heap = account_free(heap, large);
     large->cookie = 0;
-    pim_mi_box *box = large->kind == LARGE_MI_HEAP ? large->box : NULL;
-    if (large->kind == LARGE_MAP) {
-        if (large->is_small != 0) {
-            settle_small(large);
-        }
+    if (large->kind == LARGE_MI) {
+        size_t ignored;
+        pim_mi.ufree(large, &ignored);
+    } else {
+        settle_small(large);
         pim_map map = map_of(large);
         pim_maps_give(heap, &map);
-    } else {
-        pim_mi.free(large);
-    }
-    if (box != NULL) {
-        pim_mi_box_leave(box); // only now is mimalloc done with the block
     }
     pim_gate_exit();
 }
@@ -417,7 +318,7 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
     }
     large = set_map(&map);
     large->cookie = cookie_for(block_of(large));
-    if (large->is_small != 0 && used >= PIM_MAP_BORN) {
+    if (used >= PIM_MAP_BORN) {
         settle_small(large);
     }
     account_resize(heap, large, used - MAP_HEADER);

@@ -20,8 +20,9 @@
 //
 // Invariants:
 //   MAPS-1  recent <= dirty <= bytes and dirty != 0, in each piece.
-//   MAPS-2  parts of one origin are one map for the system, or mremap() would
-//           not take them: advice is given for whole origins, and no others join.
+//   MAPS-2  neighbours of one origin are one piece.  Parts of one origin are one
+//           map for the system, or mremap() would not take them; so advice is
+//           given for whole origins, and pieces of different ones do not join.
 
 #include "heap/maps.h"
 
@@ -550,4 +551,31 @@ pim_maps_resize(pim_heap *heap, pim_map *map, size_t bytes)
     }
     map->dirty = bytes;
     return true;
+}
+
+// --- audit -----------------------------------------------------------------
+
+void
+pim_maps_audit(pim_heap *heap)
+{
+    size_t all = 0;
+    size_t of_heap = 0;
+    pim_gate_enter();
+    pim_lock_acquire(&maps_lock);
+    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
+        const pim_map *map = &p->map;
+        PIM_CHECK(map->dirty != 0 && p->recent <= map->dirty &&
+                      map->dirty <= map->bytes,
+                  "MAPS-1: a piece is dirty beyond its end", map->start);
+        PIM_CHECK(find_at(map->start + map->bytes, map->origin) == NULL,
+                  "MAPS-2: neighbours did not join", map->start);
+        all += map->dirty;
+        of_heap += p->heap == heap ? map->dirty : 0;
+    }
+    PIM_CHECK(all == pim_load_relaxed(&idle) && all <= PIM_MAPS_IDLE,
+              "what is idle was counted wrong", pieces);
+    PIM_CHECK(of_heap == pim_load_relaxed(&heap->idle_bytes),
+              "a heap's idle maps were counted wrong", heap);
+    pim_lock_release(&maps_lock);
+    pim_gate_exit();
 }

@@ -47,6 +47,9 @@ void pim_maps_drop(const pim_heap *heap);
 // it, so that no peak is higher than it would be if nothing were kept.
 void pim_maps_make_way(size_t bytes);
 
+// Checks all pieces, and the figure of `heap`.
+void pim_maps_audit(pim_heap *heap);
+
 // When to call pim_maps_trim(), in now_ms(); 0: nothing is kept.
 extern _Atomic uint64_t pim_maps_until;
 

@@ -12,8 +12,6 @@
 //   2  pim_gate_synchronize(): frees that found the old owner are done.
 //   3  under the lock again: drain what those pushed.  Now nothing refers to
 //      the record, and registry.c may recycle it.
-//
-// The mi_heap goes with the last of its blocks (pim_mi_box).
 
 #include <string.h>
 
@@ -122,16 +120,6 @@ settle_late(pim_heap *heap)
                     pim_exchange(&heap->large_bytes, 0));
 }
 
-static void
-end_mi_heap(pim_heap *heap)
-{
-    if (heap->mi != NULL) {
-        pim_mi_box_leave(heap->mi);
-        heap->mi = NULL;
-        pim_warm_keep_mi(heap->mi_peak);
-    }
-}
-
 void
 pim_heap_retire(pim_heap *heap, pim_figures *left)
 {
@@ -148,7 +136,6 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
     pim_lock_acquire(&pim_process_lock);
     settle_late(heap);
     pim_maps_drop(heap);
-    end_mi_heap(heap);
     pim_lock_release(&pim_process_lock);
     pim_heap_figures(heap, left);
     left->ended = true;

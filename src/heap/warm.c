@@ -1,10 +1,10 @@
 // warm.c -- what ended interpreters leave resident for those that follow.
 //
 // Interpreters often follow one another, and to fault memory in again costs an
-// heir more than all else.  So what it could use of an estate (estate.c), and
-// what mimalloc has free, stays resident for PIM_PURGE_DELAY_MS, within
-// PIM_WARM_BYTES for the whole process.  After that, or at once if there is no
-// room or no heir would want it, only the system pages with a live block stay.
+// heir more than all else.  So what it could use of an estate (estate.c) stays
+// resident for PIM_PURGE_DELAY_MS, within PIM_WARM_BYTES for the whole process.
+// After that, or at once if there is no room or no heir would want it, only the
+// system pages with a live block stay.
 //
 // The process heap's lock guards everything here.
 //
@@ -15,9 +15,6 @@
 #include "platform/os.h"
 
 _Atomic uint64_t pim_warm_until;
-
-static _Atomic size_t mi_kept; // what mimalloc may have free for heirs
-static uint64_t mi_until;      // when mimalloc is to be purged; 0: it was
 
 // Whether a live block of the page lies in [from, to), in part or whole; both
 // are offsets of system pages.
@@ -117,16 +114,6 @@ cool(pim_arena *arena)
     return bytes;
 }
 
-static size_t
-cool_mi(void)
-{
-    size_t bytes = pim_exchange(&mi_kept, 0);
-    pim_region_unkeep(bytes);
-    mi_until = 0;
-    pim_mi.purge(); // mimalloc would wait for its own next slow path
-    return bytes;
-}
-
 // The warm arena that waits longest for an heir; NULL: there is none.
 static pim_arena *
 stalest(void)
@@ -152,13 +139,10 @@ may_stay(const pim_arena *arena, size_t idle)
     }
     while (!pim_region_keep(idle)) {
         pim_arena *old = stalest();
-        if (pim_load_relaxed(&mi_kept) != 0) {
-            cool_mi();
-        } else if (old != NULL) {
-            cool(old);
-        } else {
+        if (old == NULL) {
             return false;
         }
+        cool(old);
     }
     return true;
 }
@@ -177,42 +161,12 @@ pim_warm_keep(pim_arena *arena)
     }
 }
 
-void
-pim_warm_keep_mi(size_t bytes)
-{
-    if (!pim_region_keep(bytes)) {
-        cool_mi();
-        return;
-    }
-    pim_own_add(&mi_kept, bytes);
-    if (mi_until == 0) {
-        mi_until = pim_os->now_ms() + PIM_PURGE_DELAY_MS;
-        trim_at(mi_until);
-    }
-}
-
-// What it uses is counted again at its end; the rest still goes at mi_until.
-void
-pim_warm_inherit_mi(void)
-{
-    if (pim_load_relaxed(&mi_kept) != 0) {
-        pim_lock_acquire(&pim_process_lock);
-        pim_region_unkeep(pim_exchange(&mi_kept, 0));
-        pim_lock_release(&pim_process_lock);
-    }
-}
-
 size_t
 pim_warm_trim(bool all)
 {
     size_t bytes = 0;
     uint64_t now = pim_os->now_ms();
     pim_store_relaxed(&pim_warm_until, 0);
-    if (mi_until != 0 && (all || now >= mi_until)) {
-        bytes += cool_mi();
-    } else if (mi_until != 0) {
-        trim_at(mi_until);
-    }
     pim_arena *next;
     for (pim_arena *a = pim_process_heap.arenas[PIM_LIST_ESTATE]; a != NULL;
          a = next) {

@@ -3,9 +3,6 @@
 // The SONAME says little: 3.0 has the same one and binds heaps to threads.  So
 // every candidate is asked for its version before anything else, and closed
 // again if it is too old.
-//
-// After exit() has begun, mimalloc's own teardown may run before ours: heaps are
-// then neither made nor destroyed (MI-1).
 
 #define _GNU_SOURCE
 
@@ -40,30 +37,7 @@ pim_mi_ops pim_mi;
 static struct {
     void *handle;
     int version;
-    _Atomic bool exiting;
-    pim_mi_heap *(*heap_new)(void);
-    void (*heap_destroy)(pim_mi_heap *);
 } loaded;
-
-static pim_mi_heap *
-heap_new_unless_exiting(void)
-{
-    return pim_load_relaxed(&loaded.exiting) ? NULL : loaded.heap_new();
-}
-
-static void
-heap_destroy_unless_exiting(pim_mi_heap *heap)
-{
-    if (!pim_load_relaxed(&loaded.exiting)) {
-        loaded.heap_destroy(heap);
-    }
-}
-
-static void
-process_exits(void)
-{
-    pim_store_relaxed(&loaded.exiting, true);
-}
 
 // dlsym() into a function pointer of any type; ISO C has no such cast.
 static bool
@@ -78,12 +52,7 @@ static bool
 bind_all(void *handle)
 {
     pim_mi_ops *mi = &pim_mi;
-    return bind(handle, "mi_heap_new", &loaded.heap_new) &&
-           bind(handle, "mi_heap_destroy", &loaded.heap_destroy) &&
-           bind(handle, "mi_heap_malloc", &mi->heap_malloc) &&
-           bind(handle, "mi_heap_zalloc", &mi->heap_zalloc) &&
-           bind(handle, "mi_usable_size", &mi->usable_size) &&
-           bind(handle, "mi_free", &mi->free) &&
+    return bind(handle, "mi_usable_size", &mi->usable_size) &&
            bind(handle, "mi_umalloc", &mi->umalloc) &&
            bind(handle, "mi_ucalloc", &mi->ucalloc) &&
            bind(handle, "mi_urealloc", &mi->urealloc) &&
@@ -190,9 +159,6 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
         tune(handle);
     }
     take_over_thread_ends(handle);
-    pim_mi.heap_new = heap_new_unless_exiting;
-    pim_mi.heap_destroy = heap_destroy_unless_exiting;
-    atexit(process_exits);
     return 0;
 }
 

@@ -15,19 +15,10 @@
 // The oldest mi_version() that binds heaps to no thread.
 #define PIM_MI_VERSION_MIN 30600
 
-typedef struct pim_mi_heap pim_mi_heap; // mimalloc's mi_heap_t
-
 typedef struct pim_mi_ops {
-    // A first-class heap; NULL if there is no memory or the process exits.
-    pim_mi_heap *(*heap_new)(void);
-    // Frees a heap with all its blocks.
-    void (*heap_destroy)(pim_mi_heap *heap);
-    void *(*heap_malloc)(pim_mi_heap *heap, size_t size);
-    void *(*heap_zalloc)(pim_mi_heap *heap, size_t size);
     size_t (*usable_size)(const void *block);
-    void (*free)(void *block);
 
-    // The main heap, with the block's size as a second result (raw domain).
+    // mimalloc's main heap, with the block's size as a second result.
     void *(*umalloc)(size_t size, size_t *block_size);
     void *(*ucalloc)(size_t count, size_t size, size_t *block_size);
     void *(*urealloc)(void *block, size_t size, size_t *before, size_t *after);

@@ -34,7 +34,6 @@ __tsan_default_options(void)
 #define SLICES 4096
 
 static char slices[SLICES];
-static char destroyed_heaps;
 
 static void
 tell_order(void (*tell)(void *), const void *block)
@@ -76,40 +75,9 @@ made(void *block)
 {
     if (block != NULL) {
         pim_add_relaxed(&fake_mi.blocks_made, 1);
-        tell_acquired(&destroyed_heaps);
         tell_order(tell_acquired, block);
     }
     return block;
-}
-
-static pim_mi_heap *
-fake_heap_new(void)
-{
-    pim_mi_heap *heap = must_fail() ? NULL : real.heap_new();
-    if (heap != NULL) {
-        pim_add_relaxed(&fake_mi.heaps_made, 1);
-    }
-    return heap;
-}
-
-static void
-fake_heap_destroy(pim_mi_heap *heap)
-{
-    pim_add_relaxed(&fake_mi.heaps_destroyed, 1);
-    tell_released(&destroyed_heaps);
-    real.heap_destroy(heap);
-}
-
-static void *
-fake_heap_malloc(pim_mi_heap *heap, size_t size)
-{
-    return must_fail() ? NULL : made(real.heap_malloc(heap, size));
-}
-
-static void *
-fake_heap_zalloc(pim_mi_heap *heap, size_t size)
-{
-    return must_fail() ? NULL : made(real.heap_zalloc(heap, size));
 }
 
 static void *
@@ -122,14 +90,6 @@ static void *
 fake_ucalloc(size_t count, size_t size, size_t *block_size)
 {
     return must_fail() ? NULL : made(real.ucalloc(count, size, block_size));
-}
-
-static void
-fake_free(void *block)
-{
-    pim_add_relaxed(&fake_mi.blocks_freed, 1);
-    tell_order(tell_released, block);
-    real.free(block);
 }
 
 static void
@@ -170,18 +130,13 @@ fake_mi_start(void)
     if (pim_mi_load(NULL, why, sizeof(why)) != 0) {
         expect_failed(__FILE__, __LINE__, why);
     }
-    if (pim_mi.heap_malloc == fake_heap_malloc) {
+    if (pim_mi.umalloc == fake_umalloc) {
         return;
     }
     real = pim_mi;
-    pim_mi.heap_new = fake_heap_new;
-    pim_mi.heap_destroy = fake_heap_destroy;
-    pim_mi.heap_malloc = fake_heap_malloc;
-    pim_mi.heap_zalloc = fake_heap_zalloc;
     pim_mi.umalloc = fake_umalloc;
     pim_mi.ucalloc = fake_ucalloc;
     pim_mi.urealloc = fake_urealloc;
-    pim_mi.free = fake_free;
     pim_mi.ufree = fake_ufree;
     pim_mi.purge = fake_purge;
 }

@@ -9,10 +9,8 @@
 #include "mi/mi.h"
 
 typedef struct fake_mi_state {
-    _Atomic uint64_t heaps_made;
-    _Atomic uint64_t heaps_destroyed;
     _Atomic uint64_t blocks_made;  // by every allocating entry
-    _Atomic uint64_t blocks_freed; // by free() and ufree()
+    _Atomic uint64_t blocks_freed; // by ufree()
     _Atomic uint64_t purges;
 
     _Atomic uint64_t fail_at; // the n-th request from now on; 0: none
@@ -26,7 +24,7 @@ extern fake_mi_state fake_mi;
 // Loads libmimalloc and puts the counters in front of it.
 void fake_mi_start(void);
 
-// Plans that the n-th request for a heap or a block fails.
+// Plans that the n-th request for a block fails.
 void fake_mi_fail(uint64_t nth, bool and_rest);
 void fake_mi_heal(void);
 

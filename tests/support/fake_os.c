@@ -133,12 +133,14 @@ fake_unmap(void *start, size_t bytes)
 static void
 fake_advise_huge(void *start, size_t bytes)
 {
+    pim_add_relaxed(&fake.huge, 1);
     real()->advise_huge(start, bytes);
 }
 
 static void
 fake_advise_small(void *start, size_t bytes)
 {
+    pim_add_relaxed(&fake.small, 1);
     real()->advise_small(start, bytes);
 }
 

@@ -23,6 +23,8 @@ enum fake_os_call {
 typedef struct fake_os {
     _Atomic uint64_t calls[6]; // by kind, in the order of fake_os_call
     _Atomic uint64_t names;    // calls of name()
+    _Atomic uint64_t huge;     // calls of advise_huge()
+    _Atomic uint64_t small;    // calls of advise_small()
 
     _Atomic uint64_t mapped_bytes;    // by map() and remap(), not yet unmapped
     _Atomic uint64_t reserved_bytes;  // by reserve(), not yet unmapped

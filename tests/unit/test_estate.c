@@ -6,7 +6,6 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
-#include "support/fake_mi.h"
 #include "support/fake_os.h"
 
 #define BLOCK 48
@@ -455,27 +454,6 @@ TEST(what_was_kept_and_inherited_leaves_the_budget_free)
     free_scattered(kept, PAGES);
 }
 
-TEST(memory_of_mimalloc_is_purged_when_no_heir_comes_in_time)
-{
-    fake_os_stop_clock();
-    trim(true);
-    fake_os_fail(FAKE_MAP, 1, true);
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 2 * PIM_RUN_MAX));
-    fake_os_heal();
-    uint64_t before = pim_load_relaxed(&fake_mi.purges);
-    end_heir();
-    trim(false);
-    EXPECT_EQ(pim_load_relaxed(&fake_mi.purges), before);
-    fake_os_advance(PIM_PURGE_DELAY_MS);
-    trim(false);
-    EXPECT_GT(pim_load_relaxed(&fake_mi.purges), before);
-    trim(true);
-    EXPECT(budget_is_free());
-    begin_heir();
-    free_left();
-    pim_store_relaxed(&fake.clock_stands, false);
-}
-
 #define ESTATE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -496,7 +474,6 @@ main(void)
         ESTATE_CASE(holes_go_when_no_heir_comes_in_time),
         ESTATE_CASE(what_was_kept_and_trimmed_leaves_the_budget_free),
         ESTATE_CASE(what_was_kept_and_inherited_leaves_the_budget_free),
-        ESTATE_CASE(memory_of_mimalloc_is_purged_when_no_heir_comes_in_time),
     };
     return RUN(cases, core_set_up, NULL);
 }

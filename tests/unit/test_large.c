@@ -1,9 +1,10 @@
-// test_large.c -- blocks above the longest run: from mimalloc, or in maps.
+// test_large.c -- blocks above PIM_RUN_MAX: in maps, or from mimalloc.
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "domain/domain.h"
+#include "heap/maps.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -32,16 +33,24 @@ begin(void **state)
     return 0;
 }
 
+static void
+give_kept_back(void)
+{
+    pim_gate_enter();
+    pim_maps_trim(true);
+    pim_gate_exit();
+}
+
 static int
 end(void **state)
 {
     (void)state;
+    give_kept_back();
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
     EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
     EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
     EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 0);
     EXPECT_EQ(pim_load_relaxed(&heap->large_bytes), 0);
-    EXPECT_EQ(heap->mi != NULL ? pim_load_relaxed(&heap->mi->users) : 1, 1);
     fake_interp_detach(&interp);
     fake_interp_end(&interp);
     return 0;
@@ -53,13 +62,12 @@ live_bytes(void)
     return fake_figures(id).slot[MEM].live_bytes;
 }
 
-TEST(block_above_the_limit_comes_from_the_heaps_own_mi_heap)
+TEST(block_above_the_limit_has_a_map_of_its_own)
 {
-    EXPECT_NULL(heap->mi);
     char *p = pim_mem_malloc(NULL, PIM_RUN_MAX + 1);
-    EXPECT_NOT_NULL(heap->mi);
     EXPECT(!pim_region_contains(p));
-    EXPECT_EQ(pim_load_relaxed(&heap->mi->users), 2); // the heap, the block
+    EXPECT_GT(pim_load_relaxed(&fake.mapped_bytes), mapped + PIM_RUN_MAX);
+    EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
     EXPECT_GE(pim_large_usable(p), PIM_RUN_MAX + 1);
     EXPECT_EQ(live_bytes(), pim_large_usable(p));
     EXPECT_EQ(fake_figures(id).committed_bytes, pim_large_usable(p));
@@ -74,18 +82,9 @@ TEST(block_at_the_limit_comes_from_the_region)
     pim_mem_free(NULL, p);
 }
 
-TEST(very_large_block_has_a_map_of_its_own)
-{
-    char *p = pim_mem_malloc(NULL, PIM_MAP_BORN);
-    EXPECT_GE(pim_load_relaxed(&fake.mapped_bytes), mapped + PIM_MAP_BORN);
-    EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
-    p[0] = p[PIM_MAP_BORN - 1] = 1;
-    pim_mem_free(NULL, p);
-}
-
 TEST(zeroed_large_block_is_zero)
 {
-    for (size_t size = PIM_RUN_MAX + 1; size < 3 * PIM_MAP_BORN; size *= 5) {
+    for (size_t size = PIM_RUN_MAX + 1; size < 100 << 20; size *= 5) {
         char *p = pim_mem_malloc(NULL, size);
         memset(p, 1, size);
         pim_mem_free(NULL, p);
@@ -102,10 +101,11 @@ TEST(zeroed_large_block_is_zero)
 
 TEST(grown_block_moves_to_a_map_and_then_grows_in_place)
 {
-    size_t size = 1000;
+    size_t size = PIM_RUN_MAX / 2;
     char *p = pim_mem_malloc(NULL, size);
     unsigned moves = 0;
     p[0] = 'a';
+    p[size - 1] = 'z';
     while (size < 64 << 20) {
         size_t old = size;
         size = size + size / 8;
@@ -114,12 +114,10 @@ TEST(grown_block_moves_to_a_map_and_then_grows_in_place)
         moves += q != p && old >= PIM_MAP_GROWN;
         p = q;
         EXPECT_EQ(p[0], 'a');
-        if (old > 2000) {
-            EXPECT_EQ(p[old - 1], 'z');
-        }
+        EXPECT_EQ(p[old - 1], 'z');
         p[size - 1] = 'z';
         EXPECT_GE(live_bytes(), size);
-        EXPECT_LE(live_bytes(), size + 8192 + size / 4);
+        EXPECT_LE(live_bytes(), size + PIM_UNIT_SIZE + size / 4);
         EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 1);
     }
     EXPECT_LE(moves, 9); // one a doubling, and those by the kernel
@@ -132,14 +130,16 @@ TEST(shrunk_map_gives_memory_back)
     size_t size = 40 << 20;
     char *p = pim_mem_malloc(NULL, size);
     p[0] = 'a';
-    p = pim_mem_realloc(NULL, p, 1 << 20);
-    EXPECT_NOT_NULL(p);
-    EXPECT_EQ(p[0], 'a');
-    EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes), mapped + (3 << 20));
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, 1 << 20), p);
     EXPECT_LE(live_bytes(), (1 << 20) + 8192);
+    EXPECT_GE(pim_load_relaxed(&heap->idle_bytes), 38 << 20);
+    give_kept_back();
+    EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes), mapped + (3 << 20));
+    EXPECT_EQ(p[0], 'a');
     p = pim_mem_realloc(NULL, p, 1000);
     EXPECT_EQ(p[0], 'a');
     EXPECT(pim_region_contains(p));
+    give_kept_back();
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
     pim_mem_free(NULL, p);
 }
@@ -155,29 +155,28 @@ TEST(slight_shrink_stays_in_place)
 
 TEST(growth_without_headroom_is_enough)
 {
-    char *p = pim_mem_malloc(NULL, PIM_MAP_BORN);
-    p[PIM_MAP_BORN - 1] = 'z';
+    char *p = pim_mem_malloc(NULL, LARGE);
+    p[LARGE - 1] = 'z';
     fake_os_fail(FAKE_REMAP, 1, false); // the one with headroom
-    char *q = pim_mem_realloc(NULL, p, 2 * PIM_MAP_BORN);
+    char *q = pim_mem_realloc(NULL, p, 2 * LARGE);
     fake_os_heal();
     EXPECT_NOT_NULL(q);
-    EXPECT_EQ(q[PIM_MAP_BORN - 1], 'z');
-    q[2 * PIM_MAP_BORN - 1] = 1;
-    EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes),
-              mapped + 2 * PIM_MAP_BORN + 8192);
+    EXPECT_EQ(q[LARGE - 1], 'z');
+    q[2 * LARGE - 1] = 1;
+    EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes), mapped + 2 * LARGE + 8192);
     pim_mem_free(NULL, q);
 }
 
 TEST(growth_by_another_heap_copies)
 {
     fake_interp other;
-    char *p = pim_mem_malloc(NULL, PIM_MAP_BORN);
-    p[PIM_MAP_BORN - 1] = 'z';
+    char *p = pim_mem_malloc(NULL, LARGE);
+    p[LARGE - 1] = 'z';
     fake_interp_detach(&interp);
     fake_interp_begin(&other, core_next_id());
     fake_interp_attach(&other);
-    char *q = pim_mem_realloc(NULL, p, 2 * PIM_MAP_BORN);
-    EXPECT_EQ(q[PIM_MAP_BORN - 1], 'z');
+    char *q = pim_mem_realloc(NULL, p, 2 * LARGE);
+    EXPECT_EQ(q[LARGE - 1], 'z');
     EXPECT_EQ(live_bytes(), 0);
     EXPECT_EQ(fake_figures(id).remote_frees, 1);
     pim_mem_free(NULL, q);
@@ -189,34 +188,47 @@ TEST(growth_by_another_heap_copies)
     pim_gate_exit();
 }
 
-// --- no mi_heap, no map ----------------------------------------------------------
+// --- no map ------------------------------------------------------------------
 
-TEST(heap_without_an_mi_heap_uses_the_main_one)
+TEST(block_without_a_map_comes_from_mimalloc)
 {
-    uint64_t made = pim_load_relaxed(&fake_mi.heaps_made);
-    fake_mi_fail(1, false);
+    fake_os_fail(FAKE_MAP, 1, true);
     char *p = pim_mem_malloc(NULL, LARGE);
-    fake_mi_heal();
-    EXPECT_NOT_NULL(p);
-    EXPECT_EQ(pim_load_relaxed(&fake_mi.heaps_made), made);
-    EXPECT_NULL(heap->mi);
-    EXPECT_EQ(live_bytes(), pim_large_usable(p));
-    char *q = pim_mem_malloc(NULL, LARGE); // tried again
-    EXPECT_NOT_NULL(heap->mi);
+    char *q = pim_mem_calloc(NULL, 1, LARGE);
+    fake_os_heal();
+    EXPECT_EQ(fake_mi_live_blocks(), mi_blocks + 2);
+    EXPECT_EQ(live_bytes(), pim_large_usable(p) + pim_large_usable(q));
+    EXPECT_EQ(q[LARGE - 1], 0);
+    memset(p, 1, pim_large_usable(p));
     pim_mem_free(NULL, p);
     pim_mem_free(NULL, q);
+}
+
+TEST(block_for_which_there_is_no_memory_is_refused)
+{
+    char *p = pim_mem_malloc(NULL, LARGE);
+    p[0] = 'a';
+    fake_os_fail(FAKE_MAP | FAKE_REMAP, 1, true);
+    fake_mi_fail(1, true);
+    EXPECT_NULL(pim_mem_malloc(NULL, LARGE));
+    EXPECT_NULL(pim_mem_realloc(NULL, p, 2 * LARGE));
+    fake_os_heal();
+    fake_mi_heal();
+    EXPECT_EQ(p[0], 'a');
+    EXPECT_EQ(live_bytes(), pim_large_usable(p));
+    pim_mem_free(NULL, p);
 }
 
 TEST(growth_without_a_map_falls_back_to_mimalloc)
 {
     char *p = pim_mem_malloc(NULL, LARGE);
     p[LARGE - 1] = 'z';
-    fake_os_fail(FAKE_MAP, 1, true);
+    fake_os_fail(FAKE_MAP | FAKE_REMAP, 1, true);
     p = pim_mem_realloc(NULL, p, 2 * LARGE);
     fake_os_heal();
     EXPECT_NOT_NULL(p);
     EXPECT_EQ(p[LARGE - 1], 'z');
-    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
+    EXPECT_EQ(fake_mi_live_blocks(), mi_blocks + 1);
     pim_mem_free(NULL, p);
 }
 
@@ -224,7 +236,7 @@ TEST(growth_without_a_map_falls_back_to_mimalloc)
 
 TEST(block_freed_twice_is_left_alone_the_second_time)
 {
-    // Freed, the header's cookie is gone.  The memory is still mimalloc's.
+    // Freed, the header's cookie is gone.  The memory is still kept.
     char *keep = pim_mem_malloc(NULL, LARGE);
     char *p = pim_mem_malloc(NULL, LARGE);
     uint64_t foreign = pim_load_relaxed(&pim_foreign_frees);
@@ -262,16 +274,16 @@ int
 main(void)
 {
     const struct CMUnitTest cases[] = {
-        LARGE_CASE(block_above_the_limit_comes_from_the_heaps_own_mi_heap),
+        LARGE_CASE(block_above_the_limit_has_a_map_of_its_own),
         LARGE_CASE(block_at_the_limit_comes_from_the_region),
-        LARGE_CASE(very_large_block_has_a_map_of_its_own),
         LARGE_CASE(zeroed_large_block_is_zero),
         LARGE_CASE(grown_block_moves_to_a_map_and_then_grows_in_place),
         LARGE_CASE(shrunk_map_gives_memory_back),
         LARGE_CASE(slight_shrink_stays_in_place),
         LARGE_CASE(growth_without_headroom_is_enough),
         LARGE_CASE(growth_by_another_heap_copies),
-        LARGE_CASE(heap_without_an_mi_heap_uses_the_main_one),
+        LARGE_CASE(block_without_a_map_comes_from_mimalloc),
+        LARGE_CASE(block_for_which_there_is_no_memory_is_refused),
         LARGE_CASE(growth_without_a_map_falls_back_to_mimalloc),
         LARGE_CASE(block_freed_twice_is_left_alone_the_second_time),
         LARGE_CASE(pointer_into_a_block_is_foreign),

@@ -4,6 +4,7 @@
 
 #include "domain/domain.h"
 #include "heap/heap_inline.h"
+#include "heap/maps.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -26,6 +27,9 @@ begin(void **state)
 {
     (void)state;
     process = fake_figures(PIM_PROCESS_ID);
+    pim_gate_enter();
+    pim_maps_trim(true); // growing blocks would take what is kept
+    pim_gate_exit();
     id = core_next_id();
     fake_interp_begin(&interp, id);
     fake_interp_attach(&interp);
@@ -397,9 +401,9 @@ TEST(run_at_the_end_of_an_arena_does_not_grow_beyond_it)
     char *last = b > a ? b : a;
     char *first = b > a ? a : b;
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, last, UNITS(40)), last);
-    EXPECT_PTR_EQ(pim_mem_realloc(NULL, last, UNITS(64)), last);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, last, UNITS(63)), last);
     pim_gate_enter();
-    EXPECT(!pim_heap_extend_run(heap, pim_page_of(last), 64, 1));
+    EXPECT(!pim_heap_extend_run(heap, pim_page_of(last), 63, 2));
     pim_gate_exit();
     pim_mem_free(NULL, first);
     pim_mem_free(NULL, last);
@@ -417,7 +421,7 @@ TEST(grown_block_becomes_a_run_with_room_behind_it)
               1u + pim_classes[pim_size_class(PIM_RUN_GROWN)].units);
     char *neighbour = pim_mem_malloc(NULL, UNITS(4)); // may take the room
     char *q = p;
-    for (unsigned units = 2; units <= PIM_RUN_UNITS; units++) {
+    for (unsigned units = 2; units < PIM_RUN_UNITS; units++) {
         q = pim_mem_realloc(NULL, q, UNITS(units));
         EXPECT_EQ(live_bytes(), UNITS(units + 4));
     }
@@ -440,7 +444,7 @@ TEST(longest_run_is_grown_into_without_room)
                   pim_arena_of(pim_page_of(wall)));
     char *full = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS));
     char *half = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS / 2));
-    half = pim_mem_realloc(NULL, half, UNITS(PIM_RUN_UNITS));
+    half = pim_mem_realloc(NULL, half, UNITS(PIM_RUN_UNITS - 1));
     EXPECT_EQ(fake_figures(id).arenas, 2); // the last half suffices
     pim_heap_audit(heap);
     pim_mem_free(NULL, half);

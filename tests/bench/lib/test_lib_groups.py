@@ -77,9 +77,12 @@ class Commands(WithTree):
         self.assertIn("--loops=1", one.command("json", self.all["glibc"],
                                                False))
 
-    def test_the_floor_runs_no_programs(self):
-        self.assertNotIn("floor", [one.name for one
-                                   in self.embedded().allocators])
+    def test_the_floor_runs_one_interpreter_at_a_time(self):
+        for group, there in ((self.embedded(), True),
+                             (self.embedded(2), False),
+                             (self.stock(), False)):
+            names = [one.name for one in group.allocators]
+            self.assertEqual("floor" in names, there, group.name)
 
     def test_mimalloc_came_with_3_13(self):
         for version, there in (("3.12.9", False), ("3.13.0", True),

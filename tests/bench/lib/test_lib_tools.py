@@ -43,8 +43,9 @@ class Run(WithFolder):
             "macro-embedded2-memory.svg", "macro-embedded2-time.svg",
             "micro-time.svg", "results.json", "table.md", "table.txt"])
         rows = self.document()["benchmarks"]
-        # 4 rows on 5 allocators and 2 programs, once and twice, on 4.
-        self.assertEqual(len(rows), 3 * (4 * 5 + 2 * 2 * 4))
+        # 4 rows on 5 allocators; 2 programs on these, and in two interpreters
+        # at a time on 4.
+        self.assertEqual(len(rows), 3 * (4 * 5 + 2 * 5 + 2 * 4))
         self.assertEqual({row["repetitions"] for row in rows}, {3})
         self.assertEqual({row["repetition_index"] for row in rows}, {0, 1, 2})
 
@@ -67,7 +68,7 @@ class Run(WithFolder):
         words = calls(self.folder / "build")
         self.assertEqual({line[0] for line in words},
                          {f"bench_macro_py{support.VERSION}"})
-        self.assertEqual(len(words), 1 + 4 * 2)
+        self.assertEqual(len(words), 1 + 5 * 2)
         self.assertTrue(all("--program=json" in line for line in words))
         self.assertEqual(sum("--loops=1" in line for line in words), 1)
 

@@ -1,0 +1,173 @@
+// test_map_growth.c -- blocks that grow into what is kept of freed maps.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "heap/maps.h"
+#include "support/blocks.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_os.h"
+
+// --- growth ----------------------------------------------------------------------
+
+TEST(growing_block_takes_what_is_kept_as_it_needs)
+{
+    drop(make(16 * MIB));
+    size_t whole = idle();
+    count_calls();
+    char *p = NULL;
+    for (size_t size = 16 << 10; size < 16 * MIB; size *= 2) {
+        p = grow(p, p != NULL ? size / 2 : 0, size);
+        EXPECT_LE(idle() + size, whole);
+        EXPECT_GE(idle() + size + 2 * PAGE, whole);
+    }
+    EXPECT_EQ(calls_since(), 0);
+    drop(p);
+    EXPECT_EQ(idle(), whole); // and they are one again
+}
+
+TEST(shrunk_block_grows_again_into_what_it_left)
+{
+    char *p = make(8 * MIB);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, 2 * MIB), p);
+    EXPECT_GE(idle(), 6 * MIB - PAGE);
+    count_calls();
+    EXPECT_PTR_EQ(grow(p, 2 * MIB, 8 * MIB), p);
+    EXPECT_EQ(calls_since(), 0);
+    EXPECT_EQ(idle(), 0);
+    drop(p);
+}
+
+TEST(blocks_that_grow_in_turns_share_what_is_kept)
+{
+    drop(make(40 * MIB));
+    count_calls();
+    char *p = grow(NULL, 0, 4 * MIB);
+    char *q = grow(NULL, 0, 4 * MIB);
+    for (size_t size = 4 * MIB; size < 16 * MIB; size += MIB) {
+        p = grow(p, size, size + MIB);
+        q = grow(q, size, size + MIB);
+    }
+    EXPECT_EQ(calls_since(), 0);
+    drop(p);
+    drop(q);
+    EXPECT_GE(idle(), 40 * MIB); // one piece again
+    p = make(40 * MIB);
+    EXPECT_EQ(calls_since(), 0);
+    drop(p);
+}
+
+TEST(much_smaller_block_gets_out_of_the_way)
+{
+    drop(make(16 * MIB));
+    char *little = grow(NULL, 0, 20000);
+    EXPECT(!pim_region_contains(little));
+    char *p = grow(NULL, 0, 12 * MIB);
+    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes),
+              the.mapped + 16 * MIB + PAGE); // still that one map
+    EXPECT_LE(idle(), 4 * MIB);
+    little = grow(little, 20000, 200000);
+    drop(little);
+    drop(p);
+}
+
+TEST(block_of_fixed_size_takes_the_end_of_anothers_room)
+{
+    drop(make(16 * MIB));
+    count_calls();
+    char *p = grow(NULL, 0, 4 * MIB);
+    char *q = make(5 * MIB);
+    EXPECT_PTR_EQ(grow(p, 4 * MIB, 7 * MIB), p);
+    EXPECT_EQ(calls_since(), 0);
+    drop(p);
+    drop(q);
+}
+
+TEST(block_that_outgrows_its_room_is_copied_to_a_larger_one)
+{
+    char *small = make(2 * MIB);
+    char *large = make(20 * MIB);
+    drop(large);
+    drop(small);
+    char *p = grow(NULL, 0, MIB);
+    EXPECT_PTR_EQ((void *)((uintptr_t)p & ~(PAGE - 1)),
+                  (void *)((uintptr_t)small & ~(PAGE - 1)));
+    count_calls();
+    p = grow(p, MIB, 12 * MIB);
+    EXPECT_EQ(calls_since(), 0);
+    EXPECT_GE(idle(), 2 * MIB);
+    drop(p);
+}
+
+TEST(few_small_blocks_take_what_is_kept)
+{
+    enum { N = 20 };
+    char *blocks[N];
+    char *lists[N];
+    unsigned maps = 0;
+    for (unsigned i = 0; i < N; i++) {
+        blocks[i] = make(2 * MIB);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        drop(blocks[i]);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        lists[i] = grow(NULL, 0, 20000);
+        maps += !pim_region_contains(lists[i]);
+    }
+    EXPECT_EQ(maps, 16);
+    lists[0] = grow(lists[0], 20000, 2 * MIB); // that one is large now
+    char *p = grow(NULL, 0, 20000);
+    EXPECT(!pim_region_contains(p));
+    drop(p);
+    for (unsigned i = 0; i < N; i++) {
+        drop(lists[i]);
+    }
+    p = grow(NULL, 0, 20000);
+    EXPECT(!pim_region_contains(p)); // all of them are to be had again
+    drop(p);
+}
+
+// --- huge pages --------------------------------------------------------------------
+
+TEST(huge_pages_are_asked_for_where_the_memory_is_used)
+{
+    uint64_t huge = pim_load_relaxed(&fake.huge);
+    char *p = grow(NULL, 0, PIM_MAP_HUGE_GROWN / 2);
+    EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
+    p = grow(p, PIM_MAP_HUGE_GROWN / 2, 3 * PIM_MAP_HUGE_GROWN);
+    EXPECT_GT(pim_load_relaxed(&fake.huge), huge);
+    drop(p);
+    trim_maps(true);
+
+    huge = pim_load_relaxed(&fake.huge);
+    drop(make(PIM_MAP_HUGE_BORN - MIB / 2));
+    EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
+    trim_maps(true);
+    p = make(PIM_MAP_HUGE_BORN);
+    EXPECT_EQ(pim_load_relaxed(&fake.huge), huge + 1);
+    uint64_t small = pim_load_relaxed(&fake.small);
+    p = grow(p, PIM_MAP_HUGE_BORN, PIM_MAP_HUGE_BORN + MIB); // now it grows
+    EXPECT_EQ(pim_load_relaxed(&fake.small), small + 1);
+    drop(p);
+}
+
+#define MAPS_CASE(name)                                                        \
+    cmocka_unit_test_setup_teardown(name, blocks_begin, blocks_end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        MAPS_CASE(growing_block_takes_what_is_kept_as_it_needs),
+        MAPS_CASE(shrunk_block_grows_again_into_what_it_left),
+        MAPS_CASE(blocks_that_grow_in_turns_share_what_is_kept),
+        MAPS_CASE(much_smaller_block_gets_out_of_the_way),
+        MAPS_CASE(block_of_fixed_size_takes_the_end_of_anothers_room),
+        MAPS_CASE(block_that_outgrows_its_room_is_copied_to_a_larger_one),
+        MAPS_CASE(few_small_blocks_take_what_is_kept),
+        MAPS_CASE(huge_pages_are_asked_for_where_the_memory_is_used),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
