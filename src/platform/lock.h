@@ -22,6 +22,17 @@ typedef struct pim_lock {
         PTHREAD_MUTEX_INITIALIZER                                              \
     }
 
+// The same for a lock that is held for a moment only, by many: who finds it taken
+// spins a little before it sleeps.  glibc shows it to _GNU_SOURCE.
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+#    define PIM_LOCK_INIT_SPIN                                                 \
+        {                                                                      \
+            PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP                              \
+        }
+#else
+#    define PIM_LOCK_INIT_SPIN PIM_LOCK_INIT
+#endif
+
 PIM_INLINE void
 pim_lock_acquire(pim_lock *lock)
 {

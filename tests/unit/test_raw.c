@@ -206,7 +206,7 @@ TEST(a_bin_keeps_so_many_blocks_and_bytes_and_no_more)
         size_t kept = kept_of(size);
         EXPECT_GT(kept, 0);
         EXPECT_LE(kept, 32);
-        EXPECT(kept <= 2 || kept * core_block_bytes(size) <= 4096);
+        EXPECT(kept <= 2 || kept * core_block_bytes(size) <= 8192);
     }
     pim_raw_small_audit();
 }
