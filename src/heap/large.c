@@ -181,7 +181,9 @@ alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     pim_map map;
     size_t used = map_size(size);
-    if (!pim_maps_take(heap, used, PIM_MAP_FIXED, &map)) {
+    // Who asks for zeroes may never write to most of them.
+    pim_map_kind kind = zero ? PIM_MAP_SPARSE : PIM_MAP_FIXED;
+    if (!pim_maps_take(heap, used, kind, &map)) {
         return NULL;
     }
     used = map.dirty > used ? map.dirty : used;

@@ -396,9 +396,9 @@ take_kept(pim_heap *heap, size_t bytes, pim_map_kind kind, pim_map *map)
         return false;
     }
     pim_lock_acquire(&maps_lock);
-    piece *p =
-        kind == PIM_MAP_FIXED ? find_fixed(bytes) : find_growing(bytes, kind);
-    if (p != NULL && kind == PIM_MAP_FIXED) {
+    bool grows = kind >= PIM_MAP_GROWING;
+    piece *p = grows ? find_growing(bytes, kind) : find_fixed(bytes);
+    if (p != NULL && !grows) {
         *map = p->front != 0 ? cut_end(p, p->map.dirty - bytes)
                : p->map.dirty <= bytes + bytes / 8 ? cut_end(p, 0)
                                                    : cut_front(p, bytes);
@@ -438,7 +438,7 @@ advise(pim_map *map, bool huge)
 static bool
 take_new(size_t bytes, pim_map_kind kind, pim_map *map)
 {
-    size_t room = kind == PIM_MAP_FIXED ? bytes : with_room(bytes);
+    size_t room = kind >= PIM_MAP_GROWING ? with_room(bytes) : bytes;
     pim_maps_make_way(bytes);
     *map = (pim_map){.start = pim_os->map(room), .bytes = room};
     if (map->start == NULL) {
@@ -449,8 +449,9 @@ take_new(size_t bytes, pim_map_kind kind, pim_map *map)
         return false;
     }
     map->origin = pim_add_relaxed(&last_origin, 1) + 1;
-    advise(map, bytes >= (kind == PIM_MAP_FIXED ? PIM_MAP_HUGE_BORN
-                                                : PIM_MAP_HUGE_GROWN));
+    advise(map, kind != PIM_MAP_SPARSE &&
+                    bytes >= (kind == PIM_MAP_FIXED ? PIM_MAP_HUGE_BORN
+                                                    : PIM_MAP_HUGE_GROWN));
     return true;
 }
 

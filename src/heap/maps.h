@@ -19,12 +19,13 @@ typedef struct pim_map {
 
 typedef enum pim_map_kind {
     PIM_MAP_FIXED,   // as large as was asked for, or a little more
+    PIM_MAP_SPARSE,  // the same, but the block may never use some of it
     PIM_MAP_GROWING, // with room to grow
     PIM_MAP_KEPT     // the same, but only if memory is kept
 } pim_map_kind;
 
-// A map for a block that uses its first `bytes`, and with PIM_MAP_FIXED all that
-// is dirty.  False: no memory.
+// A map for a block that uses its first `bytes`, and if it does not grow, all
+// that is dirty.  False: no memory.
 bool pim_maps_take(pim_heap *heap, size_t bytes, pim_map_kind kind,
                    pim_map *map);
 

@@ -14,7 +14,6 @@
 #include <link.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,8 +23,8 @@
 
 #define SONAME "libmimalloc.so.3"
 
-// Blocks above the small limit are few, so a smaller arena costs nothing and
-// makes a heap's bitmap in it several times smaller.
+// What comes from mimalloc is little, so a smaller arena costs nothing and makes
+// mimalloc's bitmaps several times smaller.
 #define OPTION_ARENA_RESERVE 23
 #define ARENA_RESERVE_DEFAULT_KIB (1024L * 1024)
 #define ARENA_RESERVE_KIB (256L * 1024)

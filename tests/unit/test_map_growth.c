@@ -148,6 +148,9 @@ TEST(huge_pages_are_asked_for_where_the_memory_is_used)
     drop(make(PIM_MAP_HUGE_BORN - MIB / 2));
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
     trim_maps(true);
+    drop(pim_mem_calloc(NULL, 1, PIM_MAP_HUGE_BORN)); // may be used in part
+    EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
+    trim_maps(true);
     p = make(PIM_MAP_HUGE_BORN);
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge + 1);
     uint64_t small = pim_load_relaxed(&fake.small);
