@@ -108,7 +108,8 @@ typedef struct pimalloc_snapshot {
     uint64_t pages;                          // small-block pages open
     uint64_t committed_bytes; // arena memory not given back to the system (an
                               // upper bound of what is resident), plus the
-                              // usable bytes of live large blocks
+                              // usable bytes of live large blocks and what
+                              // is kept of freed ones
     uint64_t remote_frees;    // blocks freed by non-owners so far
     uint64_t raw_is_libc;     // process only: 1 if raw is served by libc's
                               // malloc: with CPython 3.12 and 3.13 and debug
@@ -226,11 +227,12 @@ PIMALLOC_EXPORT int pimalloc_stats_save(const char *path, int format);
 PIMALLOC_EXPORT int pimalloc_owner(const void *address, int64_t *interp);
 
 // Gives back to the system at once what the calling thread's interpreter and the
-// process hold and do not use: free pages, arenas kept warm, raw blocks that the
-// calling thread keeps for its next requests, mimalloc's free memory.  Without a
+// process hold and do not use: free pages, arenas kept warm, the memory of freed
+// large blocks, raw blocks that the calling thread keeps for its next requests,
+// mimalloc's free memory.  Without a
 // call that happens by itself about half a second after the memory became free, at
 // the next allocation that needs a new page; what a thread keeps it gives back when
-// it ends.  Returns the bytes of pages and arenas (mimalloc does not count its own).
+// it ends.  Returns the bytes but for mimalloc's, which does not count them.
 // The caller has an attached thread state, or none: then only the process's memory
 // goes.
 PIMALLOC_EXPORT size_t pimalloc_trim(void);
