@@ -58,7 +58,7 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 
 // How much of freed runs a heap keeps for the next requests of their lengths, in
 // units.
-#define PIM_IDLE_RUN_UNITS ((size_t)(512 << 10) / PIM_UNIT_SIZE)
+#define PIM_IDLE_RUN_UNITS PIM_RUN_UNITS
 
 // How much of empty pages a heap leaves to their classes: so many units, and this
 // part of what it uses.

@@ -1,174 +1,37 @@
 // maps.c -- the maps of large blocks, and what is kept of them for the next ones.
 //
-// To fault a page in costs as much as to write it ten times over, so the memory of
-// a freed block is kept for a while as a *piece*, for the next block or as room for
-// one that grows:
-//
-//   | live block | piece: dirty ............... | clean ......... |
-//                ^ it grows to the right, step by step, as it needs
-//
-// A piece behind a growing block is its room, and others take from its end, or its
-// second half, if they can.  Freed, a block's map and the pieces at both its sides
-// become one piece again.
+// What is kept of a freed block is a *piece* (pieces.h).  One behind a growing
+// block is its room, and others take from its end, or its second half, if they
+// can.  Freed, a block's map and the pieces at both its sides become one again.
 //
 // Pieces count in the figures of the heap that had them last.  Together they hold
 // no more than PIM_MAPS_IDLE of memory, and not for long: a tick every
 // PIM_PURGE_DELAY_MS gives back what no block used since the last one (`recent`),
-// and memory faulted in anywhere else drives as much of it out.
+// and other memory that mem and obj fault in drives as much of it out: arenas, new
+// maps, and steps into what is clean.
 //
 // One lock guards the pieces.  Maps of live blocks are their owners'.
-//
-// Invariants:
-//   MAPS-1  recent <= dirty <= bytes and dirty != 0, in each piece.
-//   MAPS-2  neighbours of one origin are one piece.  Parts of one origin are one
-//           map for the system, or mremap() would not take them; so advice is
-//           given for whole origins, and pieces of different ones do not join.
 
 #include "heap/maps.h"
 
+#include "heap/pieces.h"
 #include "platform/os.h"
-
-#define PIECES 32
-
-typedef struct piece {
-    pim_map map;
-    size_t recent;  // from the start; used by a block since the last tick
-    uint64_t stamp; // higher: kept later
-    pim_heap *heap; // in whose figures it is
-    size_t front;   // of the block in front that grows into it; 0: none does
-} piece;
 
 // What is to be unmapped once the lock is free.
 typedef struct gone {
-    pim_map maps[PIECES + 2];
+    pim_map maps[PIM_PIECES + 2];
     unsigned count;
 } gone;
 
 _Atomic uint64_t pim_maps_until;
 
 static pim_lock maps_lock = PIM_LOCK_INIT;
-static piece pieces[PIECES];
-static uint32_t taken; // which pieces there are
-static uint64_t last_stamp;
-static _Atomic size_t idle; // dirty bytes of all pieces
 static _Atomic uint64_t last_origin;
 
-_Static_assert(PIECES == 8 * sizeof(taken), "a bit for each");
-
-// --- pieces ----------------------------------------------------------------
-
-// The first at `from` or after it; NULL: there is none.
-static piece *
-next(const piece *from)
+static size_t
+idle(void)
 {
-    uint64_t left = (uint64_t)taken >> (from - pieces);
-    return left != 0 ? &pieces[from - pieces + pim_lowest_bit(left)] : NULL;
-}
-
-static void
-set_dirty(piece *p, size_t dirty)
-{
-    pim_own_add(&idle, dirty - p->map.dirty);
-    pim_own_add(&p->heap->idle_bytes, dirty - p->map.dirty); // under the lock
-    p->map.dirty = dirty;
-    p->recent = p->recent < dirty ? p->recent : dirty;
-}
-
-static void
-forget(piece *p)
-{
-    set_dirty(p, 0);
-    taken &= ~((uint32_t)1 << (p - pieces));
-}
-
-static void
-assign(piece *p, pim_heap *heap)
-{
-    if (p->heap != heap) {
-        pim_own_sub(&p->heap->idle_bytes, p->map.dirty);
-        pim_own_add(&heap->idle_bytes, p->map.dirty);
-        p->heap = heap;
-    }
-}
-
-// There is a place for it.
-static piece *
-add(pim_heap *heap, const pim_map *map, size_t recent)
-{
-    piece *p = &pieces[pim_lowest_bit(~(uint64_t)taken)];
-    taken |= (uint32_t)1 << (p - pieces);
-    p->map.start = map->start;
-    p->map.bytes = map->bytes;
-    p->map.dirty = 0;
-    p->map.origin = map->origin;
-    p->map.huge = map->huge;
-    p->stamp = ++last_stamp;
-    p->heap = heap;
-    p->front = 0;
-    set_dirty(p, map->dirty);
-    p->recent = recent;
-    if (pim_load_relaxed(&pim_maps_until) == 0) {
-        pim_store_relaxed(&pim_maps_until,
-                          pim_os->now_ms() + PIM_PURGE_DELAY_MS);
-    }
-    return p;
-}
-
-// Cuts the end off a piece, from an offset within what is dirty.
-static pim_map
-cut_end(piece *p, size_t from)
-{
-    pim_map end = p->map;
-    end.start += from;
-    end.bytes -= from;
-    end.dirty -= from;
-    if (from == 0) {
-        forget(p);
-    } else {
-        p->map.bytes = from;
-        set_dirty(p, from);
-    }
-    return end;
-}
-
-// Cuts `bytes` off the beginning.  What is left, if it is clean, comes along.
-static pim_map
-cut_front(piece *p, size_t bytes)
-{
-    pim_map front = p->map;
-    if (p->map.dirty <= bytes) {
-        forget(p);
-        return front;
-    }
-    size_t recent = p->recent > bytes ? p->recent - bytes : 0;
-    set_dirty(p, p->map.dirty - bytes);
-    p->recent = recent;
-    p->map.start += bytes;
-    p->map.bytes -= bytes;
-    front.bytes = front.dirty = bytes;
-    return front;
-}
-
-static piece *
-find_at(const char *start, uint64_t origin)
-{
-    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
-        if (p->map.start == start && p->map.origin == origin) {
-            return p;
-        }
-    }
-    return NULL;
-}
-
-static piece *
-find_up_to(const char *end, uint64_t origin)
-{
-    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
-        if (p->map.start + p->map.bytes == end && p->map.origin == origin) {
-            return p;
-        }
-    }
-    return NULL;
+    return pim_load_relaxed(&pim_pieces_idle);
 }
 
 // --- giving back -----------------------------------------------------------
@@ -181,9 +44,9 @@ let_go(gone *maps, const pim_map *map)
 
 // Gives back what is beyond an offset in a piece.
 static void
-drop(piece *p, size_t from, gone *maps)
+drop(pim_piece *p, size_t from, gone *maps)
 {
-    pim_map end = cut_end(p, from);
+    pim_map end = pim_piece_cut_end(p, from);
     let_go(maps, &end);
 }
 
@@ -196,28 +59,31 @@ unlock_and_unmap(const gone *maps)
     }
 }
 
-// The piece that was not used for longest; NULL: there is none.
-static piece *
-stalest(void)
+// What the system gives and takes whole in a piece; it would have to break huge
+// pages up.
+static size_t
+granule(const pim_piece *p)
 {
-    piece *found = NULL;
-    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
-        if (found == NULL || p->stamp < found->stamp) {
-            found = p;
-        }
-    }
-    return found;
+    return p->map.huge ? PIM_ARENA_SIZE : pim_os_page_size();
+}
+
+// The last place in a piece at an offset or before it where it may be cut.
+static size_t
+cut_before(const pim_piece *p, size_t offset)
+{
+    size_t over = ((uintptr_t)p->map.start + offset) % granule(p);
+    return offset > over ? offset - over : 0;
 }
 
 // Gives back at least so much, if there is.
 static void
 evict(size_t bytes, gone *maps)
 {
-    while (bytes != 0 && taken != 0) {
-        piece *p = stalest();
+    pim_piece *p;
+    while (bytes != 0 && (p = pim_piece_stalest()) != NULL) {
         size_t dirty = p->map.dirty;
-        bool whole = dirty < bytes + PIM_MAP_KEPT_MIN;
-        drop(p, whole ? 0 : dirty - bytes, maps);
+        size_t keep = dirty > bytes ? cut_before(p, dirty - bytes) : 0;
+        drop(p, keep < PIM_MAP_KEPT_MIN ? 0 : keep, maps);
         bytes -= dirty < bytes ? dirty : bytes;
     }
 }
@@ -228,22 +94,34 @@ pim_maps_trim(bool all)
     gone maps;
     maps.count = 0;
     pim_lock_acquire(&maps_lock);
-    size_t before = pim_load_relaxed(&idle);
+    size_t before = idle();
     uint64_t now = pim_os->now_ms();
     if (all || now >= pim_load_relaxed(&pim_maps_until)) {
-        for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
-            size_t keep = all ? 0 : p->recent;
+        for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
+            size_t keep = all || p->recent == 0
+                              ? 0
+                              : cut_before(p, p->recent + granule(p) - 1);
             p->recent = 0;
             if (keep < p->map.dirty) {
                 drop(p, keep, &maps);
             }
         }
         pim_store_relaxed(&pim_maps_until,
-                          taken != 0 ? now + PIM_PURGE_DELAY_MS : 0);
+                          idle() != 0 ? now + PIM_PURGE_DELAY_MS : 0);
     }
-    size_t bytes = before - pim_load_relaxed(&idle);
+    size_t bytes = before - idle();
     unlock_and_unmap(&maps);
     return bytes;
+}
+
+// Whoever comes here drives the clock, too: nothing else may be allocated.
+static void
+tick(void)
+{
+    uint64_t until = pim_load_relaxed(&pim_maps_until);
+    if (until != 0 && pim_os->now_ms() >= until) {
+        pim_maps_trim(false);
+    }
 }
 
 void
@@ -252,7 +130,7 @@ pim_maps_drop(const pim_heap *heap)
     gone maps;
     maps.count = 0;
     pim_lock_acquire(&maps_lock);
-    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
+    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
         if (p->heap == heap) {
             drop(p, 0, &maps);
         }
@@ -263,7 +141,7 @@ pim_maps_drop(const pim_heap *heap)
 void
 pim_maps_make_way(size_t bytes)
 {
-    if (pim_load_relaxed(&idle) == 0) {
+    if (idle() == 0) {
         return;
     }
     gone maps;
@@ -282,21 +160,21 @@ static size_t
 join(pim_map *map, size_t *front)
 {
     size_t recent = map->dirty;
-    piece *p = find_at(map->start + map->bytes, map->origin);
+    pim_piece *p = pim_piece_at(map->start + map->bytes, map->origin);
     if (p != NULL) {
         recent = p->recent != 0 ? map->bytes + p->recent : recent;
         map->dirty = map->bytes + p->map.dirty;
         map->bytes += p->map.bytes;
-        forget(p);
+        pim_piece_forget(p);
     }
-    p = find_up_to(map->start, map->origin);
+    p = pim_piece_up_to(map->start, map->origin);
     if (p != NULL) {
         recent += p->map.bytes;
         map->start -= p->map.bytes;
         map->dirty += p->map.bytes;
         map->bytes += p->map.bytes;
         *front = p->front;
-        forget(p);
+        pim_piece_forget(p);
     }
     return recent;
 }
@@ -315,13 +193,17 @@ keep(pim_heap *heap, pim_map *map, size_t front)
         unlock_and_unmap(&maps);
         return;
     }
-    size_t all = pim_load_relaxed(&idle) + map->dirty;
+    size_t all = idle() + map->dirty;
     evict(all > PIM_MAPS_IDLE ? all - PIM_MAPS_IDLE : 0, &maps);
-    if (taken == UINT32_MAX) {
-        drop(stalest(), 0, &maps);
+    if (pim_pieces_are_full()) {
+        drop(pim_piece_stalest(), 0, &maps);
     }
-    piece *p = add(heap, map, recent);
+    pim_piece *p = pim_piece_add(heap, map, recent);
     p->front = front;
+    if (pim_load_relaxed(&pim_maps_until) == 0) {
+        pim_store_relaxed(&pim_maps_until,
+                          pim_os->now_ms() + PIM_PURGE_DELAY_MS);
+    }
     if (map->dirty > PIM_MAPS_IDLE) {
         drop(p, PIM_MAPS_IDLE, &maps);
     }
@@ -332,80 +214,30 @@ void
 pim_maps_give(pim_heap *heap, pim_map *map)
 {
     keep(heap, map, 0);
+    tick();
 }
 
 // --- taking ----------------------------------------------------------------
 
-// Whether a piece with `dirty` suits better than one with `best`, 0 being none:
-// the smallest that has what is wanted, else the largest.
-static bool
-suits_better(size_t dirty, size_t best, size_t wanted)
-{
-    if (best == 0 || dirty >= wanted) {
-        return best == 0 || best < wanted || dirty < best;
-    }
-    return best < wanted && dirty > best;
-}
-
-static piece *
-find_fixed(size_t bytes)
-{
-    piece *found = NULL;
-    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
-        size_t best = found != NULL ? found->map.dirty : 0;
-        if ((p->front != 0 ? p->map.dirty : p->map.bytes) >= bytes &&
-            suits_better(p->map.dirty, best, bytes)) {
-            found = p;
-        }
-    }
-    return found;
-}
-
-// A piece with room for several times `bytes`.  If a block grows into it already, a
-// much smaller one gets out of the way, which costs it a copy; of a larger one's
-// room a growing block gets the second half.
-static piece *
-find_growing(size_t bytes, pim_map_kind kind)
-{
-    piece *found = NULL;
-    piece *largest = NULL;
-    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
-        size_t best = found != NULL ? found->map.dirty : 0;
-        if (p->map.dirty >= bytes && p->front <= bytes / 2 &&
-            suits_better(p->map.dirty, best, 4 * bytes)) {
-            found = p;
-        }
-        if (largest == NULL || p->map.dirty > largest->map.dirty) {
-            largest = p;
-        }
-    }
-    if (found != NULL || kind == PIM_MAP_KEPT || taken == UINT32_MAX ||
-        largest == NULL || largest->map.dirty / 2 < 4 * bytes) {
-        return found;
-    }
-    size_t half = pim_align_up(largest->map.dirty / 2, pim_os_page_size());
-    size_t recent = largest->recent > half ? largest->recent - half : 0;
-    pim_map second = cut_end(largest, half);
-    return add(largest->heap, &second, recent);
-}
-
 static bool
 take_kept(pim_heap *heap, size_t bytes, pim_map_kind kind, pim_map *map)
 {
-    if (pim_load_relaxed(&idle) == 0) {
+    if (idle() == 0) {
         return false;
     }
     pim_lock_acquire(&maps_lock);
-    bool grows = kind >= PIM_MAP_GROWING;
-    piece *p = grows ? find_growing(bytes, kind) : find_fixed(bytes);
+    bool grows = kind == PIM_MAP_GROWING || kind == PIM_MAP_KEPT;
+    pim_piece *p = grows ? pim_piece_for_growing(bytes, kind == PIM_MAP_GROWING)
+                         : pim_piece_for_fixed(bytes);
     if (p != NULL && !grows) {
-        *map = p->front != 0 ? cut_end(p, p->map.dirty - bytes)
-               : p->map.dirty <= bytes + bytes / 8 ? cut_end(p, 0)
-                                                   : cut_front(p, bytes);
+        *map = p->front != 0 ? pim_piece_cut_end(p, p->map.dirty - bytes)
+               : p->map.dirty <= bytes + bytes / 8
+                   ? pim_piece_cut_end(p, 0)
+                   : pim_piece_cut_front(p, bytes);
     } else if (p != NULL) {
-        assign(p, heap);
+        pim_piece_assign(p, heap);
         p->front = bytes;
-        *map = cut_front(p, bytes);
+        *map = pim_piece_cut_front(p, bytes);
     }
     pim_lock_release(&maps_lock);
     if (p != NULL && map->dirty < bytes) {
@@ -458,8 +290,10 @@ take_new(size_t bytes, pim_map_kind kind, pim_map *map)
 bool
 pim_maps_take(pim_heap *heap, size_t bytes, pim_map_kind kind, pim_map *map)
 {
-    return take_kept(heap, bytes, kind, map) ||
-           (kind != PIM_MAP_KEPT && take_new(bytes, kind, map));
+    bool done = take_kept(heap, bytes, kind, map) ||
+                (kind != PIM_MAP_KEPT && take_new(bytes, kind, map));
+    tick();
+    return done;
 }
 
 // --- resizing --------------------------------------------------------------
@@ -469,17 +303,17 @@ static bool
 extend(pim_heap *heap, pim_map *map, size_t bytes)
 {
     size_t more = bytes - map->bytes;
-    if (pim_load_relaxed(&idle) == 0) {
+    if (idle() == 0) {
         return false;
     }
     pim_lock_acquire(&maps_lock);
-    piece *p = find_at(map->start + map->bytes, map->origin);
+    pim_piece *p = pim_piece_at(map->start + map->bytes, map->origin);
     bool fits = p != NULL && p->map.bytes >= more;
     size_t dirty = 0;
     if (fits) {
-        assign(p, heap);
+        pim_piece_assign(p, heap);
         p->front = bytes;
-        pim_map front = cut_front(p, more);
+        pim_map front = pim_piece_cut_front(p, more);
         map->bytes += front.bytes;
         dirty = front.dirty;
     }
@@ -495,12 +329,12 @@ extend(pim_heap *heap, pim_map *map, size_t bytes)
 static bool
 is_better_copied(size_t bytes)
 {
-    if (pim_load_relaxed(&idle) < bytes + bytes / 2) {
+    if (idle() < bytes + bytes / 2) {
         return false;
     }
     pim_lock_acquire(&maps_lock);
     bool found = false;
-    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
+    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
         found |= p->front <= bytes / 2 && p->map.dirty >= bytes + bytes / 2;
     }
     pim_lock_release(&maps_lock);
@@ -551,6 +385,7 @@ pim_maps_resize(pim_heap *heap, pim_map *map, size_t bytes)
         return false;
     }
     map->dirty = bytes;
+    tick();
     return true;
 }
 
@@ -563,18 +398,18 @@ pim_maps_audit(pim_heap *heap)
     size_t of_heap = 0;
     pim_gate_enter();
     pim_lock_acquire(&maps_lock);
-    for (piece *p = next(pieces); p != NULL; p = next(p + 1)) {
+    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
         const pim_map *map = &p->map;
         PIM_CHECK(map->dirty != 0 && p->recent <= map->dirty &&
                       map->dirty <= map->bytes,
                   "MAPS-1: a piece is dirty beyond its end", map->start);
-        PIM_CHECK(find_at(map->start + map->bytes, map->origin) == NULL,
+        PIM_CHECK(pim_piece_at(map->start + map->bytes, map->origin) == NULL,
                   "MAPS-2: neighbours did not join", map->start);
         all += map->dirty;
         of_heap += p->heap == heap ? map->dirty : 0;
     }
-    PIM_CHECK(all == pim_load_relaxed(&idle) && all <= PIM_MAPS_IDLE,
-              "what is idle was counted wrong", pieces);
+    PIM_CHECK(all == idle() && all <= PIM_MAPS_IDLE,
+              "what is idle was counted wrong", heap);
     PIM_CHECK(of_heap == pim_load_relaxed(&heap->idle_bytes),
               "a heap's idle maps were counted wrong", heap);
     pim_lock_release(&maps_lock);

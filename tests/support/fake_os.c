@@ -134,6 +134,7 @@ fake_unmap(void *start, size_t bytes)
     pim_sub_relaxed(forget_reservation(start) ? &fake.reserved_bytes
                                               : &fake.mapped_bytes,
                     bytes);
+    pim_store_relaxed(&fake.unmapped_last, (uint64_t)(uintptr_t)start);
     real()->unmap(start, bytes);
 }
 

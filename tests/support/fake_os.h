@@ -30,6 +30,7 @@ typedef struct fake_os {
     _Atomic uint64_t reserved_bytes;  // by reserve(), not yet unmapped
     _Atomic uint64_t committed_bytes; // by commit() less decommit()
     _Atomic uint64_t reset_bytes;     // by reset(), ever
+    _Atomic uint64_t unmapped_last;   // where the last unmap() began
 
     // Of the calls of `fail_kinds`, the fail_at-th from now on fails (1 is the
     // next), and with `fail_rest` all after it.
