@@ -119,9 +119,7 @@ pim_gate_enter_slow(void)
         return;
     }
     pim_lock_release(&gate_lock);
-    if (exit_key_made) {
-        pthread_setspecific(exit_key, record);
-    }
+    self->keyed = exit_key_made && pthread_setspecific(exit_key, record) == 0;
     self->thread = record;
     pim_gate_enter();
 }
@@ -138,7 +136,7 @@ pim_gate_exit_slow(void)
 bool
 pim_gate_will_tell_exit(void)
 {
-    return exit_key_made && !pim_gate_self.ended;
+    return pim_gate_self.keyed && !pim_gate_self.ended;
 }
 
 bool

@@ -53,6 +53,7 @@ typedef struct pim_self {
     pim_thread *thread; // NULL until the first entry, and after thread exit
     unsigned locked;    // depth of entries made without a record (no memory)
     bool forking;       // between its own prepare and parent/child handlers
+    bool keyed;         // its end will be noticed; not if there was no memory
     bool ended;         // what is called when it ends was called
 } pim_self;
 
@@ -123,8 +124,9 @@ void pim_gate_synchronize(void);
 // All records, of threads that ended too; any thread, without a lock.
 const pim_thread *pim_gate_records(void);
 
-// Whether they will be called for the calling thread: not again once they were,
-// although destructors that run later may take a record again.
+// Whether they will be called for the calling thread: not if the system had no
+// memory for its key, and not again once they were, although destructors that run
+// later may take a record again.
 bool pim_gate_will_tell_exit(void);
 
 // Whether the calling thread is inside.
