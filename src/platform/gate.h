@@ -32,7 +32,7 @@
 typedef struct pim_tally {
     _Atomic int64_t spare_bytes; // how far the difference is below its top
     _Atomic int64_t spare_blocks;
-    _Atomic int64_t top_bytes; // highest since it was last published
+    _Atomic int64_t top_bytes; // highest since it was last published; TALLY-1
     _Atomic int64_t top_blocks;
 } pim_tally;
 
