@@ -27,8 +27,8 @@
 #include "base/check.h"
 
 // What a thread counted and did not publish yet (domain/raw_count.h): differences,
-// so they may be negative.  Written by the thread, read by any; stays when the
-// record passes on to another thread.
+// so they may be negative.  Written by the thread, and once after a fork by the
+// child; read by any; stays when the record passes on to another thread.
 typedef struct pim_tally {
     _Atomic int64_t spare_bytes; // how far the difference is below its top
     _Atomic int64_t spare_blocks;
