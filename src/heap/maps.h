@@ -44,7 +44,7 @@ size_t pim_maps_trim(bool all);
 // Gives back what is in the figures of `heap`.
 void pim_maps_drop(const pim_heap *heap);
 
-// So much memory is about to be faulted in elsewhere; what is kept makes way for
+// So much memory, whole system pages, is about to be faulted in elsewhere; what is kept makes way for
 // it, so that no peak is higher than it would be if nothing were kept.
 void pim_maps_make_way(size_t bytes);
 

@@ -2,6 +2,15 @@
 
 #include "heap/mi_blocks.h"
 
+#include "platform/os.h"
+
+// What is kept is cut at system pages only.
+void
+pim_mi_make_way(size_t size)
+{
+    pim_maps_make_way(pim_align_up(size, pim_os_page_size()));
+}
+
 PIM_COLD void *
 pim_mi_alloc_again(size_t size, bool zero, size_t *bytes)
 {
@@ -24,7 +33,7 @@ void *
 pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after)
 {
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN) && will_move(block, size)) {
-        pim_maps_make_way(size);
+        pim_mi_make_way(size);
     }
     void *moved = pim_mi.urealloc(block, size, before, after);
     if (PIM_UNLIKELY(moved == NULL) && pim_maps_trim(true) != 0) {

@@ -11,6 +11,7 @@
 #include "mi/mi.h"
 
 // The rare half of what follows.
+void pim_mi_make_way(size_t size);
 void *pim_mi_alloc_again(size_t size, bool zero, size_t *bytes);
 
 // Like pim_mi.umalloc(), or ucalloc() if `zero`.
@@ -18,7 +19,7 @@ PIM_INLINE void *
 pim_mi_alloc(size_t size, bool zero, size_t *bytes)
 {
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN)) {
-        pim_maps_make_way(size);
+        pim_mi_make_way(size);
     }
     void *block =
         zero ? pim_mi.ucalloc(1, size, bytes) : pim_mi.umalloc(size, bytes);
