@@ -47,8 +47,8 @@
 extern "C" {
 #endif
 
-// The process itself, where an interpreter id is asked for: the raw domain,
-// threads without a thread state, and what ended interpreters left behind.
+// The process itself, where an interpreter id is asked for: threads without a
+// thread state, and what ended interpreters left behind.
 #define PIMALLOC_PROCESS ((int64_t)-1)
 
 // CPython's allocation domains; the values are those of PyMemAllocatorDomain.
@@ -86,10 +86,12 @@ typedef struct pimalloc_config {
 // does not hold the owner's GIL leaves `live` at once and stays part of what
 // `peak` is computed from until the owner next needs new blocks of some size class.
 //
-// The raw domain belongs to nobody, so its threads count apart.  Its live figures
-// are exact whenever no other thread is in a raw function, and its peaks are exact
-// with one thread; with more they may be off, either way, by 381 KiB and 2,000
-// blocks for each thread that uses raw.
+// A raw block is in the account of the interpreter whose thread state was current
+// when it was allocated, if that had made a mem or object request before; else in
+// that of the process.  Threads without a thread state count apart: the process's
+// live raw figures are exact whenever none of them is in a raw function, and its
+// raw peaks may be off, either way, by 381 KiB and 2,000 blocks for each of them,
+// and too high by what ended interpreters left.
 typedef struct pimalloc_usage {
     uint64_t live_bytes;
     uint64_t live_blocks;
@@ -113,9 +115,9 @@ typedef struct pimalloc_snapshot {
     uint64_t remote_frees;    // blocks freed by non-owners so far
     uint64_t raw_is_libc;     // process only: 1 if raw is served by libc's
                               // malloc: with CPython 3.12 and 3.13 and debug
-                              // builds, which bypass us at times, so that the
-                              // raw figures are approximate; and always with
-                              // the preload library
+                              // builds, which bypass us at times (what libc
+                              // frees past us stays in its account); and always
+                              // with the preload library
 } pimalloc_snapshot;
 
 // Installs pimalloc as CPython's raw, mem and object allocator.
@@ -217,13 +219,14 @@ PIMALLOC_EXPORT int pimalloc_stats_write(int fd, int format);
 // rename(2) failed with as a negative errno.
 PIMALLOC_EXPORT int pimalloc_stats_save(const char *path, int format);
 
-// Tells which interpreter's memory a block of the mem or obj domain is in: its id
-// in *interp, or PIMALLOC_PROCESS for what an ended interpreter left and for what
-// was allocated without a thread state.  `address` may lie anywhere in a block of
+// Tells which interpreter's memory a block is in: its id in *interp, or
+// PIMALLOC_PROCESS for what an ended interpreter left and for what was allocated
+// without a thread state.  `address` may lie anywhere in a block of
 // up to 32,800 bytes, and must be the start of a larger one; it must be readable.
 // An object's block may begin in front of the object (the collector's header and
-// others).  Returns 0, or -ENOENT: no block of these domains lies there.  The
-// block must not be freed meanwhile.  Any thread, no GIL.
+// others).  Returns 0, or -ENOENT: no block lies there, or it is raw and raw is
+// not pimalloc's own (raw_is_libc).  The block must not be freed meanwhile.  Any
+// thread, no GIL.
 PIMALLOC_EXPORT int pimalloc_owner(const void *address, int64_t *interp);
 
 // Gives back to the system at once what the calling thread's interpreter and the

@@ -3,7 +3,8 @@
 // The first mem or obj request under an interpreter is the earliest signal of
 // its birth at which its feature flags are set.  Legacy interpreters share
 // objects with main, which frees some of theirs long after they ended: they get
-// main's heap.  What has no thread state gets the process heap.
+// main's heap.  What has no thread state gets the process heap.  A raw request
+// only looks whether its interpreter is known.
 
 #include "cpython/interp.h"
 
@@ -42,6 +43,33 @@ heap_of(PyInterpreterState *interp)
     return pim_registry_birth(interp, id, runtime, shared);
 }
 
+// As resolve(), for the raw domain: an interpreter whose first request is a raw
+// one may have no feature flags yet, and raw's callers may have no thread state.
+static pim_heap *
+look(void)
+{
+    const pim_current *self = &pim_current_self;
+    uint64_t epoch = pim_load_acquire(&pim_current_epoch);
+    PyThreadState *tstate = pim_py.tstate();
+    if (tstate == NULL) {
+        if (pim_tstate_settle_detached()) {
+            pim_current_remember_none(epoch);
+        }
+        return NULL;
+    }
+    PyInterpreterState *interp = pim_py.tstate_interp(tstate);
+    if (self->epoch == epoch && self->interp == interp) {
+        return self->heap;
+    }
+    pim_heap *heap = pim_registry_find(interp, pim_py.interp_id(interp),
+                                       pim_interp_generation());
+    if (heap != NULL) {
+        pim_tstate_settle_thread(tstate);
+        pim_current_remember(interp, heap, epoch);
+    }
+    return heap;
+}
+
 static pim_heap *
 resolve(void)
 {
@@ -69,6 +97,7 @@ pim_interp_new_runtime(void)
 {
     pim_add_relaxed(&generation, 1);
     pim_current_resolve = resolve;
+    pim_current_look = look;
     atomic_fetch_add(&pim_current_epoch, 1);
 }
 

@@ -15,11 +15,7 @@ pimalloc_owner(const void *address, int64_t *interp)
     if (pim_region.base == NULL) {
         return -ENOENT;
     }
-    pim_gate_enter();
-    bool found =
-        !pim_raw_small_has(address) && pim_heap_find_owner(address, interp);
-    pim_gate_exit();
-    return found ? 0 : -ENOENT;
+    return pim_heap_find_owner(address, interp) ? 0 : -ENOENT;
 }
 
 size_t

@@ -25,15 +25,16 @@ not_negative(uint64_t n)
     return n <= INT64_MAX ? n : 0;
 }
 
+// Blocks that were in no interpreter's account, beside what ended ones left.
 static void
-copy_raw(pimalloc_usage *out)
+add_raw(pimalloc_usage *out)
 {
     pim_raw_usage raw;
     pim_raw_figures(&raw);
-    out->live_bytes = not_negative(raw.live_bytes);
-    out->live_blocks = not_negative(raw.live_blocks);
-    out->peak_bytes = raw.peak_bytes;
-    out->peak_blocks = raw.peak_blocks;
+    out->live_bytes += not_negative(raw.live_bytes);
+    out->live_blocks += not_negative(raw.live_blocks);
+    out->peak_bytes += raw.peak_bytes;
+    out->peak_blocks += raw.peak_blocks;
 }
 
 // The process answers for what the raw heap holds, too.
@@ -61,7 +62,7 @@ copy_figures(const pim_figures *in, pimalloc_snapshot *out)
         .remote_frees = in->remote_frees,
     };
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        out->domain[slot + PIM_MEM] = (pimalloc_usage){
+        out->domain[PIM_SLOT_DOMAIN(slot)] = (pimalloc_usage){
             .live_bytes = in->slot[slot].live_bytes,
             .live_blocks = in->slot[slot].live_blocks,
             .peak_bytes = in->slot[slot].peak_bytes,
@@ -69,7 +70,7 @@ copy_figures(const pim_figures *in, pimalloc_snapshot *out)
         };
     }
     if (in->id == PIM_PROCESS_ID) {
-        copy_raw(&out->domain[PIM_RAW]);
+        add_raw(&out->domain[PIM_RAW]);
         add_raw_heap(out);
         out->raw_is_libc = pim_raw_get_source() == PIM_RAW_LIBC;
     }

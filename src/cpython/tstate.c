@@ -202,10 +202,22 @@ pim_tstate_settle_thread(PyThreadState *attached)
     }
     if (pim_load_acquire(&state) == SEARCH_PROVEN && can_reach_words() &&
         pim_thread_word(proven_word) == (void *)attached) {
-        self->word = proven_word;
+        pim_current_set_word(self, proven_word);
     } else {
         pim_current_hide_word(self);
     }
+}
+
+bool
+pim_tstate_settle_detached(void)
+{
+    pim_current *self = &pim_current_self;
+    if (pim_load_acquire(&state) == SEARCH_PROVEN && can_reach_words() &&
+        pim_thread_word(proven_word) == NULL) {
+        pim_current_set_word(self, proven_word);
+        return true;
+    }
+    return false;
 }
 
 bool

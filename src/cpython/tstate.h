@@ -14,6 +14,10 @@ void pim_tstate_start(bool by_call);
 // the thread goes on asking the getter.
 void pim_tstate_settle_thread(PyThreadState *attached);
 
+// The same for a thread without a thread state: whether it is pointed at the word
+// now, so that NULL there means that there is none.
+bool pim_tstate_settle_detached(void);
+
 // Whether threads may read a word instead of calling the getter.
 bool pim_tstate_is_word(void);
 

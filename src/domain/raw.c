@@ -1,207 +1,89 @@
-// raw.c -- the raw domain: any thread, any time, no owner.
+// raw.c -- the raw domain: any thread, any time.
 //
-// From CPython 3.14 on, small blocks come from a heap of ours (raw_small.h) and
-// larger ones from mimalloc's main heap.  Up to 3.13, and in debug builds, CPython
-// swaps the raw table for libc's at moments while other threads run, so blocks of
-// ours reach libc's free and libc's reach ours; there raw *is* libc's malloc, and
-// what bypassed us is missing in the figures.
+// From CPython 3.14 on blocks are ours.  Whoever has an interpreter's thread state
+// holds its GIL, and so owns its heap: such a caller is served from there, like one
+// of mem or obj.  Others are served from the raw heap (raw_small.h), and above its
+// classes with a block that no heap accounts for.
 //
-//   malloc:  small? -> bin of this thread's cache -> pop     (no call, no lock)
-//   free:    in the region? -> page -> push onto the bin of its class
-//   else:    the source, after the question whose block it is
+//   malloc:  an interpreter is current?  its heap -> class -> pop
+//            no thread state?   bin of this thread's cache -> pop
+//   free:    in the region? -> page -> the raw heap's: push onto the bin
+//                                      the caller's:   push onto the page
+//                                      another's:      remote
+//            else by its header; without one somebody else's (raw_source.h)
 //
-// Blocks that were allocated before we were installed come here to be freed:
-// libc's, which go back to libc, and those of CPython's debug layer, which are
-// known by the pattern in front of them and go to the table we replaced.
+// No interpreter is made known here: the first raw request under one comes before
+// its feature flags are set.  Until it is known the process answers for its blocks.
 //
 // The free of a block that contains an interpreter's state is the last event of
 // that interpreter's life: it retires its heap, before the memory can be reused.
-// Should such a free bypass us, the next block over the same memory tells.
+// Should such a free bypass us, the next block over the same memory tells.  So no
+// raw block of PIM_RAW_WATCH_BYTES lies in the region, where frees are not watched.
 
-#include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "domain/domain.h"
 #include "domain/raw_small.h"
-#include "heap/mi_blocks.h"
-#include "heap/registry.h"
-#include "platform/os.h"
+#include "domain/raw_source.h"
+#include "heap/current.h"
+#include "heap/heap_inline.h"
 
-static pim_raw_source source = PIM_RAW_LIBC;
-static pim_raw_table replaced;
+#define SLOT PIM_SLOT(PIM_RAW)
 
-void
-pim_raw_set_source(pim_raw_source new_source, pim_raw_table replaced_table)
+_Static_assert(PIM_SMALL_MAX < PIM_RAW_WATCH_BYTES,
+               "frees in the region need not be watched");
+
+// --- malloc ----------------------------------------------------------------
+
+static void *
+watched(void *block)
 {
-    if (new_source == PIM_RAW_OWN) {
-        pim_raw_small_start();
+    if (PIM_LIKELY(block != NULL)) {
+        pim_raw_watch(block, pim_large_usable(block));
     }
-    source = new_source;
-    replaced = replaced_table;
+    return block;
 }
 
-pim_raw_source
-pim_raw_get_source(void)
+static void *
+alloc_owned(pim_heap *heap, size_t size, bool zero)
 {
-    return source;
-}
-
-// --- whose block is it? ----------------------------------------------------
-
-typedef enum raw_owner { OWNER_SOURCE, OWNER_LIBC, OWNER_REPLACED } raw_owner;
-
-// CPython's debug layer writes its domain's letter and seven bytes 0xFD before a
-// block; glibc keeps a chunk's size there, which cannot look like that.
-static bool
-is_of_debug_layer(const void *block)
-{
-    static const uint8_t pattern[8] = {'r',  0xfd, 0xfd, 0xfd,
-                                       0xfd, 0xfd, 0xfd, 0xfd};
-    uint64_t expected;
-    uint64_t before;
-    memcpy(&expected, pattern, sizeof(expected));
-    return (uintptr_t)block % sizeof(before) == 0 &&
-           pim_os_read_before(block, &before) && before == expected;
-}
-
-static raw_owner
-owner_of(const void *block)
-{
-    if (source != PIM_RAW_LIBC && PIM_LIKELY(pim_mi.contains(block))) {
-        return OWNER_SOURCE;
+    if (size > PIM_SMALL_MAX) {
+        return watched(pim_large_alloc(heap, PIM_RAW, size, zero));
     }
-    if (PIM_UNLIKELY(is_of_debug_layer(block)) && replaced.free != NULL) {
-        return OWNER_REPLACED;
-    }
-    return source == PIM_RAW_LIBC ? OWNER_SOURCE : OWNER_LIBC;
+    void *block = pim_heap_alloc(heap, SLOT, size);
+    return zero && block != NULL ? memset(block, 0, size) : block;
 }
 
-// --- watching --------------------------------------------------------------
-
-// A block is about to be freed, or was just allocated: an interpreter that lies
-// in it has ended.
-static void
-watch(const void *block, size_t bytes)
+// The block and its count are one for a fork.
+static void *
+alloc_unowned(size_t size, bool zero)
 {
-    if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES) && block != NULL &&
-        pim_load_relaxed(&pim_registry_subs) != 0 && !pim_gate_is_inside()) {
-        pim_registry_end(block, bytes);
-    }
-}
-
-// --- the two sources -------------------------------------------------------
-
-// mimalloc aligns its smallest class to 8 only.
-static size_t
-at_least_aligned(size_t size)
-{
-    return size < PIM_ALIGNMENT ? PIM_ALIGNMENT : size;
-}
-
-// Blocks of mimalloc are counted inside the gate, so that a forked child, which
-// inherits all tallies, never inherits a half counted block.
-static PIM_NOINLINE void *
-mimalloc_alloc(size_t size, bool zero)
-{
-    size_t bytes;
-    size = at_least_aligned(size);
     pim_gate_enter();
-    void *block = pim_mi_alloc(size, zero, &bytes);
+    void *block = pim_large_alloc_unowned(PIM_RAW, size, zero);
     if (PIM_LIKELY(block != NULL)) {
-        pim_raw_count_alloc(bytes);
+        pim_raw_count_alloc(pim_large_usable(block));
     }
     pim_gate_exit();
-    if (PIM_LIKELY(block != NULL)) {
-        watch(block, bytes);
-    }
-    return block;
-}
-
-static PIM_NOINLINE void *
-libc_alloc(size_t size, bool zero)
-{
-    size += size == 0;
-    void *block = zero ? calloc(1, size) : malloc(size);
-    if (PIM_LIKELY(block != NULL)) {
-        size_t bytes = malloc_usable_size(block);
-        pim_raw_count_alloc(bytes);
-        watch(block, bytes);
-    }
-    return block;
+    return watched(block);
 }
 
 static void *
-source_realloc(void *block, size_t size)
+alloc_shared(size_t size, bool zero)
 {
-    void *moved;
-    size_t before;
-    size_t after;
-    if (source != PIM_RAW_LIBC) {
-        pim_gate_enter();
-        moved = pim_mi_realloc(block, at_least_aligned(size), &before, &after);
-        if (moved != NULL) {
-            pim_raw_count(after - before, 0);
-        }
-        pim_gate_exit();
-    } else {
-        before = malloc_usable_size(block);
-        moved = realloc(block, size + (size == 0));
-        after = malloc_usable_size(moved);
-        if (moved != NULL) {
-            pim_raw_count(after - before, 0);
+    void *block = NULL;
+    if (size <= PIM_RAW_SMALL_MAX) {
+        unsigned size_class = pim_size_class(size);
+        block =
+            pim_raw_cache_pop(size_class, pim_classes[size_class].block_size);
+        if (block == NULL) {
+            block = pim_raw_small_alloc(size_class);
         }
     }
-    return moved;
-}
-
-static void
-free_to_mimalloc(void *block)
-{
-    size_t bytes;
-    if (PIM_UNLIKELY(pim_load_relaxed(&pim_registry_subs) != 0)) {
-        pim_gate_enter();
-        bytes = pim_mi.usable_size(block);
-        if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES)) {
-            pim_gate_exit(); // an end is waited for from outside
-            watch(block, bytes);
-            pim_gate_enter();
-        }
-    } else {
-        pim_gate_enter();
+    if (PIM_UNLIKELY(block == NULL)) {
+        return alloc_unowned(size, zero);
     }
-    pim_mi.ufree(block, &bytes);
-    pim_raw_count_free(bytes);
-    pim_gate_exit();
+    return zero ? memset(block, 0, size) : block;
 }
-
-static void
-source_free(void *block)
-{
-    if (source != PIM_RAW_LIBC) {
-        free_to_mimalloc(block);
-        return;
-    }
-    size_t bytes = malloc_usable_size(block);
-    watch(block, bytes);
-    free(block);
-    pim_raw_count_free(bytes);
-}
-
-// Moves a block of libc's to the source.
-static void *
-adopt_libc_block(void *block, size_t size)
-{
-    size_t bytes = malloc_usable_size(block);
-    void *moved = pim_raw_malloc(NULL, size);
-    if (moved != NULL) {
-        memcpy(moved, block, bytes < size ? bytes : size);
-        free(block);
-    }
-    return moved;
-}
-
-// --- small blocks ----------------------------------------------------------
 
 // Any size.
 static PIM_NOINLINE void *
@@ -210,89 +92,31 @@ alloc_any(size_t size, bool zero)
     if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
         return NULL;
     }
-    if (source == PIM_RAW_OWN && size <= PIM_RAW_SMALL_MAX) {
-        unsigned size_class = pim_size_class(size + (size == 0));
-        void *block =
-            pim_raw_cache_pop(size_class, pim_classes[size_class].block_size);
-        if (block == NULL) {
-            block = pim_raw_small_alloc(size_class);
-        }
-        if (PIM_LIKELY(block != NULL)) {
-            return zero ? memset(block, 0, size) : block;
-        }
+    if (pim_raw_from != PIM_RAW_OWN) {
+        return pim_raw_source_alloc(size, zero);
     }
-    return source == PIM_RAW_LIBC ? libc_alloc(size, zero)
-                                  : mimalloc_alloc(size, zero);
+    pim_heap *heap = pim_current_owner();
+    size += size == 0;
+    return heap != NULL ? alloc_owned(heap, size, zero)
+                        : alloc_shared(size, zero);
 }
 
-// A block of the region.
-static void *
-realloc_small(void *block, size_t size)
-{
-    const pim_page *page = pim_page_of(block);
-    PIM_CHECK(pim_raw_small_owns(page),
-              "raw realloc of a block that is not raw's", block);
-    size_t before = page->block_size;
-    if (size <= before && size > before / 2) {
-        return block;
-    }
-    void *moved = pim_raw_malloc(NULL, size);
-    if (moved == NULL) {
-        return size <= before ? block : NULL;
-    }
-    memcpy(moved, block, before < size ? before : size);
-    pim_raw_free(NULL, block);
-    return moved;
-}
-
-// A block of the region that is not in the first unit of its page, or for which
-// there is no room.
-static PIM_NOINLINE void
-free_inside(void *block)
-{
-    pim_page *page = pim_page_of(block);
-    if (!pim_raw_small_owns(page) || !pim_raw_cache_push(page, block)) {
-        pim_raw_small_free(page, block);
-    }
-}
-
-// A block outside the region, or NULL.
-static PIM_NOINLINE void
-free_outside(void *block)
-{
-    if (block == NULL) {
-        return;
-    }
-    switch (owner_of(block)) {
-    case OWNER_LIBC:
-        watch(block, malloc_usable_size(block));
-        free(block);
-        break;
-    case OWNER_REPLACED:
-        replaced.free(replaced.ctx, block);
-        break;
-    default:
-        source_free(block);
-        break;
-    }
-}
-
-// --- the table's functions -------------------------------------------------
-
+// A heap has no raw pages unless raw is our own.
 void *
 pim_raw_malloc(void *ctx, size_t size)
 {
     (void)ctx;
     size_t last = size - 1; // size 0 wraps and takes the other path
-    if (PIM_LIKELY(last < PIM_TINY_MAX && source == PIM_RAW_OWN)) {
-        size_t size_class = last / PIM_ALIGNMENT;
-        void *block =
-            pim_raw_cache_pop(size_class, (size_class + 1) * PIM_ALIGNMENT);
-        if (PIM_LIKELY(block != NULL)) {
-            return block;
-        }
+    size_t size_class = last / PIM_ALIGNMENT;
+    bool detached;
+    pim_heap *heap = pim_current_or_detached(&detached);
+    void *block = NULL;
+    if (PIM_LIKELY(heap != NULL && last < PIM_TINY_MAX)) {
+        block = pim_heap_pop(heap, SLOT, size_class);
+    } else if (detached && last < PIM_TINY_MAX && pim_raw_from == PIM_RAW_OWN) {
+        block = pim_raw_cache_pop(size_class, (size_class + 1) * PIM_ALIGNMENT);
     }
-    return alloc_any(size, false);
+    return PIM_LIKELY(block != NULL) ? block : alloc_any(size, false);
 }
 
 void *
@@ -309,28 +133,69 @@ pim_raw_calloc(void *ctx, size_t count, size_t size)
     return alloc_any(bytes, true);
 }
 
-void *
-pim_raw_realloc(void *ctx, void *block, size_t size)
+// --- free ------------------------------------------------------------------
+
+// Whether a page holds raw blocks; the descriptors of free units say 0, too.
+static bool
+is_raws(const pim_page *page)
 {
-    if (block == NULL) {
-        return pim_raw_malloc(ctx, size);
-    }
-    if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
-        return NULL;
-    }
-    if (pim_region_contains(block)) {
-        return realloc_small(block, size);
-    }
-    switch (owner_of(block)) {
-    case OWNER_LIBC:
-        return adopt_libc_block(block, size);
-    case OWNER_REPLACED:
-        return replaced.realloc(replaced.ctx, block, size);
-    default:
-        return source_realloc(block, size);
+    return page->domain == PIM_RAW && pim_load_relaxed(&page->owner) != 0;
+}
+
+// A block of the region that is not in the first unit of its page, or for which
+// there is no room, or that is not the caller's.
+static PIM_NOINLINE void
+free_inside(void *block)
+{
+    bool tagged;
+    pim_page *page = pim_page_of(block);
+    const pim_heap *owner = pim_page_owner(page, &tagged);
+    pim_heap *heap = pim_current_owner();
+    PIM_CHECK(is_raws(page), "raw free of a block that is not raw's", block);
+    if (heap != NULL && owner == heap) {
+        if (PIM_LIKELY(!tagged)) {
+            pim_heap_push(heap, page, SLOT, block);
+        } else {
+            pim_heap_free_inherited(heap, page, block);
+        }
+    } else if (!pim_raw_small_owns(page)) {
+        pim_heap_free_remote(page, block);
+    } else if (!pim_raw_cache_push(page, block)) {
+        pim_raw_small_free(page, block);
     }
 }
 
+static void
+free_large(void *block, size_t bytes)
+{
+    pim_raw_watch(block, bytes);
+    pim_heap *heap = pim_current_owner();
+    bool is_unowned = pim_large_is_unowned(block);
+    pim_gate_enter();
+    pim_large_free(heap != NULL ? heap : &pim_process_heap, block);
+    if (is_unowned) {
+        pim_raw_count_free(bytes);
+    }
+    pim_gate_exit();
+}
+
+// A block outside the region, or NULL.
+static PIM_NOINLINE void
+free_outside(void *block)
+{
+    if (block == NULL) {
+        return;
+    }
+    size_t bytes = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
+    if (bytes != 0) {
+        free_large(block, bytes);
+    } else {
+        pim_raw_source_free(block);
+    }
+}
+
+// An owner word is that of one heap and domain, without leftovers, and the words of
+// a page's further units are 0.
 void
 pim_raw_free(void *ctx, void *block)
 {
@@ -340,8 +205,78 @@ pim_raw_free(void *ctx, void *block)
         return;
     }
     pim_page *page = pim_unit_of(block);
-    if (PIM_UNLIKELY(!pim_raw_small_owns(page) ||
-                     !pim_raw_cache_push(page, block))) {
+    pim_heap *heap = pim_current_fast();
+    if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->owner) ==
+                                       pim_owner_word(heap, PIM_RAW))) {
+        pim_heap_push(heap, page, SLOT, block);
+    } else if (!pim_raw_small_owns(page) || !pim_raw_cache_push(page, block)) {
         free_inside(block);
     }
+}
+
+// --- realloc ---------------------------------------------------------------
+
+// A map for a block that is being grown; NULL: copying it is better.
+static void *
+alloc_growing(size_t old_size, size_t size)
+{
+    if (size <= old_size || size < PIM_MAP_GROWN_KEPT) {
+        return NULL;
+    }
+    pim_heap *heap = pim_current_owner();
+    return heap != NULL ? watched(pim_large_alloc_growing(heap, PIM_RAW, size))
+                        : NULL;
+}
+
+static void *
+move(void *block, size_t old_size, size_t size)
+{
+    void *moved = alloc_growing(old_size, size);
+    if (moved == NULL) {
+        moved = pim_raw_malloc(NULL, size);
+    }
+    if (moved == NULL) {
+        return size <= old_size ? block : NULL; // shrinking needs no memory
+    }
+    memcpy(moved, block, old_size < size ? old_size : size);
+    pim_raw_free(NULL, block);
+    return moved;
+}
+
+// A block of the region.
+static void *
+realloc_inside(void *block, size_t size)
+{
+    const pim_page *page = pim_page_of(block);
+    PIM_CHECK(is_raws(page), "raw realloc of a block that is not raw's", block);
+    size_t old_size = page->block_size;
+    return size <= old_size && size > old_size / 2
+               ? block
+               : move(block, old_size, size);
+}
+
+static void *
+realloc_outside(void *block, size_t size)
+{
+    size_t old_size = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
+    if (old_size == 0) {
+        return pim_raw_source_realloc(block, size);
+    }
+    pim_heap *heap = pim_current_owner();
+    void *resized =
+        pim_large_resize(heap != NULL ? heap : &pim_process_heap, block, size);
+    return resized != NULL ? resized : move(block, old_size, size);
+}
+
+void *
+pim_raw_realloc(void *ctx, void *block, size_t size)
+{
+    if (block == NULL) {
+        return pim_raw_malloc(ctx, size);
+    }
+    if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
+        return NULL;
+    }
+    return pim_region_contains(block) ? realloc_inside(block, size)
+                                      : realloc_outside(block, size);
 }

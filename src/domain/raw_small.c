@@ -10,7 +10,7 @@
 
 #include "heap/heap_inline.h"
 
-#define SLOT PIM_SLOT(PIM_MEM) // the one of the raw heap's two that is used
+#define SLOT PIM_SLOT(PIM_RAW) // the only one of the raw heap's that is used
 
 // A bin holds up to so many blocks and bytes, but two blocks in any case: 317 KiB
 // for a thread that uses all classes.  With half the bytes for the tiny ones, two
@@ -235,13 +235,6 @@ pim_raw_small_trim(void)
         unlock();
     }
     return bytes;
-}
-
-bool
-pim_raw_small_has(const void *address)
-{
-    return pim_region_contains(address) && pim_region_is_open(address) &&
-           pim_raw_small_owns(pim_page_of(address));
 }
 
 static size_t

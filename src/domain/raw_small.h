@@ -1,5 +1,5 @@
-// raw_small.h -- the raw domain's small blocks: a heap that all threads share,
-// and in front of it what each thread keeps for its next requests.
+// raw_small.h -- the raw domain's small blocks of callers that own no heap: one that
+// all threads share, and in front of it what each thread keeps for its next requests.
 //
 //   thread's cache   bin[class] -> block -> ... -> bottom    no lock, no gate
 //                     ^ half a bin        | half a bin
@@ -64,10 +64,6 @@ void pim_raw_small_free(pim_page *page, void *block);
 // bytes.  Inside the gate.
 size_t pim_raw_small_trim(void);
 
-// Whether an address lies in a page of the raw heap.  Any address, any thread;
-// inside the gate.
-bool pim_raw_small_has(const void *address);
-
 // Checks the raw heap, and RAW-2 of all caches; returns how many blocks they hold.
 // No other thread is in a raw function.
 size_t pim_raw_small_audit(void);
@@ -77,7 +73,7 @@ PIM_INLINE bool
 pim_raw_small_owns(const pim_page *page)
 {
     return pim_load_relaxed(&page->owner) ==
-           pim_owner_word(&pim_raw_heap, PIM_MEM);
+           pim_owner_word(&pim_raw_heap, PIM_RAW);
 }
 
 // A block of the class from the calling thread's cache, or NULL.

@@ -8,7 +8,14 @@ resolve_to_process(void)
     return &pim_process_heap;
 }
 
+static pim_heap *
+know_none(void)
+{
+    return NULL;
+}
+
 PIM_TLS pim_current pim_current_self;
 _Atomic uint64_t pim_current_epoch = 1;
 pim_heap *(*pim_current_resolve)(void) = resolve_to_process;
+pim_heap *(*pim_current_look)(void) = know_none;
 void (*pim_current_verify)(const void *tstate);

@@ -19,6 +19,11 @@
 //
 // A thread whose word is not proven has it point at a word that is always NULL;
 // then every request asks pim_current_resolve().
+//
+// Raw requests come from threads without a thread state, too, and at times when
+// an interpreter cannot be made known yet.  They ask pim_current_owner(), which
+// makes none known, and a thread whose proven word is NULL remembers no
+// interpreter and the epoch.
 
 #ifndef PIM_HEAP_CURRENT_H
 #define PIM_HEAP_CURRENT_H
@@ -34,6 +39,7 @@ typedef struct pim_current {
     pim_heap *heap;
     ptrdiff_t word;  // offset from the thread pointer
     void *no_tstate; // always NULL
+    bool proven;     // the getter reads that word, so NULL there is its answer
     int reach;       // for the layer above: may the thread read the words?
 } pim_current;
 
@@ -46,15 +52,21 @@ extern _Atomic uint64_t pim_current_epoch;
 // thread state.  Set once by the layer that knows CPython.
 extern pim_heap *(*pim_current_resolve)(void);
 
+// Finds the heap of the calling thread's interpreter if it is known; NULL: it is
+// not, or there is no thread state.  Set likewise; outside the gate.
+extern pim_heap *(*pim_current_look)(void);
+
 // Debug builds check every word read against the getter.
 extern void (*pim_current_verify)(const void *tstate);
 
 // The heap that the caller owns, or NULL if that is not known at once.  Never
-// the process heap, which nobody remembers (CURRENT-1).
+// the process heap, which nobody remembers (CURRENT-1).  *detached: it is known
+// that there is no thread state.
 PIM_INLINE pim_heap *
-pim_current_fast(void)
+pim_current_or_detached(bool *detached)
 {
     const pim_current *self = &pim_current_self;
+    *detached = false;
     if (PIM_UNLIKELY(self->epoch != pim_load_relaxed(&pim_current_epoch))) {
         return NULL;
     }
@@ -63,6 +75,7 @@ pim_current_fast(void)
         pim_current_verify(tstate);
     }
     if (PIM_UNLIKELY(tstate == NULL)) {
+        *detached = self->proven;
         return NULL;
     }
     const void *interp =
@@ -73,6 +86,23 @@ pim_current_fast(void)
     pim_heap *heap = self->heap;
     PIM_ASSUME(heap != NULL && !pim_heap_is_process(heap)); // CURRENT-1
     return heap;
+}
+
+PIM_INLINE pim_heap *
+pim_current_fast(void)
+{
+    bool detached;
+    return pim_current_or_detached(&detached);
+}
+
+// The heap that the caller owns; NULL: no interpreter that has one is current.
+// Outside the gate.
+PIM_INLINE pim_heap *
+pim_current_owner(void)
+{
+    bool detached;
+    pim_heap *heap = pim_current_or_detached(&detached);
+    return heap != NULL || detached ? heap : pim_current_look();
 }
 
 // The heap to use: the caller's own, or the process heap, whose lock the caller
@@ -89,6 +119,15 @@ PIM_INLINE void
 pim_current_hide_word(pim_current *self)
 {
     self->word = (char *)&self->no_tstate - pim_thread_pointer();
+    self->proven = false;
+}
+
+// Reads the word from now on, which the getter is proven to read.
+PIM_INLINE void
+pim_current_set_word(pim_current *self, ptrdiff_t word)
+{
+    self->word = word;
+    self->proven = true;
 }
 
 // Remembers what pim_current_resolve() found out.
@@ -100,6 +139,19 @@ pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
     self->interp = interp;
     self->heap = heap;
     self->epoch = epoch;
+}
+
+// Remembers that the calling thread, whose word is proven, has no thread state.
+// What it knows of an interpreter stays true in the same epoch.
+PIM_INLINE void
+pim_current_remember_none(uint64_t epoch)
+{
+    pim_current *self = &pim_current_self;
+    if (self->epoch != epoch) {
+        self->interp = self; // which is no interpreter
+        self->heap = NULL;
+        self->epoch = epoch;
+    }
 }
 
 #endif // PIM_HEAP_CURRENT_H

@@ -71,7 +71,7 @@ bool
 pim_heap_inherit(pim_heap *heap, unsigned units)
 {
     pim_heap *process = &pim_process_heap;
-    // Nor does the raw heap inherit: it has no use for pages of obj.
+    // Nor does the raw heap inherit: it has no use for pages of mem and obj.
     if (heap->id == PIM_PROCESS_ID ||
         pim_load_relaxed(&process->arena_count) == 0) {
         return false;

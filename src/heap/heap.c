@@ -122,7 +122,7 @@ open_page(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     pim_page *page = pim_heap_take_run(heap, pim_classes[size_class].units);
     if (page != NULL) {
-        pim_page_open(page, heap, slot + PIM_MEM, size_class);
+        pim_page_open(page, heap, PIM_SLOT_DOMAIN(slot), size_class);
         pim_own_add(&heap->page_count, 1);
     }
     return page;
@@ -314,7 +314,7 @@ pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
     pim_gate_exit();
     if (PIM_UNLIKELY(block == NULL)) {
         // No arena to be had; mimalloc may have room elsewhere.
-        block = pim_large_alloc(heap, slot + PIM_MEM,
+        block = pim_large_alloc(heap, PIM_SLOT_DOMAIN(slot),
                                 pim_classes[size_class].block_size, false);
     }
     return block;

@@ -29,12 +29,15 @@
 #include "platform/gate.h"
 #include "platform/lock.h"
 
-// Heaps serve the mem and obj domains: slots 0 and 1.
-#define PIM_SLOTS 2
-#define PIM_SLOT(domain) ((unsigned)(domain)-PIM_MEM)
+// What a heap keeps for each domain: mem and obj, which most requests are for,
+// come first.
+#define PIM_SLOTS 3
+#define PIM_SLOT(domain)                                                       \
+    ((domain) == PIM_RAW ? 2u : (unsigned)(domain) - (unsigned)PIM_MEM)
+#define PIM_SLOT_DOMAIN(slot) ((slot) == 2 ? PIM_RAW : (slot) + PIM_MEM)
 
-// The id of the process heap, as pimalloc_snapshot.interp; and of the raw domain's
-// heap (domain/raw_small.h), another one that belongs to no interpreter.
+// The id of the process heap, as pimalloc_snapshot.interp; and of the raw heap
+// (domain/raw_small.h), another one that belongs to no interpreter.
 #define PIM_PROCESS_ID ((int64_t)-1)
 
 typedef struct pim_heap {
@@ -78,9 +81,11 @@ typedef struct pim_heap {
     char name[32];         // of its memory in /proc/PID/maps
     struct pim_heap *next; // registry's pool
 
-    // Unique per life of the record, 0 while it is retired.  Last: a stale
-    // header may be compared with it at any time, so opening leaves it alone.
+    // Unique per life of the record, 0 while it is retired.  A stale header may be
+    // compared with it at any time, so opening leaves it and what follows alone.
     _Atomic uint64_t serial;
+
+    unsigned index; // of the record, for ever; see pim_heap_at()
 } PIM_CACHE_ALIGNED pim_heap;
 
 extern pim_page pim_empty_page;
@@ -92,6 +97,12 @@ pim_heap_is_process(const pim_heap *heap)
 {
     return heap == &pim_process_heap;
 }
+
+// The record of an interpreter's heap by its index, which is below PIM_HEAP_INDICES;
+// NULL: there is none.  A record without one has 0.  Any thread.
+#define PIM_HEAP_INDEX_BITS 14
+#define PIM_HEAP_INDICES (1u << PIM_HEAP_INDEX_BITS)
+pim_heap *pim_heap_at(unsigned index);
 
 // Makes a zeroed or recycled record an empty heap.
 void pim_heap_open(pim_heap *heap);
@@ -132,6 +143,11 @@ void pim_run_release_idle(pim_heap *heap);
 // Large blocks (large.c).  `size` is at most PIM_REQUEST_MAX; owner of `heap`.
 void *pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
+// A block that is in no heap's account, because no heap is the caller's: it counts
+// it.  Any thread.
+void *pim_large_alloc_unowned(unsigned domain, size_t size, bool zero);
+bool pim_large_is_unowned(const void *block);
+
 // Frees a block outside the region; `heap` is the caller's own heap.  A pointer
 // that is not ours is left alone and counted (pim_foreign_frees).
 void pim_large_free(pim_heap *heap, void *block);
@@ -152,6 +168,12 @@ bool pim_large_owner(const void *block, int64_t *id);
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
 
 extern _Atomic uint64_t pim_foreign_frees;
+
+// Counts a block outside the arenas as gone from the account of the heap, or of the
+// process if the heap has another serial now.  Returns whose account it was in.
+// `caller` is the caller's own heap, or any that is not.  Inside the gate.
+pim_heap *pim_heap_uncount(const pim_heap *caller, pim_heap *heap,
+                           uint64_t serial, unsigned domain, size_t bytes);
 
 // For pages and arenas across files of this layer.  Owner, inside the gate.
 

@@ -9,7 +9,8 @@
 // in front of it is touched, and only if that is mapped.
 //
 // A header names its heap and the heap's serial.  A record whose serial differs
-// was retired since: the block is then an account of the process heap.
+// was retired since: the block is then an account of the process heap.  Raw blocks
+// of callers without an interpreter have no heap; raw.c counts them.
 //
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
 
@@ -21,7 +22,7 @@
 typedef enum large_kind { LARGE_MI, LARGE_MAP } large_kind;
 
 typedef struct pim_large {
-    pim_heap *heap;
+    pim_heap *heap;   // NULL: no heap accounts for it
     uint64_t serial;  // of the heap when the block was allocated
     size_t usable;    // bytes
     size_t map_bytes; // of a map, as what follows; see maps.h
@@ -123,24 +124,36 @@ account_new(pim_heap *heap, const pim_large *large)
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
-// Returns the heap whose account it was in.
-static pim_heap *
-account_free(pim_heap *caller, const pim_large *large)
+pim_heap *
+pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
+                 unsigned domain, size_t bytes)
 {
-    pim_heap *heap = large->heap;
-    unsigned slot = PIM_SLOT(large->domain);
-    bool lives = large->serial == pim_load_relaxed(&heap->serial);
-    if (is_owner(caller, large)) {
-        pim_account_shrink(&heap->account[slot], large->usable, 1);
-    } else if (lives && !pim_heap_is_process(heap)) {
-        pim_pending_add(&heap->pending[slot], large->usable);
+    unsigned slot = PIM_SLOT(domain);
+    bool lives =
+        serial == pim_load_relaxed(&heap->serial) && !pim_heap_is_process(heap);
+    if (lives && heap == caller) {
+        pim_account_shrink(&heap->account[slot], bytes, 1);
+    } else if (lives) {
+        pim_pending_add(&heap->pending[slot], bytes);
         pim_add_relaxed(&heap->remote_frees, 1);
     } else {
         heap = &pim_process_heap;
         pim_lock_acquire(&pim_process_lock);
-        pim_account_shrink(&heap->account[slot], large->usable, 1);
+        pim_account_shrink(&heap->account[slot], bytes, 1);
         pim_lock_release(&pim_process_lock);
     }
+    return heap;
+}
+
+// Returns the heap whose account it was in, if any.
+static pim_heap *
+account_free(const pim_heap *caller, const pim_large *large)
+{
+    if (large->heap == NULL) {
+        return NULL;
+    }
+    pim_heap *heap = pim_heap_uncount(caller, large->heap, large->serial,
+                                      large->domain, large->usable);
     pim_sub_relaxed(&heap->large_bytes, large->usable);
     return heap;
 }
@@ -150,11 +163,13 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
 {
     void *block = block_of(large);
     large->heap = heap;
-    large->serial = pim_load_relaxed(&heap->serial);
+    large->serial = heap != NULL ? pim_load_relaxed(&heap->serial) : 0;
     large->domain = (uint8_t)domain;
     large->kind = (uint8_t)kind;
     large->cookie = cookie_for(block);
-    account_new(heap, large);
+    if (heap != NULL) {
+        account_new(heap, large);
+    }
     return block;
 }
 
@@ -227,6 +242,25 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 }
 
 void *
+pim_large_alloc_unowned(unsigned domain, size_t size, bool zero)
+{
+    if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
+        return NULL;
+    }
+    pim_gate_enter();
+    void *block = alloc_mi(NULL, domain, size, zero);
+    pim_gate_exit();
+    return block;
+}
+
+bool
+pim_large_is_unowned(const void *block)
+{
+    const pim_large *large = header_of(block);
+    return large != NULL && large->heap == NULL;
+}
+
+void *
 pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 {
     bool is_small = size < PIM_MAP_GROWN;
@@ -289,7 +323,8 @@ pim_large_owner(const void *block, int64_t *id)
         return false;
     }
     const pim_heap *heap = large->heap;
-    bool lives = large->serial == pim_load_relaxed(&heap->serial);
+    bool lives =
+        heap != NULL && large->serial == pim_load_relaxed(&heap->serial);
     *id = lives ? heap->id : PIM_PROCESS_ID;
     return true;
 }

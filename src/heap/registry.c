@@ -11,7 +11,8 @@
 //   REGISTRY-1  an interpreter pointer is bound at most once.
 //   REGISTRY-2  a binding goes, and the epoch ends, before its interpreter's
 //               memory can be reused.
-//   REGISTRY-3  records and bindings are never unmapped (HEAP-3).
+//   REGISTRY-3  records and bindings are never unmapped (HEAP-3), and a record
+//               keeps its index.
 
 #include "heap/registry.h"
 
@@ -45,6 +46,8 @@ static binding *youngest;
 static binding *binding_pool;
 static pim_heap *heap_pool;
 static uint64_t last_serial = 1; // the process heap's
+static _Atomic(pim_heap *) by_index[PIM_HEAP_INDICES];
+static unsigned last_index;
 
 // The addresses at which interpreters were ever bound, main apart.
 static _Atomic uintptr_t lowest_interp = UINTPTR_MAX;
@@ -69,6 +72,21 @@ unlock(void)
 
 // --- pools -----------------------------------------------------------------
 
+static void
+give_index(pim_heap *heap)
+{
+    if (last_index + 1 < PIM_HEAP_INDICES) {
+        heap->index = ++last_index;
+        pim_store_release(&by_index[last_index], heap);
+    }
+}
+
+pim_heap *
+pim_heap_at(unsigned index)
+{
+    return pim_load_acquire(&by_index[index]);
+}
+
 static pim_heap *
 heap_take(void)
 {
@@ -78,6 +96,7 @@ heap_take(void)
         for (size_t i = 0; chunk != NULL && i < bytes / sizeof(*chunk); i++) {
             chunk[i].next = heap_pool;
             heap_pool = &chunk[i];
+            give_index(heap_pool);
         }
     }
     pim_heap *heap = heap_pool;

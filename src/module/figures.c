@@ -20,16 +20,12 @@ usage_dict(const pimalloc_usage *usage)
                          (unsigned long long)usage->peak_blocks);
 }
 
-// mem and obj; raw is the process's alone.
 static PyObject *
 domains_dict(const pimalloc_snapshot *s)
 {
+    PyObject *raw = usage_dict(&s->domain[PIMALLOC_RAW]);
     PyObject *mem = usage_dict(&s->domain[PIMALLOC_MEM]);
     PyObject *obj = usage_dict(&s->domain[PIMALLOC_OBJ]);
-    if (s->interp != PIMALLOC_PROCESS) {
-        return Py_BuildValue("{sNsN}", "mem", mem, "obj", obj);
-    }
-    PyObject *raw = usage_dict(&s->domain[PIMALLOC_RAW]);
     return Py_BuildValue("{sNsNsN}", "raw", raw, "mem", mem, "obj", obj);
 }
 

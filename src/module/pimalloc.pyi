@@ -30,13 +30,10 @@ class Usage(TypedDict):
     peak_blocks: int
 
 @type_check_only
-class InterpreterDomains(TypedDict):
+class Domains(TypedDict):
+    raw: Usage
     mem: Usage
     obj: Usage
-
-@type_check_only
-class ProcessDomains(InterpreterDomains):
-    raw: Usage
 
 @type_check_only
 class _Figures(TypedDict):
@@ -50,11 +47,11 @@ class _Figures(TypedDict):
 
 @type_check_only
 class InterpreterStats(_Figures):
-    domains: InterpreterDomains
+    domains: Domains
 
 @type_check_only
 class ProcessStats(_Figures):
-    domains: ProcessDomains
+    domains: Domains
     raw_is_libc: bool
 
 @type_check_only

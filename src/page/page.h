@@ -31,7 +31,8 @@ typedef enum pim_page_state {
 // one compare proves heap, domain and that the page holds no leftovers.
 #define PIM_OWNER_LEFTOVERS ((uintptr_t)1) // see pim_page_owner()
 #define PIM_OWNER_OBJ ((uintptr_t)2)       // serves obj, not mem
-#define PIM_OWNER_BITS (PIM_OWNER_LEFTOVERS | PIM_OWNER_OBJ)
+#define PIM_OWNER_RAW ((uintptr_t)4)       // serves raw, not mem
+#define PIM_OWNER_BITS (PIM_OWNER_LEFTOVERS | PIM_OWNER_OBJ | PIM_OWNER_RAW)
 
 // A `rest` that no page reaches: more than any page's capacity, so that a
 // countdown to it does not pass zero.
@@ -135,7 +136,9 @@ pim_page_count_down_to(pim_page *page, unsigned rest)
 PIM_INLINE uintptr_t
 pim_owner_word(const struct pim_heap *heap, unsigned domain)
 {
-    return (uintptr_t)heap + (domain == PIM_OBJ ? PIM_OWNER_OBJ : 0);
+    return (uintptr_t)heap + (domain == PIM_OBJ   ? PIM_OWNER_OBJ
+                              : domain == PIM_RAW ? PIM_OWNER_RAW
+                                                  : 0);
 }
 
 // Leftovers: live blocks of ended interpreters in a page that another heap has

@@ -55,10 +55,9 @@ put_figures(pim_out *out, const pimalloc_snapshot *s)
     put_number(out, ", \"committed_bytes\"", s->committed_bytes);
     put_number(out, ", \"remote_frees\"", s->remote_frees);
     pim_out_text(out, ", \"domains\": {");
-    unsigned first = pim_report_first_domain(s);
-    for (unsigned d = first; d < PIMALLOC_DOMAINS; d++) {
+    for (unsigned d = 0; d < PIMALLOC_DOMAINS; d++) {
         const pimalloc_usage *u = &s->domain[d];
-        pim_out_printf(out, "%s\"%s\": {", d == first ? "" : ", ",
+        pim_out_printf(out, "%s\"%s\": {", d == 0 ? "" : ", ",
                        pim_report_domains[d]);
         put_number(out, "\"live_bytes\"", u->live_bytes);
         put_number(out, ", \"live_blocks\"", u->live_blocks);

@@ -146,8 +146,7 @@ put_domain_family(const pim_report *report, pim_out *out, const family *f)
     put_head(out, f);
     for (size_t i = 0; i <= report->count; i++) {
         const pimalloc_snapshot *s = snapshot_at(report, i);
-        for (unsigned d = pim_report_first_domain(s); d < PIMALLOC_DOMAINS;
-             d++) {
+        for (unsigned d = 0; d < PIMALLOC_DOMAINS; d++) {
             put_sample(report, out, f, s, pim_report_domains[d],
                        (const char *)&s->domain[d] + f->offset);
         }

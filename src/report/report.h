@@ -52,13 +52,6 @@ int pim_report_write(pim_out *out, int format, bool names_pid);
 // Names in all formats, indexed by enum pimalloc_domain.
 extern const char *const pim_report_domains[PIMALLOC_DOMAINS];
 
-// The first domain that a snapshot has figures of: raw is the process's.
-PIM_INLINE unsigned
-pim_report_first_domain(const pimalloc_snapshot *s)
-{
-    return s->interp == PIMALLOC_PROCESS ? PIMALLOC_RAW : PIMALLOC_MEM;
-}
-
 PIM_INLINE const char *
 pim_report_state(const pimalloc_snapshot *s)
 {

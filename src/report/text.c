@@ -26,7 +26,7 @@ static void
 put_snapshot(pim_out *out, const pimalloc_snapshot *s, const char *who,
              unsigned runtime)
 {
-    for (unsigned d = pim_report_first_domain(s); d < PIMALLOC_DOMAINS; d++) {
+    for (unsigned d = 0; d < PIMALLOC_DOMAINS; d++) {
         put_usage(out, who, pim_report_domains[d], &s->domain[d]);
         who = "";
     }

@@ -22,6 +22,7 @@ typedef struct way {
     void *(*ask)(void *block, size_t size);
     bool resizes;
     bool is_large; // freed by the large blocks' functions
+    pim_raw_source source;
 } way;
 
 static void *
@@ -60,11 +61,12 @@ ask_large_zeroed(void *block, size_t size)
 }
 
 static const way ways[] = {
-    {"raw malloc", ask_raw_malloc, false, false},
-    {"raw calloc", ask_raw_calloc, false, false},
-    {"raw realloc", ask_raw_realloc, true, false},
-    {"large", ask_large, false, true},
-    {"large, zeroed", ask_large_zeroed, false, true},
+    {"raw malloc", ask_raw_malloc, false, false, PIM_RAW_OWN},
+    {"raw malloc of mimalloc", ask_raw_malloc, false, false, PIM_RAW_MIMALLOC},
+    {"raw calloc of mimalloc", ask_raw_calloc, false, false, PIM_RAW_MIMALLOC},
+    {"raw realloc of mimalloc", ask_raw_realloc, true, false, PIM_RAW_MIMALLOC},
+    {"large", ask_large, false, true, PIM_RAW_OWN},
+    {"large, zeroed", ask_large_zeroed, false, true, PIM_RAW_OWN},
 };
 
 // What a way starts with.
@@ -72,6 +74,7 @@ static char *
 begin(const way *w)
 {
     print_message("  %s\n", w->name);
+    pim_raw_set_source(w->source, (pim_raw_table){0});
     char *block = w->resizes ? pim_raw_malloc(NULL, SIZE / 2) : NULL;
     if (block != NULL) {
         memset(block, 7, SIZE / 2);
@@ -87,6 +90,7 @@ end(const way *w, void *block)
     } else {
         pim_raw_free(NULL, block);
     }
+    pim_raw_set_source(PIM_RAW_OWN, (pim_raw_table){0});
 }
 
 static uint64_t
@@ -117,11 +121,9 @@ TEST(request_that_is_refused_again_changes_nothing)
 {
     for (unsigned i = 0; i < PIM_ARRAY_LEN(ways); i++) {
         const way *w = &ways[i];
-        pim_raw_usage before;
-        pim_raw_usage after;
         char *block = begin(w);
         drop(make(KEPT));
-        pim_raw_figures(&before);
+        pim_figures before = fake_figures(the.heap->id);
         fake_mi_fail(1, true);
         EXPECT_NULL(w->ask(block, SIZE));
         EXPECT_EQ(requests(), 2);
@@ -129,9 +131,13 @@ TEST(request_that_is_refused_again_changes_nothing)
         EXPECT_NULL(w->ask(block, SIZE));
         EXPECT_EQ(requests(), 3); // nothing was kept
         fake_mi_heal();
-        pim_raw_figures(&after);
-        EXPECT_EQ(after.live_bytes, before.live_bytes);
-        EXPECT_EQ(after.live_blocks, before.live_blocks);
+        pim_figures after = fake_figures(the.heap->id);
+        for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+            EXPECT_EQ(after.slot[slot].live_bytes,
+                      before.slot[slot].live_bytes);
+            EXPECT_EQ(after.slot[slot].live_blocks,
+                      before.slot[slot].live_blocks);
+        }
         if (block != NULL) {
             EXPECT(block[0] == 7 && block[SIZE / 2 - 1] == 7);
             end(w, block);
@@ -162,12 +168,14 @@ TEST(what_is_kept_makes_way_for_large_blocks_of_mimalloc)
 
 TEST(nothing_makes_way_for_a_block_that_stays_where_it_is)
 {
+    pim_raw_set_source(PIM_RAW_MIMALLOC, (pim_raw_table){0});
     char *p = pim_raw_malloc(NULL, LARGE);
     drop(make(KEPT));
     size_t kept = idle();
     EXPECT_PTR_EQ(pim_raw_realloc(NULL, p, LARGE - LARGE / 8), p);
     EXPECT_EQ(idle(), kept);
     pim_raw_free(NULL, p);
+    pim_raw_set_source(PIM_RAW_OWN, (pim_raw_table){0});
 }
 
 #define KEPT_CASE(name)                                                        \

@@ -91,6 +91,7 @@ begin_interp(unsigned place)
 {
     fake_os_heal();
     fake_mi_heal();
+    switch_to(REF_PROCESS); // who answers for the state's block
     fake_interp_begin(&w.interps[place], core_next_id());
     ref_begin(&w.ref, place, w.interps[place].state->id);
     w.alive[place] = true;
@@ -122,8 +123,9 @@ end_interp(unsigned place)
     if (used) {
         pim_figures left = fake_figures(id);
         EXPECT(left.ended);
-        EXPECT_EQ(left.slot[1].live_bytes, expected.live_bytes);
-        EXPECT_EQ(left.slot[1].live_blocks, expected.live_blocks);
+        EXPECT_EQ(left.slot[PIM_SLOT(PIM_OBJ)].live_bytes, expected.live_bytes);
+        EXPECT_EQ(left.slot[PIM_SLOT(PIM_OBJ)].live_blocks,
+                  expected.live_blocks);
         EXPECT_EQ(left.arenas, 0);
         EXPECT_EQ(left.pages, 0);
     }

@@ -143,7 +143,7 @@ def good_statistics():
         "region_bytes": 0, "foreign_frees": 0,
         "process": {**HEAP, "domains": {"raw": USAGE, "mem": USAGE, "obj": USAGE}},
         "interpreters": [{"id": 0, "generation": 1, "state": "alive", **HEAP,
-                          "domains": {"mem": USAGE, "obj": USAGE}}],
+                          "domains": {"raw": USAGE, "mem": USAGE, "obj": USAGE}}],
     }
 
 
@@ -162,7 +162,7 @@ BAD_STATISTICS = [
     (("process", "domains", "mem", "live_bytes"), 1.0),
     (("interpreters",), {}), (("interpreters", 0), None), (("interpreters", 0, "id"), -1),
     (("interpreters", 0, "state"), "dead"), (("interpreters", 0, "generation"), 0),
-    (("interpreters", 0, "domains", "raw"), USAGE), (("interpreters", 0, "domains", "obj"), DELETE),
+    (("interpreters", 0, "domains", "raw"), DELETE), (("interpreters", 0, "domains", "obj"), DELETE),
     (("interpreters", 0, "more"), 1), (("more",), 1),
 ]
 

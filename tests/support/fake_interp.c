@@ -19,6 +19,7 @@ static fake_interp main_interp;
 static _Atomic uint32_t generation;
 static _Atomic bool word_is_hidden;
 static _Atomic uint64_t resolve_calls;
+static _Atomic uint64_t look_calls;
 
 static pim_heap *
 main_heap(void)
@@ -45,6 +46,43 @@ heap_of(const fake_state *interp)
     return pim_registry_birth(interp, interp->id, runtime, shared);
 }
 
+static void
+settle(pim_current *self)
+{
+    if (pim_load_relaxed(&word_is_hidden)) {
+        pim_current_hide_word(self);
+    } else {
+        pim_current_set_word(self,
+                             (char *)&current_tstate - pim_thread_pointer());
+    }
+}
+
+static pim_heap *
+look(void)
+{
+    pim_current *self = &pim_current_self;
+    uint64_t epoch = pim_load_acquire(&pim_current_epoch);
+    fake_tstate *tstate = current_tstate;
+    pim_add_relaxed(&look_calls, 1);
+    if (tstate == NULL) {
+        if (!pim_load_relaxed(&word_is_hidden)) {
+            settle(self);
+            pim_current_remember_none(epoch);
+        }
+        return NULL;
+    }
+    if (self->epoch == epoch && self->interp == tstate->interp) {
+        return self->heap;
+    }
+    pim_heap *heap = pim_registry_find(tstate->interp, tstate->interp->id,
+                                       fake_python_generation());
+    if (heap != NULL) {
+        settle(self);
+        pim_current_remember(tstate->interp, heap, epoch);
+    }
+    return heap;
+}
+
 static pim_heap *
 resolve(void)
 {
@@ -62,11 +100,7 @@ resolve(void)
     if (heap == NULL) {
         return &pim_process_heap;
     }
-    if (pim_load_relaxed(&word_is_hidden)) {
-        pim_current_hide_word(self);
-    } else {
-        self->word = (char *)&current_tstate - pim_thread_pointer();
-    }
+    settle(self);
     pim_current_remember(tstate->interp, heap, epoch);
     return heap;
 }
@@ -86,6 +120,7 @@ fake_python_start(void)
     main_interp.state = &main_state;
     main_interp.gil = &main_interp.own_gil;
     pim_current_resolve = resolve;
+    pim_current_look = look;
     pim_current_verify = verify;
     atomic_fetch_add(&pim_current_epoch, 1);
 }
@@ -113,6 +148,12 @@ uint64_t
 fake_resolve_calls(void)
 {
     return pim_load_relaxed(&resolve_calls);
+}
+
+uint64_t
+fake_look_calls(void)
+{
+    return pim_load_relaxed(&look_calls);
 }
 
 void

@@ -4,8 +4,9 @@
 // thread state points to its interpreter, the interpreter's state lies in a raw
 // block of a few hundred KB, and a GIL says who may run.  The last event of an
 // interpreter's life is the raw-domain free of that block, done without a thread
-// state.  pim_current_resolve() is implemented as in src/cpython/interp.c, and
-// each thread's word points at the variable, so the fast path is the real one.
+// state.  pim_current_resolve() and pim_current_look() are implemented as in
+// src/cpython/interp.c, and each thread's word points at the variable, so the fast
+// path is the real one.
 
 #ifndef PIM_TESTS_FAKE_INTERP_H
 #define PIM_TESTS_FAKE_INTERP_H
@@ -50,6 +51,9 @@ void fake_python_hide_word(bool hide);
 
 // How often pim_current_resolve() was called.
 uint64_t fake_resolve_calls(void);
+
+// The same of pim_current_look().
+uint64_t fake_look_calls(void);
 
 // Begins an interpreter with its own GIL, or a legacy one with main's.  Its heap
 // is made at its first request.

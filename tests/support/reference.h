@@ -23,7 +23,7 @@ typedef struct ref_usage {
 
 typedef struct ref_heap {
     int64_t id;
-    ref_usage domain[PIM_DOMAINS]; // raw only for the process
+    ref_usage domain[PIM_DOMAINS];
     uint64_t remote_frees;
     bool used; // it has made a request, so the registry knows it
 } ref_heap;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "domain/raw_count.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"
@@ -16,18 +17,15 @@
 static exchange x;
 static _Atomic uint64_t lives;
 
-// Frees the interpreter's state past us, as CPython 3.12 and 3.13 do at moments:
-// the next block in the same place must be taken for the end.
+// Frees the interpreter's state past raw: the next block in the same place must be
+// taken for the end.
 static void
 end_untold(fake_interp *interp)
 {
     void *block = fake_interp_forget(interp);
-    size_t bytes;
-    pim_gate_enter();
-    pim_mi.ufree(block, &bytes);
-    pim_gate_exit();
-    pim_sub_relaxed(&pim_raw_published.live_bytes, bytes);
-    pim_sub_relaxed(&pim_raw_published.live_blocks, 1);
+    size_t bytes = pim_large_usable(block);
+    pim_large_free(&pim_process_heap, block);
+    pim_raw_count_free(bytes);
 }
 
 static void

@@ -120,7 +120,7 @@ read_figures(team_member *self)
 static uint64_t
 taken(void)
 {
-    return pim_gauge_live(&pim_raw_heap.account[0].blocks);
+    return pim_gauge_live(&pim_raw_heap.account[PIM_SLOT(PIM_RAW)].blocks);
 }
 
 static void

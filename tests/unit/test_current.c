@@ -106,9 +106,8 @@ reuse_pointer(bool told)
     if (told) {
         fake_interp_end(&a);
     } else {
-        size_t bytes;
         void *block = fake_interp_forget(&a);
-        pim_mi.ufree(block, &bytes);
+        pim_large_free(&pim_process_heap, block); // past raw
     }
     fake_interp_begin(&next, core_next_id());
     if (next.state != pointer) {

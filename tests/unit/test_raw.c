@@ -32,7 +32,7 @@ raw_now(void)
 static uint64_t
 taken(void)
 {
-    return pim_gauge_live(&pim_raw_heap.account[0].blocks);
+    return pim_gauge_live(&pim_raw_heap.account[PIM_SLOT(PIM_RAW)].blocks);
 }
 
 static bool
@@ -118,9 +118,10 @@ TEST(with_another_source_no_block_of_ours_is_handed_out)
     EXPECT(!pim_region_contains(q) && pim_mi.contains(q));
     pim_raw_set_source(PIM_RAW_LIBC, nobody);
     free(pim_raw_malloc(NULL, 100));
-    pim_raw_set_source(PIM_RAW_OWN, nobody);
+    pim_raw_set_source(PIM_RAW_MIMALLOC, nobody);
     pim_raw_free(NULL, p);
     pim_raw_free(NULL, pim_raw_realloc(NULL, q, 1000));
+    pim_raw_set_source(PIM_RAW_OWN, nobody);
 }
 
 static void
@@ -520,18 +521,18 @@ TEST(a_damaged_bin_is_found_by_the_audit)
     pim_raw_small_audit();
 }
 
-TEST(an_address_is_known_as_raws)
+TEST(an_address_is_known_as_the_processs)
 {
     char *p = pim_raw_malloc(NULL, 100);
-    void *q = pim_mem_malloc(NULL, 100);
-    pim_gate_enter();
-    EXPECT(pim_raw_small_has(p) && pim_raw_small_has(p + 99));
-    EXPECT(!pim_raw_small_has(q) && !pim_raw_small_has(&p));
-    EXPECT(!pim_raw_small_has(pim_region.base + pim_region.size - 1));
-    EXPECT(!pim_raw_small_has(NULL));
-    pim_gate_exit();
+    char *q = pim_raw_malloc(NULL, 100000);
+    int64_t id = 5;
+    EXPECT(pim_heap_find_owner(p + 99, &id));
+    EXPECT_EQ(id, PIM_PROCESS_ID);
+    id = 5;
+    EXPECT(pim_heap_find_owner(q, &id));
+    EXPECT_EQ(id, PIM_PROCESS_ID);
     pim_raw_free(NULL, p);
-    pim_mem_free(NULL, q);
+    pim_raw_free(NULL, q);
 }
 
 int
@@ -557,7 +558,7 @@ main(void)
         CASE(in_a_forked_child_the_caches_of_threads_that_are_gone_go_on),
         CASE(misuse_of_small_blocks_is_fatal),
         CASE(a_damaged_bin_is_found_by_the_audit),
-        CASE(an_address_is_known_as_raws),
+        CASE(an_address_is_known_as_the_processs),
     };
     int failed = RUN(first, NULL, NULL);
     return failed != 0 ? failed : RUN(cases, core_set_up, NULL);

@@ -1,0 +1,248 @@
+// raw_source.c -- raw blocks of libc's, of a mimalloc that is libc's, and of those
+// who were installed before us.
+//
+// Up to 3.13, and in debug builds, CPython swaps the raw table for libc's at
+// moments while other threads run, so blocks of ours reach libc's free and libc's
+// reach ours; there raw *is* libc's malloc.  A tag at a block's end says whose it
+// is (raw_tag.h); what bypassed us has none and is missing in the figures.
+//
+// Blocks that were allocated before we were installed come here to be freed:
+// libc's, which go back to libc, and those of CPython's debug layer, which are
+// known by the pattern in front of them and go to the table we replaced.
+
+#include "domain/raw_source.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "domain/raw_small.h"
+#include "domain/raw_tag.h"
+#include "heap/current.h"
+#include "heap/mi_blocks.h"
+#include "heap/registry.h"
+#include "platform/os.h"
+
+pim_raw_source pim_raw_from = PIM_RAW_LIBC;
+static pim_raw_table replaced;
+
+void
+pim_raw_set_source(pim_raw_source source, pim_raw_table replaced_table)
+{
+    if (source == PIM_RAW_OWN) {
+        pim_raw_small_start();
+    }
+    pim_raw_tag_start();
+    pim_raw_from = source;
+    replaced = replaced_table;
+}
+
+pim_raw_source
+pim_raw_get_source(void)
+{
+    return pim_raw_from;
+}
+
+void
+pim_raw_watch(const void *block, size_t bytes)
+{
+    if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES) && block != NULL &&
+        pim_load_relaxed(&pim_registry_subs) != 0 && !pim_gate_is_inside()) {
+        pim_registry_end(block, bytes);
+    }
+}
+
+// --- whose block is it? ----------------------------------------------------
+
+typedef enum raw_owner { OWNER_SOURCE, OWNER_LIBC, OWNER_REPLACED } raw_owner;
+
+// CPython's debug layer writes its domain's letter and seven bytes 0xFD before a
+// block; glibc keeps a chunk's size there, which cannot look like that.
+static bool
+is_of_debug_layer(const void *block)
+{
+    static const uint8_t pattern[8] = {'r',  0xfd, 0xfd, 0xfd,
+                                       0xfd, 0xfd, 0xfd, 0xfd};
+    uint64_t expected;
+    uint64_t before;
+    memcpy(&expected, pattern, sizeof(expected));
+    return (uintptr_t)block % sizeof(before) == 0 &&
+           pim_os_read_before(block, &before) && before == expected;
+}
+
+static raw_owner
+owner_of(const void *block)
+{
+    if (pim_raw_from == PIM_RAW_MIMALLOC &&
+        PIM_LIKELY(pim_mi.contains(block))) {
+        return OWNER_SOURCE;
+    }
+    if (PIM_UNLIKELY(is_of_debug_layer(block)) && replaced.free != NULL) {
+        return OWNER_REPLACED;
+    }
+    return pim_raw_from == PIM_RAW_LIBC ? OWNER_SOURCE : OWNER_LIBC;
+}
+
+// --- mimalloc --------------------------------------------------------------
+
+// How much to ask for; mimalloc aligns its smallest class to 8 only.
+static size_t
+with_tag(size_t size)
+{
+    size += PIM_RAW_TAG_BYTES;
+    return size < PIM_ALIGNMENT ? PIM_ALIGNMENT : size;
+}
+
+// Blocks of mimalloc are counted inside the gate, so that a forked child, which
+// inherits all tallies, never inherits a half counted block.
+static void *
+mimalloc_alloc(size_t size, bool zero)
+{
+    size_t bytes;
+    pim_heap *heap = pim_current_owner();
+    size = with_tag(size);
+    pim_gate_enter();
+    void *block = pim_mi_alloc(size, zero, &bytes);
+    if (PIM_LIKELY(block != NULL)) {
+        pim_raw_tag_put(heap, block, bytes);
+    }
+    pim_gate_exit();
+    if (PIM_LIKELY(block != NULL)) {
+        pim_raw_watch(block, bytes);
+    }
+    return block;
+}
+
+static void *
+mimalloc_realloc(void *block, size_t size)
+{
+    size_t after;
+    pim_heap *heap = pim_current_owner();
+    pim_gate_enter();
+    size_t before = pim_mi.usable_size(block);
+    pim_raw_tag tag = pim_raw_tag_take(block, before);
+    void *moved = pim_mi_realloc(block, with_tag(size), &before, &after);
+    if (moved != NULL) {
+        pim_raw_tag_uncount(heap, tag, before);
+        pim_raw_tag_put(heap, moved, after);
+    } else {
+        pim_raw_tag_restore(block, before, tag);
+    }
+    pim_gate_exit();
+    return moved;
+}
+
+static void
+mimalloc_free(void *block)
+{
+    size_t ignored;
+    const pim_heap *heap = pim_current_owner();
+    pim_gate_enter();
+    size_t bytes = pim_mi.usable_size(block);
+    if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES)) {
+        pim_gate_exit(); // an end is waited for from outside
+        pim_raw_watch(block, bytes);
+        pim_gate_enter();
+    }
+    pim_raw_tag_uncount(heap, pim_raw_tag_take(block, bytes), bytes);
+    pim_mi.ufree(block, &ignored);
+    pim_gate_exit();
+}
+
+// --- libc ------------------------------------------------------------------
+
+static void *
+libc_alloc(size_t size, bool zero)
+{
+    size = with_tag(size);
+    void *block = zero ? calloc(1, size) : malloc(size);
+    if (PIM_LIKELY(block != NULL)) {
+        size_t bytes = malloc_usable_size(block);
+        pim_raw_tag_put(pim_current_owner(), block, bytes);
+        pim_raw_watch(block, bytes);
+    }
+    return block;
+}
+
+static void *
+libc_realloc(void *block, size_t size)
+{
+    size_t before = malloc_usable_size(block);
+    pim_raw_tag tag = pim_raw_tag_take(block, before);
+    void *moved = realloc(block, with_tag(size));
+    if (moved != NULL) {
+        pim_heap *heap = pim_current_owner();
+        pim_raw_tag_uncount(heap, tag, before);
+        pim_raw_tag_put(heap, moved, malloc_usable_size(moved));
+    } else {
+        pim_raw_tag_restore(block, before, tag);
+    }
+    return moved;
+}
+
+static void
+libc_free(void *block)
+{
+    size_t bytes = malloc_usable_size(block);
+    pim_raw_watch(block, bytes);
+    pim_raw_tag_uncount(pim_current_owner(), pim_raw_tag_take(block, bytes),
+                        bytes);
+    free(block);
+}
+
+// Moves a block of libc's to the source.
+static void *
+adopt_libc_block(void *block, size_t size)
+{
+    size_t bytes = malloc_usable_size(block);
+    void *moved = pim_raw_malloc(NULL, size);
+    if (moved != NULL) {
+        memcpy(moved, block, bytes < size ? bytes : size);
+        free(block);
+    }
+    return moved;
+}
+
+// --- requests --------------------------------------------------------------
+
+void *
+pim_raw_source_alloc(size_t size, bool zero)
+{
+    return pim_raw_from == PIM_RAW_LIBC ? libc_alloc(size, zero)
+                                        : mimalloc_alloc(size, zero);
+}
+
+void *
+pim_raw_source_realloc(void *block, size_t size)
+{
+    switch (owner_of(block)) {
+    case OWNER_LIBC:
+        return adopt_libc_block(block, size);
+    case OWNER_REPLACED:
+        return replaced.realloc(replaced.ctx, block, size);
+    default:
+        return pim_raw_from == PIM_RAW_LIBC ? libc_realloc(block, size)
+                                            : mimalloc_realloc(block, size);
+    }
+}
+
+void
+pim_raw_source_free(void *block)
+{
+    switch (owner_of(block)) {
+    case OWNER_LIBC:
+        pim_raw_watch(block, malloc_usable_size(block));
+        free(block);
+        break;
+    case OWNER_REPLACED:
+        replaced.free(replaced.ctx, block);
+        break;
+    default:
+        if (pim_raw_from == PIM_RAW_LIBC) {
+            libc_free(block);
+        } else {
+            mimalloc_free(block);
+        }
+        break;
+    }
+}

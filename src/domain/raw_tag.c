@@ -1,0 +1,121 @@
+// raw_tag.c -- tags at the ends of blocks; see raw_tag.h.
+//
+//   63             32 31         14 13      0
+//  | check           | serial      | index   |  index 0: of no interpreter
+
+#define _GNU_SOURCE
+
+#include "domain/raw_tag.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "domain/raw_count.h"
+
+#define WHO_BITS 32
+#define SERIAL_MASK ((UINT64_C(1) << (WHO_BITS - PIM_HEAP_INDEX_BITS)) - 1)
+
+static uint64_t secret;
+
+// Random bytes that the kernel gave the process.
+void
+pim_raw_tag_start(void)
+{
+    const void *random = (const void *)getauxval(AT_RANDOM);
+    if (random != NULL) {
+        memcpy(&secret, random, sizeof(secret));
+    }
+}
+
+static uint64_t
+who_of(pim_raw_tag tag)
+{
+    return tag & ((UINT64_C(1) << WHO_BITS) - 1);
+}
+
+static pim_raw_tag
+tag_of(const void *block, uint64_t who)
+{
+    uint64_t x = ((uint64_t)(uintptr_t)block >> 4 ^ secret) +
+                 who * UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    x ^= x >> 32;
+    return (x * UINT64_C(0xd6e8feb86659fd93) >> WHO_BITS << WHO_BITS) | who;
+}
+
+static char *
+place_of(void *block, size_t bytes)
+{
+    return (char *)block + bytes - PIM_RAW_TAG_BYTES;
+}
+
+void
+pim_raw_tag_restore(void *block, size_t bytes, pim_raw_tag tag)
+{
+    if (tag != PIM_RAW_NO_TAG) {
+        memcpy(place_of(block, bytes), &tag, sizeof(tag));
+    }
+}
+
+pim_raw_tag
+pim_raw_tag_take(void *block, size_t bytes)
+{
+    pim_raw_tag tag;
+    if (bytes < PIM_RAW_TAG_BYTES) {
+        return PIM_RAW_NO_TAG;
+    }
+    char *place = place_of(block, bytes);
+    memcpy(&tag, place, sizeof(tag));
+    if (tag != tag_of(block, who_of(tag))) {
+        return PIM_RAW_NO_TAG;
+    }
+    memset(place, 0, sizeof(tag));
+    return tag;
+}
+
+void
+pim_raw_tag_put(pim_heap *heap, void *block, size_t bytes)
+{
+    size_t usable = bytes - PIM_RAW_TAG_BYTES;
+    uint64_t who = 0;
+    if (heap != NULL && heap->index != 0) {
+        uint64_t serial = pim_load_relaxed(&heap->serial) & SERIAL_MASK;
+        who = serial << PIM_HEAP_INDEX_BITS | heap->index;
+        pim_account_grow(&heap->account[PIM_SLOT(PIM_RAW)], usable, 1);
+    } else {
+        pim_raw_count_alloc(usable);
+    }
+    pim_raw_tag_restore(block, bytes, tag_of(block, who));
+}
+
+// Of a heap that is retired, or lives again, the process took the account over.
+static void
+uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial_bits,
+        size_t bytes)
+{
+    pim_gate_enter();
+    uint64_t serial = pim_load_relaxed(&heap->serial);
+    if (serial == 0 || (serial & SERIAL_MASK) != serial_bits) {
+        serial = UINT64_MAX; // nobody's
+    }
+    pim_heap_uncount(caller, heap, serial, PIM_RAW, bytes);
+    pim_gate_exit();
+}
+
+void
+pim_raw_tag_uncount(const pim_heap *caller, pim_raw_tag tag, size_t bytes)
+{
+    uint64_t who = who_of(tag);
+    size_t usable = bytes - PIM_RAW_TAG_BYTES;
+    if (tag == PIM_RAW_NO_TAG) {
+        return;
+    }
+    if (who == 0) {
+        pim_raw_count_free(usable);
+        return;
+    }
+    pim_heap *heap = pim_heap_at(who & (PIM_HEAP_INDICES - 1));
+    if (heap != NULL) {
+        uncount(caller, heap, who >> PIM_HEAP_INDEX_BITS, usable);
+    }
+}

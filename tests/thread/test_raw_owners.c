@@ -1,0 +1,212 @@
+// test_raw_owners.c -- raw blocks go between interpreters that come and go, each
+// with its own GIL, and threads that have no thread state.
+
+#define _GNU_SOURCE
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "domain/domain.h"
+#include "domain/raw_small.h"
+#include "heap/maps.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/random.h"
+#include "support/team.h"
+
+#define RAW PIM_SLOT(PIM_RAW)
+#define SLOTS 512
+#define TRIMS TEAM_ROUNDS(1500)
+#define FORKS TEAM_ROUNDS(200)
+#define CHILD_SECONDS 20
+
+static _Atomic(unsigned char *) slots[SLOTS];
+static _Atomic uint64_t lives;
+
+// The first byte tells the last one's place, the last byte says the same.
+static unsigned char *
+make(random_state *r)
+{
+    uint64_t dice = random_below(r, 100);
+    size_t size = 2 + random_below(r, dice == 0   ? 300000
+                                      : dice < 10 ? 20000
+                                                  : 500);
+    unsigned char *block = random_below(r, 4) == 0
+                               ? pim_raw_calloc(NULL, 1, size)
+                               : pim_raw_malloc(NULL, size);
+    EXPECT_NOT_NULL(block);
+    if (random_below(r, 20) == 0) {
+        block = pim_raw_realloc(NULL, block, 1 + size * 2);
+        EXPECT_NOT_NULL(block);
+    }
+    block[0] =
+        (unsigned char)(1 + random_below(r, size < 255 ? size - 1 : 254));
+    block[block[0]] = block[0];
+    return block;
+}
+
+static void
+drop(unsigned char *block)
+{
+    if (block != NULL) {
+        EXPECT_EQ(block[block[0]], block[0]);
+        pim_raw_free(NULL, block);
+    }
+}
+
+static void
+exchange_some(random_state *r, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds; i++) {
+        unsigned char *block = random_below(r, 5) == 0 ? NULL : make(r);
+        drop(pim_exchange(&slots[random_below(r, SLOTS)], block));
+    }
+}
+
+static void
+clear(void)
+{
+    for (unsigned i = 0; i < SLOTS; i++) {
+        drop(pim_exchange(&slots[i], NULL));
+    }
+}
+
+// An interpreter's life, with moments in which the thread gives its GIL up.
+static void
+live(random_state *r)
+{
+    fake_interp interp;
+    fake_interp_begin(&interp, core_next_id());
+    for (unsigned i = 0; i < 5; i++) {
+        fake_interp_attach(&interp);
+        pim_obj_free(NULL, pim_obj_malloc(NULL, 1)); // its birth
+        exchange_some(r, 100);
+        fake_interp_detach(&interp);
+        exchange_some(r, 20);
+    }
+    fake_interp_end(&interp);
+    pim_add_relaxed(&lives, 1);
+}
+
+static void
+live_often(team_member *self)
+{
+    random_state r = random_from(self->number + 1);
+    while (!team_stops(self)) {
+        live(&r);
+    }
+}
+
+static void
+exchange_often(team_member *self)
+{
+    random_state r = random_from(self->number + 100);
+    while (!team_stops(self)) {
+        exchange_some(&r, 100);
+    }
+}
+
+static void
+read_figures(team_member *self)
+{
+    while (!team_stops(self)) {
+        pim_figures f = fake_figures(PIM_PROCESS_ID);
+        EXPECT_LE(f.slot[RAW].live_blocks, 10000);
+        int64_t ids[PIM_ENDED_KEPT + 16];
+        size_t n = pim_registry_ids(ids, PIM_ARRAY_LEN(ids));
+        if (n != 0 && n <= PIM_ARRAY_LEN(ids) &&
+            pim_registry_figures(ids[n - 1], &f)) {
+            EXPECT_LE(f.slot[RAW].live_blocks, 10000);
+        }
+    }
+}
+
+static void
+run_team(unsigned times, void (*meanwhile)(unsigned))
+{
+    team t = {.count = 0};
+    team_add(&t, live_often);
+    team_add(&t, live_often);
+    team_add(&t, live_often);
+    team_add(&t, exchange_often);
+    team_add(&t, read_figures);
+    for (unsigned i = 0; i < times; i++) {
+        meanwhile(i);
+    }
+    team_join(&t);
+    clear();
+}
+
+static void
+expect_nothing_live(void)
+{
+    pim_raw_usage nobodys;
+    pim_figures f = fake_figures(PIM_PROCESS_ID);
+    pim_raw_figures(&nobodys);
+    EXPECT_EQ(f.slot[RAW].live_bytes, 0);
+    EXPECT_EQ(f.slot[RAW].live_blocks, 0);
+    EXPECT_EQ(nobodys.live_bytes, 0);
+    EXPECT_EQ(nobodys.live_blocks, 0);
+    pim_raw_small_audit();
+    pim_gate_enter();
+    pim_lock_acquire(&pim_process_lock);
+    pim_heap_audit(&pim_process_heap);
+    pim_lock_release(&pim_process_lock);
+    pim_gate_exit();
+}
+
+static void
+trim(unsigned i)
+{
+    random_state r = random_from(i);
+    exchange_some(&r, 300);
+    pim_gate_enter();
+    pim_raw_small_trim();
+    pim_maps_trim(true);
+    pim_gate_exit();
+}
+
+TEST(blocks_that_change_interpreters_are_counted_and_lost_by_nobody)
+{
+    run_team(TRIMS, trim);
+    EXPECT_GT(pim_load_relaxed(&lives), 3);
+    expect_nothing_live();
+}
+
+// Of the interpreters that other threads are in nothing is used but what they
+// left: their blocks are freed, as by a thread without a thread state.
+static void
+fork_once(unsigned i)
+{
+    random_state r = random_from(i);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(CHILD_SECONDS);
+        exchange_some(&r, 300);
+        live(&r);
+        clear();
+        pim_raw_small_audit();
+        _exit(0);
+    }
+    int status = -1;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+    exchange_some(&r, 100);
+}
+
+TEST(a_forked_child_frees_what_interpreters_left)
+{
+    run_team(FORKS, fork_once);
+    expect_nothing_live();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        CASE(blocks_that_change_interpreters_are_counted_and_lost_by_nobody),
+        CASE(a_forked_child_frees_what_interpreters_left),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
