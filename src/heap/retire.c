@@ -95,6 +95,7 @@ hand_over(pim_heap *heap)
             hand_over_arena(heap, heap->arenas[list]);
         }
     }
+    pim_large_hand_over(heap, &pim_process_heap);
     hand_over_accounts(heap);
 }
 
