@@ -51,6 +51,47 @@ typedef int (*pimalloc_visitor)(void *arg, const pimalloc_block *block);
 PIMALLOC_EXPORT int pimalloc_walk(int64_t interp, pimalloc_visitor visit,
                                   void *arg);
 
+// --- leaks -----------------------------------------------------------------
+
+// What is left of one kind of block.
+typedef struct pimalloc_leak {
+    const char *type; // name of the objects' type; NULL: they are none, or not
+                      // recognised
+    int domain;       // enum pimalloc_domain
+    int size_class;   // as in pimalloc_block
+    int is_pythons;   // 1: what CPython 3.12 and 3.13 leave of every interpreter,
+                      // immortal strings
+    uint64_t blocks;
+    uint64_t bytes;
+} pimalloc_leak;
+
+// What an interpreter left when it ended.
+typedef struct pimalloc_leaks {
+    size_t size; // sizeof(pimalloc_leaks) of the library
+    int64_t interp;
+    uint32_t generation;
+    uint64_t blocks; // all of them
+    uint64_t bytes;
+    uint64_t python_blocks; // of these, CPython's own
+    uint64_t python_bytes;
+    size_t count;               // kinds
+    size_t leak_size;           // from one to the next, in bytes
+    const pimalloc_leak *leaks; // the most bytes first
+    uint64_t more_blocks;       // of kinds beyond these, for which there was no room
+    uint64_t more_bytes;
+} pimalloc_leaks;
+
+// Called after the last event of an interpreter's life, when its memory was given
+// back, in the thread that ended it, without a thread state: may not call Python.
+// What it is given goes when it returns.
+typedef void (*pimalloc_leaks_callback)(void *arg, const pimalloc_leaks *leaks);
+
+// Has each interpreter that ends from now on looked through, and the callback told
+// what it left, also if that is nothing; NULL: none, any more.  The main interpreter
+// and legacy ones have no last event and are not told of.  Any thread, no GIL.
+PIMALLOC_EXPORT void pimalloc_leaks_set(pimalloc_leaks_callback callback,
+                                        void *arg);
+
 #ifdef __cplusplus
 }
 #endif

@@ -61,6 +61,19 @@ bool pim_registry_figures(int64_t id, pim_figures *out);
 void pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
                        void *arg);
 
+// Somebody who wants to see what is left of an interpreter.
+typedef struct pim_end_watch {
+    // After the last event; the heap's blocks are still where they were.  Under the
+    // process heap's lock: takes no lock of the layer but a ring's.
+    void *(*look)(pim_heap *heap);
+
+    // When its memory is given back and no lock is held, with what look() returned.
+    void (*tell)(void *seen);
+} pim_end_watch;
+
+// NULL: nobody.  Any thread.
+extern _Atomic(const pim_end_watch *) pim_end_watcher;
+
 // Gives back what an ended interpreter held (retire.c); fills *left with what
 // remained live.  Afterwards the record may be recycled.  Outside the gate.
 void pim_heap_retire(pim_heap *heap, pim_figures *left);

@@ -17,7 +17,7 @@
 #include "pimalloc/pimalloc.h"
 #include "platform/say.h"
 #include "preload/preload.h"
-#include "report/path.h"
+#include "platform/path.h"
 
 void
 pim_preload_tell_figures(void)
