@@ -302,14 +302,17 @@ pimalloc_leaks_set(pimalloc_leaks_callback new_callback, void *arg)
     pim_gate_exit();
 }
 
-void
+bool
 pim_leaks_of_main(void)
 {
     pim_heap *heap = pim_registry_heap(0);
-    if (pim_load_acquire(&pim_end_watcher) != NULL && heap != NULL &&
-        pim_interp_is_served() && !pim_py.is_initialized()) {
+    if (heap == NULL || !pim_interp_is_served() || pim_py.is_initialized()) {
+        return false;
+    }
+    if (is_asked()) {
         tell(look(heap));
     }
+    return true;
 }
 
 uint64_t

@@ -83,8 +83,9 @@ static void
 put_text(pim_out *out, const pimalloc_leaks *leaks)
 {
     uint64_t blocks = leaks->blocks - leaks->python_blocks;
-    pim_out_printf(out, "pimalloc: interpreter %lld ended and left ",
-                   (long long)leaks->interp);
+    pim_out_printf(out,
+                   "pimalloc: interpreter %lld of process %ld ended and left ",
+                   (long long)leaks->interp, (long)getpid());
     if (blocks == 0) {
         pim_out_text(out, "nothing");
     } else {
