@@ -59,8 +59,8 @@ typedef struct pimalloc_leak {
                       // recognised
     int domain;       // enum pimalloc_domain
     int size_class;   // as in pimalloc_block
-    int is_pythons;   // 1: what CPython 3.12 and 3.13 leave of every interpreter,
-                      // immortal strings
+    int is_pythons; // 1: what CPython 3.12 and 3.13 leave of every interpreter,
+                    // immortal strings
     uint64_t blocks;
     uint64_t bytes;
 } pimalloc_leak;
@@ -77,7 +77,7 @@ typedef struct pimalloc_leaks {
     size_t count;               // kinds
     size_t leak_size;           // from one to the next, in bytes
     const pimalloc_leak *leaks; // the most bytes first
-    uint64_t more_blocks;       // of kinds beyond these, for which there was no room
+    uint64_t more_blocks; // of kinds beyond these, for which there was no room
     uint64_t more_bytes;
 } pimalloc_leaks;
 

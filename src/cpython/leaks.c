@@ -37,8 +37,8 @@
 typedef struct table {
     pimalloc_leaks sum;
     size_t type_count;
-    pim_type types[TYPES];        // by hash of the address
-    pimalloc_leak kinds[KINDS];   // by hash, a name's address included
+    pim_type types[TYPES];      // by hash of the address
+    pimalloc_leak kinds[KINDS]; // by hash, a name's address included
     pimalloc_leak sorted[KINDS];
 } table;
 
@@ -129,9 +129,8 @@ count(void *arg, const pim_found *block)
     table *t = arg;
     pimalloc_leaks *sum = &t->sum;
     const pim_type *type = type_of_block(t, block);
-    bool is_pythons =
-        type != NULL &&
-        pim_object_is_pythons(type, block->address, block->bytes);
+    bool is_pythons = type != NULL &&
+                      pim_object_is_pythons(type, block->address, block->bytes);
     pimalloc_leak kind = {.type = type != NULL ? type->name : NULL,
                           .domain = (int)block->domain,
                           .size_class = (int)block->size_class,
@@ -210,8 +209,8 @@ open_file(char path[PATH_MAX])
     if (err != 0) {
         return err;
     }
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY,
-                  0666);
+    int fd =
+        open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
     if (fd < 0) {
         return -errno;
     }

@@ -25,7 +25,7 @@ plural(uint64_t n)
 static unsigned
 block_bytes(int size_class)
 {
-    return size_class < PIM_CLASSES ? pim_classes[size_class].block_size : 0;
+    return size_class < (int)PIM_CLASSES ? pim_classes[size_class].block_size : 0;
 }
 
 // --- text ------------------------------------------------------------------
@@ -42,9 +42,9 @@ static void
 put_row(pim_out *out, const pimalloc_leak *leak)
 {
     unsigned each = block_bytes(leak->size_class);
-    pim_out_printf(out, "%14s %10s  %-6s ", pim_number_grouped(leak->bytes).text,
-                   pim_number_grouped(leak->blocks).text,
-                   domains[leak->domain]);
+    pim_out_printf(
+        out, "%14s %10s  %-6s ", pim_number_grouped(leak->bytes).text,
+        pim_number_grouped(leak->blocks).text, domains[leak->domain]);
     if (each != 0) {
         pim_out_printf(out, "%8u", each);
     } else {
@@ -59,7 +59,7 @@ put_rows(pim_out *out, const pimalloc_leaks *leaks)
     uint64_t rows = 0;
     uint64_t blocks = leaks->more_blocks;
     uint64_t bytes = leaks->more_bytes;
-    pim_out_text(out, "         bytes     blocks  domain   each of  type\n");
+    pim_out_text(out, "         bytes     blocks  domain  each of  type\n");
     for (size_t i = 0; i < leaks->count; i++) {
         const pimalloc_leak *leak = &leaks->leaks[i];
         if (leak->is_pythons) {

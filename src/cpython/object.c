@@ -160,8 +160,7 @@ pim_type_fits(const pim_type *type, unsigned place, const void *block,
 {
     const void *there;
     size_t front = place * HEADER_BYTES;
-    memcpy(&there,
-           (const char *)block + front + offsetof(PyObject, ob_type),
+    memcpy(&there, (const char *)block + front + offsetof(PyObject, ob_type),
            sizeof(there));
     return there == type->address && front == type->front_bytes &&
            front + type->basic_bytes <= bytes;

@@ -12,7 +12,8 @@
 
 typedef struct pim_type {
     const void *address;
-    size_t front_bytes; // of a block before its object: the collector's header ...
+    size_t
+        front_bytes; // of a block before its object: the collector's header ...
     size_t basic_bytes; // least of an object
     bool is_str;
     char name[PIM_TYPE_NAME_MAX]; // printable ASCII; "..." at its end if cut

@@ -177,8 +177,7 @@ static const option options[] = {
      parse_stats},
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
      parse_signal},
-    {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1",
-     parse_leaks},
+    {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
     {"CHECK", "0 or 1", parse_check},
 };
 

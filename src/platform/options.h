@@ -14,12 +14,12 @@ typedef enum pim_leaks_form {
 } pim_leaks_form;
 
 typedef struct pim_options {
-    const char *mimalloc; // PIMALLOC_MIMALLOC: path of the library to load
-    size_t region_bytes;  // PIMALLOC_REGION: 0 if not set
-    bool tstate_by_call;  // PIMALLOC_TSTATE=call
-    bool verbose;         // PIMALLOC_VERBOSE=1
-    bool debug;           // PIMALLOC_DEBUG=1: CPython's debug hooks on top
-    pim_leaks_form leaks; // PIMALLOC_LEAKS
+    const char *mimalloc;   // PIMALLOC_MIMALLOC: path of the library to load
+    size_t region_bytes;    // PIMALLOC_REGION: 0 if not set
+    bool tstate_by_call;    // PIMALLOC_TSTATE=call
+    bool verbose;           // PIMALLOC_VERBOSE=1
+    bool debug;             // PIMALLOC_DEBUG=1: CPython's debug hooks on top
+    pim_leaks_form leaks;   // PIMALLOC_LEAKS
     const char *leaks_file; // what follows its colon, or NULL
 
     // Acted upon by the preload library only.

@@ -51,8 +51,7 @@ pim_os_read(const void *from, void *to, size_t bytes)
     struct iovec here = {.iov_base = to, .iov_len = bytes};
     struct iovec there = {.iov_base = (void *)(uintptr_t)from,
                           .iov_len = bytes};
-    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) ==
-           (ssize_t)bytes;
+    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == (ssize_t)bytes;
 }
 
 // Most blocks share their page with the word in front of them.  For the others

@@ -34,9 +34,7 @@ typedef struct form_option {
 } form_option;
 
 static const form_option stats_option = {
-    "--stats",
-    {"text", "json", "openmetrics"},
-    "text, json and openmetrics"};
+    "--stats", {"text", "json", "openmetrics"}, "text, json and openmetrics"};
 
 static const form_option leaks_option = {
     "--leaks", {"text", "json", "fail"}, "text, json and fail"};
@@ -101,8 +99,8 @@ check_file(const char *option, const char *file)
     }
     if (expand(file, path) && stat(path, &status) == 0 &&
         S_ISDIR(status.st_mode)) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "%s: %s is a directory; name a file in it", option, path);
+        pim_run_fail(PIM_RUN_FAILED, "%s: %s is a directory; name a file in it",
+                     option, path);
     }
 }
 

@@ -15,8 +15,9 @@ typedef struct pim_run_options {
     bool verbose; // also if PIMALLOC_VERBOSE=1 was there already
     bool with_malloc;
     bool with_module;
-    int signal;                // --stats-signal; 0: none
-    char stats[PIM_RUN_FORM_MAX]; // PIMALLOC_STATS, FILE absolute; "": not asked
+    int signal; // --stats-signal; 0: none
+    char
+        stats[PIM_RUN_FORM_MAX]; // PIMALLOC_STATS, FILE absolute; "": not asked
     char leaks[PIM_RUN_FORM_MAX]; // PIMALLOC_LEAKS, likewise
     char **command;               // COMMAND and its arguments, then NULL
 } pim_run_options;
