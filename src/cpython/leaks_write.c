@@ -25,7 +25,8 @@ plural(uint64_t n)
 static unsigned
 block_bytes(int size_class)
 {
-    return size_class < (int)PIM_CLASSES ? pim_classes[size_class].block_size : 0;
+    return size_class < (int)PIM_CLASSES ? pim_classes[size_class].block_size
+                                         : 0;
 }
 
 // --- text ------------------------------------------------------------------

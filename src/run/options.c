@@ -83,7 +83,7 @@ expand(const char *file, char out[PATH_MAX])
 
 // What cannot be written would be noticed only when COMMAND ends.
 static void
-check_file(const char *option, const char *file)
+check_file(const char *asked_by, const char *file)
 {
     char path[PATH_MAX];
     char folder[PATH_MAX];
@@ -95,18 +95,18 @@ check_file(const char *option, const char *file)
         pim_run_fail(PIM_RUN_FAILED,
                      "%s: %s is no directory, so no file in it can be "
                      "written; create it first",
-                     option, folder);
+                     asked_by, folder);
     }
     if (expand(file, path) && stat(path, &status) == 0 &&
         S_ISDIR(status.st_mode)) {
         pim_run_fail(PIM_RUN_FAILED, "%s: %s is a directory; name a file in it",
-                     option, path);
+                     asked_by, path);
     }
 }
 
 // COMMAND may change the directory before it ends.
 static void
-make_absolute(const char *option, const char *file, char *out, size_t size)
+make_absolute(const char *asked_by, const char *file, char *out, size_t size)
 {
     char here[PATH_MAX] = "";
     char escaped[2 * PATH_MAX];
@@ -114,16 +114,16 @@ make_absolute(const char *option, const char *file, char *out, size_t size)
         pim_run_fail(PIM_RUN_FAILED,
                      "%s: the current directory is not known (%s); give an "
                      "absolute path",
-                     option, strerror(errno));
+                     asked_by, strerror(errno));
     }
     escape(strcmp(here, "/") == 0 ? "" : here, escaped);
     int n =
         snprintf(out, size, "%s%s%s", escaped, file[0] != '/' ? "/" : "", file);
     if (n < 0 || (size_t)n >= size) {
-        pim_run_fail(PIM_RUN_FAILED, "%s: the path %s is too long", option,
+        pim_run_fail(PIM_RUN_FAILED, "%s: the path %s is too long", asked_by,
                      file);
     }
-    check_file(option, out);
+    check_file(asked_by, out);
 }
 
 static void
