@@ -129,8 +129,8 @@ count(void *arg, const pim_found *block)
     table *t = arg;
     pimalloc_leaks *sum = &t->sum;
     const pim_type *type = type_of_block(t, block);
-    bool is_pythons = type != NULL &&
-                      pim_object_is_pythons(type, block->address, block->bytes);
+    bool is_pythons =
+        type != NULL && pim_object_is_pythons(type, block->address);
     pimalloc_leak kind = {.type = type != NULL ? type->name : NULL,
                           .domain = (int)block->domain,
                           .size_class = (int)block->size_class,

@@ -6,8 +6,8 @@
 //                0            16       32
 //
 // A word is believed to be an object's type if it points to something that is
-// readable, ready, of a sane size and name, agrees with the place where the word
-// was found, and whose own type comes down to the one type that is its own type.
+// readable, of a sane size and name, agrees with the place where the word was found,
+// and whose own type comes down to "type", the one that is its own type.
 
 #include "cpython/object.h"
 
@@ -56,11 +56,14 @@ is_count(const void *object)
            (pim_py.hexversion >= 0x030e0000 || word >> 32 == 0);
 }
 
+// Static types are ready no more when the main interpreter has ended.
 static bool
 is_sane(const PyTypeObject *head)
 {
-    return is_count(head) && (head->tp_flags & Py_TPFLAGS_READY) != 0 &&
-           head->tp_name != NULL &&
+    bool is_ready =
+        (head->tp_flags & (Py_TPFLAGS_READY | Py_TPFLAGS_HEAPTYPE)) !=
+        Py_TPFLAGS_HEAPTYPE;
+    return is_count(head) && is_ready && head->tp_name != NULL &&
            head->tp_basicsize >= (Py_ssize_t)sizeof(PyObject) &&
            head->tp_basicsize <= BASIC_BYTES_MAX && head->tp_itemsize >= 0 &&
            head->tp_itemsize <= BASIC_BYTES_MAX;
@@ -76,7 +79,9 @@ is_metatype(const void *address)
             return false;
         }
         if (type_of_type(&head) == address) {
-            return true;
+            char name[sizeof("type")];
+            return pim_os_read(head.tp_name, name, sizeof(name)) &&
+                   memcmp(name, "type", sizeof(name)) == 0;
         }
         address = head.tp_base;
     }
@@ -145,12 +150,14 @@ pim_type_read(const void *address, pim_type *out)
     }
     unsigned long flags = head.tp_flags;
     out->address = address;
-    out->basic_bytes = (size_t)head.tp_basicsize;
     out->front_bytes = (flags & Py_TPFLAGS_HAVE_GC) == 0 ? 0
                        : (flags & HAS_PREHEADER) == 0    ? HEADER_BYTES
                                                          : 2 * HEADER_BYTES;
     out->is_str = (flags & Py_TPFLAGS_UNICODE_SUBCLASS) != 0 &&
                   (flags & Py_TPFLAGS_HEAPTYPE) == 0;
+    // A str's is that of the largest form; most are smaller.
+    out->basic_bytes =
+        out->is_str ? sizeof(PyASCIIObject) : (size_t)head.tp_basicsize;
     return true;
 }
 
@@ -167,14 +174,9 @@ pim_type_fits(const pim_type *type, unsigned place, const void *block,
 }
 
 bool
-pim_object_is_pythons(const pim_type *type, const void *block, size_t bytes)
+pim_object_is_pythons(const pim_type *type, const void *block)
 {
-    PyASCIIObject head;
     int32_t count; // negative in immortal objects of all versions
-    if (!type->is_str || bytes < sizeof(head)) {
-        return false;
-    }
-    memcpy(&head, block, sizeof(head));
     memcpy(&count, block, sizeof(count));
-    return head.state.interned != 0 && count < 0;
+    return type->is_str && count < 0;
 }

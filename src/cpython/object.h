@@ -24,7 +24,7 @@ typedef struct pim_type {
 void pim_object_candidates(const void *block, size_t bytes,
                            const void *out[PIM_TYPE_PLACES]);
 
-// Fills *out if there is a ready type at an address, which may be any.
+// Fills *out if there is a type at an address, which may be any.
 bool pim_type_read(const void *address, pim_type *out);
 
 // Whether the block can hold an object of a type that candidate `place` pointed to.
@@ -32,8 +32,8 @@ bool pim_type_fits(const pim_type *type, unsigned place, const void *block,
                    size_t bytes);
 
 // Whether the object of that type is what CPython up to 3.13 leaves of an
-// interpreter: an immortal interned string.
-bool pim_object_is_pythons(const pim_type *type, const void *block,
-                           size_t bytes);
+// interpreter: a string that it interned and made immortal.  3.12 leaves it interned,
+// 3.13 does not.  Programs cannot make one otherwise.
+bool pim_object_is_pythons(const pim_type *type, const void *block);
 
 #endif // PIM_CPYTHON_OBJECT_H

@@ -303,7 +303,8 @@ blocks_that_only_look_like_objects_are_not_believed(void)
     FAKE(1, damaged_type(offsetof(PyTypeObject, tp_name), (intptr_t)(end - 4)));
     FAKE(1, damaged_type(offsetof(PyTypeObject, tp_name), (intptr_t) ""));
     FAKE(1, damaged_type(offsetof(PyTypeObject, tp_name), (intptr_t) "a\nb"));
-    FAKE(1, damaged_type(offsetof(PyTypeObject, tp_flags), 0));
+    FAKE(1, damaged_type(offsetof(PyTypeObject, tp_flags),
+                         Py_TPFLAGS_HEAPTYPE)); // not ready
     FAKE(1, damaged_type(offsetof(PyTypeObject, tp_basicsize), -1));
     FAKE(1, damaged_type(offsetof(PyTypeObject, tp_basicsize), 0));
     FAKE(1, damaged_type(offsetof(PyTypeObject, tp_basicsize), 1000));
