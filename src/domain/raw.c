@@ -24,6 +24,7 @@
 
 #include "domain/domain.h"
 #include "domain/raw_small.h"
+#include "heap/mi_blocks.h"
 #include "heap/registry.h"
 #include "platform/os.h"
 
@@ -106,8 +107,7 @@ mimalloc_alloc(size_t size, bool zero)
     size_t bytes;
     size = at_least_aligned(size);
     pim_gate_enter();
-    void *block =
-        zero ? pim_mi.ucalloc(1, size, &bytes) : pim_mi.umalloc(size, &bytes);
+    void *block = pim_mi_alloc(size, zero, &bytes);
     if (PIM_LIKELY(block != NULL)) {
         pim_raw_count_alloc(bytes);
     }
@@ -139,7 +139,7 @@ source_realloc(void *block, size_t size)
     size_t after;
     if (source != PIM_RAW_LIBC) {
         pim_gate_enter();
-        moved = pim_mi.urealloc(block, at_least_aligned(size), &before, &after);
+        moved = pim_mi_realloc(block, at_least_aligned(size), &before, &after);
         if (moved != NULL) {
             pim_raw_count(after - before, 0);
         }

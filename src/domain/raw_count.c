@@ -53,13 +53,17 @@ pim_tally_publish(pim_tally *tally)
     pim_gate_exit();
 }
 
+// Not inside the gate: while a thread allocates more than it frees, each block
+// makes a new height.  Instead no store changes the difference (TALLY-1).
 static void
 raise_top(_Atomic int64_t *top, _Atomic int64_t *spare)
 {
     int64_t left = pim_load_relaxed(spare);
     if (left < 0) {
+        int64_t raised = pim_load_relaxed(top) - left;
+        pim_store_release(top, -raised); // whatever `spare` says
         pim_store_release(spare, 0);
-        pim_store_release(top, pim_load_relaxed(top) - left);
+        pim_store_release(top, raised);
     }
 }
 
@@ -86,11 +90,23 @@ difference(const _Atomic int64_t *top, const _Atomic int64_t *spare)
     unsigned tries = 0;
     do {
         before = after;
+        if (before < 0) {
+            return (uint64_t)-before; // it is being raised
+        }
         below = pim_load_acquire(spare);
         after = pim_load_acquire(top);
     } while ((before != after || below < 0) && ++tries < 1000);
+    after = after < 0 ? -after : after;
     return (uint64_t)(before < after ? before : after) -
            (uint64_t)(below > 0 ? below : 0);
+}
+
+// The highest difference since it was last published.  Any thread.
+static uint64_t
+height(const _Atomic int64_t *top)
+{
+    int64_t now = pim_load_relaxed(top);
+    return (uint64_t)(now < 0 ? -now : now);
 }
 
 void
@@ -121,10 +137,8 @@ pim_raw_figures(pim_raw_usage *out)
         out->live_bytes += difference(&tally->top_bytes, &tally->spare_bytes);
         out->live_blocks +=
             difference(&tally->top_blocks, &tally->spare_blocks);
-        raise_peak(&raw->peak_bytes,
-                   bytes + (uint64_t)pim_load_relaxed(&tally->top_bytes));
-        raise_peak(&raw->peak_blocks,
-                   blocks + (uint64_t)pim_load_relaxed(&tally->top_blocks));
+        raise_peak(&raw->peak_bytes, bytes + height(&tally->top_bytes));
+        raise_peak(&raw->peak_blocks, blocks + height(&tally->top_blocks));
     }
     raise_peak(&raw->peak_bytes, out->live_bytes);
     raise_peak(&raw->peak_blocks, out->live_blocks);

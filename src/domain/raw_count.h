@@ -7,6 +7,13 @@
 //
 // Like a heap's account, a tally is a height and how far below it the thread is
 // (heap/account.h): one subtraction counts a block and finds a new height.
+//
+// Invariant:
+//   TALLY-1  a thread that notes a new height changes the difference with none of
+//            its stores.  A height below zero is minus the difference, whatever
+//            `spare` says; otherwise the difference is the height less `spare`, and
+//            that may be below zero.  So a fork by another thread between two of
+//            these stores loses no block; the child notes the height (gate.c).
 
 #ifndef PIM_DOMAIN_RAW_COUNT_H
 #define PIM_DOMAIN_RAW_COUNT_H

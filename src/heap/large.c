@@ -23,7 +23,7 @@
 
 #include <string.h>
 
-#include "heap/maps.h"
+#include "heap/mi_blocks.h"
 #include "platform/os.h"
 
 typedef enum large_kind { LARGE_MI, LARGE_MAP } large_kind;
@@ -269,9 +269,7 @@ static void *
 alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     size_t bytes;
-    size_t total = size + HEADER;
-    pim_large *large =
-        zero ? pim_mi.ucalloc(1, total, &bytes) : pim_mi.umalloc(total, &bytes);
+    pim_large *large = pim_mi_alloc(size + HEADER, zero, &bytes);
     if (large == NULL) {
         return NULL;
     }

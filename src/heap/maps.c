@@ -7,8 +7,9 @@
 // Pieces count in the figures of the heap that had them last.  Together they hold
 // no more than PIM_MAPS_IDLE of memory, and not for long: a tick every
 // PIM_PURGE_DELAY_MS gives back what no block used since the last one (`recent`),
-// and other memory that mem and obj fault in drives as much of it out: arenas, new
-// maps, and steps into what is clean.
+// and what is about to be faulted in elsewhere drives as much of it out: a fresh
+// map, the clean part of one, an arena that a heap gets, and a block of mimalloc's
+// from PIM_MAP_KEPT_MIN on (mi_blocks.h).
 //
 // One lock guards the pieces.  Maps of live blocks are their owners'.
 

@@ -119,9 +119,7 @@ pim_gate_enter_slow(void)
         return;
     }
     pim_lock_release(&gate_lock);
-    if (exit_key_made) {
-        pthread_setspecific(exit_key, record);
-    }
+    self->keyed = exit_key_made && pthread_setspecific(exit_key, record) == 0;
     self->thread = record;
     pim_gate_enter();
 }
@@ -138,7 +136,7 @@ pim_gate_exit_slow(void)
 bool
 pim_gate_will_tell_exit(void)
 {
-    return exit_key_made && !pim_gate_self.ended;
+    return pim_gate_self.keyed && !pim_gate_self.ended;
 }
 
 bool
@@ -250,6 +248,18 @@ fork_prepare(void)
 
 static void membarrier_register(void);
 
+// Notes the height that a thread which is gone was about to note (TALLY-1).
+static void
+settle_height(_Atomic int64_t *top, _Atomic int64_t *spare)
+{
+    int64_t height = pim_load_relaxed(top);
+    int64_t left = pim_load_relaxed(spare);
+    if (height < 0 || left < 0) {
+        pim_store_relaxed(top, height < 0 ? -height : height - left);
+        pim_store_relaxed(spare, 0);
+    }
+}
+
 static void
 fork_child(void)
 {
@@ -264,6 +274,8 @@ fork_child(void)
             pim_store_relaxed(&t->inside, (inside + 1) & ~UINT64_C(1));
             t->used = false;
             t->depth = 0;
+            settle_height(&t->tally.top_bytes, &t->tally.spare_bytes);
+            settle_height(&t->tally.top_blocks, &t->tally.spare_blocks);
         }
     }
     membarrier_register();

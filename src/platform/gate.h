@@ -27,12 +27,12 @@
 #include "base/check.h"
 
 // What a thread counted and did not publish yet (domain/raw_count.h): differences,
-// so they may be negative.  Written by the thread, read by any; stays when the
-// record passes on to another thread.
+// so they may be negative.  Written by the thread, and once after a fork by the
+// child; read by any; stays when the record passes on to another thread.
 typedef struct pim_tally {
     _Atomic int64_t spare_bytes; // how far the difference is below its top
     _Atomic int64_t spare_blocks;
-    _Atomic int64_t top_bytes; // highest since it was last published
+    _Atomic int64_t top_bytes; // highest since it was last published; TALLY-1
     _Atomic int64_t top_blocks;
 } pim_tally;
 
@@ -53,6 +53,7 @@ typedef struct pim_self {
     pim_thread *thread; // NULL until the first entry, and after thread exit
     unsigned locked;    // depth of entries made without a record (no memory)
     bool forking;       // it has closed the gate, for a fork or otherwise
+    bool keyed;         // its end will be noticed; not if there was no memory
     bool ended;         // what is called when it ends was called
 } pim_self;
 
@@ -130,8 +131,9 @@ void pim_gate_open(void);
 // All records, of threads that ended too; any thread, without a lock.
 const pim_thread *pim_gate_records(void);
 
-// Whether they will be called for the calling thread: not again once they were,
-// although destructors that run later may take a record again.
+// Whether they will be called for the calling thread: not if the system had no
+// memory for its key, and not again once they were, although destructors that run
+// later may take a record again.
 bool pim_gate_will_tell_exit(void);
 
 // Whether the calling thread is inside.

@@ -193,12 +193,78 @@ TEST(a_forked_child_goes_on_with_whole_caches)
     pim_raw_small_audit();
 }
 
+// --- counted -----------------------------------------------------------------
+
+#define HEIGHTS 500 // fewer than are published, so the gate holds nobody up
+#define STEP 16
+
+static _Atomic(pim_thread *) counting;
+static pim_raw_usage uncounted;
+
+// As the fast path of malloc counts, each block at a new height.  Bytes are counted
+// first, and forgotten last.
+static void
+count_up(team_member *self)
+{
+    pim_gate_enter();
+    pim_gate_exit();
+    pim_tally *tally = &pim_gate_self.thread->tally;
+    pim_tally_publish(tally);
+    pim_raw_figures(&uncounted);
+    pim_store_release(&counting, pim_gate_self.thread);
+    while (!team_stops(self)) {
+        for (unsigned i = 0; i < HEIGHTS; i++) {
+            pim_tally_grow(tally, STEP);
+        }
+        pim_store_release(&tally->top_blocks, 0);
+        pim_store_release(&tally->top_bytes, 0);
+    }
+}
+
+// A fork copies one page at one moment and another at another, so it is only what
+// is in the record that belongs together.
+static void
+check_what_was_counted(void)
+{
+    pim_raw_usage now;
+    const pim_tally *tally = &pim_load_relaxed(&counting)->tally;
+    EXPECT_GE(pim_load_relaxed(&tally->top_bytes), 0);
+    EXPECT_GE(pim_load_relaxed(&tally->top_blocks), 0);
+    pim_raw_figures(&now);
+    uint64_t blocks = now.live_blocks - uncounted.live_blocks;
+    EXPECT_LE(blocks, HEIGHTS);
+    EXPECT_GE(now.live_bytes - uncounted.live_bytes, STEP * blocks);
+    EXPECT_LE(now.live_bytes - uncounted.live_bytes, STEP * HEIGHTS);
+}
+
+TEST(a_forked_child_has_every_block_that_was_counted)
+{
+    team t = {.count = 0};
+    team_add(&t, count_up);
+    while (pim_load_acquire(&counting) == NULL) {
+        usleep(100);
+    }
+    for (unsigned i = 0; i < FORKS; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(CHILD_SECONDS);
+            check_what_was_counted();
+            _exit(0);
+        }
+        int status = -1;
+        EXPECT_EQ(waitpid(pid, &status, 0), pid);
+        EXPECT_EQ(status, 0);
+    }
+    team_join(&t);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest cases[] = {
         CASE(blocks_that_change_threads_are_counted_and_lost_by_nobody),
         CASE(a_forked_child_goes_on_with_whole_caches),
+        CASE(a_forked_child_has_every_block_that_was_counted),
     };
     return RUN(cases, core_set_up, NULL);
 }

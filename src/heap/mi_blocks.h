@@ -1,0 +1,32 @@
+// mi_blocks.h -- blocks of mimalloc's main heap, asked for with what maps.c keeps
+// in mind: that makes way for large ones, and goes back to the system before a
+// request is refused.
+//
+// Inside the gate, all of it.  Any thread; no lock after "maps" (LOCK-2) is held.
+
+#ifndef PIM_HEAP_MI_BLOCKS_H
+#define PIM_HEAP_MI_BLOCKS_H
+
+#include "heap/maps.h"
+#include "mi/mi.h"
+
+// The rare half of what follows.
+void *pim_mi_alloc_again(size_t size, bool zero, size_t *bytes);
+
+// Like pim_mi.umalloc(), or ucalloc() if `zero`.
+PIM_INLINE void *
+pim_mi_alloc(size_t size, bool zero, size_t *bytes)
+{
+    if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN)) {
+        pim_maps_make_way(size);
+    }
+    void *block =
+        zero ? pim_mi.ucalloc(1, size, bytes) : pim_mi.umalloc(size, bytes);
+    return PIM_LIKELY(block != NULL) ? block
+                                     : pim_mi_alloc_again(size, zero, bytes);
+}
+
+// Like pim_mi.urealloc().
+void *pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after);
+
+#endif // PIM_HEAP_MI_BLOCKS_H

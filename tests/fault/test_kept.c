@@ -1,0 +1,186 @@
+// test_kept.c -- what is kept of freed maps is no reason for mimalloc to refuse a
+// request, and makes way for its large blocks.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "heap/maps.h"
+#include "support/blocks.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_mi.h"
+
+#define KEPT (4 * MIB)
+#define SIZE (PIM_MAP_KEPT_MIN / 2)  // for which nothing makes way
+#define LARGE (PIM_MAP_KEPT_MIN * 3) // and for which it does
+
+_Static_assert(LARGE < PIM_MAP_BORN, "gets no map");
+
+// Ways to get a block from mimalloc.  `block` is NULL but for the last one.
+typedef struct way {
+    const char *name;
+    void *(*ask)(void *block, size_t size);
+    bool resizes;
+    bool is_large; // freed by the large blocks' functions
+} way;
+
+static void *
+ask_raw_malloc(void *block, size_t size)
+{
+    (void)block;
+    return pim_raw_malloc(NULL, size);
+}
+
+static void *
+ask_raw_calloc(void *block, size_t size)
+{
+    (void)block;
+    return pim_raw_calloc(NULL, 1, size);
+}
+
+static void *
+ask_raw_realloc(void *block, size_t size)
+{
+    return pim_raw_realloc(NULL, block, size);
+}
+
+// As where no arena is left; for a map of its own it is too small.
+static void *
+ask_large(void *block, size_t size)
+{
+    (void)block;
+    return pim_large_alloc(the.heap, PIM_MEM, size, false);
+}
+
+static void *
+ask_large_zeroed(void *block, size_t size)
+{
+    (void)block;
+    return pim_large_alloc(the.heap, PIM_MEM, size, true);
+}
+
+static const way ways[] = {
+    {"raw malloc", ask_raw_malloc, false, false},
+    {"raw calloc", ask_raw_calloc, false, false},
+    {"raw realloc", ask_raw_realloc, true, false},
+    {"large", ask_large, false, true},
+    {"large, zeroed", ask_large_zeroed, false, true},
+};
+
+// What a way starts with.
+static char *
+begin(const way *w)
+{
+    print_message("  %s\n", w->name);
+    char *block = w->resizes ? pim_raw_malloc(NULL, SIZE / 2) : NULL;
+    if (block != NULL) {
+        memset(block, 7, SIZE / 2);
+    }
+    return block;
+}
+
+static void
+end(const way *w, void *block)
+{
+    if (w->is_large) {
+        pim_large_free(the.heap, block);
+    } else {
+        pim_raw_free(NULL, block);
+    }
+}
+
+static uint64_t
+requests(void)
+{
+    return pim_load_relaxed(&fake_mi.counted);
+}
+
+TEST(refused_request_is_tried_again_without_what_is_kept)
+{
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(ways); i++) {
+        const way *w = &ways[i];
+        char *block = begin(w);
+        drop(make(KEPT));
+        fake_mi_fail(1, false);
+        char *p = w->ask(block, SIZE);
+        fake_mi_heal();
+        EXPECT_NOT_NULL(p);
+        EXPECT_EQ(requests(), 2);
+        EXPECT_EQ(idle(), 0);
+        EXPECT(!w->resizes || (p[0] == 7 && p[SIZE / 2 - 1] == 7));
+        memset(p, 1, SIZE);
+        end(w, p);
+    }
+}
+
+TEST(request_that_is_refused_again_changes_nothing)
+{
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(ways); i++) {
+        const way *w = &ways[i];
+        pim_raw_usage before;
+        pim_raw_usage after;
+        char *block = begin(w);
+        drop(make(KEPT));
+        pim_raw_figures(&before);
+        fake_mi_fail(1, true);
+        EXPECT_NULL(w->ask(block, SIZE));
+        EXPECT_EQ(requests(), 2);
+        EXPECT_EQ(idle(), 0);
+        EXPECT_NULL(w->ask(block, SIZE));
+        EXPECT_EQ(requests(), 3); // nothing was kept
+        fake_mi_heal();
+        pim_raw_figures(&after);
+        EXPECT_EQ(after.live_bytes, before.live_bytes);
+        EXPECT_EQ(after.live_blocks, before.live_blocks);
+        if (block != NULL) {
+            EXPECT(block[0] == 7 && block[SIZE / 2 - 1] == 7);
+            end(w, block);
+        }
+    }
+}
+
+TEST(what_is_kept_makes_way_for_large_blocks_of_mimalloc)
+{
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(ways); i++) {
+        const way *w = &ways[i];
+        char *block = begin(w);
+        trim_maps(true);
+        drop(make(KEPT));
+        size_t kept = idle();
+        char *p = w->ask(block, SIZE);
+        EXPECT_EQ(idle(), kept);
+        end(w, p);
+        block = begin(w);
+        p = w->ask(block, LARGE + 24);
+        EXPECT_EQ(idle() % PAGE, 0);
+        EXPECT_LE(idle() + LARGE, kept);
+        // Huge pages go whole.
+        EXPECT_GE(idle() + LARGE + PIM_ARENA_SIZE, kept);
+        end(w, p);
+    }
+}
+
+TEST(nothing_makes_way_for_a_block_that_stays_where_it_is)
+{
+    char *p = pim_raw_malloc(NULL, LARGE);
+    drop(make(KEPT));
+    size_t kept = idle();
+    EXPECT_PTR_EQ(pim_raw_realloc(NULL, p, LARGE - LARGE / 8), p);
+    EXPECT_EQ(idle(), kept);
+    pim_raw_free(NULL, p);
+}
+
+#define KEPT_CASE(name)                                                        \
+    cmocka_unit_test_setup_teardown(name, blocks_begin, blocks_end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        KEPT_CASE(refused_request_is_tried_again_without_what_is_kept),
+        KEPT_CASE(request_that_is_refused_again_changes_nothing),
+        KEPT_CASE(what_is_kept_makes_way_for_large_blocks_of_mimalloc),
+        KEPT_CASE(nothing_makes_way_for_a_block_that_stays_where_it_is),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
