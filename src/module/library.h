@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "module/limited.h"
-#include "pimalloc/pimalloc.h"
+#include "pimalloc/tenants.h"
 
 // What the module calls; all NULL if `found` is not set.
 typedef struct pim_library {
@@ -20,6 +20,7 @@ typedef struct pim_library {
     __typeof__(pimalloc_interpreters) *interpreters;
     __typeof__(pimalloc_stats) *stats;
     __typeof__(pimalloc_stats_print) *stats_print;
+    __typeof__(pimalloc_classes) *classes;
     __typeof__(pimalloc_owner) *owner;
     __typeof__(pimalloc_trim) *trim;
 } pim_library;
