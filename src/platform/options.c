@@ -99,6 +99,12 @@ parse_check(const char *value, pim_options *out)
     return parse_switch(value, &out->check);
 }
 
+static bool
+parse_run_check(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->run_check);
+}
+
 // A format, and a file after a colon.
 static bool
 parse_stats(const char *value, pim_options *out)
@@ -146,11 +152,12 @@ static const option options[] = {
     {"TSTATE", "auto or call", parse_tstate},
     {"VERBOSE", "0 or 1", parse_verbose},
     {"DEBUG", "0 or 1", parse_debug},
+    {"CHECK", "0 or 1", parse_check},
     {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
      parse_stats},
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
      parse_signal},
-    {"CHECK", "0 or 1", parse_check},
+    {"RUN_CHECK", "0 or 1", parse_run_check},
 };
 
 static void

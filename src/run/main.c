@@ -34,7 +34,7 @@ set(const char *name, const char *value)
 static void
 set_options(const pim_run_options *o)
 {
-    unsetenv("PIMALLOC_CHECK"); // or COMMAND would not run
+    unsetenv("PIMALLOC_RUN_CHECK"); // or COMMAND would not run
     if (o->stats[0] != '\0') {
         set("PIMALLOC_STATS", o->stats);
     }

@@ -79,10 +79,11 @@ def simple_options(b):
 
 @case
 def environment_stays(b):
-    """variables that are set already stay, but for PIMALLOC_CHECK"""
+    """variables that are set already stay, but for PIMALLOC_RUN_CHECK"""
     equal(b.variable("PIMALLOC_STATS", env={"PIMALLOC_STATS": "json"}), "json")
     equal(b.variable("PIMALLOC_STATS", "--stats", env={"PIMALLOC_STATS": "json"}), "text")
-    equal(b.variable("PIMALLOC_CHECK", env={"PIMALLOC_CHECK": "1"}), None)
+    equal(b.variable("PIMALLOC_CHECK", env={"PIMALLOC_CHECK": "1"}), "1")
+    equal(b.variable("PIMALLOC_RUN_CHECK", env={"PIMALLOC_RUN_CHECK": "1"}), None)
 
 
 @case

@@ -61,6 +61,7 @@ is_default(const pim_options *o)
     EXPECT(!o->verbose);
     EXPECT(!o->debug);
     EXPECT(!o->check);
+    EXPECT(!o->run_check);
     EXPECT_EQ(o->stats_format, -1);
     EXPECT_NULL(o->stats_file);
     EXPECT_EQ(o->stats_signal, 0);
@@ -106,6 +107,14 @@ static void
 is_check(const pim_options *o)
 {
     EXPECT(o->check);
+    EXPECT(!o->run_check);
+}
+
+static void
+is_run_check(const pim_options *o)
+{
+    EXPECT(o->run_check);
+    EXPECT(!o->check);
 }
 
 static void
@@ -174,6 +183,8 @@ TEST(each_option_is_read)
     expect_options("PIMALLOC_DEBUG", "0", is_default, NULL);
     expect_options("PIMALLOC_CHECK", "1", is_check, NULL);
     expect_options("PIMALLOC_CHECK", "0", is_default, NULL);
+    expect_options("PIMALLOC_RUN_CHECK", "1", is_run_check, NULL);
+    expect_options("PIMALLOC_RUN_CHECK", "0", is_default, NULL);
 }
 
 TEST(statistics_have_a_form_and_may_have_a_file)
@@ -234,7 +245,8 @@ TEST(empty_values_count_as_not_set)
     static const char *const names[] = {
         "PIMALLOC_MIMALLOC", "PIMALLOC_REGION", "PIMALLOC_TSTATE",
         "PIMALLOC_VERBOSE",  "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
-        "PIMALLOC_CHECK",    "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL"};
+        "PIMALLOC_CHECK",    "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL",
+        "PIMALLOC_RUN_CHECK"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_options(names[i], "", is_default, NULL);
     }
@@ -260,6 +272,7 @@ TEST(bad_values_are_reported_once_and_ignored)
     expect_options("PIMALLOC_VERBOSE", "yes", is_default, "0 or 1");
     expect_options("PIMALLOC_DEBUG", "on", is_default, "0 or 1");
     expect_options("PIMALLOC_CHECK", "2", is_default, "0 or 1");
+    expect_options("PIMALLOC_RUN_CHECK", "2", is_default, "0 or 1");
 
     static const char *const stats[] = {
         "2",     "yes", "JSON",       "json:",        "text:",   ":file",
@@ -297,7 +310,8 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
     expect_options("PIMALLOC_X", "1", is_default,
                    "valid are PIMALLOC_MIMALLOC, PIMALLOC_REGION, "
                    "PIMALLOC_TSTATE, PIMALLOC_VERBOSE, PIMALLOC_DEBUG, "
-                   "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_CHECK\n");
+                   "PIMALLOC_CHECK, PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, "
+                   "PIMALLOC_RUN_CHECK\n");
 }
 
 int
