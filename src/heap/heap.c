@@ -109,7 +109,8 @@ retire_current(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     pim_page *page = heap->current[slot][size_class];
     if (page != &pim_empty_page) {
-        PIM_ASSERT(pim_page_used(page) == page->capacity);
+        PIM_CHECK(pim_page_used(page) == page->capacity,
+                  "a free block was written to", pim_page_start(page));
         page->state = PIM_PAGE_FULL;
         pim_page_count_down_to(page,
                                page->capacity - 1u - page->capacity / 32u);
@@ -363,9 +364,19 @@ partial_emptied(pim_heap *heap, pim_page *page)
     }
 }
 
+// Of a page's blocks the one that was just freed is at hand.
+static void
+check_freed(const pim_page *page)
+{
+    const pim_block *block = page->free;
+    PIM_CHECK(block->next != block && pim_page_used(page) < page->capacity,
+              "a block was freed twice", block);
+}
+
 PIM_NOINLINE void
 pim_heap_free_slow(pim_heap *heap, pim_page *page)
 {
+    check_freed(page);
     if (page->state == PIM_PAGE_CURRENT) {
         current_emptied(heap, page);
         return;
@@ -407,6 +418,7 @@ pim_process_heap_init(void)
         pim_heap_open(process);
         process->id = PIM_PROCESS_ID;
         strcpy(process->name, "pimalloc:process");
+        pim_fatal_describe = pim_heap_describe;
         pim_store_release(&process->serial, 1);
     }
 }

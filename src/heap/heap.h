@@ -251,6 +251,11 @@ bool pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all,
 // only its start.  False: there is no block of ours.  Any thread.
 bool pim_heap_find_owner(const void *address, int64_t *id);
 
+// Puts into words what small block an address is in, for a message before the
+// process ends: takes no lock and trusts no more than the page's descriptor, which
+// the caller has read.  False: it is in none.
+bool pim_heap_describe(const void *address, char *text, size_t size);
+
 // Gives memory of empty pages back that was idle for a tick, or all of it.
 // Returns bytes given back.  Owner, inside the gate.
 size_t pim_heap_purge(pim_heap *heap, bool all);

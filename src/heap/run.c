@@ -111,6 +111,8 @@ void
 pim_run_freed(pim_heap *heap, pim_page *page)
 {
     unsigned units = pim_page_units(page);
+    PIM_CHECK((char *)page->free == pim_page_start(page),
+              "free of an address inside a block", page->free);
     if (heap->idle_runs[units] != NULL ||
         heap->idle_run_units + units > PIM_IDLE_RUN_UNITS ||
         pim_heap_is_process(heap)) { // nobody would purge it
