@@ -16,6 +16,7 @@
 #include "cpython/interp.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
+#include "domain/check.h"
 #include "domain/domain.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
@@ -115,6 +116,19 @@ raw_source(bool unasked)
                                            : PIM_RAW_LIBC;
 }
 
+// What the first installation chose stays: a layer that has not seen all blocks
+// would report good ones.
+static int
+start_checks(bool asked)
+{
+    static bool decided;
+    if (asked && !decided && !pim_check_start(!pim_py_swaps_raw())) {
+        return fail(-ENOMEM, "no memory for PIMALLOC_CHECK=1");
+    }
+    decided = true;
+    return 0;
+}
+
 static int
 install(const pimalloc_config *config, void *python, bool unasked)
 {
@@ -147,6 +161,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
         return fail(-ENOMEM, "no address space for arenas; raise the limit of "
                              "virtual memory (ulimit -v)");
     }
+    err = start_checks(options.check);
+    if (err != 0) {
+        return err;
+    }
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
     pim_huge_at_start = unasked ? PIM_HUGE_AT_START : 0;
@@ -159,9 +177,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
     }
     if (options.verbose) {
         pim_say(
-            "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s\n",
+            "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s%s\n",
             pim_py.get_version(), PIM_VERSION_PARTS(pim_mi_version()),
-            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
+            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc",
+            pim_check_is_on() ? ", checked" : "");
     }
     return 0;
 }

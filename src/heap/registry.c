@@ -427,6 +427,19 @@ ended_figures(int64_t id, pim_figures *out)
 }
 
 bool
+pim_registry_has_ended(int64_t id, uint32_t generation)
+{
+    bool found = false;
+    lock();
+    const pim_figures *gone;
+    for (size_t i = 0; !found && (gone = ended_at(i)) != NULL; i++) {
+        found = gone->id == id && gone->generation == generation;
+    }
+    unlock();
+    return found;
+}
+
+bool
 pim_registry_figures(int64_t id, pim_figures *out)
 {
     bool found = true;

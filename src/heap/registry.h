@@ -51,6 +51,10 @@ size_t pim_registry_ids(int64_t *ids, size_t capacity);
 // A shared heap's figures carry the id of the interpreter that it belongs to.
 bool pim_registry_figures(int64_t id, pim_figures *out);
 
+// Whether an interpreter of that id and runtime has ended, of the last
+// PIM_ENDED_KEPT.
+bool pim_registry_has_ended(int64_t id, uint32_t generation);
+
 // Calls visit() with the figures of all that pim_registry_ids() lists, in its
 // order.  Unlike asking for each id it tells those apart whose ids repeat.
 // visit() runs under the lock: it neither allocates nor calls the registry.
