@@ -110,8 +110,9 @@ report(const call *c, const char *what, const pim_known *known)
     char owner[OWNER_MAX];
     char of[TEXT_MAX] = "";
     char text[2 * TEXT_MAX];
-    if (c->heap != NULL && c->heap->id != PIM_PROCESS_ID) {
-        snprintf(where, sizeof(where), "in interpreter %" PRId64, c->heap->id);
+    int64_t id = c->heap != NULL ? c->heap->id : pim_current_heap()->id;
+    if (id != PIM_PROCESS_ID) {
+        snprintf(where, sizeof(where), "in interpreter %" PRId64, id);
     }
     if (known != NULL && known->state == PIM_KNOWN_NOT) {
         snprintf(of, sizeof(of), " of an address where there is no block");

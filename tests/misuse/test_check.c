@@ -94,7 +94,7 @@ static void
 expect_named(misuse m, const char *what)
 {
     char text[300];
-    char at[40] = "";
+    char at[64] = "";
     char owner[40];
     if (m.offset != 0) {
         snprintf(at, sizeof(at), "an address %zu bytes into ", m.offset);
