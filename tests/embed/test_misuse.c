@@ -219,12 +219,12 @@ static const char work[] =
     "for _ in range(3):\n"
     "    table = json.loads(json.dumps(table))\n"
     "    table = pickle.loads(pickle.dumps(table))\n"
-    "text = ' '.join(table) * 20\n"
+    "text = ' '.join([*table, '']) * 20\n"
     "count = collections.Counter(re.findall('[0-9]+', text))\n"
     "big = [bytearray(100 * i * i) for i in range(1, 120)]\n"
     "for b in big:\n"
     "    b.extend(b); del b[10:]\n"
-    "assert len(count) == 3000 and count['77'] >= 20\n"
+    "assert len(count) == 3000 and count['77'] == 20\n"
     "kept = datetime.datetime.now()\n"
     "del big, text, count\n";
 
@@ -256,7 +256,10 @@ guest(void *arg)
 static void
 what_python_does_is_no_misuse(void)
 {
-    for (int runtime = 0; runtime < 2; runtime++) {
+    // 3.12.1 crashes where the second runtime imports ssl: it keeps the parsers of
+    // arguments, whose tuples went with the first.
+    int runtimes = PY_312 ? 1 : 2;
+    for (int runtime = 0; runtime < runtimes; runtime++) {
         start_checked();
         embed_run(work);
         for (int i = 0; i < 3; i++) {
@@ -291,14 +294,15 @@ static void
 a_forked_child_goes_on_checked(void)
 {
     start_checked();
-    pid_t child = fork();
+    embed_run("import os\n"
+              "pid = os.fork()");
+    long long child = embed_eval("pid");
     if (child == 0) {
-        PyOS_AfterFork_Child();
         embed_run(work);
         _exit(0);
     }
     int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(waitpid((pid_t)child, &status, 0), child);
     EXPECT_EQ(status, 0);
     embed_stop();
 }
