@@ -36,7 +36,7 @@
 
 // A read of memory that is not known to be ours (a header in front of a pointer
 // that may be foreign) must not be instrumented.
-#define PIM_NO_SANITIZE __attribute__((no_sanitize("address")))
+#define PIM_NO_SANITIZE __attribute__((no_sanitize("address", "thread")))
 
 // The word that lies `offset` bytes from the calling thread's thread pointer.
 // Read anew each time: the caller's thread-local data may change under a call.
