@@ -223,10 +223,16 @@ pim_region_is_open(const void *p)
 {
     size_t arena =
         (size_t)((const char *)p - pim_region.base) >> PIM_ARENA_SHIFT;
+    return arena < pim_region_opened();
+}
+
+size_t
+pim_region_opened(void)
+{
     pim_lock_acquire(&region_lock);
-    bool open = arena < fresh;
+    size_t opened = fresh;
     pim_lock_release(&region_lock);
-    return open;
+    return opened;
 }
 
 // Drops an arena's part of a table if it fills whole system pages.

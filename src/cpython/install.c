@@ -14,6 +14,7 @@
 
 #include "cpython/api.h"
 #include "cpython/interp.h"
+#include "cpython/leaks.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
 #include "domain/check.h"
@@ -170,6 +171,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_huge_at_start = unasked ? PIM_HUGE_AT_START : 0;
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
+    pim_leaks_start(&options);
     pim_table_install();
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {

@@ -178,6 +178,27 @@ pim_registry_find(const void *interp, int64_t id, uint32_t generation)
     return heap;
 }
 
+// Under the lock.
+static const binding *
+binding_of_id(int64_t id)
+{
+    const binding *b = youngest;
+    while (b != NULL && b->id != id) {
+        b = b->older;
+    }
+    return b;
+}
+
+pim_heap *
+pim_registry_heap(int64_t id)
+{
+    lock();
+    const binding *b = binding_of_id(id);
+    pim_heap *heap = b != NULL ? b->heap : NULL;
+    unlock();
+    return heap;
+}
+
 // --- birth -----------------------------------------------------------------
 
 static pim_heap *
@@ -448,10 +469,7 @@ pim_registry_figures(int64_t id, pim_figures *out)
         pim_heap_figures(&pim_process_heap, out);
         out->id = PIM_PROCESS_ID;
     } else {
-        const binding *b = youngest;
-        while (b != NULL && b->id != id) {
-            b = b->older;
-        }
+        const binding *b = binding_of_id(id);
         if (b != NULL) {
             pim_heap_figures(b->heap, out);
         } else {

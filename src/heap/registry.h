@@ -28,6 +28,10 @@ typedef struct pim_figures {
 pim_heap *pim_registry_find(const void *interp, int64_t id,
                             uint32_t generation);
 
+// The heap of the newest living interpreter with that id, main's for a legacy one;
+// NULL: there is none.
+pim_heap *pim_registry_heap(int64_t id);
+
 // Makes an interpreter known with a heap of its own, or with `shared` as its
 // heap (legacy interpreters share main's).  Returns its heap; NULL: no memory.
 // An interpreter known under the same pointer and another id was never told to
@@ -60,6 +64,19 @@ bool pim_registry_has_ended(int64_t id, uint32_t generation);
 // visit() runs under the lock: it neither allocates nor calls the registry.
 void pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
                        void *arg);
+
+// Somebody who wants to see what is left of an interpreter.
+typedef struct pim_end_watch {
+    // After the last event; the heap's blocks are still where they were.  Under the
+    // process heap's lock: takes no lock of the layer but a ring's.
+    void *(*look)(pim_heap *heap);
+
+    // When its memory is given back and no lock is held, with what look() returned.
+    void (*tell)(void *seen);
+} pim_end_watch;
+
+// NULL: nobody.  Any thread.
+extern _Atomic(const pim_end_watch *) pim_end_watcher;
 
 // Gives back what an ended interpreter held (retire.c); fills *left with what
 // remained live.  Afterwards the record may be recycled.  Outside the gate.

@@ -18,6 +18,8 @@
 #include "heap/maps.h"
 #include "heap/registry.h"
 
+_Atomic(const pim_end_watch *) pim_end_watcher;
+
 // One page changes hands, or goes away if it is empty.
 static void
 hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
@@ -74,11 +76,13 @@ hand_over_accounts(pim_heap *heap)
                     pim_exchange(&heap->large_bytes, 0));
 }
 
-static void
-hand_over(pim_heap *heap)
+// Returns what a watch saw.
+static void *
+hand_over(pim_heap *heap, const pim_end_watch *watch)
 {
     pim_store_release(&heap->serial, 0);
     pim_heap_drain(heap);
+    void *seen = watch != NULL ? watch->look(heap) : NULL;
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             heap->current[slot][c] = &pim_empty_page;
@@ -95,7 +99,9 @@ hand_over(pim_heap *heap)
             hand_over_arena(heap, heap->arenas[list]);
         }
     }
+    pim_large_hand_over(heap, &pim_process_heap);
     hand_over_accounts(heap);
+    return seen;
 }
 
 // What was pushed while the pages changed hands.
@@ -124,9 +130,10 @@ void
 pim_heap_retire(pim_heap *heap, pim_figures *left)
 {
     PIM_ASSERT(!pim_gate_is_inside());
+    const pim_end_watch *watch = pim_load_acquire(&pim_end_watcher);
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    hand_over(heap);
+    void *seen = hand_over(heap, watch);
     pim_lock_release(&pim_process_lock);
     pim_gate_exit();
 
@@ -140,4 +147,7 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
     pim_heap_figures(heap, left);
     left->ended = true;
     pim_gate_exit();
+    if (watch != NULL) {
+        watch->tell(seen);
+    }
 }

@@ -5,13 +5,23 @@
 
 #include "base/compiler.h"
 
+// How interpreters tell what they leave at their end.
+typedef enum pim_leaks_form {
+    PIM_LEAKS_UNTOLD,
+    PIM_LEAKS_TEXT,
+    PIM_LEAKS_JSON,
+    PIM_LEAKS_FAIL // as text; preload library only: and an exit status
+} pim_leaks_form;
+
 typedef struct pim_options {
-    const char *mimalloc; // PIMALLOC_MIMALLOC: path of the library to load
-    size_t region_bytes;  // PIMALLOC_REGION: 0 if not set
-    bool tstate_by_call;  // PIMALLOC_TSTATE=call
-    bool verbose;         // PIMALLOC_VERBOSE=1
-    bool debug;           // PIMALLOC_DEBUG=1: CPython's debug hooks on top
-    bool check;           // PIMALLOC_CHECK=1: every block is looked up first
+    const char *mimalloc;   // PIMALLOC_MIMALLOC: path of the library to load
+    size_t region_bytes;    // PIMALLOC_REGION: 0 if not set
+    bool tstate_by_call;    // PIMALLOC_TSTATE=call
+    bool verbose;           // PIMALLOC_VERBOSE=1
+    bool debug;             // PIMALLOC_DEBUG=1: CPython's debug hooks on top
+    bool check;             // PIMALLOC_CHECK=1: every block is looked up first
+    pim_leaks_form leaks;   // PIMALLOC_LEAKS
+    const char *leaks_file; // what follows its colon, or NULL
 
     // Acted upon by the preload library only.
     int stats_format; // PIMALLOC_STATS: enum pimalloc_format, -1: not asked

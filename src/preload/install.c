@@ -128,6 +128,7 @@ try_install(void *python)
     }
     pim_preload_installed = true;
     pim_preload_watch_signal();
+    pim_preload_watch_exit();
 }
 
 // Whether the Python that we served is gone, and the next runtime begins on its
@@ -223,6 +224,7 @@ may_speak(bool has_python)
 {
     return has_python || getenv("PIMALLOC_STATS") != NULL ||
            getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
+           getenv("PIMALLOC_LEAKS") != NULL ||
            getenv("PIMALLOC_VERBOSE") != NULL;
 }
 

@@ -38,6 +38,9 @@ set_options(const pim_run_options *o)
     if (o->stats[0] != '\0') {
         set("PIMALLOC_STATS", o->stats);
     }
+    if (o->leaks[0] != '\0') {
+        set("PIMALLOC_LEAKS", o->leaks);
+    }
     if (o->signal != 0) {
         char number[16];
         snprintf(number, sizeof(number), "%d", o->signal);

@@ -113,6 +113,21 @@ def stats_mistakes(b):
 
 
 @case
+def leaks_forms(b):
+    """--leaks takes a form and a file like --stats"""
+    here = os.path.realpath(b.scratch)
+    for word, wanted in (("--leaks", "text"), ("--leaks=text", "text"), ("--leaks=json", "json"),
+                         ("--leaks=fail", "fail"), ("--leaks=fail:x", f"fail:{here}/x"),
+                         ("--leaks=json:%p/x", f"json:{here}/%p/x"),
+                         ("--leaks:out", f"text:{here}/out")):
+        equal(b.variable("PIMALLOC_LEAKS", word, cwd=here), wanted, word)
+    for word in ("--leaks=xml", "--leaks=openmetrics", "--leaks="):
+        b.fails(125, word, "true", says=["--leaks: there is no format", "text, json and fail"])
+    b.fails(125, "--leaks=fail:", "true", says=["--leaks: no file follows the colon"])
+    b.fails(125, "--leaks=json:/no/such/x", "true", says=["--leaks: /no/such is no directory"])
+
+
+@case
 def stats_in_a_directory_with_a_per_cent_sign(b):
     """a per cent sign in the current directory stands for itself, and %% in FILE for one"""
     here = Path(os.path.realpath(b.scratch)) / "100%pure"

@@ -65,6 +65,8 @@ is_default(const pim_options *o)
     EXPECT_EQ(o->stats_format, -1);
     EXPECT_NULL(o->stats_file);
     EXPECT_EQ(o->stats_signal, 0);
+    EXPECT_EQ(o->leaks, PIM_LEAKS_UNTOLD);
+    EXPECT_NULL(o->leaks_file);
 }
 
 static void
@@ -199,6 +201,41 @@ TEST(statistics_have_a_form_and_may_have_a_file)
     expect_options("PIMALLOC_STATS", "0", is_default, NULL);
 }
 
+static void
+tells_leaks_as_text(const pim_options *o)
+{
+    EXPECT_EQ(o->leaks, PIM_LEAKS_TEXT);
+    EXPECT_NULL(o->leaks_file);
+}
+
+static void
+tells_leaks_as_json_in_file(const pim_options *o)
+{
+    EXPECT_EQ(o->leaks, PIM_LEAKS_JSON);
+    EXPECT_EQ(strcmp(o->leaks_file, "left:%p"), 0);
+}
+
+static void
+fails_for_leaks(const pim_options *o)
+{
+    EXPECT_EQ(o->leaks, PIM_LEAKS_FAIL);
+    EXPECT_NULL(o->leaks_file);
+}
+
+TEST(leaks_have_a_form_and_may_have_a_file)
+{
+    expect_options("PIMALLOC_LEAKS", "1", tells_leaks_as_text, NULL);
+    expect_options("PIMALLOC_LEAKS", "text", tells_leaks_as_text, NULL);
+    expect_options("PIMALLOC_LEAKS", "json:left:%p",
+                   tells_leaks_as_json_in_file, NULL);
+    expect_options("PIMALLOC_LEAKS", "fail", fails_for_leaks, NULL);
+    expect_options("PIMALLOC_LEAKS", "0", is_default, NULL);
+    expect_options("PIMALLOC_LEAKS", "", is_default, NULL);
+    expect_options("PIMALLOC_LEAKS", "openmetrics", is_default,
+                   "text, json or fail");
+    expect_options("PIMALLOC_LEAKS", "json:", is_default, "text, json or fail");
+}
+
 TEST(signals_have_names_and_numbers)
 {
     expect_options("PIMALLOC_STATS_SIGNAL", "USR1", has_usr1, NULL);
@@ -311,7 +348,7 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
                    "valid are PIMALLOC_MIMALLOC, PIMALLOC_REGION, "
                    "PIMALLOC_TSTATE, PIMALLOC_VERBOSE, PIMALLOC_DEBUG, "
                    "PIMALLOC_CHECK, PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, "
-                   "PIMALLOC_RUN_CHECK\n");
+                   "PIMALLOC_LEAKS, PIMALLOC_RUN_CHECK\n");
 }
 
 int
@@ -321,6 +358,7 @@ main(void)
         CASE(nothing_set_is_the_default),
         CASE(each_option_is_read),
         CASE(statistics_have_a_form_and_may_have_a_file),
+        CASE(leaks_have_a_form_and_may_have_a_file),
         CASE(signals_have_names_and_numbers),
         CASE(texts_outlive_the_environment),
         CASE(empty_values_count_as_not_set),
