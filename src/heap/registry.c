@@ -186,6 +186,7 @@ heap_new(int64_t id, uint32_t generation)
     pim_heap *heap = heap_take();
     if (heap != NULL) {
         pim_heap_open(heap);
+        pim_limit_begin(heap);
         heap->id = id;
         heap->generation = generation;
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
@@ -426,6 +427,29 @@ ended_figures(int64_t id, pim_figures *out)
     return found;
 }
 
+static const binding *
+living(int64_t id)
+{
+    const binding *b = youngest;
+    while (b != NULL && b->id != id) {
+        b = b->older;
+    }
+    return b;
+}
+
+bool
+pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
+                   void *arg)
+{
+    lock();
+    const binding *b = living(id);
+    if (b != NULL) {
+        visit(arg, b->heap);
+    }
+    unlock();
+    return b != NULL;
+}
+
 bool
 pim_registry_figures(int64_t id, pim_figures *out)
 {
@@ -435,10 +459,7 @@ pim_registry_figures(int64_t id, pim_figures *out)
         pim_heap_figures(&pim_process_heap, out);
         out->id = PIM_PROCESS_ID;
     } else {
-        const binding *b = youngest;
-        while (b != NULL && b->id != id) {
-            b = b->older;
-        }
+        const binding *b = living(id);
         if (b != NULL) {
             pim_heap_figures(b->heap, out);
         } else {

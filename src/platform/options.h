@@ -11,6 +11,8 @@ typedef struct pim_options {
     bool tstate_by_call;  // PIMALLOC_TSTATE=call
     bool verbose;         // PIMALLOC_VERBOSE=1
     bool debug;           // PIMALLOC_DEBUG=1: CPython's debug hooks on top
+    uint64_t limit_soft;  // PIMALLOC_LIMIT=SOFT[:HARD]: bytes; 0 if not set
+    uint64_t limit_hard;
 
     // Acted upon by the preload library only.
     int stats_format; // PIMALLOC_STATS: enum pimalloc_format, -1: not asked

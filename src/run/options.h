@@ -13,6 +13,7 @@ typedef struct pim_run_options {
     bool with_malloc;
     bool with_module;
     int signal;                // --stats-signal; 0: none
+    const char *limit;         // PIMALLOC_LIMIT; NULL: not asked
     char stats[PATH_MAX + 32]; // PIMALLOC_STATS, FILE absolute; "": not asked
     char **command;            // COMMAND and its arguments, then NULL
 } pim_run_options;
