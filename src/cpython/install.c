@@ -29,6 +29,16 @@ static char failure[PATH_MAX + 512]; // text of the last failure
 static int failure_code;
 static bool hooks_on_top; // PIMALLOC_DEBUG=1
 
+static void
+set_default_limit(const pim_options *options)
+{
+    const pim_limit_terms terms = {.soft_bytes = options->limit_soft,
+                                   .hard_bytes = options->limit_hard};
+    if (terms.soft_bytes != 0) {
+        pim_limit_set_default(&terms, true);
+    }
+}
+
 static int
 fail(int err, const char *text)
 {
@@ -169,6 +179,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
     pim_huge_at_start = unasked ? PIM_HUGE_AT_START : 0;
+    set_default_limit(&options);
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
     pim_leaks_start(&options);

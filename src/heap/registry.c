@@ -207,6 +207,7 @@ heap_new(int64_t id, uint32_t generation)
     pim_heap *heap = heap_take();
     if (heap != NULL) {
         pim_heap_open(heap);
+        pim_limit_begin(heap);
         heap->id = id;
         heap->generation = generation;
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
@@ -445,6 +446,19 @@ ended_figures(int64_t id, pim_figures *out)
         }
     }
     return found;
+}
+
+bool
+pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
+                   void *arg)
+{
+    lock();
+    const binding *b = binding_of_id(id);
+    if (b != NULL) {
+        visit(arg, b->heap);
+    }
+    unlock();
+    return b != NULL;
 }
 
 bool

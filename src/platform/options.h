@@ -22,6 +22,8 @@ typedef struct pim_options {
     bool check;             // PIMALLOC_CHECK=1: every block is looked up first
     pim_leaks_form leaks;   // PIMALLOC_LEAKS
     const char *leaks_file; // what follows its colon, or NULL
+    uint64_t limit_soft;    // PIMALLOC_LIMIT=SOFT[:HARD]: bytes; 0 if not set
+    uint64_t limit_hard;
 
     // Acted upon by the preload library only.
     int stats_format; // PIMALLOC_STATS: enum pimalloc_format, -1: not asked

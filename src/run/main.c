@@ -46,6 +46,9 @@ set_options(const pim_run_options *o)
         snprintf(number, sizeof(number), "%d", o->signal);
         set("PIMALLOC_STATS_SIGNAL", number);
     }
+    if (o->limit != NULL) {
+        set("PIMALLOC_LIMIT", o->limit);
+    }
     if (o->debug) {
         set("PIMALLOC_DEBUG", "1");
     }

@@ -227,14 +227,18 @@ class Stub(unittest.TestCase):
             if isinstance(node, ast.FunctionDef):
                 real = inspect.signature(getattr(pimalloc, node.name))
                 with self.subTest(node.name):
-                    self.assertEqual([a.arg for a in node.args.posonlyargs + node.args.args],
-                                     list(real.parameters))
+                    self.assertEqual([a.arg for a in node.args.posonlyargs + node.args.args +
+                                      node.args.kwonlyargs], list(real.parameters))
+                    for a in node.args.kwonlyargs:
+                        self.assertIs(real.parameters[a.arg].kind,
+                                      inspect.Parameter.KEYWORD_ONLY)
                     for a in node.args.posonlyargs:
                         self.assertIs(real.parameters[a.arg].kind,
                                       inspect.Parameter.POSITIONAL_ONLY)
                     for a in node.args.args:
                         self.assertIs(real.parameters[a.arg].kind,
                                       inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                    for a in node.args.args[len(node.args.args) - len(node.args.defaults):]:
                         self.assertIsNone(real.parameters[a.arg].default)
 
     def test_every_function_has_a_docstring(self):
@@ -257,6 +261,7 @@ class Stub(unittest.TestCase):
             ("Stats", everything), ("InterpreterStats", main), ("ProcessStats", process),
             ("InterpreterDomains", main["domains"]), ("ProcessDomains", process["domains"]),
             ("Usage", main["domains"]["obj"]), ("Usage", process["domains"]["raw"]),
+            ("Limits", pimalloc.limits()),
         ]:
             self.assertEqual(self.keys(name), set(real), name)
 

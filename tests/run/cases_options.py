@@ -168,6 +168,15 @@ def signals(b):
 
 
 @case
+def limits(b):
+    """--limit takes one size or two and refuses what is none"""
+    for word in ("64M", "64M:1G", "100"):
+        equal(b.variable("PIMALLOC_LIMIT", f"--limit={word}"), word)
+    for word in ("--limit", "--limit=", "--limit=0", "--limit=x", "--limit=2M:1M", "--limit:64M"):
+        b.fails(125, word, "true", says=["--limit=64M:72M"])
+
+
+@case
 def module_path(b):
     """--with-module appends to PYTHONPATH, once"""
     b.fails(125, "--with-module", "true", says=["pimalloc.abi3.so is missing"])
