@@ -242,7 +242,7 @@ static void *
 guest(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         embed_guest g;
         embed_enter(&g, EMBED_OWN_GIL);
         embed_run("import json, re\n"
@@ -262,12 +262,10 @@ what_python_does_is_no_misuse(void)
     for (int runtime = 0; runtime < runtimes; runtime++) {
         start_checked();
         embed_run(work);
-        for (int i = 0; i < 3; i++) {
-            work_in(EMBED_LEGACY);
-            work_in(EMBED_SHARED_GIL);
-            if (!PY_312) {
-                work_in(EMBED_OWN_GIL);
-            }
+        work_in(EMBED_LEGACY);
+        work_in(EMBED_SHARED_GIL);
+        if (!PY_312) {
+            work_in(EMBED_OWN_GIL);
         }
         embed_run(work);
         embed_stop();
