@@ -33,7 +33,9 @@ TEST(raw_blocks_that_bypass_us_are_not_judged)
         seen_again += behind == blocks[i];
         checked_free(PIM_RAW, behind);
     }
+#ifndef __SANITIZE_ADDRESS__ // which keeps what was freed for a while
     EXPECT_GT(seen_again, 0);
+#endif
     for (unsigned i = 0; i < PIM_ARRAY_LEN(blocks); i++) {
         blocks[i] = checked_malloc(PIM_RAW, 50000);
     }
