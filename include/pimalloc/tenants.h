@@ -19,6 +19,9 @@
 extern "C" {
 #endif
 
+// All interpreters, or those to come, where an interpreter id is asked for.
+#define PIMALLOC_EACH ((int64_t)-2)
+
 // --- accounts ----------------------------------------------------------------
 
 // Figures of one size class of one domain.
@@ -49,6 +52,81 @@ typedef struct pimalloc_class {
 // -EINVAL (no such domain, or a size that this version does not know).
 PIMALLOC_EXPORT int pimalloc_classes(int64_t interp, int domain,
                                      pimalloc_class *out, size_t capacity);
+
+// --- limits ------------------------------------------------------------------
+
+// A request that was refused because of a limit.  The callback reads it during
+// the call.
+typedef struct pimalloc_refusal {
+    size_t size;    // sizeof(pimalloc_refusal)
+    int64_t interp; // whose limit it is; main's id for a legacy interpreter
+    int domain;     // enum pimalloc_domain
+    int is_hard;    // 1: it would have exceeded the hard limit
+    uint64_t bytes; // usable bytes asked for
+    uint64_t live_bytes; // what the interpreter had then, of all domains
+    uint64_t soft_bytes; // the limits; 0: none
+    uint64_t hard_bytes;
+    uint64_t refusals; // of this interpreter so far, with this one
+} pimalloc_refusal;
+
+// Called once for each refused request, in the thread that asked, which has the
+// interpreter's thread state attached (its GIL held).  No lock of pimalloc's is
+// held.  It runs inside an allocation: it must not call Python, nor allocate or
+// free in Python's domains, and returns soon.  It may call the functions of this
+// header and of pimalloc.h that say so; changed limits are for the next request.
+typedef void (*pimalloc_limit_callback)(void *arg,
+                                        const pimalloc_refusal *refusal);
+
+// Limits the live bytes of an interpreter, of all domains together, that are
+// its own (pimalloc_stats()).  0 is no limit.
+//
+//   soft  A request that would take the live bytes above it returns NULL and
+//         changes nothing, so that Python raises MemoryError.  Once one was
+//         refused, small requests (up to 32,800 bytes) are served beyond it, so
+//         that the error can be handled: up to the hard limit, or if there is
+//         none, to a sixteenth of `soft` above it, at least 1 MiB.  This reserve
+//         closes when the live bytes are as much below `soft`, a sixteenth of it
+//         at most, and the next request above `soft` is refused again.
+//   hard  Nothing is served that would take the live bytes above it.
+//
+// Memory that is kept idle does not count and is not given back before a request
+// is refused.  A block that is moved to grow counts twice for a moment.  To free
+// and to shrink always works; a block that is moved to shrink may exceed a limit
+// for a moment.
+//
+// interp: an id, also of main (0); PIMALLOC_EACH: those to come, also main if it
+// is still to come.  What is set here wins over PIMALLOC_LIMIT in the
+// environment.  Legacy interpreters share main's memory and main's limit.
+// callback: NULL, or what to call for each refusal; `arg` must stay valid until
+// the interpreter has ended, or longer where another thread may be in a refusal
+// while it is replaced.
+//
+// Any thread, no GIL, at any time; takes effect with the next request that does
+// not fit in what the interpreter has open already: at once for large ones, and
+// for small ones when a page of their size class is used up.  The main interpreter
+// keeps its limit when Python is initialised again.  Returns 0, -ENOENT (no such
+// interpreter, or it has ended), or -EINVAL (the process, or a hard limit below
+// the soft one).
+PIMALLOC_EXPORT int pimalloc_limit_set(int64_t interp, uint64_t soft_bytes,
+                                       uint64_t hard_bytes,
+                                       pimalloc_limit_callback callback,
+                                       void *arg);
+
+typedef struct pimalloc_limit {
+    size_t size;    // sizeof(pimalloc_limit), set by the caller
+    int64_t interp; // main's id for a legacy one; PIMALLOC_EACH if asked for
+    uint64_t soft_bytes;
+    uint64_t hard_bytes;
+    uint64_t live_bytes; // of all domains; 0 for PIMALLOC_EACH
+    uint64_t refusals;   // requests refused so far; 0 for PIMALLOC_EACH
+    pimalloc_limit_callback callback;
+    void *arg;
+} pimalloc_limit;
+
+// Fills *out for a living interpreter, or with what those to come get.  Any
+// thread, no GIL.  Returns 0, -ENOENT as above, or -EINVAL (the process, or
+// out->size is not one this version knows).
+PIMALLOC_EXPORT int pimalloc_limit_get(int64_t interp, pimalloc_limit *out);
 
 // --- walk ------------------------------------------------------------------
 

@@ -280,11 +280,24 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return finish(heap, large, domain, LARGE_MI);
 }
 
+// What a request takes of a limit; the same as where it was refused before.
+static uint64_t
+limited_bytes(size_t size)
+{
+    return size <= PIM_SMALL_MAX ? size
+           : size <= PIM_RUN_MAX ? pim_align_up(size, PIM_UNIT_SIZE)
+                                 : pim_align_up(size, pim_os_page_size());
+}
+
 void *
 pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
         return NULL; // so that sums below cannot overflow
+    }
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits_or_reports(heap, domain, size, limited_bytes(size))) {
+        return NULL;
     }
     void *block = NULL;
     pim_gate_enter();
@@ -306,6 +319,10 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     if (size > PIM_REQUEST_MAX / 4 ||
         (is_small && (pim_load_relaxed(&pim_maps_until) == 0 ||
                       pim_load_relaxed(&small_maps) >= SMALL_MAPS_MAX))) {
+        return NULL;
+    }
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(heap, size, limited_bytes(size))) {
         return NULL;
     }
     pim_map map;
@@ -410,6 +427,12 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     bool would_do_without = size < large->usable && size < PIM_MAP_GROWN / 2;
     if (large->kind != LARGE_MAP || !is_owner(heap, large) ||
         would_do_without) {
+        return NULL;
+    }
+    if (size > large->usable && pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(
+            heap, size,
+            pim_align_up(size - large->usable, pim_os_page_size()))) {
         return NULL;
     }
     pim_gate_enter();

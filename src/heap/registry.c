@@ -212,6 +212,7 @@ heap_new(int64_t id, uint32_t generation)
     pim_heap *heap = heap_take();
     if (heap != NULL) {
         pim_heap_open(heap);
+        pim_limit_begin(heap);
         heap->id = id;
         heap->generation = generation;
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
@@ -411,6 +412,33 @@ ended_of(int64_t id)
             found = gone;
         }
     }
+    return found;
+}
+
+bool
+pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
+                   void *arg)
+{
+    lock();
+    const binding *b = binding_of_id(id);
+    if (b != NULL) {
+        visit(arg, b->heap);
+    }
+    unlock();
+    return b != NULL;
+}
+
+bool
+pim_registry_has_ended(int64_t id, uint32_t generation)
+{
+    bool found = false;
+    lock();
+    const ended_interp *gone;
+    for (size_t i = 0; !found && (gone = ended_at(i)) != NULL; i++) {
+        found =
+            gone->figures.id == id && gone->figures.generation == generation;
+    }
+    unlock();
     return found;
 }
 

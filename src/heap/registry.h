@@ -45,6 +45,15 @@ bool pim_registry_figures(int64_t id, pim_figures *out);
 bool pim_registry_class_figures(int64_t id, unsigned slot,
                                 pim_class_figures *out);
 
+// Whether an interpreter of that id and runtime has ended, of the last
+// PIM_ENDED_KEPT.
+bool pim_registry_has_ended(int64_t id, uint32_t generation);
+
+// Calls visit() with the heap of the newest living interpreter with that id, which
+// does not end meanwhile.  Under the lock, as below.  False: there is none.
+bool pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
+                        void *arg);
+
 // Calls visit() with the figures of all that pim_registry_ids() lists, in its
 // order.  Unlike asking for each id it tells those apart whose ids repeat.
 // visit() runs under the lock: it neither allocates nor calls the registry.

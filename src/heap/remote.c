@@ -50,8 +50,11 @@ pim_heap_free_remote(pim_page *page, void *block)
     PIM_CHECK(heap != NULL, "free of an address that is not a live block",
               block);
     char *start = pim_page_start(page);
-    PIM_CHECK((size_t)((char *)block - start) % page->block_size == 0,
+    size_t offset = (size_t)((char *)block - start);
+    PIM_CHECK(offset % page->block_size == 0,
               "free of an address inside a block", block);
+    PIM_CHECK(offset / page->block_size < page->capacity,
+              "free of an address behind a page's blocks", block);
     if (pim_heap_is_process(heap)) {
         pim_lock_acquire(&pim_process_lock);
         // An heir may have taken the page while we waited for the lock.

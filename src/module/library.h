@@ -23,6 +23,8 @@ typedef struct pim_library {
     __typeof__(pimalloc_classes) *classes;
     __typeof__(pimalloc_owner) *owner;
     __typeof__(pimalloc_trim) *trim;
+    __typeof__(pimalloc_limit_set) *limit_set;
+    __typeof__(pimalloc_limit_get) *limit_get;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "module/arguments.h"
 #include "module/classes.h"
 #include "module/figures.h"
+#include "module/limits.h"
 #include "module/owner.h"
 
 #define STRING_OF(x) #x
@@ -48,53 +50,6 @@ active_library(PyObject *module)
             : "pimalloc is not in this process; run python under "
               "pimalloc-run, or embed it with pimalloc_install()");
     return NULL;
-}
-
-// --- arguments ---------------------------------------------------------------
-
-// `number` supports __index__.
-static int
-int64_of(PyObject *number, int64_t *out)
-{
-    PyObject *index = PyNumber_Index(number);
-    if (index == NULL) {
-        return -1;
-    }
-    long long value = PyLong_AsLongLong(index);
-    Py_DECREF(index);
-    if (value == -1 && PyErr_Occurred() != NULL) {
-        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            PyErr_SetString(PyExc_OverflowError,
-                            "an interpreter's id has no more than 64 bits");
-        }
-        return -1;
-    }
-    *out = value;
-    return 0;
-}
-
-// An id, or an object with an id, such as concurrent.interpreters.Interpreter.
-static int
-interpreter_argument(PyObject *argument, int64_t *out)
-{
-    if (PyIndex_Check(argument)) {
-        return int64_of(argument, out);
-    }
-    PyObject *id = PyObject_GetAttrString(argument, "id");
-    if (id == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        return -1;
-    }
-    if (id == NULL || !PyIndex_Check(id)) {
-        Py_XDECREF(id);
-        PyErr_Format(PyExc_TypeError,
-                     "interp must be an interpreter's id, an Interpreter or "
-                     "None, not %R",
-                     Py_TYPE(argument));
-        return -1;
-    }
-    int err = int64_of(id, out);
-    Py_DECREF(id);
-    return err;
 }
 
 // --- functions ---------------------------------------------------------------
@@ -182,7 +137,7 @@ module_stats(PyObject *module, PyObject *args, PyObject *kwargs)
     if (Py_IsNone(argument)) {
         return pim_figures_all(library);
     }
-    if (interpreter_argument(argument, &interp) != 0) {
+    if (pim_interpreter_argument(argument, &interp) != 0) {
         return NULL;
     }
     return pim_figures_of(library, interp);
@@ -221,7 +176,7 @@ module_classes(PyObject *module, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     const pim_library *library = active_library(module);
-    if (library == NULL || interpreter_argument(argument, &interp) != 0) {
+    if (library == NULL || pim_interpreter_argument(argument, &interp) != 0) {
         return NULL;
     }
     return pim_classes_of(library, interp, domain);
@@ -358,6 +313,54 @@ module_print_stats(PyObject *module, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    set_limit_doc,
+    "set_limit($module, /, soft, hard=None, *, interp=None)\n"
+    "--\n"
+    "\n"
+    "Limit the memory of one interpreter, or of those to come.\n"
+    "\n"
+    "soft: bytes of live blocks, all domains together; None: no limit.  A\n"
+    "request above it raises MemoryError; then small ones are served up to\n"
+    "hard so that the error can be handled.\n"
+    "hard: bytes above which nothing is served; None: a sixteenth above\n"
+    "soft, at least 1 MiB.\n"
+    "interp: None for the calling interpreter, EACH for those to come, or\n"
+    "as in stats().  Legacy interpreters share the main one's limit.\n"
+    "\n"
+    "Interpreters other than the main one may only limit themselves, and\n"
+    "only while they have no limit; else PermissionError.\n"
+    "\n"
+    "Raises NotActiveError; ValueError if there is no such interpreter or\n"
+    "hard is below soft; PermissionError; TypeError; OverflowError.");
+
+static PyObject *
+module_set_limit(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    const pim_library *library = active_library(module);
+    return library != NULL ? pim_limits_set(library, args, kwargs) : NULL;
+}
+
+PyDoc_STRVAR(
+    limits_doc,
+    "limits($module, /, interp=None)\n"
+    "--\n"
+    "\n"
+    "Return the limits of an interpreter as a dict.\n"
+    "\n"
+    "interp as in set_limit().  Keys: id, soft and hard (None: no limit),\n"
+    "live_bytes, and refusals, which counts the requests refused.\n"
+    "\n"
+    "Raises NotActiveError; ValueError if there is no such interpreter;\n"
+    "TypeError; OverflowError.");
+
+static PyObject *
+module_limits(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    const pim_library *library = active_library(module);
+    return library != NULL ? pim_limits_get(library, args, kwargs) : NULL;
+}
+
 // --- the module --------------------------------------------------------------
 
 // Through a type without a prototype's arguments, which gcc knows to be meant.
@@ -375,6 +378,10 @@ static PyMethodDef methods[] = {
     {"trim", module_trim, METH_NOARGS, trim_doc},
     {"print_stats", WITH_KEYWORDS(module_print_stats),
      METH_VARARGS | METH_KEYWORDS, print_stats_doc},
+    {"set_limit", WITH_KEYWORDS(module_set_limit), METH_VARARGS | METH_KEYWORDS,
+     set_limit_doc},
+    {"limits", WITH_KEYWORDS(module_limits), METH_VARARGS | METH_KEYWORDS,
+     limits_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -392,6 +399,9 @@ module_exec(PyObject *module)
     if (state->not_active_error == NULL ||
         PyModule_AddObjectRef(module, "NotActiveError",
                               state->not_active_error) != 0) {
+        return -1;
+    }
+    if (PyModule_AddIntConstant(module, "EACH", PIMALLOC_EACH) != 0) {
         return -1;
     }
     return PyModule_AddIntConstant(module, "PROCESS", PIMALLOC_PROCESS);

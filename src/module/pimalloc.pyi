@@ -17,6 +17,9 @@ from typing import (
 PROCESS: Final = -1
 """Stands for the process where an interpreter's id is asked for."""
 
+EACH: Final = -2
+"""Stands for the interpreters to come in set_limit() and limits()."""
+
 class NotActiveError(RuntimeError):
     """pimalloc does not serve this Python; the message says what to do."""
 
@@ -74,6 +77,14 @@ class Stats(TypedDict):
     interpreters: dict[int, InterpreterStats]
 
 @type_check_only
+class Limits(TypedDict):
+    id: int
+    soft: int | None
+    hard: int | None
+    live_bytes: int
+    refusals: int
+
+@type_check_only
 class _HasId(Protocol):
     @property
     def id(self) -> SupportsIndex: ...
@@ -121,3 +132,17 @@ def trim() -> int:
 
 def print_stats(file: _Writable | None = None) -> None:
     """Writes a table of all figures; None is sys.stderr."""
+
+def set_limit(
+    soft: SupportsIndex | None,
+    hard: SupportsIndex | None = None,
+    *,
+    interp: SupportsIndex | _HasId | None = None,
+) -> None:
+    """Limits the live bytes of an interpreter, the calling one if None.
+
+    None is no limit.  Only the main interpreter may change a limit.
+    """
+
+def limits(interp: SupportsIndex | _HasId | None = None) -> Limits:
+    """The limits of an interpreter, the calling one if None."""

@@ -289,8 +289,11 @@ class Stub(unittest.TestCase):
             if isinstance(node, ast.FunctionDef):
                 real = inspect.signature(getattr(pimalloc, node.name))
                 with self.subTest(node.name):
-                    self.assertEqual([a.arg for a in node.args.posonlyargs + node.args.args],
-                                     list(real.parameters))
+                    self.assertEqual([a.arg for a in node.args.posonlyargs + node.args.args +
+                                      node.args.kwonlyargs], list(real.parameters))
+                    for a in node.args.kwonlyargs:
+                        self.assertIs(real.parameters[a.arg].kind,
+                                      inspect.Parameter.KEYWORD_ONLY)
                     for a in node.args.posonlyargs:
                         self.assertIs(real.parameters[a.arg].kind,
                                       inspect.Parameter.POSITIONAL_ONLY)
@@ -324,6 +327,7 @@ class Stub(unittest.TestCase):
             ("InterpreterDomains", main["domains"]), ("ProcessDomains", process["domains"]),
             ("Usage", main["domains"]["obj"]), ("Usage", process["domains"]["raw"]),
             ("SizeClass", pimalloc.classes(0)[0]),
+            ("Limits", pimalloc.limits()),
         ]:
             self.assertEqual(self.keys(name), set(real), name)
 
