@@ -121,6 +121,13 @@ run_script(script *s)
              text != NULL ? text : "no error");
 }
 
+// CPython 3.12 keeps interned strings until the interpreter ends.
+static bool
+leaves_memory(const script *s)
+{
+    return PY_312 && strstr(s->code, "sys.intern") != NULL;
+}
+
 // What a script left must not keep the interpreter from working.
 static void
 work_again(void)
@@ -161,7 +168,9 @@ limited(void *arg)
         EXPECT_GT(s->told, 0);
         EXPECT_LE(s->most_live, s->hard);
     }
-    work_again();
+    if (!leaves_memory(s)) {
+        work_again();
+    }
     if (!embed_is_vanilla()) {
         pimalloc_snapshot now = embed_stats(s->id);
         // A block that is moved to shrink may exceed it for a moment.
@@ -201,10 +210,20 @@ run_limited(script *s)
     embed_stop();
 }
 
+// CPython up to 3.13 raises another exception where there is no memory for the
+// tracebacks of a deep recursion; with its own allocator, too.
+static bool
+is_known_of_old_versions(const script *s)
+{
+    return !PY_314_OR_NEWER && strstr(s->code, "setrecursionlimit") != NULL &&
+           strstr(s->outcome, "error return without exception set") != NULL;
+}
+
 static void
 expect_memory_error(const script *s)
 {
-    if (strstr(s->outcome, "MemoryError") == NULL) {
+    if (strstr(s->outcome, "MemoryError") == NULL &&
+        !is_known_of_old_versions(s)) {
         FAIL("a MemoryError, got %s from: %s", s->outcome, s->code);
     }
 }
@@ -273,11 +292,13 @@ SCENARIO(dicts_by_recursion, "import sys\n"
                              "grow(0)")
 SCENARIO(objects_by_recursion, "import sys\n"
                                "sys.setrecursionlimit(10**7)\n"
-                               "class Node:\n"
-                               "    def __init__(self, depth):\n"
-                               "        self.data = bytes(500)\n"
-                               "        self.child = Node(depth + 1)\n"
-                               "Node(0)")
+                               "class Node: pass\n"
+                               "def grow(depth):\n"
+                               "    node = Node()\n"
+                               "    node.data = bytes(500)\n"
+                               "    node.child = grow(depth + 1)\n"
+                               "    return node\n"
+                               "grow(0)")
 SCENARIO(bytes_that_double, "b = b'x'\n"
                             "while True: b = b * 2")
 SCENARIO(bytes_of_a_tebibyte, "b = b'x' * 2**40")
