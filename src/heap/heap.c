@@ -25,6 +25,7 @@
 
 #include "heap/heap_inline.h"
 #include "heap/maps.h"
+#include "heap/poison.h"
 #include "platform/os.h"
 
 // Slow paths between two looks at the clock.
@@ -407,6 +408,7 @@ pim_process_heap_init(void)
         pim_heap_open(process);
         process->id = PIM_PROCESS_ID;
         strcpy(process->name, "pimalloc:process");
+        pim_void_heap.id = PIM_PROCESS_ID;
         pim_store_release(&process->serial, 1);
     }
 }

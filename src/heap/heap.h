@@ -72,7 +72,13 @@ typedef struct pim_heap {
     _Atomic bool returned;         // an arena of ours has returned units
     _Atomic uint32_t settling;     // odd while pending is taken over
 
+    // Retirement, under the process heap's lock; see poison.c.
+    pim_page *doomed; // pages, by `next`
+    uint64_t doomed_blocks[PIM_SLOTS];
+    uint64_t doomed_bytes[PIM_SLOTS];
+
     // Identity: written under the registry's lock.
+    _Atomic int policy;    // enum pim_policy; any thread reads
     int64_t id;            // CPython's id of the interpreter
     uint32_t generation;   // which runtime of the process
     char name[32];         // of its memory in /proc/PID/maps
@@ -214,7 +220,8 @@ void pim_heap_lose_arena(pim_heap *heap, pim_arena *arena);
 void pim_heap_room_made(pim_heap *heap, pim_page *page);
 
 // Estates (estate.c).  Takes over an arena of an ended interpreter for a run of
-// `units`, with the pages of it that have room.  False: there is none.
+// `units`, with the pages of it that have room if this heap is to be kept when it
+// ends.  False: there is none.
 bool pim_heap_inherit(pim_heap *heap, unsigned units);
 
 // Frees a block in a page of the process heap; its lock is held.
@@ -227,6 +234,9 @@ void pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block);
 
 // The page was sealed: returns what of its memory nobody would inherit.
 void pim_warm_sealed(const pim_page *page);
+
+// The sealed page is not inherited with its arena: returns the same.
+void pim_warm_passed_over(const pim_page *page);
 
 // An arena is about to become an estate: keeps its idle memory or returns it.
 void pim_warm_keep(pim_arena *arena);

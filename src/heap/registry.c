@@ -15,10 +15,12 @@
 
 #include "heap/registry.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "heap/current.h"
+#include "heap/poison.h"
 #include "platform/os.h"
 
 #define BUCKETS 256
@@ -188,6 +190,7 @@ heap_new(int64_t id, uint32_t generation)
         pim_heap_open(heap);
         heap->id = id;
         heap->generation = generation;
+        pim_store_relaxed(&heap->policy, pim_load_relaxed(&pim_policy_of_new));
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
                  (long long)id);
         pim_store_release(&heap->serial, ++last_serial);
@@ -426,6 +429,30 @@ ended_figures(int64_t id, pim_figures *out)
     return found;
 }
 
+// The newest of the living with that id; under the lock.
+static binding *
+living(int64_t id)
+{
+    binding *b = youngest;
+    while (b != NULL && b->id != id) {
+        b = b->older;
+    }
+    return b;
+}
+
+int
+pim_registry_set_policy(int64_t id, int policy)
+{
+    lock();
+    const binding *b = living(id);
+    int err = b == NULL ? -ENOENT : b->shared || id == 0 ? -ENOTSUP : 0;
+    if (err == 0) {
+        pim_store_relaxed(&b->heap->policy, policy);
+    }
+    unlock();
+    return err;
+}
+
 bool
 pim_registry_figures(int64_t id, pim_figures *out)
 {
@@ -435,10 +462,7 @@ pim_registry_figures(int64_t id, pim_figures *out)
         pim_heap_figures(&pim_process_heap, out);
         out->id = PIM_PROCESS_ID;
     } else {
-        const binding *b = youngest;
-        while (b != NULL && b->id != id) {
-            b = b->older;
-        }
+        const binding *b = living(id);
         if (b != NULL) {
             pim_heap_figures(b->heap, out);
         } else {

@@ -43,6 +43,10 @@ bool pim_registry_end(const void *start, size_t bytes);
 // Interpreters known besides main: a cheap filter for pim_registry_end().
 extern _Atomic uint64_t pim_registry_subs;
 
+// Sets what becomes of what a living interpreter leaves (enum pim_policy).
+// 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap.
+int pim_registry_set_policy(int64_t id, int policy);
+
 // Copies ids out, of the ended ones in order of their end, then of the living in
 // order of birth, without those that share another's heap; returns how many.
 size_t pim_registry_ids(int64_t *ids, size_t capacity);
