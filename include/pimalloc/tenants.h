@@ -1,12 +1,17 @@
-// tenants.h -- interpreters as tenants of one process: what a host that runs other
-// people's scripts decides about their memory.
+// tenants.h -- interpreters as tenants of a process: what a host may ask of each,
+// beyond the figures of pimalloc.h.
 //
-// Compiles as C11 and as C++17 and does not need Python.h.  Every struct that is
-// passed to a function starts with its own size, set by the caller.  No function
-// here may be called from a signal handler.
+// Compiles as C11 and as C++17 and does not need Python.h.  docs/tenants.md has the
+// whole story.  Structures that a caller fills start with their own size, set by the
+// caller; those that are passed to a callback have it set by the library.
+//
+// No function here may be called from a signal handler.
 
 #ifndef PIMALLOC_TENANTS_H
 #define PIMALLOC_TENANTS_H
+
+#include <stddef.h>
+#include <stdint.h>
 
 #include "pimalloc/pimalloc.h"
 
@@ -67,6 +72,38 @@ typedef struct pimalloc_teardown {
 // Any thread, no GIL.  Returns 0, or -EINVAL: out->size is not one this version
 // knows.
 PIMALLOC_EXPORT int pimalloc_teardown_stats(pimalloc_teardown *out);
+
+// --- walk ------------------------------------------------------------------
+
+// A live block.
+typedef struct pimalloc_block {
+    size_t size;    // sizeof(pimalloc_block) of the library
+    int64_t interp; // whose account it is in, or PIMALLOC_PROCESS
+    void *address;
+    size_t bytes;   // usable
+    int domain;     // enum pimalloc_domain
+    int size_class; // the larger, the larger the block
+} pimalloc_block;
+
+// Called for each block; other than 0 ends the walk and is what it returns.  Must
+// not call Python or pimalloc, nor fork or wait for another thread: locks are held.
+typedef int (*pimalloc_visitor)(void *arg, const pimalloc_block *block);
+
+// Visits all live blocks of an interpreter, in no order, or of PIMALLOC_PROCESS: what
+// ended interpreters left and what was allocated without a thread state.  Their sum
+// is what pimalloc_stats() says of the mem and obj domains at that moment, to the
+// byte and block.  Blocks of the raw domain are not visited for the process.
+//
+// Of an interpreter: the caller holds its GIL, by an attached thread state of it, or
+// nobody runs it meanwhile.  A small block that another thread frees during the walk
+// may be visited all the same, so what a block holds may be read only if nobody
+// does.  The id of a legacy interpreter stands for main's, as in pimalloc_stats().
+// Of the process: any thread, no GIL needed; threads that come to a slow path of the
+// allocator wait until the walk is over.
+// Returns 0, what visit() returned, -EINVAL (no visitor), or -ENOENT: no such
+// interpreter lives, or pimalloc was never installed.
+PIMALLOC_EXPORT int pimalloc_walk(int64_t interp, pimalloc_visitor visit,
+                                  void *arg);
 
 #ifdef __cplusplus
 }

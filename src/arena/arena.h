@@ -82,6 +82,9 @@ pim_region_contains(const void *p)
 // that its descriptor can be read.  Any thread, in a signal handler too.
 bool pim_region_is_open(const void *p);
 
+// How many arenas, the first of the region, were ever handed out.  Any thread.
+size_t pim_region_opened(void);
+
 // The descriptor of the unit of an address of the region.
 PIM_INLINE pim_page *
 pim_unit_of(const void *p)

@@ -225,7 +225,13 @@ pim_region_is_open(const void *p)
 {
     size_t arena =
         (size_t)((const char *)p - pim_region.base) >> PIM_ARENA_SHIFT;
-    return arena < pim_load_acquire(&fresh);
+    return arena < pim_region_opened();
+}
+
+size_t
+pim_region_opened(void)
+{
+    return pim_load_acquire(&fresh);
 }
 
 // Drops an arena's part of a table if it fills whole system pages.

@@ -398,6 +398,7 @@ pim_heap_open(pim_heap *heap)
             heap->current[slot][c] = &pim_empty_page;
         }
     }
+    pim_large_open(heap);
 }
 
 void

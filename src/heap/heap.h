@@ -37,6 +37,12 @@
 // heap (domain/raw_small.h), another one that belongs to no interpreter.
 #define PIM_PROCESS_ID ((int64_t)-1)
 
+// A neighbour in a ring; see large.c.
+typedef struct pim_link {
+    struct pim_link *next;
+    struct pim_link *prev;
+} pim_link;
+
 typedef struct pim_heap {
     // Owner, fast path.
     pim_page *current[PIM_SLOTS][PIM_CLASSES];
@@ -69,6 +75,7 @@ typedef struct pim_heap {
     _Atomic uint64_t remote_frees; // blocks freed by non-owners, ever
     _Atomic uint64_t large_bytes;  // of live blocks outside the arenas
     _Atomic uint64_t idle_bytes;   // of maps that are kept; see maps.c
+    pim_link large_ring;           // ring of live blocks outside the arenas
     _Atomic bool returned;         // an arena of ours has returned units
     _Atomic uint32_t settling;     // odd while pending is taken over
 
@@ -156,6 +163,19 @@ bool pim_large_owner(const void *block, int64_t *id);
 // Like pim_large_alloc() for a block that is being grown: with room for that.
 // NULL: there is none to be had, or the block is too small to deserve it.
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
+
+// The heap, newly opened, has no large blocks.
+void pim_large_open(pim_heap *heap);
+
+// The one heap's large blocks are the other's to answer for.  Inside the gate.
+void pim_large_hand_over(pim_heap *from, pim_heap *to);
+
+// Calls visit() with the start, usable bytes and domain of each large block that
+// the heap answers for, until it returns other than 0; returns that.  Nobody frees
+// a large block meanwhile: visit() runs under their lock.  Inside the gate.
+typedef int (*pim_large_visitor)(void *arg, void *block, size_t bytes,
+                                 unsigned domain);
+int pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg);
 
 extern _Atomic uint64_t pim_foreign_frees;
 

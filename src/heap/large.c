@@ -11,7 +11,15 @@
 // A header names its heap and the heap's serial.  A record whose serial differs
 // was retired since: the block is then an account of the process heap.
 //
+// Live blocks are in a ring for each heap, in which its own link is the place to
+// begin at.  Whoever frees a block takes it out, without asking whose ring it is.
+//
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
+//
+// Invariant:
+//   LARGE-1  a ring holds the live blocks that its heap answers for.  Under
+//            ring_lock, the last to be taken of all locks but the gate's; a block
+//            that its owner resizes is in none meanwhile.
 
 #include <string.h>
 
@@ -20,7 +28,11 @@
 
 typedef enum large_kind { LARGE_MI, LARGE_MAP } large_kind;
 
+// Programs that go through memory page by page evict the lines at the beginnings of
+// pages, so what is read with every free is not in the header's first line.
 typedef struct pim_large {
+    pim_link link; // ring_lock
+    uint64_t unused[PIM_CACHE_LINE / sizeof(uint64_t) - 2];
     pim_heap *heap;
     uint64_t serial;  // of the heap when the block was allocated
     size_t usable;    // bytes
@@ -34,14 +46,10 @@ typedef struct pim_large {
     uint64_t cookie;
 } pim_large;
 
-_Static_assert(sizeof(pim_large) == 64, "keeps blocks aligned");
+_Static_assert(sizeof(pim_large) == 2 * PIM_CACHE_LINE,
+               "keeps blocks aligned");
 
 #define HEADER sizeof(pim_large)
-
-// What lies in front of a block in a map.  Programs that go through memory page by
-// page evict the lines at the beginnings of pages, so the header is elsewhere.
-#define MAP_LEAD HEADER
-#define MAP_HEADER (MAP_LEAD + HEADER)
 #define COOKIE UINT64_C(0x9e3779b97f4a7c15)
 
 _Atomic uint64_t pim_foreign_frees;
@@ -90,7 +98,7 @@ settle_small(pim_large *large)
 static pim_large *
 set_map(const pim_map *map)
 {
-    pim_large *large = (pim_large *)(map->start + MAP_LEAD);
+    pim_large *large = (pim_large *)map->start;
     large->map_bytes = map->bytes;
     large->origin = map->origin;
     large->huge = map->huge;
@@ -100,9 +108,9 @@ set_map(const pim_map *map)
 static pim_map
 map_of(pim_large *large)
 {
-    return (pim_map){.start = (char *)large - MAP_LEAD,
+    return (pim_map){.start = (char *)large,
                      .bytes = large->map_bytes,
-                     .dirty = MAP_HEADER + large->usable,
+                     .dirty = HEADER + large->usable,
                      .origin = large->origin,
                      .huge = large->huge};
 }
@@ -112,6 +120,68 @@ is_owner(const pim_heap *heap, const pim_large *large)
 {
     return large->heap == heap && !pim_heap_is_process(heap) &&
            large->serial == pim_load_relaxed(&heap->serial);
+}
+
+// --- rings -----------------------------------------------------------------
+
+static pim_lock ring_lock = PIM_LOCK_INIT;
+
+void
+pim_large_open(pim_heap *heap)
+{
+    heap->large_ring.next = &heap->large_ring;
+    heap->large_ring.prev = &heap->large_ring;
+}
+
+static void
+ring_add(pim_heap *heap, pim_large *large)
+{
+    pim_link *at = &heap->large_ring;
+    pim_lock_acquire(&ring_lock);
+    large->link.prev = at;
+    large->link.next = at->next;
+    at->next->prev = &large->link;
+    at->next = &large->link;
+    pim_lock_release(&ring_lock);
+}
+
+static void
+ring_remove(pim_large *large)
+{
+    pim_lock_acquire(&ring_lock);
+    large->link.prev->next = large->link.next;
+    large->link.next->prev = large->link.prev;
+    pim_lock_release(&ring_lock);
+}
+
+void
+pim_large_hand_over(pim_heap *from, pim_heap *to)
+{
+    pim_link *out = &from->large_ring;
+    pim_link *in = &to->large_ring;
+    pim_lock_acquire(&ring_lock);
+    if (out->next != out) {
+        out->prev->next = in->next;
+        in->next->prev = out->prev;
+        out->next->prev = in;
+        in->next = out->next;
+        pim_large_open(from);
+    }
+    pim_lock_release(&ring_lock);
+}
+
+int
+pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg)
+{
+    int result = 0;
+    pim_lock_acquire(&ring_lock);
+    for (pim_link *l = heap->large_ring.next; l != &heap->large_ring && result == 0;
+         l = l->next) {
+        pim_large *large = (pim_large *)l;
+        result = visit(arg, block_of(large), large->usable, large->domain);
+    }
+    pim_lock_release(&ring_lock);
+    return result;
 }
 
 // --- accounts --------------------------------------------------------------
@@ -155,6 +225,7 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
     large->kind = (uint8_t)kind;
     large->cookie = cookie_for(block);
     account_new(heap, large);
+    ring_add(heap, large);
     return block;
 }
 
@@ -163,7 +234,7 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
 static size_t
 map_size(size_t block_bytes)
 {
-    return pim_align_up(block_bytes + MAP_HEADER, pim_os_page_size());
+    return pim_align_up(block_bytes + HEADER, pim_os_page_size());
 }
 
 static void *
@@ -172,7 +243,7 @@ finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map,
 {
     pim_large *large = set_map(map);
     large->is_small = is_small;
-    large->usable = used - MAP_HEADER;
+    large->usable = used - HEADER;
     return finish(heap, large, domain, LARGE_MAP);
 }
 
@@ -188,8 +259,8 @@ alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
     }
     used = map.dirty > used ? map.dirty : used;
     void *block = finish_map(heap, domain, used, &map, false);
-    if (zero && map.dirty > MAP_HEADER) {
-        size_t dirty = map.dirty - MAP_HEADER;
+    if (zero && map.dirty > HEADER) {
+        size_t dirty = map.dirty - HEADER;
         memset(block, 0, dirty < size ? dirty : size);
     }
     return block;
@@ -260,6 +331,7 @@ pim_large_free(pim_heap *heap, void *block)
     }
     pim_gate_enter();
     heap = account_free(heap, large);
+    ring_remove(large);
     large->cookie = 0;
     if (large->kind == LARGE_MI) {
         size_t ignored;
@@ -313,15 +385,18 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
 {
     size_t used = map_size(size);
     pim_map map = map_of(large);
+    ring_remove(large); // it may move
     if (!pim_maps_resize(heap, &map, used)) {
+        ring_add(heap, large);
         return NULL;
     }
     large = set_map(&map);
+    ring_add(heap, large);
     large->cookie = cookie_for(block_of(large));
     if (used >= PIM_MAP_BORN) {
         settle_small(large);
     }
-    account_resize(heap, large, used - MAP_HEADER);
+    account_resize(heap, large, used - HEADER);
     return block_of(large);
 }
 

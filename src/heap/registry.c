@@ -180,6 +180,27 @@ pim_registry_find(const void *interp, int64_t id, uint32_t generation)
     return heap;
 }
 
+// Under the lock.
+static const binding *
+binding_of_id(int64_t id)
+{
+    const binding *b = youngest;
+    while (b != NULL && b->id != id) {
+        b = b->older;
+    }
+    return b;
+}
+
+pim_heap *
+pim_registry_heap(int64_t id)
+{
+    lock();
+    const binding *b = binding_of_id(id);
+    pim_heap *heap = b != NULL ? b->heap : NULL;
+    unlock();
+    return heap;
+}
+
 // --- birth -----------------------------------------------------------------
 
 static pim_heap *
@@ -429,22 +450,11 @@ ended_figures(int64_t id, pim_figures *out)
     return found;
 }
 
-// The newest of the living with that id; under the lock.
-static binding *
-living(int64_t id)
-{
-    binding *b = youngest;
-    while (b != NULL && b->id != id) {
-        b = b->older;
-    }
-    return b;
-}
-
 int
 pim_registry_set_policy(int64_t id, int policy)
 {
     lock();
-    const binding *b = living(id);
+    const binding *b = binding_of_id(id);
     int err = b == NULL ? -ENOENT : b->shared || id == 0 ? -ENOTSUP : 0;
     if (err == 0) {
         pim_store_relaxed(&b->heap->policy, policy);
@@ -462,7 +472,7 @@ pim_registry_figures(int64_t id, pim_figures *out)
         pim_heap_figures(&pim_process_heap, out);
         out->id = PIM_PROCESS_ID;
     } else {
-        const binding *b = living(id);
+        const binding *b = binding_of_id(id);
         if (b != NULL) {
             pim_heap_figures(b->heap, out);
         } else {

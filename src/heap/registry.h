@@ -28,6 +28,10 @@ typedef struct pim_figures {
 pim_heap *pim_registry_find(const void *interp, int64_t id,
                             uint32_t generation);
 
+// The heap of the newest living interpreter with that id, main's for a legacy one;
+// NULL: there is none.
+pim_heap *pim_registry_heap(int64_t id);
+
 // Makes an interpreter known with a heap of its own, or with `shared` as its
 // heap (legacy interpreters share main's).  Returns its heap; NULL: no memory.
 // An interpreter known under the same pointer and another id was never told to

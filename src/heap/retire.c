@@ -108,6 +108,7 @@ hand_over(pim_heap *heap)
         }
     }
     if (pim_heap_keeps(heap)) {
+        pim_large_hand_over(heap, &pim_process_heap);
         hand_over_accounts(heap);
     }
     hand_over_large(heap);

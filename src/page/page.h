@@ -185,6 +185,33 @@ void pim_page_give(pim_page *page, char *start, pim_block_set *held,
 void pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
                    pim_block_set *held);
 
+// A set as above that one thread fills for itself.
+#define PIM_LIVE_WORDS (PIM_CLASS_UNITS_MAX * PIM_SET_WORDS)
+typedef struct pim_live_set {
+    uint64_t word[PIM_LIVE_WORDS];
+} pim_live_set;
+
+// The first place of a set at `place` or behind it; `end` if there is none.
+size_t pim_live_set_next(const pim_live_set *set, size_t place, size_t end);
+
+// One more than the place of the last block of a page.
+PIM_INLINE size_t
+pim_page_places(const pim_page *page)
+{
+    return (page->capacity - 1u) * (page->block_size / PIM_ALIGNMENT) + 1;
+}
+
+// Tells which blocks are live in a page, as its owner sees it: with `held`, of a
+// page that holds leftovers, without those.  What non-owners free meanwhile may
+// be among them.  Owner.
+void pim_page_live(const pim_page *page, const char *start,
+                   const pim_block_set *held, pim_live_set *live);
+
+// Tells which leftovers are live in a page that holds some or is sealed.  Nobody
+// collects what non-owners freed of it meanwhile.
+void pim_page_live_leftovers(const pim_page *page, const char *start,
+                             const pim_block_set *held, pim_live_set *live);
+
 // Checks the invariants of page.c.  Owner; no remote free at the same time.
 void pim_page_audit(const pim_page *page, const char *start,
                     const pim_block_set *held);

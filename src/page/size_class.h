@@ -21,6 +21,9 @@
 // PIM_SMALL_MAX; not in the table.
 #define PIM_CLASS_RUN UINT8_MAX
 
+// The largest number of units of a page of a class in the table.
+#define PIM_CLASS_UNITS_MAX 9
+
 typedef struct pim_class_info {
     uint32_t block_size; // bytes
     uint16_t capacity;   // blocks in a page

@@ -2,8 +2,8 @@
 //
 // LOCK-1  Every pim_lock is taken inside the gate (gate.h), so at fork() all of
 //         them are free and the child need not repair any.
-// LOCK-2  Order: install, raw heap, process heap, registry, region, maps; the
-//         thread-state search stands alone.  No lock is held while the gate is
+// LOCK-2  Order: install, raw heap, process heap, registry, region, maps; rings of
+//         large blocks and the thread-state search stand alone.  No lock is held while the gate is
 //         entered at depth 0.
 
 #ifndef PIM_PLATFORM_LOCK_H

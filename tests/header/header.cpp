@@ -1,9 +1,13 @@
-// header.cpp -- the public header compiles as strict C++17 and links.
+// header.cpp -- the public headers compile as strict C++17 and link.
 
 #include <pimalloc/pimalloc.h>
+#include <pimalloc/tenants.h>
 
 int
 main()
 {
-    return pimalloc_version() == PIMALLOC_VERSION ? 0 : 1;
+    return pimalloc_version() == PIMALLOC_VERSION &&
+                   pimalloc_walk(PIMALLOC_PROCESS, nullptr, nullptr) < 0
+               ? 0
+               : 1;
 }
