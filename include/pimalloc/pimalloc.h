@@ -80,6 +80,11 @@ typedef struct pimalloc_config {
     // new enough, else the one installed beside pimalloc (pimalloc/ in its own
     // directory), else the system's.  Loaded once in a process.
     const char *mimalloc_path;
+
+    // What becomes of what interpreters leave: enum pimalloc_policy of
+    // <pimalloc/tenants.h>, for those to come; 0: what is set already, at first
+    // PIMALLOC_KEEP.
+    int teardown;
 } pimalloc_config;
 
 // Figures of one domain of one interpreter.  A block freed by a thread that
@@ -129,11 +134,13 @@ typedef struct pimalloc_snapshot {
 // config: NULL for the defaults.  Returns 0, or with nothing changed:
 //   -EALREADY  pimalloc is installed already
 //   -EBUSY     Python runs already
-//   -ENOTSUP   a free-threaded build of Python
+//   -ENOTSUP   a free-threaded build of Python; or config->teardown is
+//              PIMALLOC_RELEASE and Python is older than 3.14
 //   -ENOSYS    Python is older than 3.12, or no Python is in the process
 //   -ENOENT    libmimalloc was not found
 //   -EPROTO    the libmimalloc found is older than 3.6
-//   -EINVAL    config->size is not one this version knows
+//   -EINVAL    config->size is not one this version knows, or there is no policy
+//              config->teardown
 //   -ENOMEM    no address space for arenas
 PIMALLOC_EXPORT int pimalloc_install(const pimalloc_config *config);
 

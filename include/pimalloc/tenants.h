@@ -53,7 +53,8 @@ enum pimalloc_policy {
 //
 // Any thread, no GIL.  Returns 0; or, with nothing changed:
 //   -EINVAL   no such policy
-//   -ENOENT   no such interpreter is alive, or pimalloc was never installed
+//   -ENOENT   no interpreter with that id is alive and has allocated, or pimalloc
+//             was never installed
 //   -ENOTSUP  the main interpreter, or one that shares its memory; or
 //             PIMALLOC_RELEASE before CPython 3.14, where blocks are used after
 //             the interpreter that allocated them ended

@@ -14,6 +14,7 @@
 
 #include "cpython/api.h"
 #include "cpython/interp.h"
+#include "cpython/policy.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
 #include "domain/domain.h"
@@ -21,6 +22,10 @@
 #include "pimalloc/pimalloc.h"
 #include "platform/options.h"
 #include "platform/say.h"
+
+#define REFUSED_RELEASE                                                        \
+    "before CPython 3.14, memory of interpreters is used after their end; "      \
+    "take keep, or poison to see by whom"
 
 static pim_lock install_lock = PIM_LOCK_INIT;
 static char failure[PATH_MAX + 512]; // text of the last failure
@@ -105,6 +110,26 @@ load_mimalloc(const char *path)
     return err;
 }
 
+// From the configuration, or else the environment; there a policy that is not to
+// be had is told of and otherwise ignored.
+static int
+set_teardown(const pimalloc_config *config, int from_environment)
+{
+    if (config != NULL && config->teardown != 0) {
+        int err = pim_policy_set_default(config->teardown);
+        return err == 0         ? 0
+               : err == -EINVAL ? fail(err, "there is no policy like "
+                                            "pimalloc_config.teardown; take one "
+                                            "of enum pimalloc_policy")
+                                : fail(err, REFUSED_RELEASE);
+    }
+    if (from_environment != 0 &&
+        pim_policy_set_default(from_environment) == -ENOTSUP) {
+        pim_say("pimalloc: PIMALLOC_TEARDOWN=release: %s\n", REFUSED_RELEASE);
+    }
+    return 0;
+}
+
 // Up to 3.13, and in debug builds, CPython swaps the raw table for libc's at
 // moments, so raw must be what libc's free understands.
 static pim_raw_source
@@ -137,6 +162,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
         options.region_bytes = config->region_bytes;
     }
     err = load_mimalloc(options.mimalloc);
+    if (err != 0) {
+        return err;
+    }
+    err = set_teardown(config, options.teardown);
     if (err != 0) {
         return err;
     }
@@ -217,8 +246,10 @@ pimalloc_strerror(int err)
         return "pimalloc: Python runs already; install before "
                "Py_InitializeFromConfig()";
     case -ENOTSUP:
-        return "pimalloc: free-threaded builds of Python are not supported; "
-               "use a build with the GIL";
+        return "pimalloc: not with this Python or interpreter: free-threaded "
+               "builds are not supported; the policy release needs CPython "
+               "3.14; the main interpreter, and those that share its memory, "
+               "have no policy";
     case -ENOSYS:
         return "pimalloc: no CPython 3.12 or newer in this process";
     case -ENOENT:
@@ -226,7 +257,8 @@ pimalloc_strerror(int err)
     case -EPROTO:
         return "pimalloc: the libmimalloc found is older than 3.6";
     case -EINVAL:
-        return "pimalloc: a structure's size member is not set to its size";
+        return "pimalloc: a structure's size member is not set to its size, or "
+               "a value is none of those that are known";
     case -ENOMEM:
         return "pimalloc: no memory or address space";
     default:

@@ -170,6 +170,12 @@ void pim_large_open(pim_heap *heap);
 // The one heap's large blocks are the other's to answer for.  Inside the gate.
 void pim_large_hand_over(pim_heap *from, pim_heap *to);
 
+// The heap is being retired, nobody frees its blocks as its owner any more, and its
+// policy is not to keep them: they go.  The process answers for what cannot go.
+// Under the process heap's lock; heap->doomed_bytes grows by what went.  Returns
+// whether pim_poison_maps_finish() has something to do.
+bool pim_large_doom(pim_heap *heap);
+
 // Calls visit() with the start, usable bytes and domain of each large block that
 // the heap answers for, until it returns other than 0; returns that.  Nobody frees
 // a large block meanwhile: visit() runs under their lock.  Inside the gate.

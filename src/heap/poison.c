@@ -185,6 +185,12 @@ put_number(line *l, int64_t n)
 }
 
 static void
+put_address(line *l, const void *address)
+{
+    pim_fault_put_address(l->text, l->capacity, &l->length, address);
+}
+
+static void
 put_who(line *l)
 {
     int64_t id = pim_current_ask_id();
@@ -198,31 +204,48 @@ put_who(line *l)
     put(l, " touched memory of interpreter ");
 }
 
+static bool
+find_in_page(const void *address, pim_poisoned_block *about)
+{
+    if (!pim_region_is_open(address)) {
+        return false;
+    }
+    const pim_page *page = pim_page_of(address);
+    if (page->state != PIM_PAGE_POISONED) {
+        return false;
+    }
+    const char *first = pim_page_start(page);
+    size_t offset = (size_t)((const char *)address - first);
+    offset -= offset % page->block_size;
+    *about = (pim_poisoned_block){
+        .start = first + offset,
+        .bytes = page->block_size,
+        .ended = page->ended,
+        .domain = page->domain,
+        .live = pim_block_set_has(pim_page_leftovers(page),
+                                  offset / PIM_ALIGNMENT)};
+    return true;
+}
+
 size_t
 pim_poison_describe(const void *address, char *text, size_t capacity)
 {
     line l = {.text = text, .capacity = capacity};
-    if (!pim_region_contains(address) || !pim_region_is_open(address)) {
+    pim_poisoned_block about;
+    if (!(pim_region_contains(address) ? find_in_page(address, &about)
+                                       : pim_poison_find_map(address, &about))) {
         return 0;
     }
-    const pim_page *page = pim_page_of(address);
-    if (page->state != PIM_PAGE_POISONED) {
-        return 0;
-    }
-    size_t offset = (size_t)((const char *)address - pim_page_start(page));
-    size_t start = offset / page->block_size * page->block_size;
-    bool live = pim_block_set_has(pim_page_leftovers(page),
-                                  start / PIM_ALIGNMENT);
     put_who(&l);
-    put_number(&l, page->ended);
+    put_number(&l, about.ended);
     put(&l, ", which has ended: address ");
-    pim_fault_put_address(l.text, l.capacity, &l.length, address);
-    put(&l, ", ");
-    put_number(&l, (int64_t)(offset - start));
-    put(&l, " bytes into a block of ");
-    put_number(&l, page->block_size);
-    put(&l, page->domain == PIM_OBJ ? " bytes of the domain obj"
-                                    : " bytes of the domain mem");
-    put(&l, live ? " that it left allocated\n" : " that was free\n");
+    put_address(&l, address);
+    put(&l, " in a block of ");
+    put_number(&l, (int64_t)about.bytes);
+    put(&l, " bytes at ");
+    put_address(&l, about.start);
+    put(&l, about.domain == PIM_OBJ ? " of the domain obj"
+                                    : " of the domain mem");
+    put(&l, about.live ? " that it left allocated\n" : " that was free\n");
     return l.length;
 }

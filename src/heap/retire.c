@@ -134,13 +134,15 @@ settle_late(pim_heap *heap)
 }
 
 // What is doomed is known exactly only now: a block may have been counted as freed
-// before it was pushed.
-static void
+// before it was pushed.  Returns whether maps are to be poisoned.
+static bool
 settle_doomed(pim_heap *heap)
 {
     pim_heap_drain(heap);
+    bool maps = pim_large_doom(heap);
     hand_over_accounts(heap);
     pim_doom_finish(heap);
+    return maps;
 }
 
 void
@@ -155,12 +157,13 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
 
     pim_gate_synchronize();
 
+    bool poisons_maps = false;
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
     if (pim_heap_keeps(heap)) {
         settle_late(heap);
     } else {
-        settle_doomed(heap);
+        poisons_maps = settle_doomed(heap);
     }
     hand_over_large(heap); // freed meanwhile: subtracted here, not there
     pim_maps_drop(heap);
@@ -168,4 +171,12 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
     pim_heap_figures(heap, left);
     left->ended = true;
     pim_gate_exit();
+    if (poisons_maps) {
+        pim_gate_synchronize();
+        pim_gate_enter();
+        pim_lock_acquire(&pim_process_lock);
+        pim_poison_maps_finish(heap);
+        pim_lock_release(&pim_process_lock);
+        pim_gate_exit();
+    }
 }

@@ -234,7 +234,8 @@ TEST(empty_values_count_as_not_set)
     static const char *const names[] = {
         "PIMALLOC_MIMALLOC", "PIMALLOC_REGION", "PIMALLOC_TSTATE",
         "PIMALLOC_VERBOSE",  "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
-        "PIMALLOC_CHECK",    "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL"};
+        "PIMALLOC_CHECK",    "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL",
+        "PIMALLOC_TEARDOWN"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_options(names[i], "", is_default, NULL);
     }
@@ -260,6 +261,10 @@ TEST(bad_values_are_reported_once_and_ignored)
     expect_options("PIMALLOC_VERBOSE", "yes", is_default, "0 or 1");
     expect_options("PIMALLOC_DEBUG", "on", is_default, "0 or 1");
     expect_options("PIMALLOC_CHECK", "2", is_default, "0 or 1");
+    expect_options("PIMALLOC_TEARDOWN", "free", is_default,
+                   "keep, poison or release");
+    expect_options("PIMALLOC_TEARDOWN", "keeps", is_default,
+                   "keep, poison or release");
 
     static const char *const stats[] = {
         "2",     "yes", "JSON",       "json:",        "text:",   ":file",
@@ -297,7 +302,8 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
     expect_options("PIMALLOC_X", "1", is_default,
                    "valid are PIMALLOC_MIMALLOC, PIMALLOC_REGION, "
                    "PIMALLOC_TSTATE, PIMALLOC_VERBOSE, PIMALLOC_DEBUG, "
-                   "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_CHECK\n");
+                   "PIMALLOC_TEARDOWN, PIMALLOC_STATS, "
+                   "PIMALLOC_STATS_SIGNAL, PIMALLOC_CHECK\n");
 }
 
 int
