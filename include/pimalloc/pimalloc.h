@@ -233,17 +233,6 @@ PIMALLOC_EXPORT int pimalloc_stats_save(const char *path, int format);
 // block must not be freed meanwhile.  Any thread, no GIL.
 PIMALLOC_EXPORT int pimalloc_owner(const void *address, int64_t *interp);
 
-// Gives back to the system at once what the calling thread's interpreter and the
-// process hold and do not use: free pages, arenas kept warm, the memory of freed
-// large blocks, raw blocks that the calling thread keeps for its next requests,
-// mimalloc's free memory.  Without a
-// call that happens by itself about half a second after the memory became free, at
-// the next allocation that needs a new page; what a thread keeps it gives back when
-// it ends.  Returns the bytes but for mimalloc's, which does not count them.
-// The caller has an attached thread state, or none: then only the process's memory
-// goes.
-PIMALLOC_EXPORT size_t pimalloc_trim(void);
-
 #ifdef __cplusplus
 }
 #endif

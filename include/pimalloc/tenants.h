@@ -74,6 +74,40 @@ typedef struct pimalloc_teardown {
 // knows.
 PIMALLOC_EXPORT int pimalloc_teardown_stats(pimalloc_teardown *out);
 
+// --- memory ----------------------------------------------------------------
+
+// Gives back to the system at once what an interpreter and the process hold and do
+// not use: free pages, arenas kept warm, the memory of freed large blocks, raw blocks
+// that the calling thread keeps for its next requests, mimalloc's free memory.
+// PIMALLOC_EACH: of all interpreters; PIMALLOC_PROCESS: of the process alone.
+//
+// Of the caller's own interpreter, all that is free goes at once.  Of another one,
+// the pages that nobody has cut go at once, while threads that come to a slow path of
+// the allocator wait; empty pages that it keeps for its next requests go when it next
+// comes to such a path itself.
+//
+// Without a call memory goes by itself about half a second after it became free, at
+// the next allocation that needs a new page.  With PIMALLOC_PURGE_THREAD=1 a thread
+// sees to that once in half a second, so what has been free for a second is gone
+// although nobody allocates: but for what an interpreter keeps for its next requests,
+// about 2 MiB and an eighth of what it uses, which waits for these.
+//
+// Returns the bytes but for mimalloc's, which does not count them; 0 if pimalloc was
+// never installed.  Any thread; if one is attached to an interpreter, with its GIL.
+PIMALLOC_EXPORT size_t pimalloc_trim(int64_t interp);
+
+// Prepares for forking children that share their memory with this process: gives
+// free memory back, and takes the pages that have some free blocks out of use, until
+// they are empty.  So this process and its children allocate from fresh pages, where
+// new blocks lie side by side, and write to fewer of those that they share.  What is
+// free in pages out of use is lost meanwhile.
+//
+// Call it once, before the first fork and after what is shared was set up; after
+// gc.collect() and gc.freeze(), which keep the collector from writing to it.  Any
+// thread; of the interpreters, the one that the caller is attached to is meant.
+// Returns 0, or -ENOENT: pimalloc was never installed.
+PIMALLOC_EXPORT int pimalloc_prefork_freeze(void);
+
 // --- walk ------------------------------------------------------------------
 
 // A live block.

@@ -15,6 +15,7 @@
 #include "cpython/api.h"
 #include "cpython/interp.h"
 #include "cpython/policy.h"
+#include "cpython/purge.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
 #include "domain/domain.h"
@@ -182,6 +183,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
     pim_table_install();
+    if (options.purge_thread && pim_purge_start() != 0) {
+        pim_say("pimalloc: PIMALLOC_PURGE_THREAD=1: the thread could not be "
+                "started; memory goes back when the program allocates\n");
+    }
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
         pim_py.setup_debug_hooks();

@@ -205,6 +205,10 @@ pim_heap_purge_if_due(pim_heap *heap)
             pim_heap_purge(heap, true);
         }
     }
+    if (PIM_UNLIKELY(pim_load_relaxed(&heap->trim_wanted))) {
+        pim_store_relaxed(&heap->trim_wanted, false);
+        pim_heap_purge(heap, true);
+    }
     if (PIM_LIKELY(heap->patience-- != 0)) {
         return;
     }

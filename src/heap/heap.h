@@ -77,6 +77,7 @@ typedef struct pim_heap {
     _Atomic uint64_t idle_bytes;   // of maps that are kept; see maps.c
     pim_link large_ring;           // ring of live blocks outside the arenas
     _Atomic bool returned;         // an arena of ours has returned units
+    _Atomic bool trim_wanted;      // all idle memory is to be given back
     _Atomic uint32_t settling;     // odd while pending is taken over
 
     // Retirement, under the process heap's lock; see poison.c.
@@ -290,6 +291,15 @@ bool pim_heap_find_owner(const void *address, int64_t *id);
 // Gives memory of empty pages back that was idle for a tick, or all of it.
 // Returns bytes given back.  Owner, inside the gate.
 size_t pim_heap_purge(pim_heap *heap, bool all);
+
+// Gives free units back for an owner who may be at work, and asks it to give the
+// rest back at its next slow path.  The gate is closed by the caller.  Like
+// pim_heap_purge() otherwise; without `all` the owner is not asked.
+size_t pim_heap_purge_from_outside(pim_heap *heap, bool all);
+
+// Returns idle memory, and takes the pages with free blocks out of use until they
+// are empty.  Owner, inside the gate.
+void pim_heap_freeze(pim_heap *heap);
 
 // Checks every page and list.  Owner; slow.
 void pim_heap_audit(pim_heap *heap);

@@ -501,3 +501,15 @@ pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
     }
     unlock();
 }
+
+void
+pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap), void *arg)
+{
+    lock();
+    for (const binding *b = oldest; b != NULL; b = b->younger) {
+        if (!b->shared) {
+            visit(arg, b->heap);
+        }
+    }
+    unlock();
+}

@@ -65,6 +65,11 @@ bool pim_registry_figures(int64_t id, pim_figures *out);
 void pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
                        void *arg);
 
+// Calls visit() with each living interpreter's heap, main's too; under the lock, as
+// above.
+void pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap),
+                            void *arg);
+
 // Gives back what an ended interpreter held (retire.c); fills *left with what
 // remained live.  Afterwards the record may be recycled.  Outside the gate.
 void pim_heap_retire(pim_heap *heap, pim_figures *left);

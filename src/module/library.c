@@ -54,6 +54,7 @@ pim_library_find(pim_library *library)
         {"pimalloc_stats_print", &in.stats_print},
         {"pimalloc_owner", &in.owner},
         {"pimalloc_trim", &in.trim},
+        {"pimalloc_prefork_freeze", &in.prefork_freeze},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (!find(wanted[i].name, wanted[i].function)) {

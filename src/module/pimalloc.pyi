@@ -102,8 +102,14 @@ def owner(obj: object, /) -> int | None:
     PROCESS: an ended interpreter left it.  None: not pimalloc's memory.
     """
 
-def trim() -> int:
-    """Gives empty memory back to the system; how many bytes it was."""
+def trim(interp: SupportsIndex | _HasId | None = None) -> int:
+    """Gives empty memory back to the system; how many bytes it was.
+
+    None: of the calling interpreter; EACH: of all.
+    """
+
+def prefork_freeze() -> None:
+    """Prepares for forking children that share this process's memory."""
 
 def print_stats(file: _Writable | None = None) -> None:
     """Writes a table of all figures; None is sys.stderr."""

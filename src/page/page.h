@@ -24,6 +24,7 @@ typedef enum pim_page_state {
     PIM_PAGE_FULL,       // in no list; comes back with the first free
     PIM_PAGE_SEALED,     // its heap is gone; nobody allocates from it
     PIM_PAGE_IDLE,       // a run that is free and kept by the arena's heap
+    PIM_PAGE_FROZEN,     // nobody allocates from it until it is empty
     PIM_PAGE_DOOMED,     // its interpreter ended, its memory is about to go
     PIM_PAGE_POISONED,   // ... is gone, and its addresses are inaccessible
 } pim_page_state;

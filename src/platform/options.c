@@ -109,6 +109,12 @@ parse_teardown(const char *value, pim_options *out)
 }
 
 static bool
+parse_purge_thread(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->purge_thread);
+}
+
+static bool
 parse_check(const char *value, pim_options *out)
 {
     return parse_switch(value, &out->check);
@@ -161,6 +167,7 @@ static const option options[] = {
     {"TSTATE", "auto or call", parse_tstate},
     {"VERBOSE", "0 or 1", parse_verbose},
     {"DEBUG", "0 or 1", parse_debug},
+    {"PURGE_THREAD", "0 or 1", parse_purge_thread},
     {"TEARDOWN", "keep, poison or release", parse_teardown},
     {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
      parse_stats},

@@ -11,6 +11,7 @@ typedef struct pim_options {
     bool tstate_by_call;  // PIMALLOC_TSTATE=call
     bool verbose;         // PIMALLOC_VERBOSE=1
     bool debug;           // PIMALLOC_DEBUG=1: CPython's debug hooks on top
+    bool purge_thread;    // PIMALLOC_PURGE_THREAD=1
     int teardown;         // PIMALLOC_TEARDOWN: enum pimalloc_policy, 0: not set
 
     // Acted upon by the preload library only.
