@@ -17,6 +17,9 @@ from typing import (
 PROCESS: Final = -1
 """Stands for the process where an interpreter's id is asked for."""
 
+EACH: Final = -2
+"""Stands for all interpreters."""
+
 class NotActiveError(RuntimeError):
     """pimalloc does not serve this Python; the message says what to do."""
 
