@@ -47,16 +47,16 @@ trim_own(pim_heap *heap)
     return pim_heap_purge(heap, true);
 }
 
-typedef struct round {
+typedef struct trimming {
     const pim_heap *own; // done already
     const pim_heap *one; // NULL: all others
     size_t bytes;
-} round;
+} trimming;
 
 static void
 trim_other(void *arg, pim_heap *heap)
 {
-    round *r = arg;
+    trimming *r = arg;
     if (heap != r->own && (r->one == NULL || heap == r->one)) {
         r->bytes += pim_heap_purge_from_outside(heap, true);
     }
@@ -65,7 +65,7 @@ trim_other(void *arg, pim_heap *heap)
 static size_t
 trim_others(const pim_heap *own, const pim_heap *one)
 {
-    round r = {.own = own, .one = one};
+    trimming r = {.own = own, .one = one};
     pim_gate_close();
     pim_registry_each_heap(trim_other, &r);
     pim_gate_open();

@@ -1,11 +1,11 @@
 // poison.c -- pages whose blocks nobody may use any more.
 //
-//   heap ends --> DOOMED ---- grace period ----> released: units of an arena
-//                 frees find   (retire.c)   \
-//                 the void heap              --> POISONED: no memory, no access
-//                                                    | the last block is freed late
-//                                                    v
-//                                                 units of an arena
+//   heap ends --> DOOMED --- grace period ---> released: units of an arena
+//                 frees find  (retire.c)  or
+//                 the void heap                POISONED: no memory, no access
+//                                                  | the last block is freed late
+//                                                  v
+//                                              units of an arena
 //
 // A page that is doomed still has its memory, because a thread that found the heap
 // before may be about to push a block onto it.  From then on what is known of it
