@@ -32,10 +32,10 @@ _Atomic uint64_t pim_region_warm_until;
 static pim_lock region_lock = PIM_LOCK_INIT;
 static pim_arena *cold_arenas; // stacks, linked by next_free
 static pim_arena *warm_arenas;
-static size_t warm_bytes;  // memory that the warm ones may hold
-static size_t kept_bytes;  // the same of arenas that are not ours; see keep()
+static size_t warm_bytes;    // memory that the warm ones may hold
+static size_t kept_bytes;    // the same of arenas that are not ours; see keep()
 static _Atomic size_t fresh; // arenas handed out at least once; read without it
-static size_t pages_bytes; // of the tables
+static size_t pages_bytes;   // of the tables
 static size_t leftovers_bytes;
 static size_t arenas_bytes;
 

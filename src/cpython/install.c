@@ -25,7 +25,7 @@
 #include "platform/say.h"
 
 #define REFUSED_RELEASE                                                        \
-    "before CPython 3.14, memory of interpreters is used after their end; "      \
+    "before CPython 3.14, memory of interpreters is used after their end; "    \
     "take keep, or poison to see by whom"
 
 static pim_lock install_lock = PIM_LOCK_INIT;
@@ -118,11 +118,12 @@ set_teardown(const pimalloc_config *config, int from_environment)
 {
     if (config != NULL && config->teardown != 0) {
         int err = pim_policy_set_default(config->teardown);
-        return err == 0         ? 0
-               : err == -EINVAL ? fail(err, "there is no policy like "
-                                            "pimalloc_config.teardown; take one "
-                                            "of enum pimalloc_policy")
-                                : fail(err, REFUSED_RELEASE);
+        return err == 0 ? 0
+               : err == -EINVAL
+                   ? fail(err, "there is no policy like "
+                               "pimalloc_config.teardown; take one "
+                               "of enum pimalloc_policy")
+                   : fail(err, REFUSED_RELEASE);
     }
     if (from_environment != 0 &&
         pim_policy_set_default(from_environment) == -ENOTSUP) {

@@ -80,9 +80,8 @@ pimalloc_trim(int64_t interp)
     }
     pim_heap *own = pim_current_heap();
     bool each = interp == PIMALLOC_EACH;
-    const pim_heap *meant = each || interp == PIMALLOC_PROCESS
-                                ? NULL
-                                : pim_registry_heap(interp);
+    const pim_heap *meant =
+        each || interp == PIMALLOC_PROCESS ? NULL : pim_registry_heap(interp);
     size_t bytes = 0;
     if (each || (meant != NULL && meant != own)) {
         bytes += trim_others(own, meant);

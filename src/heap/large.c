@@ -48,8 +48,7 @@ typedef struct pim_large {
     uint64_t cookie;
 } pim_large;
 
-_Static_assert(sizeof(pim_large) == 2 * PIM_CACHE_LINE,
-               "keeps blocks aligned");
+_Static_assert(sizeof(pim_large) == 2 * PIM_CACHE_LINE, "keeps blocks aligned");
 
 #define HEADER sizeof(pim_large)
 #define COOKIE UINT64_C(0x9e3779b97f4a7c15)
@@ -177,8 +176,8 @@ pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg)
 {
     int result = 0;
     pim_lock_acquire(&ring_lock);
-    for (pim_link *l = heap->large_ring.next; l != &heap->large_ring && result == 0;
-         l = l->next) {
+    for (pim_link *l = heap->large_ring.next;
+         l != &heap->large_ring && result == 0; l = l->next) {
         pim_large *large = (pim_large *)l;
         result = visit(arg, block_of(large), large->usable, large->domain);
     }

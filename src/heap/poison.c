@@ -106,8 +106,7 @@ poison(pim_page *page)
     char *start = pim_page_start(page);
     unsigned used = pim_page_used(page);
     page->state = PIM_PAGE_POISONED;
-    if (poisoned_pages >= POISONED_PAGES_MAX ||
-        !pim_arena_units_are_pages() ||
+    if (poisoned_pages >= POISONED_PAGES_MAX || !pim_arena_units_are_pages() ||
         pim_os->decommit(start, page_bytes(page)) != 0) {
         pim_arena_reset(start, page_bytes(page));
     }
@@ -217,13 +216,13 @@ find_in_page(const void *address, pim_poisoned_block *about)
     const char *first = pim_page_start(page);
     size_t offset = (size_t)((const char *)address - first);
     offset -= offset % page->block_size;
-    *about = (pim_poisoned_block){
-        .start = first + offset,
-        .bytes = page->block_size,
-        .ended = page->ended,
-        .domain = page->domain,
-        .live = pim_block_set_has(pim_page_leftovers(page),
-                                  offset / PIM_ALIGNMENT)};
+    *about =
+        (pim_poisoned_block){.start = first + offset,
+                             .bytes = page->block_size,
+                             .ended = page->ended,
+                             .domain = page->domain,
+                             .live = pim_block_set_has(pim_page_leftovers(page),
+                                                       offset / PIM_ALIGNMENT)};
     return true;
 }
 
@@ -232,8 +231,9 @@ pim_poison_describe(const void *address, char *text, size_t capacity)
 {
     line l = {.text = text, .capacity = capacity};
     pim_poisoned_block about;
-    if (!(pim_region_contains(address) ? find_in_page(address, &about)
-                                       : pim_poison_find_map(address, &about))) {
+    if (!(pim_region_contains(address)
+              ? find_in_page(address, &about)
+              : pim_poison_find_map(address, &about))) {
         return 0;
     }
     put_who(&l);
@@ -244,8 +244,8 @@ pim_poison_describe(const void *address, char *text, size_t capacity)
     put_number(&l, (int64_t)about.bytes);
     put(&l, " bytes at ");
     put_address(&l, about.start);
-    put(&l, about.domain == PIM_OBJ ? " of the domain obj"
-                                    : " of the domain mem");
+    put(&l,
+        about.domain == PIM_OBJ ? " of the domain obj" : " of the domain mem");
     put(&l, about.live ? " that it left allocated\n" : " that was free\n");
     return l.length;
 }

@@ -242,7 +242,8 @@ PyDoc_STRVAR(
     "Give empty memory back to the system and return how many bytes it was.\n"
     "\n"
     "interp: as for stats(); None is the calling interpreter, EACH all.  The\n"
-    "process's memory goes in any case.  What another interpreter keeps for its\n"
+    "process's memory goes in any case.  What another interpreter keeps for "
+    "its\n"
     "next requests goes when it makes some.  Collects no garbage:\n"
     "gc.collect() first may help.\n"
     "\n"
@@ -275,7 +276,8 @@ PyDoc_STRVAR(
     "Prepare for forking children that share this process's memory.\n"
     "\n"
     "Takes pages that have free blocks out of use until they are empty, so\n"
-    "that new objects lie together in pages that nobody shares.  Call it once,\n"
+    "that new objects lie together in pages that nobody shares.  Call it "
+    "once,\n"
     "after gc.collect() and gc.freeze() and before the first fork.\n"
     "\n"
     "Raises NotActiveError.");
@@ -369,8 +371,7 @@ static PyMethodDef methods[] = {
     {"owner", module_owner, METH_O, owner_doc},
     {"trim", WITH_KEYWORDS(module_trim), METH_VARARGS | METH_KEYWORDS,
      trim_doc},
-    {"prefork_freeze", module_prefork_freeze, METH_NOARGS,
-     prefork_freeze_doc},
+    {"prefork_freeze", module_prefork_freeze, METH_NOARGS, prefork_freeze_doc},
     {"print_stats", WITH_KEYWORDS(module_print_stats),
      METH_VARARGS | METH_KEYWORDS, print_stats_doc},
     {NULL, NULL, 0, NULL},

@@ -164,8 +164,7 @@ live_remove(const pim_page *page, const char *start, const pim_block *block,
     size_t place = pim_block_place(start, block);
     PIM_CHECK(place < pim_page_places(page),
               "a list of free blocks was written into", block);
-    live->word[place / PIM_SET_BITS] &=
-        ~((uint64_t)1 << place % PIM_SET_BITS);
+    live->word[place / PIM_SET_BITS] &= ~((uint64_t)1 << place % PIM_SET_BITS);
 }
 
 static void

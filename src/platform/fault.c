@@ -91,8 +91,7 @@ pass_on(const struct sigaction *before, int number, siginfo_t *info,
 {
     if ((before->sa_flags & SA_SIGINFO) != 0) {
         before->sa_sigaction(number, info, context);
-    } else if (before->sa_handler != SIG_DFL &&
-               before->sa_handler != SIG_IGN) {
+    } else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN) {
         before->sa_handler(number);
     } else if (info->si_code > 0) {
         signal(number, SIG_DFL); // a fault cannot be ignored

@@ -251,9 +251,8 @@ print_json(const options *opts, const figures *got)
            "\"growth_kb_per_cycle\": %.3f, \"seconds_per_cycle\": %.6f, "
            "\"seconds_total\": %.6f, \"cpu_seconds\": %.6f}\n",
            opts->pimalloc ? "pimalloc" : "python", policy_names[opts->policy],
-           leak_names[opts->leak],
-           opts->cycles, CYCLES_WARMUP, got->first_kb, got->last_kb,
-           got->growth_kb, got->cycle_seconds, got->total_seconds,
+           leak_names[opts->leak], opts->cycles, CYCLES_WARMUP, got->first_kb,
+           got->last_kb, got->growth_kb, got->cycle_seconds, got->total_seconds,
            got->cpu_seconds);
 }
 
@@ -351,7 +350,16 @@ parse_policy(const char *text)
 static options
 parse_options(int argc, char **argv)
 {
-    enum { CYCLES = 1, LEAK, LEAKBYTES, ALLOCATOR, POLICY, MAXGROWTH, JSON, HELP };
+    enum {
+        CYCLES = 1,
+        LEAK,
+        LEAKBYTES,
+        ALLOCATOR,
+        POLICY,
+        MAXGROWTH,
+        JSON,
+        HELP
+    };
     static const struct option known[] = {
         {"cycles", required_argument, NULL, CYCLES},
         {"leak", no_argument, NULL, LEAK},

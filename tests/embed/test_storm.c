@@ -55,8 +55,8 @@ size_of(uint32_t dice)
 }
 
 static void
-churn(void *(*get)(size_t), void *(*change)(void *, size_t), void (*put)(void *),
-      uint32_t *seed, int rounds)
+churn(void *(*get)(size_t), void *(*change)(void *, size_t),
+      void (*put)(void *), uint32_t *seed, int rounds)
 {
     enum { HELD = 32 };
     char *held[HELD] = {NULL};

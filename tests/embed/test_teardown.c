@@ -220,9 +220,8 @@ late_touch_names_both_interpreters(void)
     EXPECT_EQ(death_of(use_bytes, text, sizeof(text)), SIGSEGV);
     EXPECT_HAS(text, "interpreter 0 touched memory of interpreter ");
     EXPECT_HAS(text, " of the domain obj that it left allocated\n");
-    EXPECT_EQ(
-        death_of(use_object_without_a_thread_state, text, sizeof(text)),
-        SIGSEGV);
+    EXPECT_EQ(death_of(use_object_without_a_thread_state, text, sizeof(text)),
+              SIGSEGV);
     EXPECT_HAS(text, "a thread without an interpreter touched memory of");
     embed_stop();
 }

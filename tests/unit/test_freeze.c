@@ -214,7 +214,8 @@ TEST(owner_returns_the_rest_when_it_is_asked)
     make_idle_units();
     purge_from_outside(true);
     EXPECT_GT(heap->idle_run_units, 0); // the owner's alone
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 20 * PIM_UNIT_SIZE)); // no slow path
+    pim_obj_free(NULL,
+                 pim_obj_malloc(NULL, 20 * PIM_UNIT_SIZE)); // no slow path
     EXPECT_GT(heap->idle_run_units, 0);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 3 * PIM_UNIT_SIZE));
     EXPECT_LE(heap->idle_run_units, 3);

@@ -374,8 +374,7 @@ TEST(other_faults_go_where_they_went_before)
               -SIGSEGV);
     EXPECT_EQ(strlen(text), 0);
     EXPECT_EQ(
-        core_in_child(touch_with_a_handler_before, nowhere, text,
-                      sizeof(text)),
+        core_in_child(touch_with_a_handler_before, nowhere, text, sizeof(text)),
         42);
     EXPECT_EQ(strlen(text), 0);
     // The one before is called for ours, too, after the report.
@@ -504,15 +503,16 @@ TEST(main_and_legacy_interpreters_have_no_policy)
     fake_interp_begin_legacy(&legacy, core_next_id());
     fake_interp_attach(&legacy);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
-    EXPECT_EQ(pim_registry_set_policy(legacy.state->id, PIM_RELEASE),
-              -ENOTSUP);
+    EXPECT_EQ(pim_registry_set_policy(legacy.state->id, PIM_RELEASE), -ENOTSUP);
     fake_interp_detach(&legacy);
     fake_interp_end(&legacy);
     EXPECT_EQ(pim_registry_set_policy(core_next_id(), PIM_KEEP), -ENOENT);
 }
 
-#define RELEASES(test) cmocka_unit_test_setup_teardown(test, begin_release, finish)
-#define POISONS(test) cmocka_unit_test_setup_teardown(test, begin_poison, finish)
+#define RELEASES(test)                                                         \
+    cmocka_unit_test_setup_teardown(test, begin_release, finish)
+#define POISONS(test)                                                          \
+    cmocka_unit_test_setup_teardown(test, begin_poison, finish)
 
 int
 main(void)
