@@ -128,6 +128,92 @@ typedef struct pimalloc_limit {
 // out->size is not one this version knows).
 PIMALLOC_EXPORT int pimalloc_limit_get(int64_t interp, pimalloc_limit *out);
 
+// --- what becomes of blocks that an interpreter leaves live at its end ----------
+
+enum pimalloc_policy {
+    // They stay valid, and late frees and uses of them work: the memory around
+    // them goes back, and later interpreters allocate there.
+    PIMALLOC_KEEP = 1,
+
+    // Their memory goes back, and their addresses stay inaccessible for the life
+    // of the process: whoever reads or writes one is named on stderr before the
+    // process gets its SIGSEGV.  A late free is counted and does nothing.
+    PIMALLOC_POISON = 2,
+
+    // Everything goes back at once, as if they had been freed.  A late use, or a
+    // late free, of such a block is an error like one of a freed block.
+    PIMALLOC_RELEASE = 3
+};
+
+// Sets what becomes of what an interpreter leaves; PIMALLOC_EACH: of those whose
+// first allocation is yet to come.  The default is PIMALLOC_KEEP, what
+// pimalloc_config.teardown or PIMALLOC_TEARDOWN say.
+//
+// The domains mem and obj are meant; raw blocks belong to the process.  An
+// interpreter that is not to be kept takes over no pages that others left blocks
+// in.  One that was told later may have, and such pages are kept whole.
+//
+// PIMALLOC_POISON puts handlers of SIGSEGV and SIGBUS in front of those that are
+// there, once, at its first use.  Handlers that come later must pass on what is
+// not theirs.
+//
+// Any thread, no GIL.  Returns 0; or, with nothing changed:
+//   -EINVAL   no such policy
+//   -ENOENT   no interpreter with that id is alive and has allocated, or pimalloc
+//             was never installed
+//   -ENOTSUP  the main interpreter, or one that shares its memory; or
+//             PIMALLOC_RELEASE before CPython 3.14, where blocks are used after
+//             the interpreter that allocated them ended
+PIMALLOC_EXPORT int pimalloc_policy_set(int64_t interp, int policy);
+
+// What PIMALLOC_POISON and PIMALLOC_RELEASE did in this process so far.
+typedef struct pimalloc_teardown {
+    size_t size;              // sizeof(pimalloc_teardown), set by the caller
+    uint64_t released_blocks; // live ones that went back, ever
+    uint64_t released_bytes;
+    uint64_t poisoned_blocks; // live ones that are inaccessible now
+    uint64_t poisoned_bytes;
+    uint64_t late_frees; // of blocks of interpreters that had ended, ever
+} pimalloc_teardown;
+
+// Any thread, no GIL.  Returns 0, or -EINVAL: out->size is not one this version
+// knows.
+PIMALLOC_EXPORT int pimalloc_teardown_stats(pimalloc_teardown *out);
+
+// --- memory ----------------------------------------------------------------
+
+// Gives back to the system at once what an interpreter and the process hold and do
+// not use: free pages, arenas kept warm, the memory of freed large blocks, raw blocks
+// that the calling thread keeps for its next requests, mimalloc's free memory.
+// PIMALLOC_EACH: of all interpreters; PIMALLOC_PROCESS: of the process alone.
+//
+// Of the caller's own interpreter, all that is free goes at once.  Of another one,
+// the pages that nobody has cut go at once, while threads that come to a slow path of
+// the allocator wait; empty pages that it keeps for its next requests go when it next
+// comes to such a path itself.
+//
+// Without a call memory goes by itself about half a second after it became free, at
+// the next allocation that needs a new page.  With PIMALLOC_PURGE_THREAD=1 a thread
+// sees to that once in half a second, so what has been free for a second is gone
+// although nobody allocates: but for what an interpreter keeps for its next requests,
+// about 2 MiB and an eighth of what it uses, which waits for these.
+//
+// Returns the bytes but for mimalloc's, which does not count them; 0 if pimalloc was
+// never installed.  Any thread; if one is attached to an interpreter, with its GIL.
+PIMALLOC_EXPORT size_t pimalloc_trim(int64_t interp);
+
+// Prepares for forking children that share their memory with this process: gives
+// free memory back, and takes the pages that have some free blocks out of use, until
+// they are empty.  So this process and its children allocate from fresh pages, where
+// new blocks lie side by side, and write to fewer of those that they share.  What is
+// free in pages out of use is lost meanwhile.
+//
+// Call it once, before the first fork and after what is shared was set up; after
+// gc.collect() and gc.freeze(), which keep the collector from writing to it.  Any
+// thread; of the interpreters, the one that the caller is attached to is meant.
+// Returns 0, or -ENOENT: pimalloc was never installed.
+PIMALLOC_EXPORT int pimalloc_prefork_freeze(void);
+
 // --- walk ------------------------------------------------------------------
 
 // A live block.

@@ -15,6 +15,8 @@
 #include "cpython/api.h"
 #include "cpython/interp.h"
 #include "cpython/leaks.h"
+#include "cpython/policy.h"
+#include "cpython/purge.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
 #include "domain/check.h"
@@ -23,6 +25,10 @@
 #include "pimalloc/pimalloc.h"
 #include "platform/options.h"
 #include "platform/say.h"
+
+#define REFUSED_RELEASE                                                        \
+    "before CPython 3.14, memory of interpreters is used after their end; "    \
+    "take keep, or poison to see by whom"
 
 static pim_lock install_lock = PIM_LOCK_INIT;
 static char failure[PATH_MAX + 512]; // text of the last failure
@@ -117,6 +123,27 @@ load_mimalloc(const char *path)
     return err;
 }
 
+// From the configuration, or else the environment; there a policy that is not to
+// be had is told of and otherwise ignored.
+static int
+set_teardown(const pimalloc_config *config, int from_environment)
+{
+    if (config != NULL && config->teardown != 0) {
+        int err = pim_policy_set_default(config->teardown);
+        return err == 0 ? 0
+               : err == -EINVAL
+                   ? fail(err, "there is no policy like "
+                               "pimalloc_config.teardown; take one "
+                               "of enum pimalloc_policy")
+                   : fail(err, REFUSED_RELEASE);
+    }
+    if (from_environment != 0 &&
+        pim_policy_set_default(from_environment) == -ENOTSUP) {
+        pim_say("pimalloc: PIMALLOC_TEARDOWN=release: %s\n", REFUSED_RELEASE);
+    }
+    return 0;
+}
+
 // Up to 3.13, and in debug builds, CPython swaps the raw table for libc's at
 // moments, so raw must be what libc's free understands.
 static pim_raw_source
@@ -165,6 +192,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
     if (err != 0) {
         return err;
     }
+    err = set_teardown(config, options.teardown);
+    if (err != 0) {
+        return err;
+    }
     if (options.region_bytes == 0) {
         options.region_bytes = PIM_REGION_SIZE;
     }
@@ -184,6 +215,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_tstate_start(options.tstate_by_call);
     pim_leaks_start(&options);
     pim_table_install();
+    if (options.purge_thread && pim_purge_start() != 0) {
+        pim_say("pimalloc: PIMALLOC_PURGE_THREAD=1: the thread could not be "
+                "started; memory goes back when the program allocates\n");
+    }
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
         pim_py.setup_debug_hooks();
@@ -249,8 +284,10 @@ pimalloc_strerror(int err)
         return "pimalloc: Python runs already; install before "
                "Py_InitializeFromConfig()";
     case -ENOTSUP:
-        return "pimalloc: free-threaded builds of Python are not supported; "
-               "use a build with the GIL";
+        return "pimalloc: not with this Python or interpreter: free-threaded "
+               "builds are not supported; the policy release needs CPython "
+               "3.14; the main interpreter, and those that share its memory, "
+               "have no policy";
     case -ENOSYS:
         return "pimalloc: no CPython 3.12 or newer in this process";
     case -ENOENT:
@@ -258,7 +295,8 @@ pimalloc_strerror(int err)
     case -EPROTO:
         return "pimalloc: the libmimalloc found is older than 3.6";
     case -EINVAL:
-        return "pimalloc: a structure's size member is not set to its size";
+        return "pimalloc: a structure's size member is not set to its size, or "
+               "a value is none of those that are known";
     case -ENOMEM:
         return "pimalloc: no memory or address space";
     default:

@@ -25,6 +25,7 @@
 
 #include "heap/heap_inline.h"
 #include "heap/maps.h"
+#include "heap/poison.h"
 #include "platform/os.h"
 
 // Slow paths between two looks at the clock.
@@ -210,6 +211,10 @@ pim_heap_purge_if_due(pim_heap *heap)
             pim_heap_peak_step(pim_load_relaxed(&heap->dirty_units))) {
             pim_heap_purge(heap, true);
         }
+    }
+    if (PIM_UNLIKELY(pim_load_relaxed(&heap->trim_wanted))) {
+        pim_store_relaxed(&heap->trim_wanted, false);
+        pim_heap_purge(heap, true);
     }
     if (PIM_LIKELY(heap->patience-- != 0)) {
         return;
@@ -509,6 +514,7 @@ pim_process_heap_init(void)
         process->id = PIM_PROCESS_ID;
         strcpy(process->name, "pimalloc:process");
         pim_fatal_describe = pim_heap_describe;
+        pim_void_heap.id = PIM_PROCESS_ID;
         pim_store_release(&process->serial, 1);
     }
 }

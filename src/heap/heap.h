@@ -79,9 +79,14 @@ typedef struct pim_heap {
     _Atomic uint64_t idle_bytes;   // of maps that are kept; see maps.c
     pim_link large_ring;           // ring of live blocks outside the arenas
     _Atomic bool returned;         // an arena of ours has returned units
+    _Atomic bool trim_wanted;      // all idle memory is to be given back
     _Atomic uint32_t settling;     // odd while pending is taken over
 
+    // Retirement, under the process heap's lock; see poison.c.
+    pim_page *doomed; // pages, by `next`
+
     // Identity: written under the registry's lock.
+    _Atomic int policy;    // enum pim_policy; any thread reads
     int64_t id;            // CPython's id of the interpreter
     uint32_t generation;   // which runtime of the process
     char name[32];         // of its memory in /proc/PID/maps
@@ -169,6 +174,12 @@ void pim_large_open(pim_heap *heap);
 // The one heap's large blocks are the other's to answer for.  Inside the gate.
 void pim_large_hand_over(pim_heap *from, pim_heap *to);
 
+// The heap is being retired, nobody frees its blocks as its owner any more, and its
+// policy is not to keep them: they go.  The process answers for what cannot go.
+// Under the process heap's lock; `doomed` grows by what went.  Returns
+// whether pim_poison_maps_finish() has something to do.
+bool pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS]);
+
 // Calls visit() with the start, usable bytes and domain of each large block that
 // the heap answers for, until it returns other than 0; returns that.  Nobody frees
 // a large block meanwhile: visit() runs under their lock.  Inside the gate.
@@ -242,7 +253,8 @@ void pim_heap_lose_arena(pim_heap *heap, pim_arena *arena);
 void pim_heap_room_made(pim_heap *heap, pim_page *page);
 
 // Estates (estate.c).  Takes over an arena of an ended interpreter for a run of
-// `units`, with the pages of it that have room.  False: there is none.
+// `units`, with the pages of it that have room if this heap is to be kept when it
+// ends.  False: there is none.
 bool pim_heap_inherit(pim_heap *heap, unsigned units);
 
 // Frees a block in a page of the process heap; its lock is held.
@@ -255,6 +267,9 @@ void pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block);
 
 // The page was sealed: returns what of its memory nobody would inherit.
 void pim_warm_sealed(const pim_page *page);
+
+// The sealed page is not inherited with its arena: returns the same.
+void pim_warm_passed_over(const pim_page *page);
 
 // An arena is about to become an estate: keeps its idle memory or returns it.
 void pim_warm_keep(pim_arena *arena);
@@ -287,6 +302,15 @@ bool pim_heap_describe(const void *address, char *text, size_t size);
 // Gives memory of empty pages back that was idle for a tick, or all of it.
 // Returns bytes given back.  Owner, inside the gate.
 size_t pim_heap_purge(pim_heap *heap, bool all);
+
+// Gives free units back for an owner who may be at work, and asks it to give the
+// rest back at its next slow path.  The gate is closed by the caller.  Like
+// pim_heap_purge() otherwise; without `all` the owner is not asked.
+size_t pim_heap_purge_from_outside(pim_heap *heap, bool all);
+
+// Returns idle memory, and takes the pages with free blocks out of use until they
+// are empty.  Owner, inside the gate.
+void pim_heap_freeze(pim_heap *heap);
 
 // Checks every page and list.  Owner; slow.
 void pim_heap_audit(pim_heap *heap);

@@ -15,10 +15,12 @@
 
 #include "heap/registry.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "heap/current.h"
+#include "heap/poison.h"
 #include "platform/os.h"
 
 #define BUCKETS 256
@@ -215,6 +217,7 @@ heap_new(int64_t id, uint32_t generation)
         pim_limit_begin(heap);
         heap->id = id;
         heap->generation = generation;
+        pim_store_relaxed(&heap->policy, pim_load_relaxed(&pim_policy_of_new));
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
                  (long long)id);
         pim_store_release(&heap->serial, ++last_serial);
@@ -415,6 +418,19 @@ ended_of(int64_t id)
     return found;
 }
 
+int
+pim_registry_set_policy(int64_t id, int policy)
+{
+    lock();
+    const binding *b = binding_of_id(id);
+    int err = b == NULL ? -ENOENT : b->shared || id == 0 ? -ENOTSUP : 0;
+    if (err == 0) {
+        pim_store_relaxed(&b->heap->policy, policy);
+    }
+    unlock();
+    return err;
+}
+
 bool
 pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
                    void *arg)
@@ -491,6 +507,18 @@ pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
         if (!b->shared) {
             pim_heap_figures(b->heap, &figures);
             visit(arg, &figures);
+        }
+    }
+    unlock();
+}
+
+void
+pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap), void *arg)
+{
+    lock();
+    for (const binding *b = oldest; b != NULL; b = b->younger) {
+        if (!b->shared) {
+            visit(arg, b->heap);
         }
     }
     unlock();

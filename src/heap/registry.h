@@ -33,6 +33,10 @@ bool pim_registry_end(const void *start, size_t bytes);
 // Interpreters known besides main: a cheap filter for pim_registry_end().
 extern _Atomic uint64_t pim_registry_subs;
 
+// Sets what becomes of what a living interpreter leaves (enum pim_policy).
+// 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap.
+int pim_registry_set_policy(int64_t id, int policy);
+
 // Copies ids out, of the ended ones in order of their end, then of the living in
 // order of birth, without those that share another's heap; returns how many.
 size_t pim_registry_ids(int64_t *ids, size_t capacity);
@@ -72,6 +76,11 @@ typedef struct pim_end_watch {
 
 // NULL: nobody.  Any thread.
 extern _Atomic(const pim_end_watch *) pim_end_watcher;
+
+// Calls visit() with each living interpreter's heap, main's too; under the lock, as
+// above.
+void pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap),
+                            void *arg);
 
 // Gives back what an ended interpreter held (retire.c); fills *left with what
 // remained live.  Afterwards the record may be recycled.  Outside the gate.

@@ -14,6 +14,7 @@
 // the retired heap once more.
 
 #include "heap/heap_inline.h"
+#include "heap/poison.h"
 
 static void
 announce(pim_heap *heap, pim_page *page)
@@ -55,7 +56,12 @@ pim_heap_free_remote(pim_page *page, void *block)
               "free of an address inside a block", block);
     PIM_CHECK(offset / page->block_size < page->capacity,
               "free of an address behind a page's blocks", block);
-    if (pim_heap_is_process(heap)) {
+    if (heap == &pim_void_heap) {
+        pim_lock_acquire(&pim_process_lock);
+        pim_poison_free(page, block);
+        pim_lock_release(&pim_process_lock);
+        heap = NULL;
+    } else if (pim_heap_is_process(heap)) {
         pim_lock_acquire(&pim_process_lock);
         // An heir may have taken the page while we waited for the lock.
         heap = pim_page_owner(page, &tagged);
@@ -97,6 +103,10 @@ collect(pim_heap *heap, pim_page *page)
 {
     bool tagged;
     pim_heap *owner = pim_page_owner(page, &tagged);
+    if (owner == &pim_void_heap) {
+        pim_doom_collect(page);
+        return;
+    }
     if (owner != heap && !pim_heap_is_process(owner)) {
         // Our heap is retired and an heir has the page already.  It is the
         // heir's to collect; the process heap's lock, which we hold, keeps it

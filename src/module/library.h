@@ -25,6 +25,7 @@ typedef struct pim_library {
     __typeof__(pimalloc_trim) *trim;
     __typeof__(pimalloc_limit_set) *limit_set;
     __typeof__(pimalloc_limit_get) *limit_get;
+    __typeof__(pimalloc_prefork_freeze) *prefork_freeze;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

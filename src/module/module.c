@@ -232,21 +232,61 @@ module_owner(PyObject *module, PyObject *object)
 
 PyDoc_STRVAR(
     trim_doc,
-    "trim($module, /)\n"
+    "trim($module, /, interp=None)\n"
     "--\n"
     "\n"
     "Give empty memory back to the system and return how many bytes it was.\n"
     "\n"
-    "Of the calling interpreter and of the process; others must call it\n"
-    "themselves.  Collects no garbage: gc.collect() first may help.\n"
+    "interp: as for stats(); None is the calling interpreter, EACH all.  The\n"
+    "process's memory goes in any case.  What another interpreter keeps for "
+    "its\n"
+    "next requests goes when it makes some.  Collects no garbage:\n"
+    "gc.collect() first may help.\n"
+    "\n"
+    "Raises NotActiveError; TypeError; OverflowError for more than 64 bits.");
+
+static PyObject *
+module_trim(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char name[] = "interp";
+    static char *names[] = {name, NULL};
+    PyObject *argument = Py_None;
+    int64_t interp = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:trim", names,
+                                     &argument)) {
+        return NULL;
+    }
+    const pim_library *library = active_library(module);
+    if (library == NULL || (!Py_IsNone(argument) &&
+                            pim_interpreter_argument(argument, &interp) != 0)) {
+        return NULL;
+    }
+    return PyLong_FromSize_t(library->trim(interp));
+}
+
+PyDoc_STRVAR(
+    prefork_freeze_doc,
+    "prefork_freeze($module, /)\n"
+    "--\n"
+    "\n"
+    "Prepare for forking children that share this process's memory.\n"
+    "\n"
+    "Takes pages that have free blocks out of use until they are empty, so\n"
+    "that new objects lie together in pages that nobody shares.  Call it "
+    "once,\n"
+    "after gc.collect() and gc.freeze() and before the first fork.\n"
     "\n"
     "Raises NotActiveError.");
 
 static PyObject *
-module_trim(PyObject *module, PyObject *Py_UNUSED(unused))
+module_prefork_freeze(PyObject *module, PyObject *Py_UNUSED(unused))
 {
     const pim_library *library = active_library(module);
-    return library != NULL ? PyLong_FromSize_t(library->trim()) : NULL;
+    if (library == NULL) {
+        return NULL;
+    }
+    library->prefork_freeze();
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(
@@ -375,7 +415,9 @@ static PyMethodDef methods[] = {
      classes_doc},
     {"interpreters", module_interpreters, METH_NOARGS, interpreters_doc},
     {"owner", module_owner, METH_O, owner_doc},
-    {"trim", module_trim, METH_NOARGS, trim_doc},
+    {"trim", WITH_KEYWORDS(module_trim), METH_VARARGS | METH_KEYWORDS,
+     trim_doc},
+    {"prefork_freeze", module_prefork_freeze, METH_NOARGS, prefork_freeze_doc},
     {"print_stats", WITH_KEYWORDS(module_print_stats),
      METH_VARARGS | METH_KEYWORDS, print_stats_doc},
     {"set_limit", WITH_KEYWORDS(module_set_limit), METH_VARARGS | METH_KEYWORDS,
@@ -401,10 +443,9 @@ module_exec(PyObject *module)
                               state->not_active_error) != 0) {
         return -1;
     }
-    if (PyModule_AddIntConstant(module, "EACH", PIMALLOC_EACH) != 0) {
-        return -1;
-    }
-    return PyModule_AddIntConstant(module, "PROCESS", PIMALLOC_PROCESS);
+    return PyModule_AddIntConstant(module, "PROCESS", PIMALLOC_PROCESS) != 0
+               ? -1
+               : PyModule_AddIntConstant(module, "EACH", PIMALLOC_EACH);
 }
 
 static int

@@ -18,7 +18,8 @@ PROCESS: Final = -1
 """Stands for the process where an interpreter's id is asked for."""
 
 EACH: Final = -2
-"""Stands for the interpreters to come in set_limit() and limits()."""
+"""Stands for all interpreters in trim(), for those to come in set_limit() and
+limits()."""
 
 class NotActiveError(RuntimeError):
     """pimalloc does not serve this Python; the message says what to do."""
@@ -127,8 +128,14 @@ def owner(obj: object, /) -> int | None:
     PROCESS: an ended interpreter left it.  None: not pimalloc's memory.
     """
 
-def trim() -> int:
-    """Gives empty memory back to the system; how many bytes it was."""
+def trim(interp: SupportsIndex | _HasId | None = None) -> int:
+    """Gives empty memory back to the system; how many bytes it was.
+
+    None: of the calling interpreter; EACH: of all.
+    """
+
+def prefork_freeze() -> None:
+    """Prepares for forking children that share this process's memory."""
 
 def print_stats(file: _Writable | None = None) -> None:
     """Writes a table of all figures; None is sys.stderr."""

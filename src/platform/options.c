@@ -9,7 +9,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#include "pimalloc/pimalloc.h"
+#include "pimalloc/tenants.h"
 #include "platform/say.h"
 #include "platform/signals.h"
 #include "platform/sizes.h"
@@ -86,6 +86,27 @@ static bool
 parse_debug(const char *value, pim_options *out)
 {
     return parse_switch(value, &out->debug);
+}
+
+static bool
+parse_teardown(const char *value, pim_options *out)
+{
+    static const char *const names[] = {[PIMALLOC_KEEP] = "keep",
+                                        [PIMALLOC_POISON] = "poison",
+                                        [PIMALLOC_RELEASE] = "release"};
+    for (int policy = PIMALLOC_KEEP; policy <= PIMALLOC_RELEASE; policy++) {
+        if (strcmp(value, names[policy]) == 0) {
+            out->teardown = policy;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+parse_purge_thread(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->purge_thread);
 }
 
 static bool
@@ -175,6 +196,8 @@ static const option options[] = {
     {"VERBOSE", "0 or 1", parse_verbose},
     {"DEBUG", "0 or 1", parse_debug},
     {"CHECK", "0 or 1", parse_check},
+    {"PURGE_THREAD", "0 or 1", parse_purge_thread},
+    {"TEARDOWN", "keep, poison or release", parse_teardown},
     {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
      parse_stats},
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",

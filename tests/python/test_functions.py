@@ -225,6 +225,67 @@ class Owner(unittest.TestCase):
                 pimalloc.owner(*arguments)
 
 
+@support.needs_active
+class Trim(unittest.TestCase):
+    def test_ways_to_name_an_interpreter(self):
+        self.assertEqual(pimalloc.EACH, -2)
+        for name in (None, 0, Index(0), HasId(0), pimalloc.EACH, pimalloc.PROCESS, 12345):
+            things = [bytes(1000) for _ in range(3000)]
+            del things
+            self.assertGreaterEqual(pimalloc.trim(name), 0)
+        self.assertGreaterEqual(pimalloc.trim(interp=pimalloc.EACH), 0)
+
+    def test_only_who_is_named(self):
+        def burst():
+            runs = [bytes(300_000) for _ in range(20)]
+            return len(runs)
+
+        pimalloc.trim()
+        burst()
+        self.assertLess(pimalloc.trim(pimalloc.PROCESS), 3_000_000)
+        self.assertGreater(pimalloc.trim(0), 3_000_000)
+
+    def test_arguments(self):
+        for thing in ("0", 0.0, [], HasId(None)):
+            with self.assertRaisesRegex(TypeError, "interpreter's id"):
+                pimalloc.trim(thing)
+        with self.assertRaises(TypeError):
+            pimalloc.trim(0, 0)
+        with self.assertRaisesRegex(OverflowError, "64 bits"):
+            pimalloc.trim(2**63)
+
+
+@support.needs_active
+class PreforkFreeze(unittest.TestCase):
+    # In a process of its own: what is out of use stays so.
+    CODE = """if 1:
+        import gc, os, pimalloc
+        shared = [[i, str(i)] for i in range(20000)]
+        del shared[::2]
+        gc.collect()
+        gc.freeze()
+        assert pimalloc.prefork_freeze() is None
+        pages = pimalloc.stats(0)["pages"]
+        new = [[i] for i in range(3000)]  # would fit between what is shared
+        assert pimalloc.stats(0)["pages"] >= pages + 5
+        pid = os.fork()
+        if pid == 0:
+            more = [str(i) * 3 for i in range(20000)]
+            del shared[:], new, more
+            gc.collect()
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+    """
+
+    def test_parent_and_child_work(self):
+        done = support.run_python(self.CODE)
+        self.assertEqual(done.stdout.strip(), "0", done.stderr)
+
+    def test_arguments(self):
+        with self.assertRaises(TypeError):
+            pimalloc.prefork_freeze(1)
+
+
 class Broken:
     def write(self, text):
         raise OSError(28, "no space left")

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pimalloc/pimalloc.h"
+#include "pimalloc/tenants.h"
 #include "platform/options.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -64,6 +64,8 @@ is_default(const pim_options *o)
     EXPECT(!o->debug);
     EXPECT(!o->check);
     EXPECT(!o->run_check);
+    EXPECT(!o->purge_thread);
+    EXPECT_EQ(o->teardown, 0);
     EXPECT_EQ(o->stats_format, -1);
     EXPECT_NULL(o->stats_file);
     EXPECT_EQ(o->stats_signal, 0);
@@ -194,6 +196,30 @@ TEST(limits_are_one_size_or_two)
     }
 }
 
+static void
+keeps(const pim_options *o)
+{
+    EXPECT_EQ(o->teardown, PIMALLOC_KEEP);
+}
+
+static void
+poisons(const pim_options *o)
+{
+    EXPECT_EQ(o->teardown, PIMALLOC_POISON);
+}
+
+static void
+releases(const pim_options *o)
+{
+    EXPECT_EQ(o->teardown, PIMALLOC_RELEASE);
+}
+
+static void
+has_purge_thread(const pim_options *o)
+{
+    EXPECT(o->purge_thread);
+}
+
 TEST(nothing_set_is_the_default)
 {
     expect_options(NULL, NULL, is_default, NULL);
@@ -216,6 +242,10 @@ TEST(each_option_is_read)
     expect_options("PIMALLOC_CHECK", "0", is_default, NULL);
     expect_options("PIMALLOC_RUN_CHECK", "1", is_run_check, NULL);
     expect_options("PIMALLOC_RUN_CHECK", "0", is_default, NULL);
+    expect_options("PIMALLOC_PURGE_THREAD", "1", has_purge_thread, NULL);
+    expect_options("PIMALLOC_TEARDOWN", "keep", keeps, NULL);
+    expect_options("PIMALLOC_TEARDOWN", "poison", poisons, NULL);
+    expect_options("PIMALLOC_TEARDOWN", "release", releases, NULL);
 }
 
 TEST(statistics_have_a_form_and_may_have_a_file)
@@ -312,7 +342,8 @@ TEST(empty_values_count_as_not_set)
         "PIMALLOC_MIMALLOC",  "PIMALLOC_REGION", "PIMALLOC_TSTATE",
         "PIMALLOC_VERBOSE",   "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
         "PIMALLOC_CHECK",     "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL",
-        "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT"};
+        "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT",  "PIMALLOC_PURGE_THREAD",
+        "PIMALLOC_TEARDOWN"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_options(names[i], "", is_default, NULL);
     }
@@ -376,8 +407,9 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
     expect_options("PIMALLOC_X", "1", is_default,
                    "valid are PIMALLOC_MIMALLOC, PIMALLOC_REGION, "
                    "PIMALLOC_TSTATE, PIMALLOC_VERBOSE, PIMALLOC_DEBUG, "
-                   "PIMALLOC_CHECK, PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, "
-                   "PIMALLOC_LEAKS, PIMALLOC_RUN_CHECK, PIMALLOC_LIMIT\n");
+                   "PIMALLOC_CHECK, PIMALLOC_PURGE_THREAD, PIMALLOC_TEARDOWN, "
+                   "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_LEAKS, "
+                   "PIMALLOC_RUN_CHECK, PIMALLOC_LIMIT\n");
 }
 
 int
