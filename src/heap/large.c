@@ -188,7 +188,8 @@ pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg)
 static void
 account_new(pim_heap *heap, const pim_large *large)
 {
-    pim_account_grow(&heap->account[PIM_SLOT(large->domain)], large->usable, 1);
+    pim_account_add(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                    large->usable);
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
@@ -200,14 +201,16 @@ account_free(pim_heap *caller, const pim_large *large)
     unsigned slot = PIM_SLOT(large->domain);
     bool lives = large->serial == pim_load_relaxed(&heap->serial);
     if (is_owner(caller, large)) {
-        pim_account_shrink(&heap->account[slot], large->usable, 1);
+        pim_account_remove(&heap->account[slot], PIM_CLASS_LARGE,
+                           large->usable);
     } else if (lives && !pim_heap_is_process(heap)) {
-        pim_pending_add(&heap->pending[slot], large->usable);
+        pim_pending_add(&heap->pending[slot], PIM_CLASS_LARGE, large->usable);
         pim_add_relaxed(&heap->remote_frees, 1);
     } else {
         heap = &pim_process_heap;
         pim_lock_acquire(&pim_process_lock);
-        pim_account_shrink(&heap->account[slot], large->usable, 1);
+        pim_account_remove(&heap->account[slot], PIM_CLASS_LARGE,
+                           large->usable);
         pim_lock_release(&pim_process_lock);
     }
     pim_sub_relaxed(&heap->large_bytes, large->usable);
@@ -385,14 +388,9 @@ pim_large_owner(const void *block, int64_t *id)
 static void
 account_resize(pim_heap *heap, pim_large *large, size_t usable)
 {
-    pim_account *account = &heap->account[PIM_SLOT(large->domain)];
-    if (usable > large->usable) {
-        pim_account_grow(account, usable - large->usable, 0);
-        pim_add_relaxed(&heap->large_bytes, usable - large->usable);
-    } else {
-        pim_account_shrink(account, large->usable - usable, 0);
-        pim_sub_relaxed(&heap->large_bytes, large->usable - usable);
-    }
+    pim_account_resize(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                       large->usable, usable);
+    pim_add_relaxed(&heap->large_bytes, usable - large->usable);
     large->usable = usable;
 }
 

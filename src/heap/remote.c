@@ -31,11 +31,12 @@ account_free(pim_heap *heap, pim_page *page, bool is_leftover)
     unsigned slot = PIM_SLOT(page->domain);
     if (is_leftover) {
         pim_lock_acquire(&pim_process_lock);
-        pim_account_shrink(&pim_process_heap.account[slot], page->block_size,
-                           1);
+        pim_account_remove(&pim_process_heap.account[slot], page->size_class,
+                           page->block_size);
         pim_lock_release(&pim_process_lock);
     } else {
-        pim_pending_add(&heap->pending[slot], page->block_size);
+        pim_pending_add(&heap->pending[slot], page->size_class,
+                        page->block_size);
         pim_add_relaxed(&heap->remote_frees, 1);
     }
 }
@@ -81,14 +82,10 @@ static void
 settle(pim_heap *heap)
 {
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        // Either may be seen, and taken, without the other.
         pim_pending *pending = &heap->pending[slot];
-        if (pim_load_relaxed(&pending->bytes) != 0 ||
-            pim_load_relaxed(&pending->blocks) != 0) {
+        if (pim_load_relaxed(&pending->bytes) != 0) {
             atomic_fetch_add(&heap->settling, 1); // see pim_heap_figures()
-            uint64_t bytes = pim_exchange(&pending->bytes, 0);
-            uint64_t blocks = pim_exchange(&pending->blocks, 0);
-            pim_account_shrink(&heap->account[slot], bytes, blocks);
+            pim_account_settle(&heap->account[slot], pending);
             atomic_fetch_add(&heap->settling, 1);
         }
     }

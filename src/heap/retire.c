@@ -67,10 +67,8 @@ static void
 hand_over_accounts(pim_heap *heap)
 {
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const pim_account *left = &heap->account[slot];
-        pim_account_grow(&pim_process_heap.account[slot],
-                         pim_gauge_live(&left->bytes),
-                         pim_gauge_live(&left->blocks));
+        pim_account_add_live(&pim_process_heap.account[slot],
+                             &heap->account[slot]);
     }
     pim_add_relaxed(&pim_process_heap.large_bytes,
                     pim_exchange(&heap->large_bytes, 0));
@@ -108,19 +106,11 @@ hand_over(pim_heap *heap, const pim_end_watch *watch)
 static void
 settle_late(pim_heap *heap)
 {
-    uint64_t bytes[PIM_SLOTS];
-    uint64_t blocks[PIM_SLOTS];
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        bytes[slot] = pim_gauge_live(&heap->account[slot].bytes);
-        blocks[slot] = pim_gauge_live(&heap->account[slot].blocks);
+        pim_account_subtract(&pim_process_heap.account[slot],
+                             &heap->pending[slot]);
     }
     pim_heap_drain(heap);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const pim_account *now = &heap->account[slot];
-        pim_account_shrink(&pim_process_heap.account[slot],
-                           bytes[slot] - pim_gauge_live(&now->bytes),
-                           blocks[slot] - pim_gauge_live(&now->blocks));
-    }
     // A large block freed meanwhile was subtracted here, not there.
     pim_add_relaxed(&pim_process_heap.large_bytes,
                     pim_exchange(&heap->large_bytes, 0));

@@ -96,7 +96,8 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (page == NULL) {
         return NULL;
     }
-    pim_account_grow(&heap->account[PIM_SLOT(domain)], page->block_size, 1);
+    pim_account_add(&heap->account[PIM_SLOT(domain)], PIM_CLASS_RUN,
+                    page->block_size);
     void *block = pim_page_start(page);
     return zero && !is_zero ? memset(block, 0, size) : block;
 }
@@ -116,7 +117,8 @@ pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     if (page == NULL) {
         return NULL;
     }
-    pim_account_grow(&heap->account[PIM_SLOT(domain)], page->block_size, 1);
+    pim_account_add(&heap->account[PIM_SLOT(domain)], PIM_CLASS_RUN,
+                    page->block_size);
     return pim_page_start(page);
 }
 
@@ -126,6 +128,9 @@ pim_run_freed(pim_heap *heap, pim_page *page)
     unsigned units = pim_page_units(page);
     PIM_CHECK((char *)page->free == pim_page_start(page),
               "free of an address inside a block", page->free);
+    // All else was counted when the block was pushed.
+    pim_account_shrink_varied(&heap->account[PIM_SLOT(page->domain)],
+                              PIM_CLASS_RUN, page->block_size);
     if (heap->idle_runs[units] != NULL ||
         heap->idle_run_units + units > PIM_IDLE_RUN_UNITS ||
         pim_heap_is_process(heap)) { // nobody would purge it
@@ -171,7 +176,8 @@ pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
     if (wanted > units && !is_admitted(heap, size, wanted - units)) {
         return false;
     }
-    pim_gauge *bytes = &heap->account[PIM_SLOT(page->domain)].bytes;
+    pim_account *account = &heap->account[PIM_SLOT(page->domain)];
+    size_t before = page->block_size;
     pim_gate_enter();
     bool done = true;
     if (wanted > units) {
@@ -180,11 +186,12 @@ pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
             page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
             pim_heap_touch(heap, page, (size_t)units << PIM_UNIT_SHIFT,
                            page->block_size);
-            pim_gauge_grow(bytes, (size_t)(wanted - units) << PIM_UNIT_SHIFT);
+            pim_account_resize(account, PIM_CLASS_RUN, before,
+                               page->block_size);
         }
     } else if (wanted < units) {
         page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
-        pim_gauge_shrink(bytes, (size_t)(units - wanted) << PIM_UNIT_SHIFT);
+        pim_account_resize(account, PIM_CLASS_RUN, before, page->block_size);
         pim_heap_free_units(heap, page + wanted, units - wanted);
     }
     pim_gate_exit();

@@ -52,6 +52,7 @@ pim_library_find(pim_library *library)
         {"pimalloc_interpreters", &in.interpreters},
         {"pimalloc_stats", &in.stats},
         {"pimalloc_stats_print", &in.stats_print},
+        {"pimalloc_classes", &in.classes},
         {"pimalloc_owner", &in.owner},
         {"pimalloc_trim", &in.trim},
         {"pimalloc_limit_set", &in.limit_set},

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "module/arguments.h"
+#include "module/classes.h"
 #include "module/figures.h"
 #include "module/limits.h"
 #include "module/owner.h"
@@ -108,8 +109,9 @@ PyDoc_STRVAR(
     "                   large blocks\n"
     "  remote_frees     blocks that others freed\n"
     "  domains          'mem' and 'obj', for the process also 'raw': each a\n"
-    "                   dict of live_bytes, live_blocks, peak_bytes and\n"
-    "                   peak_blocks\n"
+    "                   dict of live_bytes, live_blocks, peak_bytes,\n"
+    "                   peak_blocks, total_bytes and total_blocks; total is\n"
+    "                   all that was ever allocated\n"
     "and for the process also\n"
     "  raw_is_libc      True: the raw figures are approximate\n"
     "Bytes are those of blocks, that is, of requests rounded up.\n"
@@ -139,6 +141,45 @@ module_stats(PyObject *module, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     return pim_figures_of(library, interp);
+}
+
+PyDoc_STRVAR(
+    classes_doc,
+    "classes($module, /, interp, domain='obj')\n"
+    "--\n"
+    "\n"
+    "Return the figures of one domain by size class, as a list of dicts.\n"
+    "\n"
+    "interp: as for stats(), but not None.  domain: 'mem', 'obj', or 'raw',\n"
+    "which has no classes.\n"
+    "\n"
+    "Each dict has the members of a domain in stats(), and\n"
+    "  kind         'small': blocks of one size; 'run': 32 KiB to 1 MiB;\n"
+    "               'large': blocks outside the arenas\n"
+    "  block_bytes  size of a small block, else None\n"
+    "Classes that were never used are left out.\n"
+    "\n"
+    "Raises NotActiveError; ValueError if there is no such interpreter or\n"
+    "domain; TypeError; OverflowError for more than 64 bits.");
+
+static PyObject *
+module_classes(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char interp_name[] = "interp";
+    static char domain_name[] = "domain";
+    static char *names[] = {interp_name, domain_name, NULL};
+    PyObject *argument = NULL;
+    const char *domain = "obj";
+    int64_t interp = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s:classes", names,
+                                     &argument, &domain)) {
+        return NULL;
+    }
+    const pim_library *library = active_library(module);
+    if (library == NULL || pim_interpreter_argument(argument, &interp) != 0) {
+        return NULL;
+    }
+    return pim_classes_of(library, interp, domain);
 }
 
 PyDoc_STRVAR(
@@ -330,6 +371,8 @@ static PyMethodDef methods[] = {
     {"version", module_version, METH_NOARGS, version_doc},
     {"stats", WITH_KEYWORDS(module_stats), METH_VARARGS | METH_KEYWORDS,
      stats_doc},
+    {"classes", WITH_KEYWORDS(module_classes), METH_VARARGS | METH_KEYWORDS,
+     classes_doc},
     {"interpreters", module_interpreters, METH_NOARGS, interpreters_doc},
     {"owner", module_owner, METH_O, owner_doc},
     {"trim", module_trim, METH_NOARGS, trim_doc},

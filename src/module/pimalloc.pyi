@@ -31,6 +31,15 @@ class Usage(TypedDict):
     live_blocks: int
     peak_bytes: int
     peak_blocks: int
+    total_bytes: int
+    total_blocks: int
+
+@type_check_only
+class SizeClass(Usage):
+    """One size class of a domain; block_bytes is None where sizes vary."""
+
+    kind: Literal["small", "run", "large"]
+    block_bytes: int | None
 
 @type_check_only
 class InterpreterDomains(TypedDict):
@@ -103,6 +112,11 @@ def stats(  # type: ignore[overload-overlap]  # an int that is -1 is no Literal
 @overload
 def stats(interp: SupportsIndex | _HasId) -> InterpreterStats:
     """The figures of one interpreter, by id or by an object that has one."""
+
+def classes(
+    interp: SupportsIndex | _HasId, domain: Literal["raw", "mem", "obj"] = "obj"
+) -> list[SizeClass]:
+    """The figures of one domain by size class, without those never used."""
 
 def interpreters() -> list[int]:
     """The ids of the interpreters that stats() knows."""

@@ -58,21 +58,38 @@ say_why_not_served(void)
     pim_preload_say_why_not(choice);
 }
 
-// What the process was about to exit with.
+// Whether the process's status is known, and what was left was told; handlers that
+// libc calls at exit come before or after our destructor, depending on when they
+// were registered.
+static bool status_is_known;
+static bool leaks_are_told;
 static int exit_status;
 
 static void
-remember_status(int status, void *ignored)
+fail_for_leaks(void)
+{
+    if (status_is_known && leaks_are_told && exit_status == 0 &&
+        pim_leaks_found() != 0) {
+        fflush(NULL); // what libc does when all handlers are through
+        _exit(PIM_PRELOAD_LEAKS_STATUS);
+    }
+}
+
+static void
+process_exits(int status, void *ignored)
 {
     (void)ignored;
     exit_status = status;
+    status_is_known = true;
+    fail_for_leaks();
 }
 
 void
 pim_preload_watch_exit(void)
 {
-    if (pim_preload_options.leaks == PIM_LEAKS_FAIL) {
-        on_exit(remember_status, NULL);
+    static bool watches;
+    if (pim_preload_options.leaks == PIM_LEAKS_FAIL && !watches) {
+        watches = on_exit(process_exits, NULL) == 0;
     }
 }
 
@@ -84,11 +101,8 @@ tell_leaks(void)
                 "its main interpreter left is not known\n",
                 (long)getpid());
     }
-    if (pim_preload_options.leaks == PIM_LEAKS_FAIL && exit_status == 0 &&
-        pim_leaks_found() != 0) {
-        fflush(NULL); // what libc does when we return
-        _exit(PIM_PRELOAD_LEAKS_STATUS);
-    }
+    leaks_are_told = true;
+    fail_for_leaks();
 }
 
 __attribute__((destructor)) static void

@@ -158,7 +158,7 @@ interpreter_that_ends_cleanly_leaves_nothing_of_its_own(void)
         EXPECT_EQ(own_blocks(), 0);
         if (PY_314_OR_NEWER) {
             EXPECT_EQ(last.sum.blocks, 0);
-        } else {
+        } else if (!PY_IS_DEBUG) {
             EXPECT_GT(last.sum.python_blocks, 100);
         }
     }
@@ -226,7 +226,8 @@ leaked_instance_is_told_by_the_name_of_its_class(void)
     EXPECT_EQ(blocks_of("Leaky"), 2);
     EXPECT_EQ(blocks_of("Slotted"), 1);
     EXPECT_EQ(blocks_of("OfMeta"), 1);
-    EXPECT_EQ(blocks_of("W??st"), 1);
+    // Some Pythons have freed this text at the end although the class is there.
+    EXPECT_EQ(blocks_of("W??st"), PY_314_OR_NEWER || PY_IS_DEBUG ? 0 : 1);
     EXPECT_EQ(blocks_of("Abcdefghijklmnopqrstuvwxyz0123456789"
                         "Abcdefghijklmnopqrstuvwxyz0123456789"
                         "Abcd..."),

@@ -89,17 +89,20 @@ note(void *arg, const pimalloc_refusal *refusal)
     }
 }
 
-// The text of the exception that is set, which goes.
+// The exception that is set, which goes.  Not printed: a traceback of a script that
+// recursed until its memory was used up takes CPython minutes.
 static void
 take_error(script *s)
 {
-    if (!PyErr_ExceptionMatches(PyExc_MemoryError)) {
-        PyErr_Print();
-        FAIL("MemoryError or none from: %s", s->code);
-    }
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *text = PyObject_Str(error);
+    const char *words = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    snprintf(s->outcome, sizeof(s->outcome), "%s%s%s, reported to the host",
+             Py_TYPE(error)->tp_name, words != NULL && *words != 0 ? ": " : "",
+             words != NULL ? words : "");
     PyErr_Clear();
-    snprintf(s->outcome, sizeof(s->outcome),
-             "MemoryError, reported to the host");
+    Py_XDECREF(text);
+    Py_DECREF(error);
 }
 
 static void
@@ -116,6 +119,13 @@ run_script(script *s)
     const char *text = outcome != NULL ? PyUnicode_AsUTF8(outcome) : NULL;
     snprintf(s->outcome, sizeof(s->outcome), "%s",
              text != NULL ? text : "no error");
+}
+
+// CPython 3.12 keeps interned strings until the interpreter ends.
+static bool
+leaves_memory(const script *s)
+{
+    return PY_312 && strstr(s->code, "sys.intern") != NULL;
 }
 
 // What a script left must not keep the interpreter from working.
@@ -158,7 +168,9 @@ limited(void *arg)
         EXPECT_GT(s->told, 0);
         EXPECT_LE(s->most_live, s->hard);
     }
-    work_again();
+    if (!leaves_memory(s)) {
+        work_again();
+    }
     if (!embed_is_vanilla()) {
         pimalloc_snapshot now = embed_stats(s->id);
         // A block that is moved to shrink may exceed it for a moment.
@@ -198,6 +210,24 @@ run_limited(script *s)
     embed_stop();
 }
 
+// CPython up to 3.13 raises another exception where there is no memory for the
+// tracebacks of a deep recursion; with its own allocator, too.
+static bool
+is_known_of_old_versions(const script *s)
+{
+    return !PY_314_OR_NEWER && strstr(s->code, "setrecursionlimit") != NULL &&
+           strstr(s->outcome, "error return without exception set") != NULL;
+}
+
+static void
+expect_memory_error(const script *s)
+{
+    if (strstr(s->outcome, "MemoryError") == NULL &&
+        !is_known_of_old_versions(s)) {
+        FAIL("a MemoryError, got %s from: %s", s->outcome, s->code);
+    }
+}
+
 // Runs code that must end with a MemoryError: caught by the script, and, in an
 // interpreter of its own, not caught.
 static void
@@ -214,12 +244,12 @@ scenario(const char *code)
                            " scenario()\n"
                            " outcome = 'no error'\n"
                            "except MemoryError:\n"
-                           " outcome = 'MemoryError, caught by the script'\n");
+                           " outcome = 'MemoryError, caught by the script'\n"
+                           "except BaseException as e:\n"
+                           " outcome = type(e).__name__ + ': ' + str(e)\n");
     script s = {.code = caught, .soft = SOFT, .hard = HARD};
     run_limited(&s);
-    if (strstr(s.outcome, "MemoryError") == NULL) {
-        FAIL("a MemoryError, got %s from: %s", s.outcome, code);
-    }
+    expect_memory_error(&s);
     free(caught);
 }
 
@@ -238,6 +268,7 @@ reported(const char *code)
 {
     script s = {.code = code, .soft = SOFT, .hard = HARD};
     run_limited(&s);
+    expect_memory_error(&s);
     EXPECT_HAS(s.outcome, "reported to the host");
 }
 
@@ -261,11 +292,13 @@ SCENARIO(dicts_by_recursion, "import sys\n"
                              "grow(0)")
 SCENARIO(objects_by_recursion, "import sys\n"
                                "sys.setrecursionlimit(10**7)\n"
-                               "class Node:\n"
-                               "    def __init__(self, depth):\n"
-                               "        self.data = bytes(500)\n"
-                               "        self.child = Node(depth + 1)\n"
-                               "Node(0)")
+                               "class Node: pass\n"
+                               "def grow(depth):\n"
+                               "    node = Node()\n"
+                               "    node.data = bytes(500)\n"
+                               "    node.child = grow(depth + 1)\n"
+                               "    return node\n"
+                               "grow(0)")
 SCENARIO(bytes_that_double, "b = b'x'\n"
                             "while True: b = b * 2")
 SCENARIO(bytes_of_a_tebibyte, "b = b'x' * 2**40")
@@ -295,7 +328,7 @@ SCENARIO(str_join, "import itertools\n"
 SCENARIO(str_join_of_much, "' '.join(['x' * 1000] * 10**6)")
 SCENARIO(str_format, "x = '%1000000000d' % 1")
 SCENARIO(str_that_adds, "s = ''\n"
-                        "while True: s += 'abcdefgh' * 1000")
+                        "while True: s += 'abcdefgh' * 50000")
 SCENARIO(numbers_of_many_digits, "x = 1 << 10**10")
 SCENARIO(imports,
          "import sys, importlib\n"
@@ -352,7 +385,7 @@ SCENARIO(pickle_bomb,
 SCENARIO(zip_bomb,
          "import zlib\n"
          "c = zlib.compressobj(9)\n"
-         "d = b''.join([c.compress(bytes(1 << 20)) for i in range(200)]\n"
+         "d = b''.join([c.compress(bytes(1 << 20)) for i in range(60)]\n"
          "             + [c.flush()])\n"
          "zlib.decompress(d)")
 SCENARIO(copies_of_itself,
@@ -375,6 +408,7 @@ script_that_will_not_listen(void)
                         "    try:\n"
                         "        while True: keep = (keep, 'x')\n"
                         "    except MemoryError: caught += 1\n"
+                        "keep = None\n" // nothing would work otherwise
                         "outcome = 'caught %d' % caught\n",
                 .soft = SOFT,
                 .hard = HARD};

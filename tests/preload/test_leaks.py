@@ -57,7 +57,8 @@ class Leaks(support.TestCase):
         check_schema.lint(SCHEMA, SCHEMA)
 
     def test_main_is_told_at_the_end_of_the_process(self):
-        clean, = self.documents("pass\n")
+        # CPython 3.12 leaves what belongs to ctypes.
+        clean, = self.documents(FORGET)
         self.assertEqual(clean["interpreter"], 0)
         left, = self.documents(FORGET + "forget(1.5 * len('ab')); forget(bytes(1 << 20))\n")
         self.assertEqual(leaks(left, "float"), leaks(clean, "float") + 1)
@@ -67,16 +68,21 @@ class Leaks(support.TestCase):
         documents = self.documents(INTERPRETER + "run('pass'); run('import json')\n")
         self.assertEqual([d["interpreter"] for d in documents], [1, 2, 0])
 
+    def test_classes_are_named(self):
+        left, = self.documents(FORGET + "class Lost: pass\nforget(Lost())\n")
+        self.assertEqual(leaks(left, "Lost"), 1)
+
     def test_text_names_types(self):
-        done = python("-c", FORGET + "class Lost: pass\nforget(Lost())\n", PIMALLOC_LEAKS="text")
+        done = python("-c", FORGET + "forget(bytes(1 << 20))\n", PIMALLOC_LEAKS="text")
         self.assertEqual(done.status, 0, str(done))
         self.assertIn(f"pimalloc: interpreter 0 of process {done.pid} ended and left ", done.stderr)
-        self.assertIn("  Lost\n", done.stderr)
+        self.assertRegex(done.stderr, r"\n +1,0\d\d,\d{3} +1  obj +large  bytes\n")
 
     def test_fail_changes_the_exit_status_if_something_was_left(self):
         clean = python("-c", "print('written')\n", PIMALLOC_LEAKS="fail")
         self.assertEqual((clean.status, clean.stdout), (0, "written\n"), str(clean))
-        lost = python("-c", FORGET + "forget(bytes(99)); print('written')\n", PIMALLOC_LEAKS="fail")
+        lost = python("-c", FORGET + "forget(bytes(1 << 20)); print('written')\n",
+                      PIMALLOC_LEAKS="fail")
         self.assertEqual((lost.status, lost.stdout), (23, "written\n"), str(lost))
         self.assertIn("  bytes\n", lost.stderr)
         other = python("-c", FORGET + "import sys; forget(bytes(99)); sys.exit(5)\n",

@@ -309,9 +309,9 @@ TEST(texts_outlive_the_environment)
 TEST(empty_values_count_as_not_set)
 {
     static const char *const names[] = {
-        "PIMALLOC_MIMALLOC", "PIMALLOC_REGION", "PIMALLOC_TSTATE",
-        "PIMALLOC_VERBOSE",  "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
-        "PIMALLOC_CHECK",    "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL",
+        "PIMALLOC_MIMALLOC",  "PIMALLOC_REGION", "PIMALLOC_TSTATE",
+        "PIMALLOC_VERBOSE",   "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
+        "PIMALLOC_CHECK",     "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL",
         "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_options(names[i], "", is_default, NULL);
