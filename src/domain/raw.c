@@ -229,7 +229,7 @@ alloc_growing(size_t old_size, size_t size)
 }
 
 static void *
-move(void *block, size_t old_size, size_t size)
+move_within_limit(void *block, size_t old_size, size_t size)
 {
     void *moved = alloc_growing(old_size, size);
     if (moved == NULL) {
@@ -240,6 +240,19 @@ move(void *block, size_t old_size, size_t size)
     }
     memcpy(moved, block, old_size < size ? old_size : size);
     pim_raw_free(NULL, block);
+    return moved;
+}
+
+static void *
+move(void *block, size_t old_size, size_t size)
+{
+    pim_heap *heap = pim_current_owner();
+    if (size > old_size || heap == NULL || !pim_limit_is_set(&heap->limit)) {
+        return move_within_limit(block, old_size, size);
+    }
+    heap->limit.exempt = true; // less is live afterwards
+    void *moved = move_within_limit(block, old_size, size);
+    heap->limit.exempt = false;
     return moved;
 }
 

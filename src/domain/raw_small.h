@@ -64,6 +64,12 @@ void pim_raw_small_free(pim_page *page, void *block);
 // bytes.  Inside the gate.
 size_t pim_raw_small_trim(void);
 
+// Returns what was idle for a tick.  Inside the gate.
+void pim_raw_small_tick(void);
+
+// See pim_heap_freeze().  Inside the gate.
+void pim_raw_small_freeze(void);
+
 // Checks the raw heap, and RAW-2 of all caches; returns how many blocks they hold.
 // No other thread is in a raw function.
 size_t pim_raw_small_audit(void);

@@ -23,6 +23,11 @@
 #include "heap/registry.h"
 #include "platform/os.h"
 
+// From how many bytes on a block of glibc's may be a map, and how far apart the
+// classes of mimalloc are.
+#define LIBC_MAPS ((size_t)64 << 10)
+#define MI_CLASS_SHARE 8
+
 pim_raw_source pim_raw_from = PIM_RAW_LIBC;
 static pim_raw_table replaced;
 
@@ -83,6 +88,29 @@ owner_of(const void *block)
     return pim_raw_from == PIM_RAW_LIBC ? OWNER_SOURCE : OWNER_LIBC;
 }
 
+// --- limits ----------------------------------------------------------------
+
+// The most that a block for so many bytes is counted with.
+static size_t
+most_counted(size_t size)
+{
+    bool is_libc = pim_raw_from == PIM_RAW_LIBC;
+    size_t more = is_libc ? (size < LIBC_MAPS ? 0 : pim_os_page_size())
+                          : size / MI_CLASS_SHARE;
+    return size + more + 2 * PIM_ALIGNMENT;
+}
+
+// Whether a heap, which may be NULL, may have a block of so many bytes instead of one
+// of `before`.  Outside the gate, for a refusal is reported.
+static bool
+is_admitted(pim_heap *heap, size_t size, size_t before)
+{
+    size_t bytes = most_counted(size);
+    return heap == NULL || !pim_limit_is_set(&heap->limit) ||
+           bytes <= before ||
+           pim_limit_admits_or_reports(heap, PIM_RAW, size, bytes - before);
+}
+
 // --- mimalloc --------------------------------------------------------------
 
 // How much to ask for; mimalloc aligns its smallest class to 8 only.
@@ -100,6 +128,9 @@ mimalloc_alloc(size_t size, bool zero)
 {
     size_t bytes;
     pim_heap *heap = pim_current_owner();
+    if (!is_admitted(heap, size, 0)) {
+        return NULL;
+    }
     size = with_tag(size);
     pim_gate_enter();
     void *block = pim_mi_alloc(size, zero, &bytes);
@@ -118,8 +149,11 @@ mimalloc_realloc(void *block, size_t size)
 {
     size_t after;
     pim_heap *heap = pim_current_owner();
-    pim_gate_enter();
     size_t before = pim_mi.usable_size(block);
+    if (size > before && !is_admitted(heap, size, before)) {
+        return NULL;
+    }
+    pim_gate_enter();
     pim_raw_tag tag = pim_raw_tag_take(block, before);
     void *moved = pim_mi_realloc(block, with_tag(size), &before, &after);
     if (moved != NULL) {
@@ -154,11 +188,15 @@ mimalloc_free(void *block)
 static void *
 libc_alloc(size_t size, bool zero)
 {
+    pim_heap *heap = pim_current_owner();
+    if (!is_admitted(heap, size, 0)) {
+        return NULL;
+    }
     size = with_tag(size);
     void *block = zero ? calloc(1, size) : malloc(size);
     if (PIM_LIKELY(block != NULL)) {
         size_t bytes = malloc_usable_size(block);
-        pim_raw_tag_put(pim_current_owner(), block, bytes);
+        pim_raw_tag_put(heap, block, bytes);
         pim_raw_watch(block, bytes);
     }
     return block;
@@ -168,10 +206,13 @@ static void *
 libc_realloc(void *block, size_t size)
 {
     size_t before = malloc_usable_size(block);
+    pim_heap *heap = pim_current_owner();
+    if (size > before && !is_admitted(heap, size, before)) {
+        return NULL;
+    }
     pim_raw_tag tag = pim_raw_tag_take(block, before);
     void *moved = realloc(block, with_tag(size));
     if (moved != NULL) {
-        pim_heap *heap = pim_current_owner();
         pim_raw_tag_uncount(heap, tag, before);
         pim_raw_tag_put(heap, moved, malloc_usable_size(moved));
     } else {

@@ -81,7 +81,8 @@ pim_raw_tag_put(pim_heap *heap, void *block, size_t bytes)
     if (heap != NULL && heap->index != 0) {
         uint64_t serial = pim_load_relaxed(&heap->serial) & SERIAL_MASK;
         who = serial << PIM_HEAP_INDEX_BITS | heap->index;
-        pim_account_grow(&heap->account[PIM_SLOT(PIM_RAW)], usable, 1);
+        pim_account_add(&heap->account[PIM_SLOT(PIM_RAW)], PIM_CLASS_LARGE,
+                        usable);
     } else {
         pim_raw_count_alloc(usable);
     }

@@ -25,6 +25,7 @@
 
 #include "arena/arena.h"
 #include "heap/account.h"
+#include "heap/limit.h"
 #include "mi/mi.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
@@ -39,6 +40,12 @@
 // The id of the process heap, as pimalloc_snapshot.interp; and of the raw heap
 // (domain/raw_small.h), another one that belongs to no interpreter.
 #define PIM_PROCESS_ID ((int64_t)-1)
+
+// A neighbour in a ring; see large.c.
+typedef struct pim_link {
+    struct pim_link *next;
+    struct pim_link *prev;
+} pim_link;
 
 typedef struct pim_heap {
     // Owner, fast path.
@@ -62,6 +69,7 @@ typedef struct pim_heap {
     bool releasing;        // pages are being released in a loop (HEAP-6)
     size_t granted;        // units that may be idle on top; see arenas.c
     unsigned dense_arenas; // asked to be huge pages
+    pim_limit limit;
     _Atomic uint64_t arena_count;
     _Atomic uint64_t page_count;
     _Atomic uint64_t dirty_units; // units that may hold memory of the system
@@ -72,10 +80,16 @@ typedef struct pim_heap {
     _Atomic uint64_t remote_frees; // blocks freed by non-owners, ever
     _Atomic uint64_t large_bytes;  // of live blocks outside the arenas
     _Atomic uint64_t idle_bytes;   // of maps that are kept; see maps.c
+    pim_link large_ring;           // ring of live blocks outside the arenas
     _Atomic bool returned;         // an arena of ours has returned units
+    _Atomic bool trim_wanted;      // all idle memory is to be given back
     _Atomic uint32_t settling;     // odd while pending is taken over
 
+    // Retirement, under the process heap's lock; see poison.c.
+    pim_page *doomed; // pages, by `next`
+
     // Identity: written under the registry's lock.
+    _Atomic int policy;    // enum pim_policy; any thread reads
     int64_t id;            // CPython's id of the interpreter
     uint32_t generation;   // which runtime of the process
     char name[32];         // of its memory in /proc/PID/maps
@@ -111,7 +125,8 @@ void pim_heap_open(pim_heap *heap);
 void pim_process_heap_init(void);
 
 // Allocates from a class whose current page has no free block.  NULL: no
-// memory; the heap is as it was.  Owner.
+// memory, or a limit, which was reported; the heap is as it was.  Owner, outside
+// the gate unless it is the process heap's.
 void *pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class);
 
 // Puts a page whose countdown ended where it belongs.  Owner.
@@ -124,7 +139,7 @@ void pim_heap_free_remote(pim_page *page, void *block);
 void pim_heap_drain(pim_heap *heap);
 
 // Runs (run.c): blocks above PIM_SMALL_MAX and up to PIM_RUN_MAX.  NULL: there is
-// no arena to be had; the heap is as it was.  Owner.
+// no arena to be had, or a limit in the way; the heap is as it was.  Owner.
 void *pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
 // The same for a block of any size up to PIM_RUN_MAX that is being grown.
@@ -141,6 +156,8 @@ bool pim_run_resize(pim_heap *heap, pim_page *page, size_t size);
 void pim_run_release_idle(pim_heap *heap);
 
 // Large blocks (large.c).  `size` is at most PIM_REQUEST_MAX; owner of `heap`.
+// Whatever found no place elsewhere comes here, so here it is reported if a limit
+// is the reason: outside the gate, unless the heap is the process's.
 void *pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
 // A block that is in no heap's account, because no heap is the caller's: it counts
@@ -167,13 +184,33 @@ bool pim_large_owner(const void *block, int64_t *id);
 // NULL: there is none to be had, or the block is too small to deserve it.
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
 
+// The heap, newly opened, has no large blocks.
+void pim_large_open(pim_heap *heap);
+
+// The one heap's large blocks are the other's to answer for.  Inside the gate.
+void pim_large_hand_over(pim_heap *from, pim_heap *to);
+
+// The heap is being retired, nobody frees its blocks as its owner any more, and its
+// policy is not to keep them: they go.  The process answers for what cannot go, and
+// for raw blocks, which no interpreter's end makes useless.
+// Under the process heap's lock; `doomed` grows by what went.  Returns
+// whether pim_poison_maps_finish() has something to do.
+bool pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS]);
+
+// Calls visit() with the start, usable bytes and domain of each large block that
+// the heap answers for, until it returns other than 0; returns that.  Nobody frees
+// a large block meanwhile: visit() runs under their lock.  Inside the gate.
+typedef int (*pim_large_visitor)(void *arg, void *block, size_t bytes,
+                                 unsigned domain);
+int pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg);
+
 extern _Atomic uint64_t pim_foreign_frees;
 
 // Counts a block outside the arenas as gone from the account of the heap, or of the
-// process if the heap has another serial now.  Returns whose account it was in.
-// `caller` is the caller's own heap, or any that is not.  Inside the gate.
-pim_heap *pim_heap_uncount(const pim_heap *caller, pim_heap *heap,
-                           uint64_t serial, unsigned domain, size_t bytes);
+// process if the heap has another serial now.  `caller` is the caller's own heap, or
+// any that is not.  Inside the gate.
+void pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
+                      unsigned domain, size_t bytes);
 
 // For pages and arenas across files of this layer.  Owner, inside the gate.
 
@@ -228,6 +265,9 @@ void pim_heap_page_gained(pim_heap *heap, pim_page *page);
 
 void pim_heap_insert_partial(pim_heap *heap, pim_page *page);
 
+// Takes all current pages away, so that each request comes to the slow path.
+void pim_heap_shelve_current(pim_heap *heap);
+
 // The arena becomes the heap's; `as_estate`: it holds what is left of another.
 void pim_heap_gain_arena(pim_heap *heap, pim_arena *arena, bool as_estate);
 void pim_heap_lose_arena(pim_heap *heap, pim_arena *arena);
@@ -236,7 +276,8 @@ void pim_heap_lose_arena(pim_heap *heap, pim_arena *arena);
 void pim_heap_room_made(pim_heap *heap, pim_page *page);
 
 // Estates (estate.c).  Takes over an arena of an ended interpreter for a run of
-// `units`, with the pages of it that have room.  False: there is none.
+// `units`, with the pages of it that have room if this heap is to be kept when it
+// ends.  False: there is none.
 bool pim_heap_inherit(pim_heap *heap, unsigned units);
 
 // Frees a block in a page of the process heap; its lock is held.
@@ -249,6 +290,9 @@ void pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block);
 
 // The page was sealed: returns what of its memory nobody would inherit.
 void pim_warm_sealed(const pim_page *page);
+
+// The sealed page is not inherited with its arena: returns the same.
+void pim_warm_passed_over(const pim_page *page);
 
 // An arena is about to become an estate: keeps its idle memory or returns it.
 void pim_warm_keep(pim_arena *arena);
@@ -273,9 +317,23 @@ bool pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all,
 // only its start.  False: there is no block of ours.  Any thread.
 bool pim_heap_find_owner(const void *address, int64_t *id);
 
+// Puts into words what small block an address is in, for a message before the
+// process ends: takes no lock and trusts no more than the page's descriptor, which
+// the caller has read.  False: it is in none.
+bool pim_heap_describe(const void *address, char *text, size_t size);
+
 // Gives memory of empty pages back that was idle for a tick, or all of it.
 // Returns bytes given back.  Owner, inside the gate.
 size_t pim_heap_purge(pim_heap *heap, bool all);
+
+// Gives free units back for an owner who may be at work, and asks it to give the
+// rest back at its next slow path.  The gate is closed by the caller.  Like
+// pim_heap_purge() otherwise; without `all` the owner is not asked.
+size_t pim_heap_purge_from_outside(pim_heap *heap, bool all);
+
+// Returns idle memory, and takes the pages with free blocks out of use until they
+// are empty.  Owner, inside the gate.
+void pim_heap_freeze(pim_heap *heap);
 
 // Checks every page and list.  Owner; slow.
 void pim_heap_audit(pim_heap *heap);

@@ -12,16 +12,30 @@
 // was retired since: the block is then an account of the process heap.  Raw blocks
 // of callers without an interpreter have no heap; raw.c counts them.
 //
+// Live blocks that have a heap are in a ring for it, in which its own link is the
+// place to begin at.  Whoever frees a block takes it out, without asking whose ring it is;
+// one that an ended interpreter left, under the process heap's lock.
+//
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
+//
+// Invariant:
+//   LARGE-1  a ring holds the live blocks that its heap answers for.  Under
+//            ring_lock, the last to be taken of all locks but the gate's; a block
+//            that its owner resizes is in none meanwhile.
 
 #include <string.h>
 
 #include "heap/mi_blocks.h"
+#include "heap/poison.h"
 #include "platform/os.h"
 
 typedef enum large_kind { LARGE_MI, LARGE_MAP } large_kind;
 
+// Programs that go through memory page by page evict the lines at the beginnings of
+// pages, so what is read with every free is not in the header's first line.
 typedef struct pim_large {
+    pim_link link; // ring_lock
+    uint64_t unused[PIM_CACHE_LINE / sizeof(uint64_t) - 2];
     pim_heap *heap;   // NULL: no heap accounts for it
     uint64_t serial;  // of the heap when the block was allocated
     size_t usable;    // bytes
@@ -35,14 +49,9 @@ typedef struct pim_large {
     uint64_t cookie;
 } pim_large;
 
-_Static_assert(sizeof(pim_large) == 64, "keeps blocks aligned");
+_Static_assert(sizeof(pim_large) == 2 * PIM_CACHE_LINE, "keeps blocks aligned");
 
 #define HEADER sizeof(pim_large)
-
-// What lies in front of a block in a map.  Programs that go through memory page by
-// page evict the lines at the beginnings of pages, so the header is elsewhere.
-#define MAP_LEAD HEADER
-#define MAP_HEADER (MAP_LEAD + HEADER)
 #define COOKIE UINT64_C(0x9e3779b97f4a7c15)
 
 _Atomic uint64_t pim_foreign_frees;
@@ -91,7 +100,7 @@ settle_small(pim_large *large)
 static pim_large *
 set_map(const pim_map *map)
 {
-    pim_large *large = (pim_large *)(map->start + MAP_LEAD);
+    pim_large *large = (pim_large *)map->start;
     large->map_bytes = map->bytes;
     large->origin = map->origin;
     large->huge = map->huge;
@@ -101,9 +110,9 @@ set_map(const pim_map *map)
 static pim_map
 map_of(pim_large *large)
 {
-    return (pim_map){.start = (char *)large - MAP_LEAD,
+    return (pim_map){.start = (char *)large,
                      .bytes = large->map_bytes,
-                     .dirty = MAP_HEADER + large->usable,
+                     .dirty = HEADER + large->usable,
                      .origin = large->origin,
                      .huge = large->huge};
 }
@@ -115,45 +124,139 @@ is_owner(const pim_heap *heap, const pim_large *large)
            large->serial == pim_load_relaxed(&heap->serial);
 }
 
+// --- rings -----------------------------------------------------------------
+
+static pim_lock ring_lock = PIM_LOCK_INIT;
+
+void
+pim_large_open(pim_heap *heap)
+{
+    heap->large_ring.next = &heap->large_ring;
+    heap->large_ring.prev = &heap->large_ring;
+}
+
+static void
+ring_add(pim_heap *heap, pim_large *large)
+{
+    pim_link *at = &heap->large_ring;
+    pim_lock_acquire(&ring_lock);
+    large->link.prev = at;
+    large->link.next = at->next;
+    at->next->prev = &large->link;
+    at->next = &large->link;
+    pim_lock_release(&ring_lock);
+}
+
+static void
+ring_remove(pim_large *large)
+{
+    pim_lock_acquire(&ring_lock);
+    large->link.prev->next = large->link.next;
+    large->link.next->prev = large->link.prev;
+    pim_lock_release(&ring_lock);
+}
+
+void
+pim_large_hand_over(pim_heap *from, pim_heap *to)
+{
+    pim_link *out = &from->large_ring;
+    pim_link *in = &to->large_ring;
+    pim_lock_acquire(&ring_lock);
+    if (out->next != out) {
+        out->prev->next = in->next;
+        in->next->prev = out->prev;
+        out->next->prev = in;
+        in->next = out->next;
+        pim_large_open(from);
+    }
+    pim_lock_release(&ring_lock);
+}
+
+int
+pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg)
+{
+    int result = 0;
+    pim_lock_acquire(&ring_lock);
+    for (pim_link *l = heap->large_ring.next;
+         l != &heap->large_ring && result == 0; l = l->next) {
+        pim_large *large = (pim_large *)l;
+        result = visit(arg, block_of(large), large->usable, large->domain);
+    }
+    pim_lock_release(&ring_lock);
+    return result;
+}
+
 // --- accounts --------------------------------------------------------------
 
 static void
 account_new(pim_heap *heap, const pim_large *large)
 {
-    pim_account_grow(&heap->account[PIM_SLOT(large->domain)], large->usable, 1);
+    pim_account_add(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                    large->usable);
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
-pim_heap *
+// Takes bytes off the account of a heap that lives.  False: it has ended since, or
+// is the process's, and nothing changed.
+static bool
+uncount_living(const pim_heap *caller, pim_heap *heap, uint64_t serial,
+               unsigned domain, size_t bytes)
+{
+    unsigned slot = PIM_SLOT(domain);
+    if (serial != pim_load_relaxed(&heap->serial) ||
+        pim_heap_is_process(heap)) {
+        return false;
+    }
+    if (heap == caller) {
+        pim_account_remove(&heap->account[slot], PIM_CLASS_LARGE, bytes);
+    } else {
+        pim_pending_add(&heap->pending[slot], PIM_CLASS_LARGE, bytes);
+        pim_add_relaxed(&heap->remote_frees, 1);
+    }
+    return true;
+}
+
+void
 pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
                  unsigned domain, size_t bytes)
 {
-    unsigned slot = PIM_SLOT(domain);
-    bool lives =
-        serial == pim_load_relaxed(&heap->serial) && !pim_heap_is_process(heap);
-    if (lives && heap == caller) {
-        pim_account_shrink(&heap->account[slot], bytes, 1);
-    } else if (lives) {
-        pim_pending_add(&heap->pending[slot], bytes);
-        pim_add_relaxed(&heap->remote_frees, 1);
-    } else {
-        heap = &pim_process_heap;
+    if (!uncount_living(caller, heap, serial, domain, bytes)) {
         pim_lock_acquire(&pim_process_lock);
-        pim_account_shrink(&heap->account[slot], bytes, 1);
+        pim_account_remove(&pim_process_heap.account[PIM_SLOT(domain)],
+                           PIM_CLASS_LARGE, bytes);
         pim_lock_release(&pim_process_lock);
     }
-    return heap;
 }
 
-// Returns the heap whose account it was in, if any.
+// A block of the process heap, or one that it answers for.  NULL: it was poisoned
+// since its header was found, and is freed.
 static pim_heap *
-account_free(const pim_heap *caller, const pim_large *large)
+account_free_left(pim_large *large)
 {
-    if (large->heap == NULL) {
-        return NULL;
+    pim_heap *process = &pim_process_heap;
+    pim_lock_acquire(&pim_process_lock);
+    bool poisoned = pim_poison_free_map(block_of(large));
+    if (!poisoned) {
+        pim_account_remove(&process->account[PIM_SLOT(large->domain)],
+                           PIM_CLASS_LARGE, large->usable);
+        pim_sub_relaxed(&process->large_bytes, large->usable);
+        ring_remove(large);
     }
-    pim_heap *heap = pim_heap_uncount(caller, large->heap, large->serial,
-                                      large->domain, large->usable);
+    pim_lock_release(&pim_process_lock);
+    return poisoned ? NULL : process;
+}
+
+// Takes the block out of its account and its ring.  Returns the heap of the former;
+// NULL: it is freed already.
+static pim_heap *
+account_free(const pim_heap *caller, pim_large *large)
+{
+    pim_heap *heap = large->heap;
+    if (!uncount_living(caller, heap, large->serial, large->domain,
+                        large->usable)) {
+        return account_free_left(large);
+    }
+    ring_remove(large);
     pim_sub_relaxed(&heap->large_bytes, large->usable);
     return heap;
 }
@@ -169,6 +272,7 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
     large->cookie = cookie_for(block);
     if (heap != NULL) {
         account_new(heap, large);
+        ring_add(heap, large);
     }
     return block;
 }
@@ -178,7 +282,7 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, large_kind kind)
 static size_t
 map_size(size_t block_bytes)
 {
-    return pim_align_up(block_bytes + MAP_HEADER, pim_os_page_size());
+    return pim_align_up(block_bytes + HEADER, pim_os_page_size());
 }
 
 static void *
@@ -187,7 +291,7 @@ finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map,
 {
     pim_large *large = set_map(map);
     large->is_small = is_small;
-    large->usable = used - MAP_HEADER;
+    large->usable = used - HEADER;
     return finish(heap, large, domain, LARGE_MAP);
 }
 
@@ -203,8 +307,8 @@ alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
     }
     used = map.dirty > used ? map.dirty : used;
     void *block = finish_map(heap, domain, used, &map, false);
-    if (zero && map.dirty > MAP_HEADER) {
-        size_t dirty = map.dirty - MAP_HEADER;
+    if (zero && map.dirty > HEADER) {
+        size_t dirty = map.dirty - HEADER;
         memset(block, 0, dirty < size ? dirty : size);
     }
     return block;
@@ -222,11 +326,28 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return finish(heap, large, domain, LARGE_MI);
 }
 
+// What a request takes of a limit; the same as where it was refused before.  Raw
+// blocks have no runs: mimalloc's classes are as far apart as an eighth.
+static uint64_t
+limited_bytes(unsigned domain, size_t size)
+{
+    if (domain == PIM_RAW && size > PIM_SMALL_MAX && size < PIM_MAP_BORN) {
+        return pim_align_up(size + (size + HEADER) / 8, pim_os_page_size());
+    }
+    return size <= PIM_SMALL_MAX ? size
+           : size <= PIM_RUN_MAX ? pim_align_up(size, PIM_UNIT_SIZE)
+                                 : pim_align_up(size, pim_os_page_size());
+}
+
 void *
 pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
         return NULL; // so that sums below cannot overflow
+    }
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits_or_reports(heap, domain, size, limited_bytes(domain, size))) {
+        return NULL;
     }
     void *block = NULL;
     pim_gate_enter();
@@ -269,6 +390,10 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
                       pim_load_relaxed(&small_maps) >= SMALL_MAPS_MAX))) {
         return NULL;
     }
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(heap, size, limited_bytes(domain, size))) {
+        return NULL;
+    }
     pim_map map;
     void *block = NULL;
     size_t used = map_size(size);
@@ -284,16 +409,10 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 
 // --- free ------------------------------------------------------------------
 
-void
-pim_large_free(pim_heap *heap, void *block)
+// What is left of the map is in the figures of `heap`.
+static void
+give(pim_heap *heap, pim_large *large)
 {
-    pim_large *large = header_of(block);
-    if (large == NULL) {
-        pim_add_relaxed(&pim_foreign_frees, 1);
-        return;
-    }
-    pim_gate_enter();
-    heap = account_free(heap, large);
     large->cookie = 0;
     if (large->kind == LARGE_MI) {
         size_t ignored;
@@ -303,7 +422,103 @@ pim_large_free(pim_heap *heap, void *block)
         pim_map map = map_of(large);
         pim_maps_give(heap, &map);
     }
+}
+
+static void
+free_ours(pim_heap *caller, const void *block)
+{
+    pim_large *large = header_of(block);
+    if (large == NULL) {
+        pim_add_relaxed(&pim_foreign_frees, 1);
+        return;
+    }
+    if (large->heap == NULL) {
+        give(NULL, large); // in nobody's account, and in no map
+        return;
+    }
+    pim_heap *heap = account_free(caller, large);
+    if (heap != NULL) {
+        give(heap, large);
+    }
+}
+
+static bool
+free_poisoned(void *block)
+{
+    if (PIM_LIKELY(pim_load_relaxed(&pim_poisoned_maps) == 0)) {
+        return false;
+    }
+    pim_lock_acquire(&pim_process_lock);
+    bool done = pim_poison_free_map(block);
+    pim_lock_release(&pim_process_lock);
+    return done;
+}
+
+void
+pim_large_free(pim_heap *heap, void *block)
+{
+    pim_gate_enter(); // a header that is found stays (poison_map.c)
+    if (!free_poisoned(block)) {
+        free_ours(heap, block);
+    }
     pim_gate_exit();
+}
+
+// --- the end of an interpreter ---------------------------------------------
+
+static bool
+poison_map(const pim_heap *heap, pim_large *large)
+{
+    if (large->kind == LARGE_MI) {
+        return false; // others' blocks may lie beside it
+    }
+    pim_poisoned_block about = {.start = block_of(large),
+                                .bytes = large->usable,
+                                .ended = heap->id,
+                                .domain = large->domain,
+                                .live = true};
+    pim_map map = map_of(large);
+    if (!pim_poison_map(heap, &map, &about)) {
+        return false;
+    }
+    settle_small(large);
+    return true;
+}
+
+static void
+release(pim_heap *heap, pim_large *large)
+{
+    pim_add_relaxed(&pim_poisoned.released_blocks, 1);
+    pim_add_relaxed(&pim_poisoned.released_bytes, large->usable);
+    give(heap, large);
+}
+
+bool
+pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS])
+{
+    bool releases = pim_load_relaxed(&heap->policy) == PIM_RELEASE;
+    bool poisons = false;
+    pim_link *next;
+    for (pim_link *l = heap->large_ring.next; l != &heap->large_ring;
+         l = next) {
+        pim_large *large = (pim_large *)l;
+        next = l->next;
+        if (large->domain == PIM_RAW ||
+            (!releases && !poison_map(heap, large))) {
+            continue;
+        }
+        pim_pending_add(&doomed[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                        large->usable);
+        pim_sub_relaxed(&pim_process_heap.large_bytes, large->usable);
+        ring_remove(large);
+        if (releases) {
+            release(heap, large);
+        } else {
+            poisons = true;
+        }
+    }
+    pim_large_hand_over(heap, &pim_process_heap);
+    return poisons;
 }
 
 // --- resize ----------------------------------------------------------------
@@ -332,14 +547,9 @@ pim_large_owner(const void *block, int64_t *id)
 static void
 account_resize(pim_heap *heap, pim_large *large, size_t usable)
 {
-    pim_account *account = &heap->account[PIM_SLOT(large->domain)];
-    if (usable > large->usable) {
-        pim_account_grow(account, usable - large->usable, 0);
-        pim_add_relaxed(&heap->large_bytes, usable - large->usable);
-    } else {
-        pim_account_shrink(account, large->usable - usable, 0);
-        pim_sub_relaxed(&heap->large_bytes, large->usable - usable);
-    }
+    pim_account_resize(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                       large->usable, usable);
+    pim_add_relaxed(&heap->large_bytes, usable - large->usable);
     large->usable = usable;
 }
 
@@ -348,15 +558,18 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
 {
     size_t used = map_size(size);
     pim_map map = map_of(large);
+    ring_remove(large); // it may move
     if (!pim_maps_resize(heap, &map, used)) {
+        ring_add(heap, large);
         return NULL;
     }
     large = set_map(&map);
+    ring_add(heap, large);
     large->cookie = cookie_for(block_of(large));
     if (used >= PIM_MAP_BORN) {
         settle_small(large);
     }
-    account_resize(heap, large, used - MAP_HEADER);
+    account_resize(heap, large, used - HEADER);
     return block_of(large);
 }
 
@@ -373,6 +586,12 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     bool would_do_without = size < large->usable && size < PIM_MAP_GROWN / 2;
     if (large->kind != LARGE_MAP || !is_owner(heap, large) ||
         would_do_without) {
+        return NULL;
+    }
+    if (size > large->usable && pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(
+            heap, size,
+            pim_align_up(size - large->usable, pim_os_page_size()))) {
         return NULL;
     }
     pim_gate_enter();

@@ -94,6 +94,7 @@ pim_page_push_remote(pim_page *page, pim_block *block)
 {
     pim_block *head = pim_load_relaxed(&page->remote);
     do {
+        PIM_CHECK(head != block, "a block was freed twice", block);
         block->next = head;
     } while (!pim_cas_weak(&page->remote, &head, block));
     return head == NULL;
@@ -107,6 +108,9 @@ pim_page_give(pim_page *page, char *start, pim_block_set *held,
     page->countdown--;
     if (held != NULL) {
         size_t place = pim_block_place(start, block);
+        PIM_CHECK(page->state != PIM_PAGE_SEALED ||
+                      pim_block_set_has(held, place),
+                  "a block was freed twice", block);
         pim_block_set_remove(held, place);
         if (place >= page->cut * stride(page)) {
             return; // it will be cut when its turn comes
@@ -154,6 +158,85 @@ pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
     pim_page_count_down_to(page, 0);
     page->state = PIM_PAGE_SEALED;
 }
+
+// --- which blocks are live? ------------------------------------------------
+
+static void
+live_remove(const pim_page *page, const char *start, const pim_block *block,
+            pim_live_set *live)
+{
+    size_t place = pim_block_place(start, block);
+    PIM_CHECK(place < pim_page_places(page),
+              "a list of free blocks was written into", block);
+    live->word[place / PIM_SET_BITS] &= ~((uint64_t)1 << place % PIM_SET_BITS);
+}
+
+static void
+live_add(pim_live_set *live, size_t place)
+{
+    live->word[place / PIM_SET_BITS] |= (uint64_t)1 << place % PIM_SET_BITS;
+}
+
+// What non-owners freed; only the owner could take a block off the list.
+static void
+remove_remote(const pim_page *page, const char *start, pim_live_set *live)
+{
+    const pim_block *block = pim_load_acquire(&page->remote);
+    for (unsigned n = 0; block != NULL; n++, block = block->next) {
+        PIM_CHECK(n < page->capacity, "a list of free blocks is circular",
+                  block);
+        live_remove(page, start, block, live);
+    }
+}
+
+size_t
+pim_live_set_next(const pim_live_set *set, size_t place, size_t end)
+{
+    while (place < end) {
+        uint64_t rest = set->word[place / PIM_SET_BITS] >> place % PIM_SET_BITS;
+        if (rest != 0) {
+            place += pim_lowest_bit(rest);
+            return place < end ? place : end;
+        }
+        place += PIM_SET_BITS - place % PIM_SET_BITS;
+    }
+    return end;
+}
+
+void
+pim_page_live(const pim_page *page, const char *start,
+              const pim_block_set *held, pim_live_set *live)
+{
+    *live = (pim_live_set){{0}};
+    for (size_t i = 0; i < page->cut; i++) {
+        size_t place = i * stride(page);
+        if (held == NULL || !pim_block_set_has(held, place)) {
+            live_add(live, place);
+        }
+    }
+    unsigned n = 0;
+    for (const pim_block *b = page->free; b != NULL; b = b->next, n++) {
+        PIM_CHECK(n < page->cut, "a list of free blocks is circular", b);
+        live_remove(page, start, b, live);
+    }
+    remove_remote(page, start, live);
+}
+
+void
+pim_page_live_leftovers(const pim_page *page, const char *start,
+                        const pim_block_set *held, pim_live_set *live)
+{
+    *live = (pim_live_set){{0}};
+    for (size_t i = 0; i < page->capacity; i++) {
+        size_t place = i * stride(page);
+        if (pim_block_set_has(held, place)) {
+            live_add(live, place);
+        }
+    }
+    remove_remote(page, start, live);
+}
+
+// --- audit -----------------------------------------------------------------
 
 // How many blocks that were not cut are held.
 static unsigned

@@ -24,6 +24,9 @@ typedef enum pim_page_state {
     PIM_PAGE_FULL,       // in no list; comes back with the first free
     PIM_PAGE_SEALED,     // its heap is gone; nobody allocates from it
     PIM_PAGE_IDLE,       // a run that is free and kept by the arena's heap
+    PIM_PAGE_FROZEN,     // nobody allocates from it until it is empty
+    PIM_PAGE_DOOMED,     // its interpreter ended, its memory is about to go
+    PIM_PAGE_POISONED,   // ... is gone, and its addresses are inaccessible
 } pim_page_state;
 
 // A page's owner is a word: its heap's address and, in the low bits that the
@@ -46,7 +49,10 @@ typedef struct pim_page {
     _Atomic uintptr_t owner;     // owner writes, any thread reads; 0 in the
                                  // units after a page's first
     struct pim_page *next;       // owner: neighbours in the partial list
-    struct pim_page *prev;
+    union {
+        struct pim_page *prev;
+        int64_t ended; // doomed, poisoned: the interpreter that it was of
+    };
     struct pim_page *remote_next; // who made `remote` non-empty; see remote.c
     uint32_t block_size;          // bytes; set when the page is opened
     uint16_t countdown;           // owner: frees left until the heap must act
@@ -182,6 +188,33 @@ void pim_page_give(pim_page *page, char *start, pim_block_set *held,
 // free list, so that the memory between them may go.  Owner.
 void pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
                    pim_block_set *held);
+
+// A set as above that one thread fills for itself.
+#define PIM_LIVE_WORDS (PIM_CLASS_UNITS_MAX * PIM_SET_WORDS)
+typedef struct pim_live_set {
+    uint64_t word[PIM_LIVE_WORDS];
+} pim_live_set;
+
+// The first place of a set at `place` or behind it; `end` if there is none.
+size_t pim_live_set_next(const pim_live_set *set, size_t place, size_t end);
+
+// One more than the place of the last block of a page.
+PIM_INLINE size_t
+pim_page_places(const pim_page *page)
+{
+    return (page->capacity - 1u) * (page->block_size / PIM_ALIGNMENT) + 1;
+}
+
+// Tells which blocks are live in a page, as its owner sees it: with `held`, of a
+// page that holds leftovers, without those.  What non-owners free meanwhile may
+// be among them.  Owner.
+void pim_page_live(const pim_page *page, const char *start,
+                   const pim_block_set *held, pim_live_set *live);
+
+// Tells which leftovers are live in a page that holds some or is sealed.  Nobody
+// collects what non-owners freed of it meanwhile.
+void pim_page_live_leftovers(const pim_page *page, const char *start,
+                             const pim_block_set *held, pim_live_set *live);
 
 // Checks the invariants of page.c.  Owner; no remote free at the same time.
 void pim_page_audit(const pim_page *page, const char *start,

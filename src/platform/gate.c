@@ -209,14 +209,11 @@ pim_gate_wait_open(pim_thread *self)
     }
 }
 
-// --- fork ------------------------------------------------------------------
+// --- closing, and fork -----------------------------------------------------
 
-static void
-fork_prepare(void)
+void
+pim_gate_close(void)
 {
-    if (!pim_load_acquire(&started)) {
-        return;
-    }
     // A record first: between the handlers this thread may allocate, and could
     // not get one under its own lock.
     pim_gate_enter();
@@ -230,8 +227,8 @@ fork_prepare(void)
     wait_for_others();
 }
 
-static void
-fork_parent(void)
+void
+pim_gate_open(void)
 {
     if (!pim_gate_self.forking) {
         return;
@@ -239,6 +236,14 @@ fork_parent(void)
     pim_gate_self.forking = false;
     pim_store_release(&pim_gate.closed, false);
     pim_lock_release(&gate_lock);
+}
+
+static void
+fork_prepare(void)
+{
+    if (pim_load_acquire(&started)) {
+        pim_gate_close();
+    }
 }
 
 static void membarrier_register(void);
@@ -274,7 +279,7 @@ fork_child(void)
         }
     }
     membarrier_register();
-    fork_parent();
+    pim_gate_open();
 }
 
 // --- set-up ----------------------------------------------------------------
@@ -298,7 +303,7 @@ set_up(void)
 __attribute__((constructor(101))) static void
 register_fork_handlers(void)
 {
-    pthread_atfork(fork_prepare, fork_parent, fork_child);
+    pthread_atfork(fork_prepare, pim_gate_open, fork_child);
 }
 
 void

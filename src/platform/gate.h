@@ -34,25 +34,27 @@ typedef struct pim_tally {
     _Atomic int64_t spare_blocks;
     _Atomic int64_t top_bytes; // highest since it was last published; TALLY-1
     _Atomic int64_t top_blocks;
+    _Atomic int64_t total_bytes; // allocated, ever; never published
+    _Atomic int64_t total_blocks;
 } pim_tally;
 
 typedef struct pim_thread {
     _Atomic uint64_t inside; // odd while inside; written by its thread
     unsigned depth;          // nesting; written and read by its thread
     bool used;               // under the gate's lock
-    struct pim_thread *next; // all records, newest first; set once
     pim_tally tally;
+    struct pim_thread *next;         // all records, newest first; set once
     struct pim_raw_cache *raw_cache; // its thread's; stays like the tally
 } PIM_CACHE_ALIGNED pim_thread;
 
-_Static_assert(sizeof(pim_thread) == PIM_CACHE_LINE,
+_Static_assert(offsetof(pim_thread, next) == PIM_CACHE_LINE,
                "what a thread writes often is in a cache line of its own");
 
 // What a thread knows of itself.
 typedef struct pim_self {
     pim_thread *thread; // NULL until the first entry, and after thread exit
     unsigned locked;    // depth of entries made without a record (no memory)
-    bool forking;       // between its own prepare and parent/child handlers
+    bool forking;       // it has closed the gate, for a fork or otherwise
     bool keyed;         // its end will be noticed; not if there was no memory
     bool ended;         // what is called when it ends was called
 } pim_self;
@@ -60,7 +62,7 @@ typedef struct pim_self {
 extern PIM_TLS pim_self pim_gate_self;
 
 typedef struct pim_gate_state {
-    _Atomic bool closed;         // a fork is under way
+    _Atomic bool closed;         // a fork is under way, or see pim_gate_close()
     _Atomic bool fence_on_enter; // no membarrier in this kernel
 } pim_gate_state;
 
@@ -120,6 +122,13 @@ pim_gate_exit(void)
 // Waits until every other thread that is inside now has been outside once.
 // The caller is outside and holds no lock.
 void pim_gate_synchronize(void);
+
+// Keeps every other thread out, as fork does, until pim_gate_open(): nobody else is
+// in a slow path, and all locks are free.  The caller is outside and holds no lock;
+// meanwhile it may enter, but not synchronize or fork.  One thread at a time; others
+// that close, fork or synchronize wait for it.
+void pim_gate_close(void);
+void pim_gate_open(void);
 
 // All records, of threads that ended too; any thread, without a lock.
 const pim_thread *pim_gate_records(void);

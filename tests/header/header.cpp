@@ -1,9 +1,15 @@
-// header.cpp -- the public header compiles as strict C++17 and links.
+// header.cpp -- the public headers compile as strict C++17 and link.
 
 #include <pimalloc/pimalloc.h>
+#include <pimalloc/tenants.h>
 
 int
 main()
 {
-    return pimalloc_version() == PIMALLOC_VERSION ? 0 : 1;
+    int err = pimalloc_limit_set(PIMALLOC_EACH, 2, 1, nullptr, nullptr);
+    return pimalloc_version() == PIMALLOC_VERSION &&
+                   pimalloc_walk(PIMALLOC_PROCESS, nullptr, nullptr) < 0 &&
+                   err != 0
+               ? 0
+               : 1;
 }

@@ -11,6 +11,7 @@
 #include "domain/domain.h"
 #include "domain/raw_small.h"
 #include "heap/maps.h"
+#include "support/census.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_mi.h"
@@ -150,6 +151,21 @@ switch_somewhere(void)
     switch_to(place <= REF_MAIN || w.alive[place] ? place : REF_MAIN);
 }
 
+// Finds by a walk what the figures say, and they say what the reference does.
+static void
+walk(void)
+{
+    unsigned before = w.ref.current;
+    ref_compare(&w.ref);
+    for (unsigned place = 0; place < REF_HEAPS; place++) {
+        if (w.ref.heaps[place].used) {
+            switch_to(place);
+            census_expect_figures(fake_current_heap(), w.ref.heaps[place].id);
+        }
+    }
+    switch_to(before);
+}
+
 static void
 audit(void)
 {
@@ -215,6 +231,8 @@ seldom(void)
         ref_compare(&w.ref);
     } else if (dice < 2302) {
         audit();
+    } else if (dice < 2305) {
+        walk();
     } else if (dice < 4000) {
         fake_os_advance(below(30));
     } else if (dice < 4020) {
@@ -237,7 +255,7 @@ finish(void)
             end_interp(place);
         }
     }
-    ref_compare(&w.ref);
+    walk();
     audit();
     switch_to(REF_PROCESS);
 }
