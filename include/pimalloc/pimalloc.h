@@ -100,6 +100,10 @@ typedef struct pimalloc_usage {
     uint64_t live_blocks;
     uint64_t peak_bytes;  // highest live_bytes since the interpreter began
     uint64_t peak_blocks; // highest live_blocks since the interpreter began
+    uint64_t
+        total_bytes; // allocated since the interpreter began, freed or not;
+                     // a block that grows in place counts what it grew by
+    uint64_t total_blocks; // the same in blocks
 } pimalloc_usage;
 
 // A snapshot of one interpreter, or of the process.

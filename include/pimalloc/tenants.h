@@ -19,8 +19,114 @@
 extern "C" {
 #endif
 
-// Where an interpreter's id is asked for: all of them, or those to come.
+// All interpreters, or those to come, where an interpreter id is asked for.
 #define PIMALLOC_EACH ((int64_t)-2)
+
+// --- accounts ----------------------------------------------------------------
+
+// Figures of one size class of one domain.
+typedef struct pimalloc_class {
+    size_t size;          // sizeof(pimalloc_class)
+    uint64_t block_bytes; // of each block; 0 for the last two classes, below
+    pimalloc_usage usage;
+} pimalloc_class;
+
+// Fills out[0..capacity) with the size classes of one domain (enum
+// pimalloc_domain) of one interpreter, or of PIMALLOC_PROCESS, the smallest first,
+// and returns how many there are.  The caller sets out[0].size; `out` may be NULL
+// if capacity is 0.
+//
+// All classes are there, also those without a block.  The last two have blocks of
+// many sizes: runs of arena space (above 32,800 bytes and up to 1 MiB), and large
+// blocks outside the arenas.  A block is in one class, so that live and total
+// figures of the classes add up to those of the domain (pimalloc_stats()) whenever
+// nobody allocates; peaks of classes come at different moments.
+//
+// What is read is as pimalloc_stats() reads it: in constant time, while the
+// interpreter runs, each figure exact at some moment of the call; of an ended
+// interpreter what it left, its peaks and totals, until 64 others have ended.  What
+// an ended interpreter left is live in the process's figures from then on, and was
+// allocated in its own.  The raw domain has no classes: 0 is returned.
+//
+// Any thread, no GIL.  Errors: -ENOENT (no such interpreter, or never installed),
+// -EINVAL (no such domain, or a size that this version does not know).
+PIMALLOC_EXPORT int pimalloc_classes(int64_t interp, int domain,
+                                     pimalloc_class *out, size_t capacity);
+
+// --- limits ------------------------------------------------------------------
+
+// A request that was refused because of a limit.  The callback reads it during
+// the call.
+typedef struct pimalloc_refusal {
+    size_t size;    // sizeof(pimalloc_refusal)
+    int64_t interp; // whose limit it is; main's id for a legacy interpreter
+    int domain;     // enum pimalloc_domain
+    int is_hard;    // 1: it would have exceeded the hard limit
+    uint64_t bytes; // usable bytes asked for
+    uint64_t live_bytes; // what the interpreter had then, of all domains
+    uint64_t soft_bytes; // the limits; 0: none
+    uint64_t hard_bytes;
+    uint64_t refusals; // of this interpreter so far, with this one
+} pimalloc_refusal;
+
+// Called once for each refused request, in the thread that asked, which has the
+// interpreter's thread state attached (its GIL held).  No lock of pimalloc's is
+// held.  It runs inside an allocation: it must not call Python, nor allocate or
+// free in Python's domains, and returns soon.  It may call the functions of this
+// header and of pimalloc.h that say so; changed limits are for the next request.
+typedef void (*pimalloc_limit_callback)(void *arg,
+                                        const pimalloc_refusal *refusal);
+
+// Limits the live bytes of an interpreter, of all domains together, that are
+// its own (pimalloc_stats()).  0 is no limit.
+//
+//   soft  A request that would take the live bytes above it returns NULL and
+//         changes nothing, so that Python raises MemoryError.  Once one was
+//         refused, small requests (up to 32,800 bytes) are served beyond it, so
+//         that the error can be handled: up to the hard limit, or if there is
+//         none, to a sixteenth of `soft` above it, at least 1 MiB.  This reserve
+//         closes when the live bytes are as much below `soft`, a sixteenth of it
+//         at most, and the next request above `soft` is refused again.
+//   hard  Nothing is served that would take the live bytes above it.
+//
+// Memory that is kept idle does not count and is not given back before a request
+// is refused.  A block that is moved to grow counts twice for a moment.  To free
+// and to shrink always works; a block that is moved to shrink may exceed a limit
+// for a moment.
+//
+// interp: an id, also of main (0); PIMALLOC_EACH: those to come, also main if it
+// is still to come.  What is set here wins over PIMALLOC_LIMIT in the
+// environment.  Legacy interpreters share main's memory and main's limit.
+// callback: NULL, or what to call for each refusal; `arg` must stay valid until
+// the interpreter has ended, or longer where another thread may be in a refusal
+// while it is replaced.
+//
+// Any thread, no GIL, at any time; takes effect with the next request that does
+// not fit in what the interpreter has open already: at once for large ones, and
+// for small ones when a page of their size class is used up.  The main interpreter
+// keeps its limit when Python is initialised again.  Returns 0, -ENOENT (no such
+// interpreter, or it has ended), or -EINVAL (the process, or a hard limit below
+// the soft one).
+PIMALLOC_EXPORT int pimalloc_limit_set(int64_t interp, uint64_t soft_bytes,
+                                       uint64_t hard_bytes,
+                                       pimalloc_limit_callback callback,
+                                       void *arg);
+
+typedef struct pimalloc_limit {
+    size_t size;    // sizeof(pimalloc_limit), set by the caller
+    int64_t interp; // main's id for a legacy one; PIMALLOC_EACH if asked for
+    uint64_t soft_bytes;
+    uint64_t hard_bytes;
+    uint64_t live_bytes; // of all domains; 0 for PIMALLOC_EACH
+    uint64_t refusals;   // requests refused so far; 0 for PIMALLOC_EACH
+    pimalloc_limit_callback callback;
+    void *arg;
+} pimalloc_limit;
+
+// Fills *out for a living interpreter, or with what those to come get.  Any
+// thread, no GIL.  Returns 0, -ENOENT as above, or -EINVAL (the process, or
+// out->size is not one this version knows).
+PIMALLOC_EXPORT int pimalloc_limit_get(int64_t interp, pimalloc_limit *out);
 
 // --- what becomes of blocks that an interpreter leaves live at its end ----------
 
@@ -139,6 +245,47 @@ typedef int (*pimalloc_visitor)(void *arg, const pimalloc_block *block);
 // interpreter lives, or pimalloc was never installed.
 PIMALLOC_EXPORT int pimalloc_walk(int64_t interp, pimalloc_visitor visit,
                                   void *arg);
+
+// --- leaks -----------------------------------------------------------------
+
+// What is left of one kind of block.
+typedef struct pimalloc_leak {
+    const char *type; // name of the objects' type; NULL: they are none, or not
+                      // recognised
+    int domain;       // enum pimalloc_domain
+    int size_class;   // as in pimalloc_block
+    int is_pythons; // 1: what CPython 3.12 and 3.13 leave of every interpreter,
+                    // immortal strings
+    uint64_t blocks;
+    uint64_t bytes;
+} pimalloc_leak;
+
+// What an interpreter left when it ended.
+typedef struct pimalloc_leaks {
+    size_t size; // sizeof(pimalloc_leaks) of the library
+    int64_t interp;
+    uint32_t generation;
+    uint64_t blocks; // all of them
+    uint64_t bytes;
+    uint64_t python_blocks; // of these, CPython's own
+    uint64_t python_bytes;
+    size_t count;               // kinds
+    size_t leak_size;           // from one to the next, in bytes
+    const pimalloc_leak *leaks; // the most bytes first
+    uint64_t more_blocks; // of kinds beyond these, for which there was no room
+    uint64_t more_bytes;
+} pimalloc_leaks;
+
+// Called after the last event of an interpreter's life, when its memory was given
+// back, in the thread that ended it, without a thread state: may not call Python.
+// What it is given goes when it returns.
+typedef void (*pimalloc_leaks_callback)(void *arg, const pimalloc_leaks *leaks);
+
+// Has each interpreter that ends from now on looked through, and the callback told
+// what it left, also if that is nothing; NULL: none, any more.  The main interpreter
+// and legacy ones have no last event and are not told of.  Any thread, no GIL.
+PIMALLOC_EXPORT void pimalloc_leaks_set(pimalloc_leaks_callback callback,
+                                        void *arg);
 
 #ifdef __cplusplus
 }

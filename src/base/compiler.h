@@ -27,6 +27,10 @@
 // A fast path that must become part of its caller.
 #define PIM_INLINE static inline __attribute__((always_inline))
 
+// Makes the compiler forget what it knows of a number or pointer.  A branch that
+// computes an address from it then costs the path without it no register.
+#define PIM_FORGET(x) __asm__("" : "+r"(x))
+
 #define PIM_CACHE_LINE 64
 #define PIM_CACHE_ALIGNED __attribute__((aligned(PIM_CACHE_LINE)))
 
@@ -36,7 +40,7 @@
 
 // A read of memory that is not known to be ours (a header in front of a pointer
 // that may be foreign) must not be instrumented.
-#define PIM_NO_SANITIZE __attribute__((no_sanitize("address")))
+#define PIM_NO_SANITIZE __attribute__((no_sanitize("address", "thread")))
 
 // The word that lies `offset` bytes from the calling thread's thread pointer.
 // Read anew each time: the caller's thread-local data may change under a call.

@@ -14,10 +14,12 @@
 
 #include "cpython/api.h"
 #include "cpython/interp.h"
+#include "cpython/leaks.h"
 #include "cpython/policy.h"
 #include "cpython/purge.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
+#include "domain/check.h"
 #include "domain/domain.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
@@ -32,6 +34,16 @@ static pim_lock install_lock = PIM_LOCK_INIT;
 static char failure[PATH_MAX + 512]; // text of the last failure
 static int failure_code;
 static bool hooks_on_top; // PIMALLOC_DEBUG=1
+
+static void
+set_default_limit(const pim_options *options)
+{
+    const pim_limit_terms terms = {.soft_bytes = options->limit_soft,
+                                   .hard_bytes = options->limit_hard};
+    if (terms.soft_bytes != 0) {
+        pim_limit_set_default(&terms, true);
+    }
+}
 
 static int
 fail(int err, const char *text)
@@ -142,6 +154,19 @@ raw_source(bool unasked)
                                            : PIM_RAW_LIBC;
 }
 
+// What the first installation chose stays: a layer that has not seen all blocks
+// would report good ones.
+static int
+start_checks(bool asked)
+{
+    static bool decided;
+    if (asked && !decided && !pim_check_start(!pim_py_swaps_raw())) {
+        return fail(-ENOMEM, "no memory for PIMALLOC_CHECK=1");
+    }
+    decided = true;
+    return 0;
+}
+
 static int
 install(const pimalloc_config *config, void *python, bool unasked)
 {
@@ -178,11 +203,17 @@ install(const pimalloc_config *config, void *python, bool unasked)
         return fail(-ENOMEM, "no address space for arenas; raise the limit of "
                              "virtual memory (ulimit -v)");
     }
+    err = start_checks(options.check);
+    if (err != 0) {
+        return err;
+    }
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
     pim_huge_at_start = unasked ? PIM_HUGE_AT_START : 0;
+    set_default_limit(&options);
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
+    pim_leaks_start(&options);
     pim_table_install();
     if (options.purge_thread && pim_purge_start() != 0) {
         pim_say("pimalloc: PIMALLOC_PURGE_THREAD=1: the thread could not be "
@@ -194,9 +225,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
     }
     if (options.verbose) {
         pim_say(
-            "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s\n",
+            "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s%s\n",
             pim_py.get_version(), PIM_VERSION_PARTS(pim_mi_version()),
-            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
+            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc",
+            pim_check_is_on() ? ", checked" : "");
     }
     return 0;
 }

@@ -108,8 +108,8 @@ pim_estate_free(pim_page *page, void *block)
         pim_heap_push(process, page, PIM_SLOT(page->domain), block); // its own
         return;
     }
-    pim_account_shrink(&process->account[PIM_SLOT(page->domain)],
-                       page->block_size, 1);
+    pim_account_remove(&process->account[PIM_SLOT(page->domain)],
+                       page->size_class, page->block_size);
     pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
     pim_heap_room_made(process, page);
     pim_heap_page_gained(process, page);
@@ -121,7 +121,8 @@ free_leftover(pim_heap *heap, pim_page *page, void *block)
     unsigned slot = PIM_SLOT(page->domain);
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    pim_account_shrink(&pim_process_heap.account[slot], page->block_size, 1);
+    pim_account_remove(&pim_process_heap.account[slot], page->size_class,
+                       page->block_size);
     pim_lock_release(&pim_process_lock);
     pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
     pim_heap_page_gained(heap, page);

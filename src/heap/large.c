@@ -190,7 +190,8 @@ pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg)
 static void
 account_new(pim_heap *heap, const pim_large *large)
 {
-    pim_account_grow(&heap->account[PIM_SLOT(large->domain)], large->usable, 1);
+    pim_account_add(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                    large->usable);
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
@@ -203,8 +204,8 @@ account_free_left(pim_large *large)
     pim_lock_acquire(&pim_process_lock);
     bool poisoned = pim_poison_free_map(block_of(large));
     if (!poisoned) {
-        pim_account_shrink(&process->account[PIM_SLOT(large->domain)],
-                           large->usable, 1);
+        pim_account_remove(&process->account[PIM_SLOT(large->domain)],
+                           PIM_CLASS_LARGE, large->usable);
         pim_sub_relaxed(&process->large_bytes, large->usable);
         ring_remove(large);
     }
@@ -221,10 +222,11 @@ account_free(pim_heap *caller, pim_large *large)
     unsigned slot = PIM_SLOT(large->domain);
     bool lives = large->serial == pim_load_relaxed(&heap->serial);
     if (is_owner(caller, large)) {
-        pim_account_shrink(&heap->account[slot], large->usable, 1);
+        pim_account_remove(&heap->account[slot], PIM_CLASS_LARGE,
+                           large->usable);
         ring_remove(large);
     } else if (lives && !pim_heap_is_process(heap)) {
-        pim_pending_add(&heap->pending[slot], large->usable);
+        pim_pending_add(&heap->pending[slot], PIM_CLASS_LARGE, large->usable);
         pim_add_relaxed(&heap->remote_frees, 1);
         ring_remove(large);
     } else {
@@ -297,11 +299,24 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return finish(heap, large, domain, LARGE_MI);
 }
 
+// What a request takes of a limit; the same as where it was refused before.
+static uint64_t
+limited_bytes(size_t size)
+{
+    return size <= PIM_SMALL_MAX ? size
+           : size <= PIM_RUN_MAX ? pim_align_up(size, PIM_UNIT_SIZE)
+                                 : pim_align_up(size, pim_os_page_size());
+}
+
 void *
 pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
         return NULL; // so that sums below cannot overflow
+    }
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits_or_reports(heap, domain, size, limited_bytes(size))) {
+        return NULL;
     }
     void *block = NULL;
     pim_gate_enter();
@@ -323,6 +338,10 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     if (size > PIM_REQUEST_MAX / 4 ||
         (is_small && (pim_load_relaxed(&pim_maps_until) == 0 ||
                       pim_load_relaxed(&small_maps) >= SMALL_MAPS_MAX))) {
+        return NULL;
+    }
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(heap, size, limited_bytes(size))) {
         return NULL;
     }
     pim_map map;
@@ -421,7 +440,7 @@ release(pim_heap *heap, pim_large *large)
 }
 
 bool
-pim_large_doom(pim_heap *heap)
+pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS])
 {
     bool releases = pim_load_relaxed(&heap->policy) == PIM_RELEASE;
     bool poisons = false;
@@ -433,9 +452,8 @@ pim_large_doom(pim_heap *heap)
         if (!releases && !poison_map(heap, large)) {
             continue;
         }
-        unsigned slot = PIM_SLOT(large->domain);
-        heap->doomed_blocks[slot]++;
-        heap->doomed_bytes[slot] += large->usable;
+        pim_pending_add(&doomed[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                        large->usable);
         pim_sub_relaxed(&pim_process_heap.large_bytes, large->usable);
         ring_remove(large);
         if (releases) {
@@ -473,14 +491,9 @@ pim_large_owner(const void *block, int64_t *id)
 static void
 account_resize(pim_heap *heap, pim_large *large, size_t usable)
 {
-    pim_account *account = &heap->account[PIM_SLOT(large->domain)];
-    if (usable > large->usable) {
-        pim_account_grow(account, usable - large->usable, 0);
-        pim_add_relaxed(&heap->large_bytes, usable - large->usable);
-    } else {
-        pim_account_shrink(account, large->usable - usable, 0);
-        pim_sub_relaxed(&heap->large_bytes, large->usable - usable);
-    }
+    pim_account_resize(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                       large->usable, usable);
+    pim_add_relaxed(&heap->large_bytes, usable - large->usable);
     large->usable = usable;
 }
 
@@ -517,6 +530,12 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     bool would_do_without = size < large->usable && size < PIM_MAP_GROWN / 2;
     if (large->kind != LARGE_MAP || !is_owner(heap, large) ||
         would_do_without) {
+        return NULL;
+    }
+    if (size > large->usable && pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(
+            heap, size,
+            pim_align_up(size - large->usable, pim_os_page_size()))) {
         return NULL;
     }
     pim_gate_enter();

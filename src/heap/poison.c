@@ -45,15 +45,11 @@ page_bytes(const pim_page *page)
 void
 pim_doom_page(pim_heap *heap, pim_page *page)
 {
-    unsigned slot = PIM_SLOT(page->domain);
     pim_page_seal(page, pim_page_start(page), false, pim_page_leftovers(page));
-    unsigned used = pim_page_used(page);
     page->state = PIM_PAGE_DOOMED;
     page->ended = heap->id;
     page->next = heap->doomed;
     heap->doomed = page;
-    heap->doomed_blocks[slot] += used;
-    heap->doomed_bytes[slot] += (uint64_t)used * page->block_size;
     if (pim_load_relaxed(&heap->policy) == PIM_POISON) {
         pim_arena_expect_clean(page, pim_page_units(page));
     }
@@ -75,16 +71,24 @@ forget_block(pim_page *page, const void *block)
 }
 
 void
-pim_doom_collect(pim_heap *heap, pim_page *page)
+pim_doom_collect(pim_page *page)
 {
-    unsigned slot = PIM_SLOT(page->domain);
     const pim_block *block = pim_exchange(&page->remote, NULL);
     while (block != NULL) {
         const pim_block *next = block->next;
         PIM_CHECK(forget_block(page, block), "a block was freed twice", block);
-        heap->doomed_blocks[slot]--;
-        heap->doomed_bytes[slot] -= page->block_size;
         block = next;
+    }
+}
+
+void
+pim_doom_count(const pim_heap *heap, pim_pending doomed[PIM_SLOTS])
+{
+    for (const pim_page *page = heap->doomed; page != NULL; page = page->next) {
+        for (unsigned n = pim_page_used(page); n > 0; n--) {
+            pim_pending_add(&doomed[PIM_SLOT(page->domain)], page->size_class,
+                            page->block_size);
+        }
     }
 }
 

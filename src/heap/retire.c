@@ -20,6 +20,8 @@
 #include "heap/poison.h"
 #include "heap/registry.h"
 
+_Atomic(const pim_end_watch *) pim_end_watcher;
+
 // One page changes hands, or goes away if it is empty.
 static void
 hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
@@ -71,11 +73,8 @@ static void
 hand_over_accounts(pim_heap *heap)
 {
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const pim_account *left = &heap->account[slot];
-        pim_account_grow(
-            &pim_process_heap.account[slot],
-            pim_gauge_live(&left->bytes) - heap->doomed_bytes[slot],
-            pim_gauge_live(&left->blocks) - heap->doomed_blocks[slot]);
+        pim_account_add_live(&pim_process_heap.account[slot],
+                             &heap->account[slot]);
     }
 }
 
@@ -86,11 +85,13 @@ hand_over_large(pim_heap *heap)
                     pim_exchange(&heap->large_bytes, 0));
 }
 
-static void
-hand_over(pim_heap *heap)
+// Returns what a watch saw.
+static void *
+hand_over(pim_heap *heap, const pim_end_watch *watch)
 {
     pim_store_release(&heap->serial, 0);
     pim_heap_drain(heap);
+    void *seen = watch != NULL ? watch->look(heap) : NULL;
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             heap->current[slot][c] = &pim_empty_page;
@@ -112,25 +113,18 @@ hand_over(pim_heap *heap)
         hand_over_accounts(heap);
     }
     hand_over_large(heap);
+    return seen;
 }
 
 // What was pushed while the pages changed hands.
 static void
 settle_late(pim_heap *heap)
 {
-    uint64_t bytes[PIM_SLOTS];
-    uint64_t blocks[PIM_SLOTS];
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        bytes[slot] = pim_gauge_live(&heap->account[slot].bytes);
-        blocks[slot] = pim_gauge_live(&heap->account[slot].blocks);
+        pim_account_subtract(&pim_process_heap.account[slot],
+                             &heap->pending[slot]);
     }
     pim_heap_drain(heap);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const pim_account *now = &heap->account[slot];
-        pim_account_shrink(&pim_process_heap.account[slot],
-                           bytes[slot] - pim_gauge_live(&now->bytes),
-                           blocks[slot] - pim_gauge_live(&now->blocks));
-    }
 }
 
 // What is doomed is known exactly only now: a block may have been counted as freed
@@ -138,8 +132,14 @@ settle_late(pim_heap *heap)
 static bool
 settle_doomed(pim_heap *heap)
 {
+    pim_pending doomed[PIM_SLOTS];
+    memset(doomed, 0, sizeof(doomed));
     pim_heap_drain(heap);
-    bool maps = pim_large_doom(heap);
+    bool maps = pim_large_doom(heap, doomed);
+    pim_doom_count(heap, doomed);
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        pim_account_subtract(&pim_process_heap.account[slot], &doomed[slot]);
+    }
     hand_over_accounts(heap);
     pim_doom_finish(heap);
     return maps;
@@ -149,9 +149,10 @@ void
 pim_heap_retire(pim_heap *heap, pim_figures *left)
 {
     PIM_ASSERT(!pim_gate_is_inside());
+    const pim_end_watch *watch = pim_load_acquire(&pim_end_watcher);
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    hand_over(heap);
+    void *seen = hand_over(heap, watch);
     pim_lock_release(&pim_process_lock);
     pim_gate_exit();
 
@@ -178,5 +179,8 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
         pim_poison_maps_finish(heap);
         pim_lock_release(&pim_process_lock);
         pim_gate_exit();
+    }
+    if (watch != NULL) {
+        watch->tell(seen);
     }
 }

@@ -47,6 +47,9 @@ static int
 visit_page(const walk *w, const pim_page *page)
 {
     pim_live_set live;
+    if (pim_page_used(page) == 0) {
+        return 0; // its free list, as long as it is, lies in cold memory
+    }
     pim_page_live(page, pim_page_start(page), pim_page_held(page), &live);
     return visit_live(w, page, &live);
 }

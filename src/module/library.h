@@ -20,8 +20,11 @@ typedef struct pim_library {
     __typeof__(pimalloc_interpreters) *interpreters;
     __typeof__(pimalloc_stats) *stats;
     __typeof__(pimalloc_stats_print) *stats_print;
+    __typeof__(pimalloc_classes) *classes;
     __typeof__(pimalloc_owner) *owner;
     __typeof__(pimalloc_trim) *trim;
+    __typeof__(pimalloc_limit_set) *limit_set;
+    __typeof__(pimalloc_limit_get) *limit_get;
     __typeof__(pimalloc_prefork_freeze) *prefork_freeze;
 } pim_library;
 

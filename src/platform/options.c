@@ -4,9 +4,7 @@
 
 #include "platform/options.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -14,6 +12,7 @@
 #include "pimalloc/tenants.h"
 #include "platform/say.h"
 #include "platform/signals.h"
+#include "platform/sizes.h"
 
 #define PREFIX "PIMALLOC_"
 
@@ -46,25 +45,21 @@ parse_mimalloc(const char *value, pim_options *out)
     return out->mimalloc != NULL;
 }
 
-// Bytes, or with a suffix: 64M, 1G.
 static bool
 parse_region(const char *value, pim_options *out)
 {
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(value, &end, 10);
-    unsigned shift = *end == 'K'   ? 10
-                     : *end == 'M' ? 20
-                     : *end == 'G' ? 30
-                     : *end == 'T' ? 40
-                                   : 0;
-    end += shift != 0;
-    bool ok = errno == 0 && *value >= '1' && *value <= '9' && *end == '\0' &&
-              n <= SIZE_MAX >> shift;
+    uint64_t bytes;
+    bool ok = pim_size_of(value, &bytes) && bytes <= SIZE_MAX;
     if (ok) {
-        out->region_bytes = (size_t)n << shift;
+        out->region_bytes = (size_t)bytes;
     }
     return ok;
+}
+
+static bool
+parse_limit(const char *value, pim_options *out)
+{
+    return pim_limits_of(value, &out->limit_soft, &out->limit_hard);
 }
 
 static bool
@@ -120,36 +115,69 @@ parse_check(const char *value, pim_options *out)
     return parse_switch(value, &out->check);
 }
 
-// A format, and a file after a colon.
 static bool
-parse_stats(const char *value, pim_options *out)
+parse_run_check(const char *value, pim_options *out)
 {
-    static const struct {
-        const char *name;
-        int format;
-    } formats[] = {{"0", -1},
-                   {"1", PIMALLOC_TEXT},
-                   {"text", PIMALLOC_TEXT},
-                   {"json", PIMALLOC_JSON},
-                   {"openmetrics", PIMALLOC_OPENMETRICS}};
-    static char *kept;
+    return parse_switch(value, &out->run_check);
+}
+
+typedef struct named_form {
+    const char *name;
+    int form;
+} named_form;
+
+// One of the forms, and a file after a colon.  False: neither is changed.
+static bool
+parse_form(const char *value, const named_form *forms, size_t count,
+           char **kept, int *form, const char **file)
+{
     size_t length = strcspn(value, ":");
-    const char *file = value[length] == ':' ? value + length + 1 : NULL;
-    if (file != NULL && (*file == '\0' || length < 2)) {
+    const char *path = value[length] == ':' ? value + length + 1 : NULL;
+    if (path != NULL && (*path == '\0' || length < 2)) {
         return false;
     }
-    for (size_t i = 0; i < PIM_ARRAY_LEN(formats); i++) {
-        if (strlen(formats[i].name) == length &&
-            memcmp(formats[i].name, value, length) == 0) {
-            out->stats_file = file != NULL ? keep(file, &kept) : NULL;
-            if (file != NULL && out->stats_file == NULL) {
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(forms[i].name) == length &&
+            memcmp(forms[i].name, value, length) == 0) {
+            const char *copy = path != NULL ? keep(path, kept) : NULL;
+            if (path != NULL && copy == NULL) {
                 return false;
             }
-            out->stats_format = formats[i].format;
+            *file = copy;
+            *form = forms[i].form;
             return true;
         }
     }
     return false;
+}
+
+static bool
+parse_stats(const char *value, pim_options *out)
+{
+    static const named_form formats[] = {{"0", -1},
+                                         {"1", PIMALLOC_TEXT},
+                                         {"text", PIMALLOC_TEXT},
+                                         {"json", PIMALLOC_JSON},
+                                         {"openmetrics", PIMALLOC_OPENMETRICS}};
+    static char *kept;
+    return parse_form(value, formats, PIM_ARRAY_LEN(formats), &kept,
+                      &out->stats_format, &out->stats_file);
+}
+
+static bool
+parse_leaks(const char *value, pim_options *out)
+{
+    static const named_form forms[] = {{"0", PIM_LEAKS_UNTOLD},
+                                       {"1", PIM_LEAKS_TEXT},
+                                       {"text", PIM_LEAKS_TEXT},
+                                       {"json", PIM_LEAKS_JSON},
+                                       {"fail", PIM_LEAKS_FAIL}};
+    static char *kept;
+    int form = PIM_LEAKS_UNTOLD;
+    bool ok = parse_form(value, forms, PIM_ARRAY_LEN(forms), &kept, &form,
+                         &out->leaks_file);
+    out->leaks = (pim_leaks_form)form;
+    return ok;
 }
 
 static bool
@@ -167,13 +195,17 @@ static const option options[] = {
     {"TSTATE", "auto or call", parse_tstate},
     {"VERBOSE", "0 or 1", parse_verbose},
     {"DEBUG", "0 or 1", parse_debug},
+    {"CHECK", "0 or 1", parse_check},
     {"PURGE_THREAD", "0 or 1", parse_purge_thread},
     {"TEARDOWN", "keep, poison or release", parse_teardown},
     {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
      parse_stats},
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
      parse_signal},
-    {"CHECK", "0 or 1", parse_check},
+    {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
+    {"RUN_CHECK", "0 or 1", parse_run_check},
+    {"LIMIT", "SOFT or SOFT:HARD, sizes such as 64M, the second not smaller",
+     parse_limit},
 };
 
 static void

@@ -67,6 +67,10 @@ pim_os_begins_page(const void *address)
     return (uintptr_t)address % pim_os_page_size() == 0;
 }
 
+// Copies memory that may not be mapped, or may go away meanwhile.  False: not all of
+// it could be read, or the system forbids to ask (process_vm_readv).
+bool pim_os_read(const void *from, void *to, size_t bytes);
+
 // Reads the word in front of a block that is not ours, without a fault.  False:
 // it cannot be read.
 bool pim_os_read_before(const void *block, uint64_t *word);

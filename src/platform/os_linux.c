@@ -45,6 +45,15 @@ pim_os_address_limit(void)
     return (size_t)limit.rlim_cur;
 }
 
+bool
+pim_os_read(const void *from, void *to, size_t bytes)
+{
+    struct iovec here = {.iov_base = to, .iov_len = bytes};
+    struct iovec there = {.iov_base = (void *)(uintptr_t)from,
+                          .iov_len = bytes};
+    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == (ssize_t)bytes;
+}
+
 // Most blocks share their page with the word in front of them.  For the others
 // the kernel reads it, because only the kernel can fail to.
 PIM_NO_SANITIZE bool
@@ -55,11 +64,7 @@ pim_os_read_before(const void *block, uint64_t *word)
         *word = *before;
         return true;
     }
-    struct iovec to = {.iov_base = word, .iov_len = sizeof(*word)};
-    struct iovec from = {.iov_base = (void *)(uintptr_t)before,
-                         .iov_len = sizeof(*word)};
-    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) ==
-           (ssize_t)sizeof(*word);
+    return pim_os_read(before, word, sizeof(*word));
 }
 
 static void *

@@ -1,4 +1,5 @@
-// exit.c -- what a process tells when it ends: its figures, or why there are none.
+// exit.c -- what a process tells when it ends: its figures and what it left, or why
+// there is nothing to tell.
 //
 // Figures are told only of a Python that we served.  Whether we did is not what
 // was installed, since Python may have replaced that, but whether its main
@@ -14,10 +15,11 @@
 
 #include "cpython/api.h"
 #include "cpython/interp.h"
+#include "cpython/leaks.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/say.h"
 #include "preload/preload.h"
-#include "report/path.h"
+#include "platform/path.h"
 
 void
 pim_preload_tell_figures(void)
@@ -56,6 +58,53 @@ say_why_not_served(void)
     pim_preload_say_why_not(choice);
 }
 
+// Whether the process's status is known, and what was left was told; handlers that
+// libc calls at exit come before or after our destructor, depending on when they
+// were registered.
+static bool status_is_known;
+static bool leaks_are_told;
+static int exit_status;
+
+static void
+fail_for_leaks(void)
+{
+    if (status_is_known && leaks_are_told && exit_status == 0 &&
+        pim_leaks_found() != 0) {
+        fflush(NULL); // what libc does when all handlers are through
+        _exit(PIM_PRELOAD_LEAKS_STATUS);
+    }
+}
+
+static void
+process_exits(int status, void *ignored)
+{
+    (void)ignored;
+    exit_status = status;
+    status_is_known = true;
+    fail_for_leaks();
+}
+
+void
+pim_preload_watch_exit(void)
+{
+    static bool watches;
+    if (pim_preload_options.leaks == PIM_LEAKS_FAIL && !watches) {
+        watches = on_exit(process_exits, NULL) == 0;
+    }
+}
+
+static void
+tell_leaks(void)
+{
+    if (!pim_leaks_of_main()) {
+        pim_say("pimalloc: Python had not ended when process %ld did, so what "
+                "its main interpreter left is not known\n",
+                (long)getpid());
+    }
+    leaks_are_told = true;
+    fail_for_leaks();
+}
+
 __attribute__((destructor)) static void
 process_ends(void)
 {
@@ -64,7 +113,12 @@ process_ends(void)
     }
     if (!pim_interp_is_served()) {
         say_why_not_served();
-    } else if (pim_preload_options.stats_format >= 0) {
+        return;
+    }
+    if (pim_preload_options.stats_format >= 0) {
         pim_preload_tell_figures();
+    }
+    if (pim_preload_options.leaks != PIM_LEAKS_UNTOLD) {
+        tell_leaks();
     }
 }

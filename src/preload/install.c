@@ -128,6 +128,7 @@ try_install(void *python)
     }
     pim_preload_installed = true;
     pim_preload_watch_signal();
+    pim_preload_watch_exit();
 }
 
 // Whether the Python that we served is gone, and the next runtime begins on its
@@ -223,6 +224,7 @@ may_speak(bool has_python)
 {
     return has_python || getenv("PIMALLOC_STATS") != NULL ||
            getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
+           getenv("PIMALLOC_LEAKS") != NULL ||
            getenv("PIMALLOC_VERBOSE") != NULL;
 }
 
@@ -231,7 +233,7 @@ may_speak(bool has_python)
 static bool
 asked_to_check(void)
 {
-    const char *value = getenv("PIMALLOC_CHECK");
+    const char *value = getenv("PIMALLOC_RUN_CHECK");
     return value != NULL && strcmp(value, "1") == 0;
 }
 

@@ -41,6 +41,13 @@ void pim_preload_say_why_not(const char *why);
 // nothing; nothing at all if no Python was served.
 void pim_preload_tell_figures(void);
 
+// With PIMALLOC_LEAKS=fail: the exit status instead of 0 if an interpreter left
+// something.
+#define PIM_PRELOAD_LEAKS_STATUS 23
+
+// Has the exit status looked at, if that is asked for.
+void pim_preload_watch_exit(void);
+
 // Begins to watch for the signal that asks for figures, if there is one.
 void pim_preload_watch_signal(void);
 

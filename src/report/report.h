@@ -5,13 +5,12 @@
 //   json.c      for programs                  all three; what changes there
 //   openmetrics.c  for monitoring             changes the documented formats
 //   save.c      a file that is whole at any moment
-//   path.c      which file a path means
 
 #ifndef PIM_REPORT_REPORT_H
 #define PIM_REPORT_REPORT_H
 
 #include "pimalloc/pimalloc.h"
-#include "report/out.h"
+#include "platform/out.h"
 
 // A version as text, for example 3.13.0 or 3.15.0rc1.
 typedef struct pim_version_text {

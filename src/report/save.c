@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "report/path.h"
+#include "platform/path.h"
 #include "report/report.h"
 
 // A name is taken if another thread began at the same nanosecond.

@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/signals.h"
+#include "platform/sizes.h"
 #include "run/message.h"
 
 #define SEE_HELP "; \"pimalloc-run --help\" lists the options"
@@ -24,24 +25,33 @@ typedef struct option {
     void (*parse)(const char *value, pim_run_options *out);
 } option;
 
-// --- --stats -----------------------------------------------------------------
+// --- --stats and --leaks -----------------------------------------------------
 
-static const char *const formats[] = {"text", "json", "openmetrics"};
+// An option with a form and a file.
+typedef struct form_option {
+    const char *name;
+    const char *forms[4]; // the first is the default
+    const char *valid;
+} form_option;
+
+static const form_option stats_option = {
+    "--stats", {"text", "json", "openmetrics"}, "text, json and openmetrics"};
+
+static const form_option leaks_option = {
+    "--leaks", {"text", "json", "fail"}, "text, json and fail"};
 
 static const char *
-format_of(const char *name, size_t length)
+form_of(const form_option *o, const char *name, size_t length)
 {
-    for (size_t i = 0; i < PIM_ARRAY_LEN(formats); i++) {
-        if (strlen(formats[i]) == length &&
-            memcmp(formats[i], name, length) == 0) {
-            return formats[i];
+    for (const char *const *form = o->forms; *form != NULL; form++) {
+        if (strlen(*form) == length && memcmp(*form, name, length) == 0) {
+            return *form;
         }
     }
     pim_run_fail(PIM_RUN_FAILED,
-                 "--stats: there is no format \"%.*s\"; valid are text, json "
-                 "and openmetrics, and a file follows a colon: "
-                 "--stats=json:FILE",
-                 (int)length, name);
+                 "%s: there is no format \"%.*s\"; valid are %s, and a file "
+                 "follows a colon: %s=json:FILE",
+                 o->name, (int)length, name, o->valid, o->name);
 }
 
 // With each per cent sign twice, so that it stands for itself.
@@ -74,7 +84,7 @@ expand(const char *file, char out[PATH_MAX])
 
 // What cannot be written would be noticed only when COMMAND ends.
 static void
-check_file(const char *file)
+check_file(const char *asked_by, const char *file)
 {
     char path[PATH_MAX];
     char folder[PATH_MAX];
@@ -84,57 +94,71 @@ check_file(const char *file)
     if (path[0] != '\0' && expand(path, folder) &&
         (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode))) {
         pim_run_fail(PIM_RUN_FAILED,
-                     "--stats: %s is no directory, so no file in it can be "
+                     "%s: %s is no directory, so no file in it can be "
                      "written; create it first",
-                     folder);
+                     asked_by, folder);
     }
     if (expand(file, path) && stat(path, &status) == 0 &&
         S_ISDIR(status.st_mode)) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--stats: %s is a directory; name a file in it", path);
+        pim_run_fail(PIM_RUN_FAILED, "%s: %s is a directory; name a file in it",
+                     asked_by, path);
     }
 }
 
 // COMMAND may change the directory before it ends.
 static void
-make_absolute(const char *file, char *out, size_t size)
+make_absolute(const char *asked_by, const char *file, char *out, size_t size)
 {
     char here[PATH_MAX] = "";
     char escaped[2 * PATH_MAX];
     if (file[0] != '/' && getcwd(here, sizeof(here)) == NULL) {
         pim_run_fail(PIM_RUN_FAILED,
-                     "--stats: the current directory is not known (%s); give "
-                     "an absolute path",
-                     strerror(errno));
+                     "%s: the current directory is not known (%s); give an "
+                     "absolute path",
+                     asked_by, strerror(errno));
     }
     escape(strcmp(here, "/") == 0 ? "" : here, escaped);
     int n =
         snprintf(out, size, "%s%s%s", escaped, file[0] != '/' ? "/" : "", file);
     if (n < 0 || (size_t)n >= size) {
-        pim_run_fail(PIM_RUN_FAILED, "--stats: the path %s is too long", file);
+        pim_run_fail(PIM_RUN_FAILED, "%s: the path %s is too long", asked_by,
+                     file);
     }
-    check_file(out);
+    check_file(asked_by, out);
+}
+
+static void
+parse_form(const form_option *o, const char *value, char out[PIM_RUN_FORM_MAX])
+{
+    const char *name = value + (*value == '=');
+    size_t length = strcspn(name, ":");
+    const char *form = length == 0 && (*value != '=' || name[0] == ':')
+                           ? o->forms[0]
+                           : form_of(o, name, length);
+    char file[PATH_MAX] = "";
+    if (name[length] == ':') {
+        if (name[length + 1] == '\0') {
+            pim_run_fail(PIM_RUN_FAILED,
+                         "%s: no file follows the colon; leave the colon out "
+                         "for stderr",
+                         o->name);
+        }
+        make_absolute(o->name, name + length + 1, file, sizeof(file));
+    }
+    snprintf(out, PIM_RUN_FORM_MAX, "%s%s%s", form, file[0] != '\0' ? ":" : "",
+             file);
 }
 
 static void
 parse_stats(const char *value, pim_run_options *out)
 {
-    const char *name = value + (*value == '=');
-    size_t length = strcspn(name, ":");
-    const char *format = length == 0 && (*value != '=' || name[0] == ':')
-                             ? formats[0]
-                             : format_of(name, length);
-    char file[PATH_MAX] = "";
-    if (name[length] == ':') {
-        if (name[length + 1] == '\0') {
-            pim_run_fail(PIM_RUN_FAILED,
-                         "--stats: no file follows the colon; leave the colon "
-                         "out for stderr");
-        }
-        make_absolute(name + length + 1, file, sizeof(file));
-    }
-    snprintf(out->stats, sizeof(out->stats), "%s%s%s", format,
-             file[0] != '\0' ? ":" : "", file);
+    parse_form(&stats_option, value, out->stats);
+}
+
+static void
+parse_leaks(const char *value, pim_run_options *out)
+{
+    parse_form(&leaks_option, value, out->leaks);
 }
 
 // --- --stats-signal ----------------------------------------------------------
@@ -159,6 +183,21 @@ parse_signal(const char *value, pim_run_options *out)
                      "USR2 or another that COMMAND does not use",
                      value + 1);
     }
+}
+
+// --- --limit -----------------------------------------------------------------
+
+static void
+parse_limit(const char *value, pim_run_options *out)
+{
+    uint64_t soft;
+    uint64_t hard;
+    if (*value != '=' || !pim_limits_of(value + 1, &soft, &hard)) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--limit needs SOFT or SOFT:HARD, sizes of which the "
+                     "second is not smaller: --limit=64M:72M");
+    }
+    out->limit = value + 1;
 }
 
 // --- the others --------------------------------------------------------------
@@ -223,6 +262,12 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
                              and %% for a per cent sign\n\
   --stats-signal=SIGNAL    write them also whenever a process gets SIGNAL\n\
                              (USR1, SIGUSR1 or 10)\n\
+  --leaks[=FORM][:FILE]    say what each interpreter left when it ended: FORM is\n\
+                             text (default), json, or fail: as text, and the\n\
+                             exit status is 23 instead of 0 if it is anything\n\
+  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G), and\n\
+                             HARD in small pieces until it has dealt with the\n\
+                             MemoryError\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\
@@ -254,6 +299,8 @@ print_version(const char *value, pim_run_options *out)
 }
 
 static const option options_with_value[] = {
+    {"--leaks", parse_leaks},
+    {"--limit", parse_limit},
     {"--stats", parse_stats},
     {"--stats-signal", parse_signal},
 };

@@ -6,15 +6,21 @@
 #include <limits.h>
 #include <stdbool.h>
 
+// A form and a file, as their variables have them.
+#define PIM_RUN_FORM_MAX (PATH_MAX + 32)
+
 typedef struct pim_run_options {
     bool check;
     bool debug;
     bool verbose; // also if PIMALLOC_VERBOSE=1 was there already
     bool with_malloc;
     bool with_module;
-    int signal;                // --stats-signal; 0: none
-    char stats[PATH_MAX + 32]; // PIMALLOC_STATS, FILE absolute; "": not asked
-    char **command;            // COMMAND and its arguments, then NULL
+    int signal; // --stats-signal; 0: none
+    char
+        stats[PIM_RUN_FORM_MAX]; // PIMALLOC_STATS, FILE absolute; "": not asked
+    char leaks[PIM_RUN_FORM_MAX]; // PIMALLOC_LEAKS, likewise
+    const char *limit;            // PIMALLOC_LIMIT; NULL: not asked
+    char **command;               // COMMAND and its arguments, then NULL
 } pim_run_options;
 
 // Reads the options up to the first argument that is none, or to "--".  --help

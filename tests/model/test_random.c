@@ -229,7 +229,7 @@ seldom(void)
         ref_compare(&w.ref);
     } else if (dice < 2302) {
         audit();
-    } else if (dice < 2312) {
+    } else if (dice < 2305) {
         walk();
     } else if (dice < 4000) {
         fake_os_advance(below(30));

@@ -5,7 +5,7 @@
                                   (CTest: skipped) if neither is installed
   check_man.py complete LAUNCHER  every option of LAUNCHER --help, every variable
                                   of src/platform/options.c and every function of
-                                  pimalloc.h is there, and no option too many
+                                  the headers is there, and no option too many
 
 Prints one line for each breach and exits with 1 if there is any.
 """
@@ -61,7 +61,7 @@ def complete(launcher):
         if f"PIMALLOC_{name}" not in run + library:
             yield f"no page mentions PIMALLOC_{name}"
 
-    header = read("include/pimalloc/pimalloc.h")
+    header = "".join(read(path) for path in sorted((ROOT / "include/pimalloc").glob("*.h")))
     functions = re.findall(r"^PIMALLOC_EXPORT [^;(]*?(pimalloc_\w+)\(", header, re.M)
     for name in functions:
         if not re.search(rf"^\.Fn {name}\b", library[library.index(".Sh DESCRIPTION"):], re.M):

@@ -257,6 +257,64 @@ TEST(blocks_without_a_thread_state_are_the_process_s)
     fake_interp_swap(&interp);
 }
 
+// --- the end of an interpreter -----------------------------------------------------
+
+static census seen;
+static int64_t seen_id;
+static unsigned told;
+
+static void *
+look(pim_heap *ending)
+{
+    seen_id = ending->id;
+    seen.stop_after = 0;
+    EXPECT_EQ(census_take(ending, &seen), 0);
+    return &seen;
+}
+
+static void
+tell(void *what)
+{
+    EXPECT_PTR_EQ(what, &seen);
+    EXPECT(!pim_gate_is_inside());
+    // The end is complete: the blocks are the process's, and late frees work.
+    EXPECT(fake_figures(seen_id).ended);
+    census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
+    told++;
+}
+
+TEST(watch_sees_what_is_left_and_tells_when_no_lock_is_held)
+{
+    static const pim_end_watch watch = {look, tell};
+    int64_t id = other.state->id;
+    told = 0;
+    pim_store_release(&pim_end_watcher, &watch);
+    leave();
+    EXPECT_EQ(told, 1);
+    EXPECT_EQ(seen_id, id);
+    EXPECT_EQ(seen.blocks[PIM_OBJ], N / 2);
+    EXPECT_EQ(seen.bytes[PIM_OBJ], N / 2 * BLOCK);
+    EXPECT_EQ(seen.blocks[PIM_MEM], 1);
+    EXPECT_EQ(seen.bytes[PIM_MEM], pim_large_usable(large_left));
+
+    // What an heir leaves in turn is without what was left to it.
+    void *mine = pim_obj_malloc(NULL, BLOCK);
+    bool tagged;
+    pim_page_owner(pim_page_of(mine), &tagged);
+    EXPECT(tagged);
+    fake_interp_swap(NULL);
+    fake_interp_end(&interp);
+    EXPECT_EQ(told, 2);
+    EXPECT_EQ(seen.blocks[PIM_OBJ], 1);
+    EXPECT_EQ(seen.blocks[PIM_MEM], 0);
+    pim_store_release(&pim_end_watcher, NULL);
+    fake_interp_begin(&interp, core_next_id());
+    fake_interp_swap(&interp);
+    heap = fake_current_heap();
+    pim_obj_free(NULL, mine);
+    free_left();
+}
+
 // --- damage ----------------------------------------------------------------------
 
 static void
@@ -304,6 +362,7 @@ main(void)
         WALK_CASE(
             leftover_that_others_free_is_gone_before_its_page_s_owner_collects),
         WALK_CASE(blocks_without_a_thread_state_are_the_process_s),
+        WALK_CASE(watch_sees_what_is_left_and_tells_when_no_lock_is_held),
         WALK_CASE(walk_of_a_damaged_free_list_says_so),
     };
     return RUN(cases, core_set_up, NULL);

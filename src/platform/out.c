@@ -2,7 +2,7 @@
 
 #define _GNU_SOURCE
 
-#include "report/out.h"
+#include "platform/out.h"
 
 #include <errno.h>
 #include <stdarg.h>

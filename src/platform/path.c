@@ -9,7 +9,7 @@
 
 #define _GNU_SOURCE
 
-#include "report/path.h"
+#include "platform/path.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
 // allocator must not allocate.  The first error stays and silences the rest, so
 // callers ask once, at the end.
 
-#ifndef PIM_REPORT_OUT_H
-#define PIM_REPORT_OUT_H
+#ifndef PIM_PLATFORM_OUT_H
+#define PIM_PLATFORM_OUT_H
 
 #include <stdio.h>
 
@@ -40,4 +40,4 @@ pim_number_text pim_number_grouped(uint64_t n);
 // that nobody reads is -EPIPE and raises no signal.
 int pim_out_finish(pim_out *out);
 
-#endif // PIM_REPORT_OUT_H
+#endif // PIM_PLATFORM_OUT_H

@@ -1,7 +1,7 @@
 // path.h -- from the path that a user gave to the file that it means.
 
-#ifndef PIM_REPORT_PATH_H
-#define PIM_REPORT_PATH_H
+#ifndef PIM_PLATFORM_PATH_H
+#define PIM_PLATFORM_PATH_H
 
 #include <limits.h>
 #include <sys/stat.h>
@@ -26,4 +26,4 @@ bool pim_path_is_planted(const char *path, const struct stat *file);
 // -ENAMETOOLONG, or what open(2) failed with.
 int pim_path_follow(char path[PATH_MAX], bool *ends_in_link);
 
-#endif // PIM_REPORT_PATH_H
+#endif // PIM_PLATFORM_PATH_H
