@@ -167,6 +167,15 @@ start_checks(bool asked)
     return 0;
 }
 
+static void
+start_purging(const pim_options *options)
+{
+    if (options->purge_thread && pim_purge_start() != 0) {
+        pim_say("pimalloc: PIMALLOC_PURGE_THREAD=1: the thread could not be "
+                "started; memory goes back when the program allocates\n");
+    }
+}
+
 static int
 install(const pimalloc_config *config, void *python, bool unasked)
 {
@@ -215,10 +224,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_tstate_start(options.tstate_by_call);
     pim_leaks_start(&options);
     pim_table_install();
-    if (options.purge_thread && pim_purge_start() != 0) {
-        pim_say("pimalloc: PIMALLOC_PURGE_THREAD=1: the thread could not be "
-                "started; memory goes back when the program allocates\n");
-    }
+    start_purging(&options);
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
         pim_py.setup_debug_hooks();
