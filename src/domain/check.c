@@ -8,8 +8,8 @@
 // thread may have got it.  What is found wrong is explained at leisure, since the
 // process ends.
 //
-// Memory of free small blocks is filled with PIM_CHECK_FILL, but where nobody holds
-// the page's heap: such pages may be inaccessible by then.
+// Memory of small blocks that an interpreter frees of its own is filled with
+// PIM_CHECK_FILL.  Other pages may be inaccessible by then (poison.h).
 
 #include "domain/check.h"
 
@@ -195,18 +195,21 @@ explain(const call *c, bool is_free)
     }
 }
 
-// A live block of mem or obj whose heap is not the caller's.
+// A live block of mem or obj whose heap is not the caller's.  Where the policy is to
+// keep or to poison, the process or nobody has what its interpreter left.
 static void
 check_owner(const call *c, const pim_known *known, bool is_free)
 {
     if (c->domain->domain == PIM_RAW || known->interp == c->heap->id ||
-        known->interp == PIM_PROCESS_ID) {
+        !has_ended(known->interp)) {
         return;
     }
+    // While it is being retired, its pages are still its own.
     int64_t now;
-    bool is_there = pim_heap_find_owner(c->block, &now);
-    if ((!is_there || (!is_free && now != known->interp)) &&
-        has_ended(known->interp)) {
+    bool is_gone = pim_region_contains(c->block) &&
+                   (!pim_heap_find_owner(c->block, &now) ||
+                    (now != PIM_PROCESS_ID && now != known->interp));
+    if (!is_free || is_gone) {
         report(c, "ended interpreter", known);
     }
 }
@@ -223,15 +226,17 @@ release(const call *c, bool is_free, pim_known *known)
     return true;
 }
 
+// A small block of the caller's own heap.
 static void
-fill(const void *block)
+fill(const call *c)
 {
-    if (pim_region_contains(block)) {
-        const pim_page *page = pim_page_of(block);
+    if (pim_region_contains(c->block)) {
+        const pim_page *page = pim_page_of(c->block);
         bool tagged;
-        if (page->size_class != PIM_CLASS_RUN &&
-            !pim_heap_is_process(pim_page_owner(page, &tagged))) {
-            memset((void *)(uintptr_t)block, PIM_CHECK_FILL, page->block_size);
+        if (c->heap != NULL && pim_page_owner(page, &tagged) == c->heap &&
+            page->size_class != PIM_CLASS_RUN) {
+            memset((void *)(uintptr_t)c->block, PIM_CHECK_FILL,
+                   page->block_size);
         }
     }
 }
@@ -289,7 +294,7 @@ pim_check_free(void *ctx, void *block)
     if (block != NULL) {
         call c = begin(ctx, "Free", block, 0);
         if (release(&c, true, &was)) {
-            fill(block);
+            fill(&c);
         }
         c.domain->free(NULL, block);
     }
