@@ -195,21 +195,31 @@ explain(const call *c, bool is_free)
     }
 }
 
-// A live block of mem or obj whose heap is not the caller's.  Where the policy is to
-// keep or to poison, the process or nobody has what its interpreter left.
+// Whether memory of an interpreter that ended is in use by another, or by nobody.
+// What is kept or poisoned has an owner that is no interpreter, or is among the
+// leftovers of a page; while it changes hands, its pages are still its own.
+static bool
+is_gone(const void *block, int64_t interp)
+{
+    if (!pim_region_contains(block)) {
+        return false;
+    }
+    bool tagged;
+    pim_gate_enter(); // so that a heap that is found stays
+    const pim_heap *heap = pim_page_owner(pim_page_of(block), &tagged);
+    bool gone = heap == NULL ||
+                (!tagged && heap->id != PIM_PROCESS_ID && heap->id != interp);
+    pim_gate_exit();
+    return gone;
+}
+
+// A live block of mem or obj that is not of the caller's interpreter.
 static void
 check_owner(const call *c, const pim_known *known, bool is_free)
 {
-    if (c->domain->domain == PIM_RAW || known->interp == c->heap->id ||
-        !has_ended(known->interp)) {
-        return;
-    }
-    // While it is being retired, its pages are still its own.
-    int64_t now;
-    bool is_gone = pim_region_contains(c->block) &&
-                   (!pim_heap_find_owner(c->block, &now) ||
-                    (now != PIM_PROCESS_ID && now != known->interp));
-    if (!is_free || is_gone) {
+    if (c->domain->domain != PIM_RAW && known->interp != c->heap->id &&
+        has_ended(known->interp) &&
+        (!is_free || is_gone(c->block, known->interp))) {
         report(c, "ended interpreter", known);
     }
 }
