@@ -154,6 +154,16 @@ raw_source(bool unasked)
                                            : PIM_RAW_LIBC;
 }
 
+// bytes: 0: the default.
+static int
+open_region(size_t bytes)
+{
+    return pim_region_init(bytes != 0 ? bytes : PIM_REGION_SIZE) == 0
+               ? 0
+               : fail(-ENOMEM, "no address space for arenas; raise the limit "
+                               "of virtual memory (ulimit -v)");
+}
+
 // What the first installation chose stays: a layer that has not seen all blocks
 // would report good ones.
 static int
@@ -205,12 +215,9 @@ install(const pimalloc_config *config, void *python, bool unasked)
     if (err != 0) {
         return err;
     }
-    if (options.region_bytes == 0) {
-        options.region_bytes = PIM_REGION_SIZE;
-    }
-    if (pim_region_init(options.region_bytes) != 0) {
-        return fail(-ENOMEM, "no address space for arenas; raise the limit of "
-                             "virtual memory (ulimit -v)");
+    err = open_region(options.region_bytes);
+    if (err != 0) {
+        return err;
     }
     err = start_checks(options.check);
     if (err != 0) {
