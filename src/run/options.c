@@ -239,9 +239,9 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
                              and %% for a per cent sign\n\
   --stats-signal=SIGNAL    write them also whenever a process gets SIGNAL\n\
                              (USR1, SIGUSR1 or 10)\n\
-  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G), and\n\
-                             HARD in small pieces until it has dealt with the\n\
-                             MemoryError\n\
+  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G);\n\
+                             then it gets a MemoryError, and small pieces up to\n\
+                             HARD\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\
