@@ -320,6 +320,7 @@ TEST(watch_sees_what_is_left_and_tells_when_no_lock_is_held)
 static void
 walk_damaged(void *arg)
 {
+    EXPECT_NOT_NULL(pim_obj_malloc(NULL, BLOCK)); // what is to be visited
     void *a = pim_obj_malloc(NULL, BLOCK);
     void *b = pim_obj_malloc(NULL, BLOCK);
     pim_obj_free(NULL, a);
@@ -333,6 +334,7 @@ static void
 walk_circle(void *arg)
 {
     (void)arg;
+    EXPECT_NOT_NULL(pim_obj_malloc(NULL, BLOCK)); // what is to be visited
     void *a = pim_obj_malloc(NULL, BLOCK);
     pim_obj_free(NULL, a);
     *(void **)a = a;
