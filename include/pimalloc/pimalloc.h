@@ -80,6 +80,11 @@ typedef struct pimalloc_config {
     // new enough, else the one installed beside pimalloc (pimalloc/ in its own
     // directory), else the system's.  Loaded once in a process.
     const char *mimalloc_path;
+
+    // What becomes of what interpreters leave: enum pimalloc_policy of
+    // <pimalloc/tenants.h>, for those to come; 0: what is set already, at first
+    // PIMALLOC_KEEP.
+    int teardown;
 } pimalloc_config;
 
 // Figures of one domain of one interpreter.  A block freed by a thread that
@@ -95,6 +100,10 @@ typedef struct pimalloc_usage {
     uint64_t live_blocks;
     uint64_t peak_bytes;  // highest live_bytes since the interpreter began
     uint64_t peak_blocks; // highest live_blocks since the interpreter began
+    uint64_t
+        total_bytes; // allocated since the interpreter began, freed or not;
+                     // a block that grows in place counts what it grew by
+    uint64_t total_blocks; // the same in blocks
 } pimalloc_usage;
 
 // A snapshot of one interpreter, or of the process.
@@ -129,11 +138,13 @@ typedef struct pimalloc_snapshot {
 // config: NULL for the defaults.  Returns 0, or with nothing changed:
 //   -EALREADY  pimalloc is installed already
 //   -EBUSY     Python runs already
-//   -ENOTSUP   a free-threaded build of Python
+//   -ENOTSUP   a free-threaded build of Python; or config->teardown is
+//              PIMALLOC_RELEASE and Python is older than 3.14
 //   -ENOSYS    Python is older than 3.12, or no Python is in the process
 //   -ENOENT    libmimalloc was not found
 //   -EPROTO    the libmimalloc found is older than 3.6
-//   -EINVAL    config->size is not one this version knows
+//   -EINVAL    config->size is not one this version knows, or there is no policy
+//              config->teardown
 //   -ENOMEM    no address space for arenas
 PIMALLOC_EXPORT int pimalloc_install(const pimalloc_config *config);
 
@@ -225,17 +236,6 @@ PIMALLOC_EXPORT int pimalloc_stats_save(const char *path, int format);
 // others).  Returns 0, or -ENOENT: no block of these domains lies there.  The
 // block must not be freed meanwhile.  Any thread, no GIL.
 PIMALLOC_EXPORT int pimalloc_owner(const void *address, int64_t *interp);
-
-// Gives back to the system at once what the calling thread's interpreter and the
-// process hold and do not use: free pages, arenas kept warm, the memory of freed
-// large blocks, raw blocks that the calling thread keeps for its next requests,
-// mimalloc's free memory.  Without a
-// call that happens by itself about half a second after the memory became free, at
-// the next allocation that needs a new page; what a thread keeps it gives back when
-// it ends.  Returns the bytes but for mimalloc's, which does not count them.
-// The caller has an attached thread state, or none: then only the process's memory
-// goes.
-PIMALLOC_EXPORT size_t pimalloc_trim(void);
 
 #ifdef __cplusplus
 }

@@ -19,6 +19,201 @@
 extern "C" {
 #endif
 
+// All interpreters, or those to come, where an interpreter id is asked for.
+#define PIMALLOC_EACH ((int64_t)-2)
+
+// --- accounts ----------------------------------------------------------------
+
+// Figures of one size class of one domain.
+typedef struct pimalloc_class {
+    size_t size;          // sizeof(pimalloc_class)
+    uint64_t block_bytes; // of each block; 0 for the last two classes, below
+    pimalloc_usage usage;
+} pimalloc_class;
+
+// Fills out[0..capacity) with the size classes of one domain (enum
+// pimalloc_domain) of one interpreter, or of PIMALLOC_PROCESS, the smallest first,
+// and returns how many there are.  The caller sets out[0].size; `out` may be NULL
+// if capacity is 0.
+//
+// All classes are there, also those without a block.  The last two have blocks of
+// many sizes: runs of arena space (above 32,800 bytes and up to 1 MiB), and large
+// blocks outside the arenas.  A block is in one class, so that live and total
+// figures of the classes add up to those of the domain (pimalloc_stats()) whenever
+// nobody allocates; peaks of classes come at different moments.
+//
+// What is read is as pimalloc_stats() reads it: in constant time, while the
+// interpreter runs, each figure exact at some moment of the call; of an ended
+// interpreter what it left, its peaks and totals, until 64 others have ended.  What
+// an ended interpreter left is live in the process's figures from then on, and was
+// allocated in its own.  The raw domain has no classes: 0 is returned.
+//
+// Any thread, no GIL.  Errors: -ENOENT (no such interpreter, or never installed),
+// -EINVAL (no such domain, or a size that this version does not know).
+PIMALLOC_EXPORT int pimalloc_classes(int64_t interp, int domain,
+                                     pimalloc_class *out, size_t capacity);
+
+// --- limits ------------------------------------------------------------------
+
+// A request that was refused because of a limit.  The callback reads it during
+// the call.
+typedef struct pimalloc_refusal {
+    size_t size;    // sizeof(pimalloc_refusal)
+    int64_t interp; // whose limit it is; main's id for a legacy interpreter
+    int domain;     // enum pimalloc_domain
+    int is_hard;    // 1: it would have exceeded the hard limit
+    uint64_t bytes; // usable bytes asked for
+    uint64_t live_bytes; // what the interpreter had then, of all domains
+    uint64_t soft_bytes; // the limits; 0: none
+    uint64_t hard_bytes;
+    uint64_t refusals; // of this interpreter so far, with this one
+} pimalloc_refusal;
+
+// Called once for each refused request, in the thread that asked, which has the
+// interpreter's thread state attached (its GIL held).  No lock of pimalloc's is
+// held.  It runs inside an allocation: it must not call Python, nor allocate or
+// free in Python's domains, and returns soon.  It may call the functions of this
+// header and of pimalloc.h that say so; changed limits are for the next request.
+typedef void (*pimalloc_limit_callback)(void *arg,
+                                        const pimalloc_refusal *refusal);
+
+// Limits the live bytes of an interpreter, of all domains together, that are
+// its own (pimalloc_stats()).  0 is no limit.
+//
+//   soft  A request that would take the live bytes above it returns NULL and
+//         changes nothing, so that Python raises MemoryError.  Once one was
+//         refused, small requests (up to 32,800 bytes) are served beyond it, so
+//         that the error can be handled: up to the hard limit, or if there is
+//         none, to a sixteenth of `soft` above it, at least 1 MiB.  This reserve
+//         closes when the live bytes are as much below `soft`, a sixteenth of it
+//         at most, and the next request above `soft` is refused again.
+//   hard  Nothing is served that would take the live bytes above it.
+//
+// Memory that is kept idle does not count and is not given back before a request
+// is refused.  A block that is moved to grow counts twice for a moment.  To free
+// and to shrink always works; a block that is moved to shrink may exceed a limit
+// for a moment.
+//
+// interp: an id, also of main (0); PIMALLOC_EACH: those to come, also main if it
+// is still to come.  What is set here wins over PIMALLOC_LIMIT in the
+// environment.  Legacy interpreters share main's memory and main's limit.
+// callback: NULL, or what to call for each refusal; `arg` must stay valid until
+// the interpreter has ended, or longer where another thread may be in a refusal
+// while it is replaced.
+//
+// Any thread, no GIL, at any time; takes effect with the next request that does
+// not fit in what the interpreter has open already: at once for large ones, and
+// for small ones when a page of their size class is used up.  The main interpreter
+// keeps its limit when Python is initialised again.  Returns 0, -ENOENT (no such
+// interpreter, or it has ended), or -EINVAL (the process, or a hard limit below
+// the soft one).
+PIMALLOC_EXPORT int pimalloc_limit_set(int64_t interp, uint64_t soft_bytes,
+                                       uint64_t hard_bytes,
+                                       pimalloc_limit_callback callback,
+                                       void *arg);
+
+typedef struct pimalloc_limit {
+    size_t size;    // sizeof(pimalloc_limit), set by the caller
+    int64_t interp; // main's id for a legacy one; PIMALLOC_EACH if asked for
+    uint64_t soft_bytes;
+    uint64_t hard_bytes;
+    uint64_t live_bytes; // of all domains; 0 for PIMALLOC_EACH
+    uint64_t refusals;   // requests refused so far; 0 for PIMALLOC_EACH
+    pimalloc_limit_callback callback;
+    void *arg;
+} pimalloc_limit;
+
+// Fills *out for a living interpreter, or with what those to come get.  Any
+// thread, no GIL.  Returns 0, -ENOENT as above, or -EINVAL (the process, or
+// out->size is not one this version knows).
+PIMALLOC_EXPORT int pimalloc_limit_get(int64_t interp, pimalloc_limit *out);
+
+// --- what becomes of blocks that an interpreter leaves live at its end ----------
+
+enum pimalloc_policy {
+    // They stay valid, and late frees and uses of them work: the memory around
+    // them goes back, and later interpreters allocate there.
+    PIMALLOC_KEEP = 1,
+
+    // Their memory goes back, and their addresses stay inaccessible for the life
+    // of the process: whoever reads or writes one is named on stderr before the
+    // process gets its SIGSEGV.  A late free is counted and does nothing.
+    PIMALLOC_POISON = 2,
+
+    // Everything goes back at once, as if they had been freed.  A late use, or a
+    // late free, of such a block is an error like one of a freed block.
+    PIMALLOC_RELEASE = 3
+};
+
+// Sets what becomes of what an interpreter leaves; PIMALLOC_EACH: of those whose
+// first allocation is yet to come.  The default is PIMALLOC_KEEP, what
+// pimalloc_config.teardown or PIMALLOC_TEARDOWN say.
+//
+// The domains mem and obj are meant; raw blocks belong to the process.  An
+// interpreter that is not to be kept takes over no pages that others left blocks
+// in.  One that was told later may have, and such pages are kept whole.
+//
+// PIMALLOC_POISON puts handlers of SIGSEGV and SIGBUS in front of those that are
+// there, once, at its first use.  Handlers that come later must pass on what is
+// not theirs.
+//
+// Any thread, no GIL.  Returns 0; or, with nothing changed:
+//   -EINVAL   no such policy
+//   -ENOENT   no interpreter with that id is alive and has allocated, or pimalloc
+//             was never installed
+//   -ENOTSUP  the main interpreter, or one that shares its memory; or
+//             PIMALLOC_RELEASE before CPython 3.14, where blocks are used after
+//             the interpreter that allocated them ended
+PIMALLOC_EXPORT int pimalloc_policy_set(int64_t interp, int policy);
+
+// What PIMALLOC_POISON and PIMALLOC_RELEASE did in this process so far.
+typedef struct pimalloc_teardown {
+    size_t size;              // sizeof(pimalloc_teardown), set by the caller
+    uint64_t released_blocks; // live ones that went back, ever
+    uint64_t released_bytes;
+    uint64_t poisoned_blocks; // live ones that are inaccessible now
+    uint64_t poisoned_bytes;
+    uint64_t late_frees; // of blocks of interpreters that had ended, ever
+} pimalloc_teardown;
+
+// Any thread, no GIL.  Returns 0, or -EINVAL: out->size is not one this version
+// knows.
+PIMALLOC_EXPORT int pimalloc_teardown_stats(pimalloc_teardown *out);
+
+// --- memory ----------------------------------------------------------------
+
+// Gives back to the system at once what an interpreter and the process hold and do
+// not use: free pages, arenas kept warm, the memory of freed large blocks, raw blocks
+// that the calling thread keeps for its next requests, mimalloc's free memory.
+// PIMALLOC_EACH: of all interpreters; PIMALLOC_PROCESS: of the process alone.
+//
+// Of the caller's own interpreter, all that is free goes at once.  Of another one,
+// the pages that nobody has cut go at once, while threads that come to a slow path of
+// the allocator wait; empty pages that it keeps for its next requests go when it next
+// comes to such a path itself.
+//
+// Without a call memory goes by itself about half a second after it became free, at
+// the next allocation that needs a new page.  With PIMALLOC_PURGE_THREAD=1 a thread
+// sees to that once in half a second, so what has been free for a second is gone
+// although nobody allocates: but for what an interpreter keeps for its next requests,
+// about 2 MiB and an eighth of what it uses, which waits for these.
+//
+// Returns the bytes but for mimalloc's, which does not count them; 0 if pimalloc was
+// never installed.  Any thread; if one is attached to an interpreter, with its GIL.
+PIMALLOC_EXPORT size_t pimalloc_trim(int64_t interp);
+
+// Prepares for forking children that share their memory with this process: gives
+// free memory back, and takes the pages that have some free blocks out of use, until
+// they are empty.  So this process and its children allocate from fresh pages, where
+// new blocks lie side by side, and write to fewer of those that they share.  What is
+// free in pages out of use is lost meanwhile.
+//
+// Call it once, before the first fork and after what is shared was set up; after
+// gc.collect() and gc.freeze(), which keep the collector from writing to it.  Any
+// thread; of the interpreters, the one that the caller is attached to is meant.
+// Returns 0, or -ENOENT: pimalloc was never installed.
+PIMALLOC_EXPORT int pimalloc_prefork_freeze(void);
+
 // --- walk ------------------------------------------------------------------
 
 // A live block.

@@ -254,8 +254,8 @@ pim_arena_touch(pim_page *page, size_t from, size_t to)
 
 // Where a system page spans units, none can go alone: the system would round the
 // range up and take the neighbours' memory too.
-static bool
-units_are_whole_pages(void)
+bool
+pim_arena_units_are_pages(void)
 {
     return PIM_UNIT_SIZE % pim_os_page_size() == 0;
 }
@@ -265,7 +265,7 @@ static _Atomic bool reset_failed;
 bool
 pim_arena_clean_is_zero(void)
 {
-    return units_are_whole_pages() && !pim_load_relaxed(&reset_failed);
+    return pim_arena_units_are_pages() && !pim_load_relaxed(&reset_failed);
 }
 
 void
@@ -273,6 +273,17 @@ pim_arena_reset(void *start, size_t bytes)
 {
     if (pim_os->reset(start, bytes) != 0) {
         pim_store_relaxed(&reset_failed, true);
+    }
+}
+
+void
+pim_arena_expect_clean(const pim_page *first, unsigned units)
+{
+    pim_arena *arena = pim_arena_of(first);
+    pim_unit_set run = units_of(arena, first, units);
+    for (unsigned i = 0; pim_arena_units_are_pages() && i < PIM_MAP_WORDS;
+         i++) {
+        arena->dirty.word[i] &= ~run.word[i];
     }
 }
 
@@ -302,7 +313,7 @@ pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units)
 {
     pim_unit_set run = units_of(arena, first, units);
     close_descriptors(first, units);
-    if (units_are_whole_pages()) {
+    if (pim_arena_units_are_pages()) {
         pim_arena_reset(pim_page_start(first), units * PIM_UNIT_SIZE);
     }
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
@@ -346,7 +357,7 @@ reset_units(const pim_arena *arena, unsigned word, uint64_t units)
 size_t
 pim_arena_purge(pim_arena *arena, bool all)
 {
-    if (!units_are_whole_pages() && !pim_arena_is_empty(arena)) {
+    if (!pim_arena_units_are_pages() && !pim_arena_is_empty(arena)) {
         return 0;
     }
     size_t bytes = 0;

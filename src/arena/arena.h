@@ -79,10 +79,10 @@ pim_region_contains(const void *p)
 }
 
 // Whether an address of the region lies in an arena that was ever handed out, so
-// that its descriptor can be read.
+// that its descriptor can be read.  Any thread, in a signal handler too.
 bool pim_region_is_open(const void *p);
 
-// How many arenas, the first of the region, were ever handed out.  Inside the gate.
+// How many arenas, the first of the region, were ever handed out.  Any thread.
 size_t pim_region_opened(void);
 
 // The descriptor of the unit of an address of the region.
@@ -191,6 +191,9 @@ bool pim_arena_extend_run(pim_arena *arena, pim_page *first, unsigned units,
 // its start.  Returns how many units became dirty.  Owner.
 unsigned pim_arena_touch(pim_page *page, size_t from, size_t to);
 
+// The run's memory is about to go back: counts it as clean already.  Owner.
+void pim_arena_expect_clean(const pim_page *first, unsigned units);
+
 // How many of a run's units may hold memory of the system.  Owner.
 unsigned pim_arena_dirty(const pim_arena *arena, const pim_page *first,
                          unsigned units);
@@ -201,6 +204,9 @@ void pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units);
 // Frees a run of an arena that another heap owns: the memory goes back to the
 // system at once and the owner learns of it by pim_arena_take_returned().
 void pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units);
+
+// Whether the system can give and take the memory of single units.
+bool pim_arena_units_are_pages(void);
 
 // Whether units that are not dirty read as zero.  They do unless the system ever
 // refused to take memory back (it does where memory is locked) or cannot take

@@ -32,10 +32,10 @@ _Atomic uint64_t pim_region_warm_until;
 static pim_lock region_lock = PIM_LOCK_INIT;
 static pim_arena *cold_arenas; // stacks, linked by next_free
 static pim_arena *warm_arenas;
-static size_t warm_bytes;  // memory that the warm ones may hold
-static size_t kept_bytes;  // the same of arenas that are not ours; see keep()
-static size_t fresh;       // arenas handed out at least once
-static size_t pages_bytes; // of the tables
+static size_t warm_bytes;    // memory that the warm ones may hold
+static size_t kept_bytes;    // the same of arenas that are not ours; see keep()
+static _Atomic size_t fresh; // arenas handed out at least once; read without it
+static size_t pages_bytes;   // of the tables
 static size_t leftovers_bytes;
 static size_t arenas_bytes;
 
@@ -124,7 +124,7 @@ pim_region_fini(void)
     cold_arenas = NULL;
     warm_arenas = NULL;
     warm_bytes = 0;
-    fresh = 0;
+    pim_store_relaxed(&fresh, 0);
 }
 
 // Commits the system pages that hold entries [first, first + n) of a table.
@@ -141,17 +141,19 @@ commit_entries(void *table, size_t entry_size, size_t first, size_t n)
 static pim_arena *
 take_fresh(void)
 {
-    if (fresh == pim_region.size >> PIM_ARENA_SHIFT) {
+    size_t next = pim_load_relaxed(&fresh);
+    if (next == pim_region.size >> PIM_ARENA_SHIFT) {
         return NULL;
     }
-    if (commit_entries(pim_region.arenas, sizeof(pim_arena), fresh, 1) != 0 ||
+    if (commit_entries(pim_region.arenas, sizeof(pim_arena), next, 1) != 0 ||
         commit_entries(pim_region.pages, sizeof(pim_page),
-                       fresh * PIM_ARENA_UNITS, PIM_ARENA_UNITS) != 0 ||
-        commit_entries(pim_region.leftovers, SET_BYTES, fresh * PIM_ARENA_UNITS,
+                       next * PIM_ARENA_UNITS, PIM_ARENA_UNITS) != 0 ||
+        commit_entries(pim_region.leftovers, SET_BYTES, next * PIM_ARENA_UNITS,
                        PIM_ARENA_UNITS) != 0) {
         return NULL;
     }
-    return &pim_region.arenas[fresh++];
+    pim_store_release(&fresh, next + 1);
+    return &pim_region.arenas[next];
 }
 
 static size_t
@@ -229,10 +231,7 @@ pim_region_is_open(const void *p)
 size_t
 pim_region_opened(void)
 {
-    pim_lock_acquire(&region_lock);
-    size_t opened = fresh;
-    pim_lock_release(&region_lock);
-    return opened;
+    return pim_load_acquire(&fresh);
 }
 
 // Drops an arena's part of a table if it fills whole system pages.

@@ -19,8 +19,15 @@
 #endif
 
 // Writes "pimalloc: fatal: <what> (<address>)" to stderr and aborts.  Allocates
-// nothing; may be called with any lock held.
+// nothing; may be called with any lock held.  address: NULL: none is meant.
+_Noreturn void pim_fatal_text(const char *what, const void *address);
+
+// The same, with what pim_fatal_describe() says of the address.
 _Noreturn void pim_fatal(const char *what, const void *address);
+
+// Puts what lies at an address into words; false: nothing is known.  Takes no lock.
+// Set by the layer that knows blocks.
+extern bool (*pim_fatal_describe)(const void *address, char *text, size_t size);
 
 #define PIM_STRING_OF(x) #x
 #define PIM_STRING(x) PIM_STRING_OF(x)

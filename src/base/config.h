@@ -7,6 +7,12 @@
 
 #include "base/compiler.h"
 
+// Whether anything is counted.  Off only in builds that measure what counting
+// costs (CMake option PIMALLOC_ACCOUNTS); every account then says 0.
+#ifndef PIM_ACCOUNTS
+#    define PIM_ACCOUNTS 1
+#endif
+
 // CPython's domains, in the order of PyMemAllocatorDomain.  The heap layer
 // serves mem and obj; raw is a policy of its own (domain/raw.c).
 enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };

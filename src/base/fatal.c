@@ -9,8 +9,10 @@
 
 #include "base/check.h"
 
+bool (*pim_fatal_describe)(const void *address, char *text, size_t size);
+
 _Noreturn void
-pim_fatal(const char *what, const void *address)
+pim_fatal_text(const char *what, const void *address)
 {
     char line[512];
     int length =
@@ -25,4 +27,17 @@ pim_fatal(const char *what, const void *address)
         (void)written;
     }
     abort();
+}
+
+_Noreturn void
+pim_fatal(const char *what, const void *address)
+{
+    char text[400];
+    char about[200];
+    if (address != NULL && pim_fatal_describe != NULL &&
+        pim_fatal_describe(address, about, sizeof(about))) {
+        snprintf(text, sizeof(text), "%s: %s", what, about);
+        what = text;
+    }
+    pim_fatal_text(what, address);
 }

@@ -119,6 +119,12 @@ pim_py_swaps_raw(void)
 }
 
 bool
+pim_py_outlives(void)
+{
+    return pim_py.hexversion < VERSION_3_14;
+}
+
+bool
 pim_py_is_legacy(PyInterpreterState *interp)
 {
     if (pim_py.interp_config != NULL) {

@@ -55,6 +55,10 @@ int pim_py_find(void *module, pim_py_api *out);
 // threads run: up to 3.13, and in debug builds.
 bool pim_py_swaps_raw(void);
 
+// Whether blocks are known to be used after the interpreter that allocated them
+// ended: up to 3.13.
+bool pim_py_outlives(void);
+
 // Whether an interpreter uses main's object allocator state, so that it shares
 // objects with main.  False where that cannot be asked: a heap of its own is
 // safe for every interpreter, since late frees into it work.

@@ -15,18 +15,35 @@
 #include "cpython/api.h"
 #include "cpython/interp.h"
 #include "cpython/leaks.h"
+#include "cpython/policy.h"
+#include "cpython/purge.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
+#include "domain/check.h"
 #include "domain/domain.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/options.h"
 #include "platform/say.h"
 
+#define REFUSED_RELEASE                                                        \
+    "before CPython 3.14, memory of interpreters is used after their end; "    \
+    "take keep, or poison to see by whom"
+
 static pim_lock install_lock = PIM_LOCK_INIT;
 static char failure[PATH_MAX + 512]; // text of the last failure
 static int failure_code;
 static bool hooks_on_top; // PIMALLOC_DEBUG=1
+
+static void
+set_default_limit(const pim_options *options)
+{
+    const pim_limit_terms terms = {.soft_bytes = options->limit_soft,
+                                   .hard_bytes = options->limit_hard};
+    if (terms.soft_bytes != 0) {
+        pim_limit_set_default(&terms, true);
+    }
+}
 
 static int
 fail(int err, const char *text)
@@ -106,6 +123,27 @@ load_mimalloc(const char *path)
     return err;
 }
 
+// From the configuration, or else the environment; there a policy that is not to
+// be had is told of and otherwise ignored.
+static int
+set_teardown(const pimalloc_config *config, int from_environment)
+{
+    if (config != NULL && config->teardown != 0) {
+        int err = pim_policy_set_default(config->teardown);
+        return err == 0 ? 0
+               : err == -EINVAL
+                   ? fail(err, "there is no policy like "
+                               "pimalloc_config.teardown; take one "
+                               "of enum pimalloc_policy")
+                   : fail(err, REFUSED_RELEASE);
+    }
+    if (from_environment != 0 &&
+        pim_policy_set_default(from_environment) == -ENOTSUP) {
+        pim_say("pimalloc: PIMALLOC_TEARDOWN=release: %s\n", REFUSED_RELEASE);
+    }
+    return 0;
+}
+
 // Up to 3.13, and in debug builds, CPython swaps the raw table for libc's at
 // moments, so raw must be what libc's free understands.
 static pim_raw_source
@@ -114,6 +152,19 @@ raw_source(bool unasked)
     return !pim_py_swaps_raw() && !unasked ? PIM_RAW_OWN
            : pim_mi_is_process_malloc()    ? PIM_RAW_MIMALLOC
                                            : PIM_RAW_LIBC;
+}
+
+// What the first installation chose stays: a layer that has not seen all blocks
+// would report good ones.
+static int
+start_checks(bool asked)
+{
+    static bool decided;
+    if (asked && !decided && !pim_check_start(!pim_py_swaps_raw())) {
+        return fail(-ENOMEM, "no memory for PIMALLOC_CHECK=1");
+    }
+    decided = true;
+    return 0;
 }
 
 static int
@@ -141,6 +192,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
     if (err != 0) {
         return err;
     }
+    err = set_teardown(config, options.teardown);
+    if (err != 0) {
+        return err;
+    }
     if (options.region_bytes == 0) {
         options.region_bytes = PIM_REGION_SIZE;
     }
@@ -148,22 +203,32 @@ install(const pimalloc_config *config, void *python, bool unasked)
         return fail(-ENOMEM, "no address space for arenas; raise the limit of "
                              "virtual memory (ulimit -v)");
     }
+    err = start_checks(options.check);
+    if (err != 0) {
+        return err;
+    }
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
     pim_huge_at_start = unasked ? PIM_HUGE_AT_START : 0;
+    set_default_limit(&options);
     pim_interp_new_runtime();
     pim_tstate_start(options.tstate_by_call);
     pim_leaks_start(&options);
     pim_table_install();
+    if (options.purge_thread && pim_purge_start() != 0) {
+        pim_say("pimalloc: PIMALLOC_PURGE_THREAD=1: the thread could not be "
+                "started; memory goes back when the program allocates\n");
+    }
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
         pim_py.setup_debug_hooks();
     }
     if (options.verbose) {
         pim_say(
-            "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s\n",
+            "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s%s\n",
             pim_py.get_version(), PIM_VERSION_PARTS(pim_mi_version()),
-            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc");
+            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc",
+            pim_check_is_on() ? ", checked" : "");
     }
     return 0;
 }
@@ -219,8 +284,10 @@ pimalloc_strerror(int err)
         return "pimalloc: Python runs already; install before "
                "Py_InitializeFromConfig()";
     case -ENOTSUP:
-        return "pimalloc: free-threaded builds of Python are not supported; "
-               "use a build with the GIL";
+        return "pimalloc: not with this Python or interpreter: free-threaded "
+               "builds are not supported; the policy release needs CPython "
+               "3.14; the main interpreter, and those that share its memory, "
+               "have no policy";
     case -ENOSYS:
         return "pimalloc: no CPython 3.12 or newer in this process";
     case -ENOENT:
@@ -228,7 +295,8 @@ pimalloc_strerror(int err)
     case -EPROTO:
         return "pimalloc: the libmimalloc found is older than 3.6";
     case -EINVAL:
-        return "pimalloc: a structure's size member is not set to its size";
+        return "pimalloc: a structure's size member is not set to its size, or "
+               "a value is none of those that are known";
     case -ENOMEM:
         return "pimalloc: no memory or address space";
     default:

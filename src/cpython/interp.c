@@ -64,11 +64,20 @@ resolve(void)
     return heap;
 }
 
+static int64_t
+ask_id(void)
+{
+    PyThreadState *tstate = pim_py.tstate();
+    return tstate != NULL ? pim_py.interp_id(pim_py.tstate_interp(tstate))
+                          : PIM_PROCESS_ID;
+}
+
 void
 pim_interp_new_runtime(void)
 {
     pim_add_relaxed(&generation, 1);
     pim_current_resolve = resolve;
+    pim_current_ask_id = ask_id;
     atomic_fetch_add(&pim_current_epoch, 1);
 }
 

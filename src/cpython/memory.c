@@ -6,8 +6,9 @@
 #include "domain/raw_small.h"
 #include "heap/current.h"
 #include "heap/maps.h"
+#include "heap/registry.h"
 #include "mi/mi.h"
-#include "pimalloc/pimalloc.h"
+#include "pimalloc/tenants.h"
 
 int
 pimalloc_owner(const void *address, int64_t *interp)
@@ -22,29 +23,94 @@ pimalloc_owner(const void *address, int64_t *interp)
     return found ? 0 : -ENOENT;
 }
 
-size_t
-pimalloc_trim(void)
+// Of the process; inside the gate.
+static size_t
+trim_process(void)
 {
-    if (pim_region.base == NULL) {
-        return 0;
-    }
-    pim_heap *heap = pim_current_heap();
-    bool is_process = pim_heap_is_process(heap);
-    size_t bytes = 0;
-    pim_gate_enter();
-    if (!is_process) {
-        pim_heap_drain(heap);
-        bytes += pim_heap_purge(heap, true);
-    }
     pim_lock_acquire(&pim_process_lock);
     pim_heap_drain(&pim_process_heap);
-    bytes += pim_heap_purge(&pim_process_heap, true);
+    size_t bytes = pim_heap_purge(&pim_process_heap, true);
     bytes += pim_warm_trim(true);
     pim_lock_release(&pim_process_lock);
     bytes += pim_raw_small_trim();
     bytes += pim_maps_trim(true);
     bytes += pim_region_trim();
     pim_mi.purge();
+    return bytes;
+}
+
+// The caller's own; inside the gate.
+static size_t
+trim_own(pim_heap *heap)
+{
+    pim_heap_drain(heap);
+    return pim_heap_purge(heap, true);
+}
+
+typedef struct trimming {
+    const pim_heap *own; // done already
+    const pim_heap *one; // NULL: all others
+    size_t bytes;
+} trimming;
+
+static void
+trim_other(void *arg, pim_heap *heap)
+{
+    trimming *r = arg;
+    if (heap != r->own && (r->one == NULL || heap == r->one)) {
+        r->bytes += pim_heap_purge_from_outside(heap, true);
+    }
+}
+
+static size_t
+trim_others(const pim_heap *own, const pim_heap *one)
+{
+    trimming r = {.own = own, .one = one};
+    pim_gate_close();
+    pim_registry_each_heap(trim_other, &r);
+    pim_gate_open();
+    return r.bytes;
+}
+
+size_t
+pimalloc_trim(int64_t interp)
+{
+    if (pim_region.base == NULL) {
+        return 0;
+    }
+    pim_heap *own = pim_current_heap();
+    bool each = interp == PIMALLOC_EACH;
+    const pim_heap *meant =
+        each || interp == PIMALLOC_PROCESS ? NULL : pim_registry_heap(interp);
+    size_t bytes = 0;
+    if (each || (meant != NULL && meant != own)) {
+        bytes += trim_others(own, meant);
+    }
+    pim_gate_enter();
+    if (!pim_heap_is_process(own) && (each || meant == own)) {
+        bytes += trim_own(own);
+    }
+    bytes += trim_process();
     pim_gate_exit();
     return bytes;
+}
+
+int
+pimalloc_prefork_freeze(void)
+{
+    if (pim_region.base == NULL) {
+        return -ENOENT;
+    }
+    pim_heap *own = pim_current_heap();
+    pimalloc_trim(PIMALLOC_PROCESS);
+    pim_gate_enter();
+    if (!pim_heap_is_process(own)) {
+        pim_heap_freeze(own);
+    }
+    pim_lock_acquire(&pim_process_lock);
+    pim_heap_freeze(&pim_process_heap);
+    pim_lock_release(&pim_process_lock);
+    pim_raw_small_freeze();
+    pim_gate_exit();
+    return 0;
 }

@@ -7,6 +7,7 @@
 #include "domain/domain.h"
 #include "domain/raw_small.h"
 #include "heap/registry.h"
+#include "pimalloc/tenants.h"
 
 _Static_assert(PIMALLOC_PROCESS == PIM_PROCESS_ID &&
                    PIMALLOC_DOMAINS == (int)PIM_DOMAINS,
@@ -25,6 +26,19 @@ not_negative(uint64_t n)
     return n <= INT64_MAX ? n : 0;
 }
 
+static pimalloc_usage
+usage_of(const pim_usage *in)
+{
+    return (pimalloc_usage){
+        .live_bytes = in->live_bytes,
+        .live_blocks = in->live_blocks,
+        .peak_bytes = in->peak_bytes,
+        .peak_blocks = in->peak_blocks,
+        .total_bytes = in->total_bytes,
+        .total_blocks = in->total_blocks,
+    };
+}
+
 static void
 copy_raw(pimalloc_usage *out)
 {
@@ -34,6 +48,8 @@ copy_raw(pimalloc_usage *out)
     out->live_blocks = not_negative(raw.live_blocks);
     out->peak_bytes = raw.peak_bytes;
     out->peak_blocks = raw.peak_blocks;
+    out->total_bytes = raw.total_bytes;
+    out->total_blocks = raw.total_blocks;
 }
 
 // The process answers for what the raw heap holds, too.
@@ -61,12 +77,7 @@ copy_figures(const pim_figures *in, pimalloc_snapshot *out)
         .remote_frees = in->remote_frees,
     };
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        out->domain[slot + PIM_MEM] = (pimalloc_usage){
-            .live_bytes = in->slot[slot].live_bytes,
-            .live_blocks = in->slot[slot].live_blocks,
-            .peak_bytes = in->slot[slot].peak_bytes,
-            .peak_blocks = in->slot[slot].peak_blocks,
-        };
+        out->domain[slot + PIM_MEM] = usage_of(&in->slot[slot]);
     }
     if (in->id == PIM_PROCESS_ID) {
         copy_raw(&out->domain[PIM_RAW]);
@@ -87,6 +98,43 @@ pimalloc_stats(int64_t interp, pimalloc_snapshot *out)
     }
     copy_figures(&figures, out);
     return 0;
+}
+
+static bool
+is_known(int64_t interp)
+{
+    pim_figures ignored;
+    return pim_registry_figures(interp, &ignored);
+}
+
+int
+pimalloc_classes(int64_t interp, int domain, pimalloc_class *out,
+                 size_t capacity)
+{
+    pim_class_figures figures;
+    unsigned slot = PIM_SLOT(domain);
+    if (domain < PIM_RAW || domain >= PIM_DOMAINS ||
+        (capacity != 0 && (out == NULL || out->size != sizeof(*out)))) {
+        return -EINVAL;
+    }
+    if (pim_region.base == NULL) {
+        return -ENOENT;
+    }
+    if (slot >= PIM_SLOTS) { // raw has no classes of its own
+        return is_known(interp) ? 0 : -ENOENT;
+    }
+    if (!pim_registry_class_figures(interp, slot, &figures)) {
+        return -ENOENT;
+    }
+    for (size_t c = 0; c < PIM_ACCOUNT_CLASSES && c < capacity; c++) {
+        pim_usage usage = pim_class_usage(&figures, c);
+        out[c] = (pimalloc_class){
+            .size = sizeof(*out),
+            .block_bytes = c < PIM_CLASSES ? pim_classes[c].block_size : 0,
+            .usage = usage_of(&usage),
+        };
+    }
+    return PIM_ACCOUNT_CLASSES;
 }
 
 typedef struct collection {

@@ -10,8 +10,9 @@
 #include <dlfcn.h>
 
 #include "cpython/api.h"
+#include "domain/check.h"
 
-static PyMemAllocatorEx tables[PIM_DOMAINS] = {
+static PyMemAllocatorEx plain_tables[PIM_DOMAINS] = {
     [PIM_RAW] = {NULL, pim_raw_malloc, pim_raw_calloc, pim_raw_realloc,
                  pim_raw_free},
     [PIM_MEM] = {NULL, pim_mem_malloc, pim_mem_calloc, pim_mem_realloc,
@@ -25,6 +26,8 @@ _Static_assert(PIM_RAW == (int)PYMEM_DOMAIN_RAW &&
                    PIM_OBJ == (int)PYMEM_DOMAIN_OBJ,
                "our domains are numbered like CPython's");
 
+static PyMemAllocatorEx checked_tables[PIM_DOMAINS];
+static PyMemAllocatorEx *tables = plain_tables; // the one or the other
 static PyMemAllocatorEx replaced[PIM_DOMAINS];
 
 static PyMemAllocatorEx
@@ -42,9 +45,23 @@ pim_table_replaced_raw(void)
     return (pim_raw_table){raw.ctx, raw.realloc, raw.free};
 }
 
+static void
+choose_checked(void)
+{
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        checked_tables[d] = (PyMemAllocatorEx){
+            pim_check_context(d), pim_check_malloc, pim_check_calloc,
+            pim_check_realloc, pim_check_free};
+    }
+    tables = checked_tables;
+}
+
 void
 pim_table_install(void)
 {
+    if (pim_check_is_on()) {
+        choose_checked();
+    }
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
         replaced[d] = table_now(d);
         pim_py.set_allocator((PyMemAllocatorDomain)d, &tables[d]);

@@ -60,6 +60,8 @@ typedef struct pim_raw_account {
     _Atomic uint64_t live_blocks;
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t peak_blocks;
+    _Atomic uint64_t total_bytes; // of threads without a record
+    _Atomic uint64_t total_blocks;
 } pim_raw_account;
 
 extern pim_raw_account pim_raw_published;
@@ -69,6 +71,8 @@ typedef struct pim_raw_usage {
     uint64_t live_blocks;
     uint64_t peak_bytes;
     uint64_t peak_blocks;
+    uint64_t total_bytes; // allocated, ever
+    uint64_t total_blocks;
 } pim_raw_usage;
 
 void pim_raw_figures(pim_raw_usage *out);

@@ -146,7 +146,7 @@ alloc_growing_map(unsigned domain, size_t old_size, size_t size)
 }
 
 static void *
-move(unsigned domain, void *block, size_t old_size, size_t size)
+move_within_limit(unsigned domain, void *block, size_t old_size, size_t size)
 {
     void *moved = alloc_growing_map(domain, old_size, size);
     if (moved == NULL && size > old_size && size > PIM_RUN_GROWN &&
@@ -165,6 +165,19 @@ move(unsigned domain, void *block, size_t old_size, size_t size)
     } else if (size <= old_size) {
         moved = block; // shrinking needs no memory
     }
+    return moved;
+}
+
+static void *
+move(unsigned domain, void *block, size_t old_size, size_t size)
+{
+    pim_heap *heap = pim_current_heap();
+    if (size > old_size || !pim_limit_is_set(&heap->limit)) {
+        return move_within_limit(domain, block, old_size, size);
+    }
+    heap->limit.exempt = true; // less is live afterwards
+    void *moved = move_within_limit(domain, block, old_size, size);
+    heap->limit.exempt = false;
     return moved;
 }
 

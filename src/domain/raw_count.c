@@ -112,12 +112,24 @@ height(const _Atomic int64_t *top)
 void
 pim_raw_count(uint64_t bytes, uint64_t blocks)
 {
+    if (!PIM_ACCOUNTS) {
+        return;
+    }
     pim_thread *self = pim_gate_self.thread;
+    bool is_more = (int64_t)bytes > 0;
     if (PIM_UNLIKELY(self == NULL)) {
         publish(bytes, blocks, bytes, blocks);
+        if (is_more) {
+            pim_add_relaxed(&pim_raw_published.total_bytes, bytes);
+            pim_add_relaxed(&pim_raw_published.total_blocks, blocks);
+        }
         return;
     }
     pim_tally *tally = &self->tally;
+    if (is_more) {
+        pim_own_add(&tally->total_bytes, (int64_t)bytes);
+        pim_own_add(&tally->total_blocks, (int64_t)blocks);
+    }
     pim_own_sub(&tally->spare_bytes, (int64_t)bytes);
     pim_own_sub(&tally->spare_blocks, (int64_t)blocks);
     pim_tally_rose(tally);
@@ -131,12 +143,19 @@ pim_raw_figures(pim_raw_usage *out)
     pim_raw_account *raw = &pim_raw_published;
     uint64_t bytes = pim_load_acquire(&raw->live_bytes);
     uint64_t blocks = pim_load_acquire(&raw->live_blocks);
-    *out = (pim_raw_usage){.live_bytes = bytes, .live_blocks = blocks};
+    *out = (pim_raw_usage){
+        .live_bytes = bytes,
+        .live_blocks = blocks,
+        .total_bytes = pim_load_relaxed(&raw->total_bytes),
+        .total_blocks = pim_load_relaxed(&raw->total_blocks),
+    };
     for (const pim_thread *t = pim_gate_records(); t != NULL; t = t->next) {
         const pim_tally *tally = &t->tally;
         out->live_bytes += difference(&tally->top_bytes, &tally->spare_bytes);
         out->live_blocks +=
             difference(&tally->top_blocks, &tally->spare_blocks);
+        out->total_bytes += (uint64_t)pim_load_relaxed(&tally->total_bytes);
+        out->total_blocks += (uint64_t)pim_load_relaxed(&tally->total_blocks);
         raise_peak(&raw->peak_bytes, bytes + height(&tally->top_bytes));
         raise_peak(&raw->peak_blocks, blocks + height(&tally->top_blocks));
     }

@@ -18,6 +18,7 @@
 #ifndef PIM_DOMAIN_RAW_COUNT_H
 #define PIM_DOMAIN_RAW_COUNT_H
 
+#include "base/config.h"
 #include "platform/gate.h"
 
 // How far a thread goes before it publishes.
@@ -32,6 +33,11 @@ void pim_tally_publish(pim_tally *tally);
 PIM_INLINE void
 pim_tally_grow(pim_tally *tally, uint64_t bytes)
 {
+    if (!PIM_ACCOUNTS) {
+        return;
+    }
+    pim_own_add_fast(&tally->total_bytes, (int64_t)bytes);
+    pim_own_add_fast(&tally->total_blocks, 1);
     bool rose = pim_own_sub_below_zero(&tally->spare_bytes, (int64_t)bytes);
     if (PIM_UNLIKELY(pim_own_sub_below_zero(&tally->spare_blocks, 1)) ||
         PIM_UNLIKELY(rose)) {
@@ -44,6 +50,9 @@ pim_tally_grow(pim_tally *tally, uint64_t bytes)
 PIM_INLINE void
 pim_tally_shrink(pim_tally *tally, uint64_t bytes)
 {
+    if (!PIM_ACCOUNTS) {
+        return;
+    }
     pim_own_add_fast(&tally->spare_bytes, (int64_t)bytes);
     pim_own_add_fast(&tally->spare_blocks, 1);
 }
@@ -52,7 +61,8 @@ pim_tally_shrink(pim_tally *tally, uint64_t bytes)
 PIM_INLINE void
 pim_tally_settle(pim_tally *tally)
 {
-    if (PIM_UNLIKELY(pim_load_relaxed(&tally->spare_bytes) -
+    if (PIM_ACCOUNTS &&
+        PIM_UNLIKELY(pim_load_relaxed(&tally->spare_bytes) -
                              pim_load_relaxed(&tally->top_bytes) >=
                          PIM_TALLY_BYTES ||
                      pim_load_relaxed(&tally->spare_blocks) -

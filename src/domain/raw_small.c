@@ -237,6 +237,30 @@ pim_raw_small_trim(void)
     return bytes;
 }
 
+void
+pim_raw_small_tick(void)
+{
+    if (pim_load_acquire(&pim_raw_heap.serial) != 0) {
+        lock();
+        pim_heap_drain(&pim_raw_heap);
+        pim_heap_purge(&pim_raw_heap, false);
+        unlock();
+    }
+}
+
+void
+pim_raw_small_freeze(void)
+{
+    if (pim_load_acquire(&pim_raw_heap.serial) != 0) {
+        lock();
+        if (pim_raw_mine.cache != NULL) {
+            flush_all(pim_raw_mine.cache);
+        }
+        pim_heap_freeze(&pim_raw_heap);
+        unlock();
+    }
+}
+
 bool
 pim_raw_small_has(const void *address)
 {

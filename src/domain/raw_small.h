@@ -64,6 +64,12 @@ void pim_raw_small_free(pim_page *page, void *block);
 // bytes.  Inside the gate.
 size_t pim_raw_small_trim(void);
 
+// Returns what was idle for a tick.  Inside the gate.
+void pim_raw_small_tick(void);
+
+// See pim_heap_freeze().  Inside the gate.
+void pim_raw_small_freeze(void);
+
 // Whether an address lies in a page of the raw heap.  Any address, any thread;
 // inside the gate.
 bool pim_raw_small_has(const void *address);

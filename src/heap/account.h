@@ -11,8 +11,15 @@
 //
 //   live now == live - pending
 //
-// Invariant:
-//   GAUGE-1  what others read was live at some moment of the read.
+// The same for each size class, in blocks; a class's bytes follow from its blocks.
+// Runs and large blocks are two more classes.  Their blocks are of many sizes, so
+// their bytes are counted, too: `varied`.  What was ever allocated is counted by
+// class only; a domain's figure is the sum.
+//
+// Invariants:
+//   GAUGE-1    what others read was live at some moment of the read.
+//   ACCOUNT-1  a domain's live bytes and blocks are the sums over its classes
+//              whenever nobody is at work.
 //
 // A block freed by a non-owner is thus gone from the live figures at once; the
 // peaks are those of `live`, before the owner took it over.
@@ -21,6 +28,7 @@
 #define PIM_HEAP_ACCOUNT_H
 
 #include "base/atomic.h"
+#include "page/size_class.h"
 
 // Owner writes, any thread reads.
 typedef struct pim_gauge {
@@ -28,25 +36,52 @@ typedef struct pim_gauge {
     _Atomic uint64_t peak;
 } pim_gauge;
 
+// The classes whose blocks are of many sizes.
+#define PIM_VARIED (PIM_ACCOUNT_CLASSES - PIM_CLASSES)
+
+typedef struct pim_varied {
+    pim_gauge bytes;
+    _Atomic int64_t total_bytes; // allocated, ever, and grown in place
+} pim_varied;
+
+// Blocks by class: a gauge each, taken apart, so that the fast paths index them
+// as they index the heap's pages, and the hot words lie close together.
+typedef struct pim_by_class {
+    _Atomic int64_t spare[PIM_ACCOUNT_CLASSES];
+    _Atomic int64_t total[PIM_ACCOUNT_CLASSES]; // allocated, ever
+    _Atomic uint64_t peak[PIM_ACCOUNT_CLASSES];
+    pim_varied varied[PIM_VARIED]; // runs, large blocks
+} pim_by_class;
+
 typedef struct pim_account {
     pim_gauge bytes;
     pim_gauge blocks;
+    pim_by_class by_class;
 } pim_account;
 
+// What non-owners freed: any thread adds, the owner takes over.
 typedef struct pim_pending {
-    _Atomic uint64_t bytes; // any thread adds, the owner takes over
-    _Atomic uint64_t blocks;
+    _Atomic uint64_t bytes; // added last, so it tells whether there is anything
+    _Atomic uint64_t blocks[PIM_ACCOUNT_CLASSES];
+    _Atomic uint64_t varied_bytes[PIM_VARIED];
 } pim_pending;
+
+// --- gauges ----------------------------------------------------------------
+
+// In this order a reader in between sees what was live before.
+PIM_INLINE void
+pim_peak_raise(_Atomic int64_t *spare, _Atomic uint64_t *peak)
+{
+    int64_t left = pim_load_relaxed(spare);
+    pim_store_relaxed(spare, 0);
+    pim_store_release(peak, pim_load_relaxed(peak) - (uint64_t)left);
+}
 
 PIM_INLINE void
 pim_gauge_grow(pim_gauge *gauge, uint64_t n)
 {
     if (PIM_UNLIKELY(pim_own_sub_below_zero(&gauge->spare, (int64_t)n))) {
-        int64_t spare = pim_load_relaxed(&gauge->spare);
-        // In this order a reader in between sees what was live before.
-        pim_store_relaxed(&gauge->spare, 0);
-        pim_store_release(&gauge->peak,
-                          pim_load_relaxed(&gauge->peak) - (uint64_t)spare);
+        pim_peak_raise(&gauge->spare, &gauge->peak);
     }
 }
 
@@ -60,14 +95,14 @@ pim_gauge_shrink(pim_gauge *gauge, uint64_t n)
 // all; else what was live at some moment of the call or, if the two did not come
 // from one moment, nearly so.
 PIM_INLINE uint64_t
-pim_gauge_live(const pim_gauge *gauge)
+pim_live(const _Atomic int64_t *spare_at, const _Atomic uint64_t *peak_at)
 {
-    uint64_t peak = pim_load_acquire(&gauge->peak);
+    uint64_t peak = pim_load_acquire(peak_at);
     int64_t spare = 0;
     for (unsigned tries = 0; tries < 1000; tries++) {
         uint64_t before = peak;
-        spare = pim_load_acquire(&gauge->spare);
-        peak = pim_load_acquire(&gauge->peak);
+        spare = pim_load_acquire(spare_at);
+        peak = pim_load_acquire(peak_at);
         if (before == peak && spare >= 0) {
             break;
         }
@@ -75,26 +110,71 @@ pim_gauge_live(const pim_gauge *gauge)
     return spare < 0 || (uint64_t)spare < peak ? peak - (uint64_t)spare : 0;
 }
 
-PIM_INLINE void
-pim_account_grow(pim_account *account, uint64_t bytes, uint64_t blocks)
+PIM_INLINE uint64_t
+pim_gauge_live(const pim_gauge *gauge)
 {
+    return pim_live(&gauge->spare, &gauge->peak);
+}
+
+// --- the fast paths --------------------------------------------------------
+
+// Counts a block of a class, but not its bytes if the class is a varied one.
+PIM_INLINE void
+pim_account_grow(pim_account *account, size_t size_class, uint64_t bytes)
+{
+    if (!PIM_ACCOUNTS) {
+        return;
+    }
+    pim_by_class *by_class = &account->by_class;
     pim_gauge_grow(&account->bytes, bytes);
-    pim_gauge_grow(&account->blocks, blocks);
+    pim_gauge_grow(&account->blocks, 1);
+    pim_own_add_fast(&by_class->total[size_class], 1);
+    if (PIM_UNLIKELY(pim_own_sub_below_zero(&by_class->spare[size_class], 1))) {
+        PIM_FORGET(by_class);
+        PIM_FORGET(size_class);
+        pim_peak_raise(&by_class->spare[size_class],
+                       &by_class->peak[size_class]);
+    }
 }
 
 PIM_INLINE void
-pim_account_shrink(pim_account *account, uint64_t bytes, uint64_t blocks)
+pim_account_shrink(pim_account *account, size_t size_class, uint64_t bytes)
 {
+    if (!PIM_ACCOUNTS) {
+        return;
+    }
     pim_gauge_shrink(&account->bytes, bytes);
-    pim_gauge_shrink(&account->blocks, blocks);
+    pim_gauge_shrink(&account->blocks, 1);
+    pim_own_add_fast(&account->by_class.spare[size_class], 1);
 }
 
-// Counts a block that a non-owner frees.
-PIM_INLINE void
-pim_pending_add(pim_pending *pending, uint64_t bytes)
-{
-    pim_add_relaxed(&pending->bytes, bytes);
-    pim_add_relaxed(&pending->blocks, 1);
-}
+// --- any class -------------------------------------------------------------
+//
+// Of the account's owner, but for pim_pending_add().
+
+void pim_account_add(pim_account *account, size_t size_class, uint64_t bytes);
+void pim_account_remove(pim_account *account, size_t size_class,
+                        uint64_t bytes);
+
+// What pim_account_shrink() left out: the bytes of a varied class.
+void pim_account_shrink_varied(pim_account *account, size_t size_class,
+                               uint64_t bytes);
+
+// A block of a varied class became shorter or longer where it is.
+void pim_account_resize(pim_account *account, size_t size_class,
+                        uint64_t before, uint64_t after);
+
+// Counts a block that a non-owner frees.  Any thread.
+void pim_pending_add(pim_pending *pending, size_t size_class, uint64_t bytes);
+
+// Takes over what is pending.
+void pim_account_settle(pim_account *account, pim_pending *pending);
+
+// Takes off the account what is pending, which stays so.
+void pim_account_subtract(pim_account *account, const pim_pending *pending);
+
+// Adds what is live in one account to another, where it was not allocated.  The
+// first stays as it is.
+void pim_account_add_live(pim_account *to, const pim_account *from);
 
 #endif // PIM_HEAP_ACCOUNT_H

@@ -349,21 +349,40 @@ pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all, size_t *bytes)
     return false;
 }
 
-size_t
-pim_heap_purge(pim_heap *heap, bool all)
+// Arenas, and nothing that an owner may be changing outside the gate.  *idle_left:
+// something may be purged later.
+static size_t
+purge_arenas(pim_heap *heap, bool all, bool *idle_left)
 {
     size_t bytes = 0;
-    bool idle_left = false;
     take_returned(heap);
-    pim_heap_release_idle(heap);
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
         pim_arena *next;
         for (pim_arena *a = heap->arenas[list]; a != NULL; a = next) {
             next = a->next;
             bool kept = pim_heap_purge_arena(heap, a, all, &bytes);
-            idle_left |= kept && pim_unit_set_count(&a->aged) != 0;
+            *idle_left |= kept && pim_unit_set_count(&a->aged) != 0;
         }
     }
+    return bytes;
+}
+
+size_t
+pim_heap_purge_from_outside(pim_heap *heap, bool all)
+{
+    bool ignored = false;
+    if (all) {
+        pim_store_relaxed(&heap->trim_wanted, true);
+    }
+    return purge_arenas(heap, all, &ignored);
+}
+
+size_t
+pim_heap_purge(pim_heap *heap, bool all)
+{
+    bool idle_left = false;
+    pim_heap_release_idle(heap);
+    size_t bytes = purge_arenas(heap, all, &idle_left);
     pim_heap_give_up_grants(heap);
     heap->purge_at = idle_left ? pim_os->now_ms() + PIM_PURGE_DELAY_MS : 0;
     return bytes;

@@ -46,6 +46,10 @@ extern _Atomic uint64_t pim_current_epoch;
 // thread state.  Set once by the layer that knows CPython.
 extern pim_heap *(*pim_current_resolve)(void);
 
+// The id of the interpreter that the calling thread is in, PIM_PROCESS_ID: none.
+// Set like the above.  Neither locks nor allocates: called in signal handlers.
+extern int64_t (*pim_current_ask_id)(void);
+
 // Debug builds check every word read against the getter.
 extern void (*pim_current_verify)(const void *tstate);
 

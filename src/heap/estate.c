@@ -22,6 +22,7 @@
 //             process heap's, whoever owns the arena.
 
 #include "heap/heap_inline.h"
+#include "heap/poison.h"
 
 // How many estates are looked at to find one for an heir.
 #define LOOK_MAX 64
@@ -38,27 +39,27 @@ inherit_page(pim_heap *heap, pim_page *page)
 
 // How well an estate suits an heir that needs a run of that length; 0: not.
 // What is warm is preferred, and long runs are left to who needs them.  Without
-// any free unit there may still be room in its pages.
+// any free unit there may still be room in its pages, for who wants them.
 static unsigned
-suits(const pim_arena *arena, pim_fit need)
+suits(const pim_arena *arena, pim_fit need, bool with_pages)
 {
     pim_fit fit = pim_arena_fit(arena);
     if (fit < need) {
-        return need == PIM_FIT_1 ? 1 : 0;
+        return with_pages && need == PIM_FIT_1 ? 1 : 0;
     }
     unsigned closeness = 1 + PIM_FITS - (unsigned)(fit - need);
     return closeness + (arena->warm_bytes != 0 ? PIM_FITS : 0);
 }
 
 static pim_arena *
-find_estate(pim_fit need)
+find_estate(pim_fit need, bool with_pages)
 {
     pim_arena *best = NULL;
     unsigned best_suits = 0;
     unsigned looked = 0;
     for (pim_arena *a = pim_process_heap.arenas[PIM_LIST_ESTATE];
          a != NULL && looked < LOOK_MAX; a = a->next, looked++) {
-        unsigned s = suits(a, need);
+        unsigned s = suits(a, need, with_pages);
         if (s > best_suits) {
             best = a;
             best_suits = s;
@@ -76,15 +77,22 @@ pim_heap_inherit(pim_heap *heap, unsigned units)
         pim_load_relaxed(&process->arena_count) == 0) {
         return false;
     }
+    // What is left in a page together with others' blocks cannot go alone.
+    bool with_pages = pim_heap_keeps(heap);
     pim_lock_acquire(&pim_process_lock);
-    pim_arena *arena = find_estate(pim_fit_for(units));
+    pim_arena *arena = find_estate(pim_fit_for(units), with_pages);
     if (arena != NULL) {
         pim_heap_lose_arena(process, arena);
         pim_heap_gain_arena(heap, arena, false);
         pim_page *first = pim_arena_pages(arena);
         for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
-            if (pim_page_is_worth_inheriting(first + unit)) {
+            if (!pim_page_is_worth_inheriting(first + unit)) {
+                continue;
+            }
+            if (with_pages) {
                 inherit_page(heap, first + unit);
+            } else {
+                pim_warm_passed_over(first + unit);
             }
         }
     }
@@ -100,8 +108,8 @@ pim_estate_free(pim_page *page, void *block)
         pim_heap_push(process, page, PIM_SLOT(page->domain), block); // its own
         return;
     }
-    pim_account_shrink(&process->account[PIM_SLOT(page->domain)],
-                       page->block_size, 1);
+    pim_account_remove(&process->account[PIM_SLOT(page->domain)],
+                       page->size_class, page->block_size);
     pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
     pim_heap_room_made(process, page);
     pim_heap_page_gained(process, page);
@@ -113,7 +121,8 @@ free_leftover(pim_heap *heap, pim_page *page, void *block)
     unsigned slot = PIM_SLOT(page->domain);
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    pim_account_shrink(&pim_process_heap.account[slot], page->block_size, 1);
+    pim_account_remove(&pim_process_heap.account[slot], page->size_class,
+                       page->block_size);
     pim_lock_release(&pim_process_lock);
     pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
     pim_heap_page_gained(heap, page);

@@ -25,6 +25,7 @@
 
 #include "heap/heap_inline.h"
 #include "heap/maps.h"
+#include "heap/poison.h"
 #include "platform/os.h"
 
 // Slow paths between two looks at the clock.
@@ -103,16 +104,23 @@ make_current(pim_heap *heap, unsigned slot, unsigned size_class, pim_page *page)
     heap->current[slot][size_class] = page;
 }
 
+static void
+make_full(pim_page *page)
+{
+    PIM_ASSERT(pim_page_used(page) == page->capacity);
+    page->state = PIM_PAGE_FULL;
+    pim_page_count_down_to(page, page->capacity - 1u - page->capacity / 32u);
+}
+
 // Takes leave of an exhausted current page.
 static void
 retire_current(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     pim_page *page = heap->current[slot][size_class];
     if (page != &pim_empty_page) {
-        PIM_ASSERT(pim_page_used(page) == page->capacity);
-        page->state = PIM_PAGE_FULL;
-        pim_page_count_down_to(page,
-                               page->capacity - 1u - page->capacity / 32u);
+        PIM_CHECK(pim_page_used(page) == page->capacity,
+                  "a free block was written to", pim_page_start(page));
+        make_full(page);
         heap->current[slot][size_class] = &pim_empty_page;
     }
 }
@@ -203,6 +211,10 @@ pim_heap_purge_if_due(pim_heap *heap)
             pim_heap_peak_step(pim_load_relaxed(&heap->dirty_units))) {
             pim_heap_purge(heap, true);
         }
+    }
+    if (PIM_UNLIKELY(pim_load_relaxed(&heap->trim_wanted))) {
+        pim_store_relaxed(&heap->trim_wanted, false);
+        pim_heap_purge(heap, true);
     }
     if (PIM_LIKELY(heap->patience-- != 0)) {
         return;
@@ -299,10 +311,93 @@ refill_from_partial(pim_heap *heap, unsigned slot, unsigned size_class)
     return true;
 }
 
+// --- near a limit ------------------------------------------------------------
+
+// An empty page or one with room stays in its list, a full one in none.
+static void
+shelve(pim_heap *heap, pim_page *page)
+{
+    unsigned used = pim_page_used(page);
+    if (used == page->capacity) {
+        make_full(page);
+        return;
+    }
+    pim_heap_insert_partial(heap, page);
+    if (used == 0) {
+        pim_page_set_owner(page, heap, false);
+        heap->empty_units += pim_page_units(page);
+        pim_heap_purge_later(heap);
+    }
+}
+
+void
+pim_heap_shelve_current(pim_heap *heap)
+{
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            pim_page *page = heap->current[slot][c];
+            if (page != &pim_empty_page) {
+                heap->current[slot][c] = &pim_empty_page;
+                shelve(heap, page);
+            }
+        }
+    }
+}
+
+// One block, from a page that does not become current.  NULL: no memory.
+static void *
+take_one(pim_heap *heap, unsigned slot, unsigned size_class)
+{
+    pim_heap_drain(heap);
+    pim_page *page = find_page(heap, slot, size_class);
+    if (page == NULL) {
+        return NULL;
+    }
+    make_current(heap, slot, size_class, page);
+    if (page->free == NULL) {
+        cut(heap, page);
+    }
+    void *block = pim_heap_pop(heap, slot, size_class);
+    heap->current[slot][size_class] = &pim_empty_page;
+    shelve(heap, page);
+    return block;
+}
+
+// With a limit: whether pages are left to the class that needs one.  If so,
+// *block is NULL and the request goes on as always; else it is the answer.
+static PIM_COLD bool
+limit_allows_page(pim_heap *heap, unsigned slot, unsigned size_class,
+                  void **block)
+{
+    const pim_class_info *info = &pim_classes[size_class];
+    size_t page_bytes = (size_t)info->units << PIM_UNIT_SHIFT;
+    *block = NULL;
+    if (!pim_limit_admits_or_reports(heap, slot + PIM_MEM, info->block_size,
+                                     info->block_size)) {
+        return false;
+    }
+    if (pim_limit_admits_page(heap, page_bytes)) {
+        return true;
+    }
+    pim_heap_shelve_current(heap);
+    if (pim_limit_admits_page(heap, page_bytes)) {
+        return true;
+    }
+    pim_gate_enter();
+    *block = take_one(heap, slot, size_class);
+    pim_heap_purge_if_due(heap);
+    pim_gate_exit();
+    return *block == NULL; // no memory, which is no matter of the limit
+}
+
 PIM_NOINLINE void *
 pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     void *block = NULL;
+    if (pim_limit_is_set(&heap->limit) &&
+        !limit_allows_page(heap, slot, size_class, &block)) {
+        return block;
+    }
     if (PIM_LIKELY(refill_from_partial(heap, slot, size_class))) {
         return pim_heap_pop(heap, slot, size_class);
     }
@@ -363,9 +458,19 @@ partial_emptied(pim_heap *heap, pim_page *page)
     }
 }
 
+// Of a page's blocks the one that was just freed is at hand.
+static void
+check_freed(const pim_page *page)
+{
+    const pim_block *block = page->free;
+    PIM_CHECK(block->next != block && pim_page_used(page) < page->capacity,
+              "a block was freed twice", block);
+}
+
 PIM_NOINLINE void
 pim_heap_free_slow(pim_heap *heap, pim_page *page)
 {
+    check_freed(page);
     if (page->state == PIM_PAGE_CURRENT) {
         current_emptied(heap, page);
         return;
@@ -408,6 +513,8 @@ pim_process_heap_init(void)
         pim_heap_open(process);
         process->id = PIM_PROCESS_ID;
         strcpy(process->name, "pimalloc:process");
+        pim_fatal_describe = pim_heap_describe;
+        pim_void_heap.id = PIM_PROCESS_ID;
         pim_store_release(&process->serial, 1);
     }
 }

@@ -25,6 +25,7 @@
 
 #include "arena/arena.h"
 #include "heap/account.h"
+#include "heap/limit.h"
 #include "mi/mi.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
@@ -65,6 +66,7 @@ typedef struct pim_heap {
     bool releasing;        // pages are being released in a loop (HEAP-6)
     size_t granted;        // units that may be idle on top; see arenas.c
     unsigned dense_arenas; // asked to be huge pages
+    pim_limit limit;
     _Atomic uint64_t arena_count;
     _Atomic uint64_t page_count;
     _Atomic uint64_t dirty_units; // units that may hold memory of the system
@@ -77,9 +79,14 @@ typedef struct pim_heap {
     _Atomic uint64_t idle_bytes;   // of maps that are kept; see maps.c
     pim_link large_ring;           // ring of live blocks outside the arenas
     _Atomic bool returned;         // an arena of ours has returned units
+    _Atomic bool trim_wanted;      // all idle memory is to be given back
     _Atomic uint32_t settling;     // odd while pending is taken over
 
+    // Retirement, under the process heap's lock; see poison.c.
+    pim_page *doomed; // pages, by `next`
+
     // Identity: written under the registry's lock.
+    _Atomic int policy;    // enum pim_policy; any thread reads
     int64_t id;            // CPython's id of the interpreter
     uint32_t generation;   // which runtime of the process
     char name[32];         // of its memory in /proc/PID/maps
@@ -107,7 +114,8 @@ void pim_heap_open(pim_heap *heap);
 void pim_process_heap_init(void);
 
 // Allocates from a class whose current page has no free block.  NULL: no
-// memory; the heap is as it was.  Owner.
+// memory, or a limit, which was reported; the heap is as it was.  Owner, outside
+// the gate unless it is the process heap's.
 void *pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class);
 
 // Puts a page whose countdown ended where it belongs.  Owner.
@@ -120,7 +128,7 @@ void pim_heap_free_remote(pim_page *page, void *block);
 void pim_heap_drain(pim_heap *heap);
 
 // Runs (run.c): blocks above PIM_SMALL_MAX and up to PIM_RUN_MAX.  NULL: there is
-// no arena to be had; the heap is as it was.  Owner.
+// no arena to be had, or a limit in the way; the heap is as it was.  Owner.
 void *pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
 // The same for a block of any size up to PIM_RUN_MAX that is being grown.
@@ -137,6 +145,8 @@ bool pim_run_resize(pim_heap *heap, pim_page *page, size_t size);
 void pim_run_release_idle(pim_heap *heap);
 
 // Large blocks (large.c).  `size` is at most PIM_REQUEST_MAX; owner of `heap`.
+// Whatever found no place elsewhere comes here, so here it is reported if a limit
+// is the reason: outside the gate, unless the heap is the process's.
 void *pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
 // Frees a block outside the region; `heap` is the caller's own heap.  A pointer
@@ -163,6 +173,12 @@ void pim_large_open(pim_heap *heap);
 
 // The one heap's large blocks are the other's to answer for.  Inside the gate.
 void pim_large_hand_over(pim_heap *from, pim_heap *to);
+
+// The heap is being retired, nobody frees its blocks as its owner any more, and its
+// policy is not to keep them: they go.  The process answers for what cannot go.
+// Under the process heap's lock; `doomed` grows by what went.  Returns
+// whether pim_poison_maps_finish() has something to do.
+bool pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS]);
 
 // Calls visit() with the start, usable bytes and domain of each large block that
 // the heap answers for, until it returns other than 0; returns that.  Nobody frees
@@ -226,6 +242,9 @@ void pim_heap_page_gained(pim_heap *heap, pim_page *page);
 
 void pim_heap_insert_partial(pim_heap *heap, pim_page *page);
 
+// Takes all current pages away, so that each request comes to the slow path.
+void pim_heap_shelve_current(pim_heap *heap);
+
 // The arena becomes the heap's; `as_estate`: it holds what is left of another.
 void pim_heap_gain_arena(pim_heap *heap, pim_arena *arena, bool as_estate);
 void pim_heap_lose_arena(pim_heap *heap, pim_arena *arena);
@@ -234,7 +253,8 @@ void pim_heap_lose_arena(pim_heap *heap, pim_arena *arena);
 void pim_heap_room_made(pim_heap *heap, pim_page *page);
 
 // Estates (estate.c).  Takes over an arena of an ended interpreter for a run of
-// `units`, with the pages of it that have room.  False: there is none.
+// `units`, with the pages of it that have room if this heap is to be kept when it
+// ends.  False: there is none.
 bool pim_heap_inherit(pim_heap *heap, unsigned units);
 
 // Frees a block in a page of the process heap; its lock is held.
@@ -247,6 +267,9 @@ void pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block);
 
 // The page was sealed: returns what of its memory nobody would inherit.
 void pim_warm_sealed(const pim_page *page);
+
+// The sealed page is not inherited with its arena: returns the same.
+void pim_warm_passed_over(const pim_page *page);
 
 // An arena is about to become an estate: keeps its idle memory or returns it.
 void pim_warm_keep(pim_arena *arena);
@@ -271,9 +294,23 @@ bool pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all,
 // only its start.  False: there is no block of ours.  Any thread.
 bool pim_heap_find_owner(const void *address, int64_t *id);
 
+// Puts into words what small block an address is in, for a message before the
+// process ends: takes no lock and trusts no more than the page's descriptor, which
+// the caller has read.  False: it is in none.
+bool pim_heap_describe(const void *address, char *text, size_t size);
+
 // Gives memory of empty pages back that was idle for a tick, or all of it.
 // Returns bytes given back.  Owner, inside the gate.
 size_t pim_heap_purge(pim_heap *heap, bool all);
+
+// Gives free units back for an owner who may be at work, and asks it to give the
+// rest back at its next slow path.  The gate is closed by the caller.  Like
+// pim_heap_purge() otherwise; without `all` the owner is not asked.
+size_t pim_heap_purge_from_outside(pim_heap *heap, bool all);
+
+// Returns idle memory, and takes the pages with free blocks out of use until they
+// are empty.  Owner, inside the gate.
+void pim_heap_freeze(pim_heap *heap);
 
 // Checks every page and list.  Owner; slow.
 void pim_heap_audit(pim_heap *heap);

@@ -17,7 +17,7 @@ pim_heap_pop(pim_heap *heap, unsigned slot, size_t size_class)
     page->free = block->next;
     page->countdown++;
     PIM_ASSERT(pim_page_used(page) <= page->capacity);
-    pim_account_grow(&heap->account[slot], page->block_size, 1);
+    pim_account_grow(&heap->account[slot], size_class, page->block_size);
     return block;
 }
 
@@ -29,7 +29,8 @@ pim_heap_push(pim_heap *heap, pim_page *page, unsigned slot, void *p)
     PIM_ASSERT(pim_page_used(page) != 0 && slot == PIM_SLOT(page->domain));
     block->next = page->free;
     page->free = block;
-    pim_account_shrink(&heap->account[slot], page->block_size, 1);
+    pim_account_shrink(&heap->account[slot], page->size_class,
+                       page->block_size);
     if (PIM_UNLIKELY(--page->countdown == 0)) {
         pim_heap_free_slow(heap, page);
     }

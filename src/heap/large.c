@@ -12,7 +12,8 @@
 // was retired since: the block is then an account of the process heap.
 //
 // Live blocks are in a ring for each heap, in which its own link is the place to
-// begin at.  Whoever frees a block takes it out, without asking whose ring it is.
+// begin at.  Whoever frees a block takes it out, without asking whose ring it is;
+// one that an ended interpreter left, under the process heap's lock.
 //
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
 //
@@ -24,6 +25,7 @@
 #include <string.h>
 
 #include "heap/mi_blocks.h"
+#include "heap/poison.h"
 #include "platform/os.h"
 
 typedef enum large_kind { LARGE_MI, LARGE_MAP } large_kind;
@@ -188,27 +190,47 @@ pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg)
 static void
 account_new(pim_heap *heap, const pim_large *large)
 {
-    pim_account_grow(&heap->account[PIM_SLOT(large->domain)], large->usable, 1);
+    pim_account_add(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                    large->usable);
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
-// Returns the heap whose account it was in.
+// A block of the process heap, or one that it answers for.  NULL: it was poisoned
+// since its header was found, and is freed.
 static pim_heap *
-account_free(pim_heap *caller, const pim_large *large)
+account_free_left(pim_large *large)
+{
+    pim_heap *process = &pim_process_heap;
+    pim_lock_acquire(&pim_process_lock);
+    bool poisoned = pim_poison_free_map(block_of(large));
+    if (!poisoned) {
+        pim_account_remove(&process->account[PIM_SLOT(large->domain)],
+                           PIM_CLASS_LARGE, large->usable);
+        pim_sub_relaxed(&process->large_bytes, large->usable);
+        ring_remove(large);
+    }
+    pim_lock_release(&pim_process_lock);
+    return poisoned ? NULL : process;
+}
+
+// Takes the block out of its account and its ring.  Returns the heap of the former;
+// NULL: it is freed already.
+static pim_heap *
+account_free(pim_heap *caller, pim_large *large)
 {
     pim_heap *heap = large->heap;
     unsigned slot = PIM_SLOT(large->domain);
     bool lives = large->serial == pim_load_relaxed(&heap->serial);
     if (is_owner(caller, large)) {
-        pim_account_shrink(&heap->account[slot], large->usable, 1);
+        pim_account_remove(&heap->account[slot], PIM_CLASS_LARGE,
+                           large->usable);
+        ring_remove(large);
     } else if (lives && !pim_heap_is_process(heap)) {
-        pim_pending_add(&heap->pending[slot], large->usable);
+        pim_pending_add(&heap->pending[slot], PIM_CLASS_LARGE, large->usable);
         pim_add_relaxed(&heap->remote_frees, 1);
+        ring_remove(large);
     } else {
-        heap = &pim_process_heap;
-        pim_lock_acquire(&pim_process_lock);
-        pim_account_shrink(&heap->account[slot], large->usable, 1);
-        pim_lock_release(&pim_process_lock);
+        return account_free_left(large);
     }
     pim_sub_relaxed(&heap->large_bytes, large->usable);
     return heap;
@@ -277,11 +299,24 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return finish(heap, large, domain, LARGE_MI);
 }
 
+// What a request takes of a limit; the same as where it was refused before.
+static uint64_t
+limited_bytes(size_t size)
+{
+    return size <= PIM_SMALL_MAX ? size
+           : size <= PIM_RUN_MAX ? pim_align_up(size, PIM_UNIT_SIZE)
+                                 : pim_align_up(size, pim_os_page_size());
+}
+
 void *
 pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     if (size > PIM_REQUEST_MAX - 2 * PIM_ARENA_SIZE) {
         return NULL; // so that sums below cannot overflow
+    }
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits_or_reports(heap, domain, size, limited_bytes(size))) {
+        return NULL;
     }
     void *block = NULL;
     pim_gate_enter();
@@ -305,6 +340,10 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
                       pim_load_relaxed(&small_maps) >= SMALL_MAPS_MAX))) {
         return NULL;
     }
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(heap, size, limited_bytes(size))) {
+        return NULL;
+    }
     pim_map map;
     void *block = NULL;
     size_t used = map_size(size);
@@ -320,17 +359,10 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 
 // --- free ------------------------------------------------------------------
 
-void
-pim_large_free(pim_heap *heap, void *block)
+// What is left of the map is in the figures of `heap`.
+static void
+give(pim_heap *heap, pim_large *large)
 {
-    pim_large *large = header_of(block);
-    if (large == NULL) {
-        pim_add_relaxed(&pim_foreign_frees, 1);
-        return;
-    }
-    pim_gate_enter();
-    heap = account_free(heap, large);
-    ring_remove(large);
     large->cookie = 0;
     if (large->kind == LARGE_MI) {
         size_t ignored;
@@ -340,7 +372,98 @@ pim_large_free(pim_heap *heap, void *block)
         pim_map map = map_of(large);
         pim_maps_give(heap, &map);
     }
+}
+
+static void
+free_ours(pim_heap *caller, const void *block)
+{
+    pim_large *large = header_of(block);
+    if (large == NULL) {
+        pim_add_relaxed(&pim_foreign_frees, 1);
+        return;
+    }
+    pim_heap *heap = account_free(caller, large);
+    if (heap != NULL) {
+        give(heap, large);
+    }
+}
+
+static bool
+free_poisoned(void *block)
+{
+    if (PIM_LIKELY(pim_load_relaxed(&pim_poisoned_maps) == 0)) {
+        return false;
+    }
+    pim_lock_acquire(&pim_process_lock);
+    bool done = pim_poison_free_map(block);
+    pim_lock_release(&pim_process_lock);
+    return done;
+}
+
+void
+pim_large_free(pim_heap *heap, void *block)
+{
+    pim_gate_enter(); // a header that is found stays (poison_map.c)
+    if (!free_poisoned(block)) {
+        free_ours(heap, block);
+    }
     pim_gate_exit();
+}
+
+// --- the end of an interpreter ---------------------------------------------
+
+static bool
+poison_map(const pim_heap *heap, pim_large *large)
+{
+    if (large->kind == LARGE_MI) {
+        return false; // others' blocks may lie beside it
+    }
+    pim_poisoned_block about = {.start = block_of(large),
+                                .bytes = large->usable,
+                                .ended = heap->id,
+                                .domain = large->domain,
+                                .live = true};
+    pim_map map = map_of(large);
+    if (!pim_poison_map(heap, &map, &about)) {
+        return false;
+    }
+    settle_small(large);
+    return true;
+}
+
+static void
+release(pim_heap *heap, pim_large *large)
+{
+    pim_add_relaxed(&pim_poisoned.released_blocks, 1);
+    pim_add_relaxed(&pim_poisoned.released_bytes, large->usable);
+    give(heap, large);
+}
+
+bool
+pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS])
+{
+    bool releases = pim_load_relaxed(&heap->policy) == PIM_RELEASE;
+    bool poisons = false;
+    pim_link *next;
+    for (pim_link *l = heap->large_ring.next; l != &heap->large_ring;
+         l = next) {
+        pim_large *large = (pim_large *)l;
+        next = l->next;
+        if (!releases && !poison_map(heap, large)) {
+            continue;
+        }
+        pim_pending_add(&doomed[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                        large->usable);
+        pim_sub_relaxed(&pim_process_heap.large_bytes, large->usable);
+        ring_remove(large);
+        if (releases) {
+            release(heap, large);
+        } else {
+            poisons = true;
+        }
+    }
+    pim_large_hand_over(heap, &pim_process_heap);
+    return poisons;
 }
 
 // --- resize ----------------------------------------------------------------
@@ -368,14 +491,9 @@ pim_large_owner(const void *block, int64_t *id)
 static void
 account_resize(pim_heap *heap, pim_large *large, size_t usable)
 {
-    pim_account *account = &heap->account[PIM_SLOT(large->domain)];
-    if (usable > large->usable) {
-        pim_account_grow(account, usable - large->usable, 0);
-        pim_add_relaxed(&heap->large_bytes, usable - large->usable);
-    } else {
-        pim_account_shrink(account, large->usable - usable, 0);
-        pim_sub_relaxed(&heap->large_bytes, large->usable - usable);
-    }
+    pim_account_resize(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+                       large->usable, usable);
+    pim_add_relaxed(&heap->large_bytes, usable - large->usable);
     large->usable = usable;
 }
 
@@ -412,6 +530,12 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     bool would_do_without = size < large->usable && size < PIM_MAP_GROWN / 2;
     if (large->kind != LARGE_MAP || !is_owner(heap, large) ||
         would_do_without) {
+        return NULL;
+    }
+    if (size > large->usable && pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(
+            heap, size,
+            pim_align_up(size - large->usable, pim_os_page_size()))) {
         return NULL;
     }
     pim_gate_enter();

@@ -6,6 +6,9 @@
 
 #include "heap/heap.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 static bool
 small_owner(const void *address, int64_t *id)
 {
@@ -40,4 +43,49 @@ pim_heap_find_owner(const void *address, int64_t *id)
                                               : pim_large_owner(address, id);
     pim_gate_exit();
     return found;
+}
+
+// --- in words --------------------------------------------------------------
+
+static const char *
+domain_of(const pim_page *page, const pim_heap *heap)
+{
+    bool is_raw = page->domain == PIM_RAW ||
+                  (heap->id == PIM_PROCESS_ID && !pim_heap_is_process(heap));
+    return is_raw ? "raw" : page->domain == PIM_OBJ ? "obj" : "mem";
+}
+
+// Whose blocks a page's are, but for leftovers in it.
+static const char *
+owner_of(const pim_page *page, const pim_heap *heap, char *text, size_t size)
+{
+    if (page->state == PIM_PAGE_SEALED) {
+        return "an interpreter that has ended";
+    }
+    if (heap->id == PIM_PROCESS_ID) {
+        return "the process";
+    }
+    snprintf(text, size, "interpreter %" PRId64, heap->id);
+    return text;
+}
+
+bool
+pim_heap_describe(const void *address, char *text, size_t size)
+{
+    if (!pim_region_contains(address)) {
+        return false;
+    }
+    const pim_page *page = pim_page_of(address);
+    bool tagged;
+    const pim_heap *heap = pim_page_owner(page, &tagged);
+    size_t bytes = __atomic_load_n(&page->block_size, __ATOMIC_RELAXED);
+    if (heap == NULL || bytes == 0) {
+        return false;
+    }
+    char owner[40];
+    size_t offset = (size_t)((const char *)address - pim_page_start(page));
+    snprintf(text, size, "offset %zu of a block of %zu bytes, domain %s, of %s",
+             offset % bytes, bytes, domain_of(page, heap),
+             owner_of(page, heap, owner, sizeof(owner)));
+    return true;
 }

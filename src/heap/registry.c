@@ -15,10 +15,12 @@
 
 #include "heap/registry.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "heap/current.h"
+#include "heap/poison.h"
 #include "platform/os.h"
 
 #define BUCKETS 256
@@ -50,7 +52,12 @@ static uint64_t last_serial = 1; // the process heap's
 static _Atomic uintptr_t lowest_interp = UINTPTR_MAX;
 static _Atomic uintptr_t highest_interp;
 
-static pim_figures ended[PIM_ENDED_KEPT];
+typedef struct ended_interp {
+    pim_figures figures;
+    pim_class_figures by_class[PIM_SLOTS];
+} ended_interp;
+
+static ended_interp ended[PIM_ENDED_KEPT];
 static uint64_t ended_count; // ever; the last is at (ended_count - 1) % KEPT
 
 static void
@@ -178,7 +185,7 @@ pim_registry_find(const void *interp, int64_t id, uint32_t generation)
     return heap;
 }
 
-// Under the lock.
+// Ids may repeat: the newest wins.  Under the lock.
 static const binding *
 binding_of_id(int64_t id)
 {
@@ -207,8 +214,10 @@ heap_new(int64_t id, uint32_t generation)
     pim_heap *heap = heap_take();
     if (heap != NULL) {
         pim_heap_open(heap);
+        pim_limit_begin(heap);
         heap->id = id;
         heap->generation = generation;
+        pim_store_relaxed(&heap->policy, pim_load_relaxed(&pim_policy_of_new));
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
                  (long long)id);
         pim_store_release(&heap->serial, ++last_serial);
@@ -304,6 +313,21 @@ may_hold_interp(const void *start, size_t bytes)
            from <= pim_load_relaxed(&highest_interp);
 }
 
+static ended_interp *
+next_ended(void)
+{
+    return &ended[ended_count++ % PIM_ENDED_KEPT];
+}
+
+static void
+remember(ended_interp *entry, const pim_figures *left, const pim_heap *heap)
+{
+    entry->figures = *left;
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        pim_heap_class_figures(heap, slot, &entry->by_class[slot]);
+    }
+}
+
 bool
 pim_registry_end(const void *start, size_t bytes)
 {
@@ -320,10 +344,10 @@ pim_registry_end(const void *start, size_t bytes)
     pim_figures left;
     pim_heap_figures(b->heap, &left);
     left.ended = true;
-    pim_figures *entry = NULL;
+    ended_interp *entry = NULL;
     if (!b->shared) {
-        entry = &ended[ended_count++ % PIM_ENDED_KEPT];
-        *entry = left;
+        entry = next_ended();
+        remember(entry, &left, b->heap);
     }
     binding_unlink(b);
     binding copy = *b;
@@ -336,11 +360,11 @@ pim_registry_end(const void *start, size_t bytes)
     if (!copy.shared) {
         pim_heap_retire(copy.heap, &left);
         lock();
-        if (entry->id != left.id || entry->generation != left.generation) {
-            // Many others ended meanwhile and took its place.
-            entry = &ended[ended_count++ % PIM_ENDED_KEPT];
+        if (entry->figures.id != left.id ||
+            entry->figures.generation != left.generation) {
+            entry = next_ended(); // many others ended meanwhile
         }
-        *entry = left;
+        remember(entry, &left, copy.heap);
         heap_put(copy.heap);
         unlock();
     }
@@ -349,60 +373,8 @@ pim_registry_end(const void *start, size_t bytes)
 
 // --- figures ---------------------------------------------------------------
 
-// live - pending, at one moment: between settlings pending only grows, so if it
-// is the same before and after `live` is read, it was so when `live` was.  A
-// heap too busy for that gets an approximation, never a negative number.
-static uint64_t
-live_now(const pim_heap *heap, const pim_gauge *live,
-         const _Atomic uint64_t *pending)
-{
-    uint64_t is_live = 0;
-    uint64_t is_pending = 0;
-    for (unsigned tries = 0; tries < 1000; tries++) {
-        uint32_t settling = atomic_load(&heap->settling);
-        uint64_t before = atomic_load(pending);
-        is_live = pim_gauge_live(live);
-        is_pending = atomic_load(pending);
-        if (before == is_pending && settling % 2 == 0 &&
-            settling == atomic_load(&heap->settling)) {
-            break;
-        }
-    }
-    return is_live > is_pending ? is_live - is_pending : 0;
-}
-
-// A reader between the owner's two stores may see more live than the peak.
-static uint64_t
-at_least(uint64_t peak, uint64_t live)
-{
-    return peak > live ? peak : live;
-}
-
-void
-pim_heap_figures(const pim_heap *heap, pim_figures *out)
-{
-    *out = (pim_figures){.id = heap->id, .generation = heap->generation};
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const pim_account *a = &heap->account[slot];
-        const pim_pending *p = &heap->pending[slot];
-        out->slot[slot].live_bytes = live_now(heap, &a->bytes, &p->bytes);
-        out->slot[slot].live_blocks = live_now(heap, &a->blocks, &p->blocks);
-        out->slot[slot].peak_bytes = at_least(pim_load_relaxed(&a->bytes.peak),
-                                              out->slot[slot].live_bytes);
-        out->slot[slot].peak_blocks = at_least(
-            pim_load_relaxed(&a->blocks.peak), out->slot[slot].live_blocks);
-    }
-    out->arenas = pim_load_relaxed(&heap->arena_count);
-    out->pages = pim_load_relaxed(&heap->page_count);
-    out->committed_bytes =
-        pim_load_relaxed(&heap->dirty_units) * PIM_UNIT_SIZE +
-        pim_load_relaxed(&heap->large_bytes) +
-        pim_load_relaxed(&heap->idle_bytes);
-    out->remote_frees = pim_load_relaxed(&heap->remote_frees);
-}
-
 // The ended interpreter at place i, the oldest kept being 0; NULL past the end.
-static const pim_figures *
+static const ended_interp *
 ended_at(size_t i)
 {
     uint64_t kept = ended_count < PIM_ENDED_KEPT ? ended_count : PIM_ENDED_KEPT;
@@ -414,10 +386,10 @@ pim_registry_ids(int64_t *ids, size_t capacity)
 {
     size_t n = 0;
     lock();
-    const pim_figures *gone;
+    const ended_interp *gone;
     for (size_t i = 0; (gone = ended_at(i)) != NULL; i++, n++) {
         if (n < capacity) {
-            ids[n] = gone->id;
+            ids[n] = gone->figures.id;
         }
     }
     for (const binding *b = oldest; b != NULL; b = b->younger) {
@@ -433,38 +405,92 @@ pim_registry_ids(int64_t *ids, size_t capacity)
     return n;
 }
 
-static bool
-ended_figures(int64_t id, pim_figures *out)
+static const ended_interp *
+ended_of(int64_t id)
 {
-    bool found = false;
-    const pim_figures *gone;
+    const ended_interp *found = NULL;
+    const ended_interp *gone;
     for (size_t i = 0; (gone = ended_at(i)) != NULL; i++) {
-        if (gone->id == id) {
-            *out = *gone; // the newest wins
-            found = true;
+        if (gone->figures.id == id) {
+            found = gone;
         }
     }
+    return found;
+}
+
+int
+pim_registry_set_policy(int64_t id, int policy)
+{
+    lock();
+    const binding *b = binding_of_id(id);
+    int err = b == NULL ? -ENOENT : b->shared || id == 0 ? -ENOTSUP : 0;
+    if (err == 0) {
+        pim_store_relaxed(&b->heap->policy, policy);
+    }
+    unlock();
+    return err;
+}
+
+bool
+pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
+                   void *arg)
+{
+    lock();
+    const binding *b = binding_of_id(id);
+    if (b != NULL) {
+        visit(arg, b->heap);
+    }
+    unlock();
+    return b != NULL;
+}
+
+bool
+pim_registry_has_ended(int64_t id, uint32_t generation)
+{
+    bool found = false;
+    lock();
+    const ended_interp *gone;
+    for (size_t i = 0; !found && (gone = ended_at(i)) != NULL; i++) {
+        found =
+            gone->figures.id == id && gone->figures.generation == generation;
+    }
+    unlock();
     return found;
 }
 
 bool
 pim_registry_figures(int64_t id, pim_figures *out)
 {
-    bool found = true;
     lock();
+    const ended_interp *gone = NULL;
+    const binding *b = binding_of_id(id);
     if (id == PIM_PROCESS_ID) {
         pim_heap_figures(&pim_process_heap, out);
         out->id = PIM_PROCESS_ID;
-    } else {
-        const binding *b = binding_of_id(id);
-        if (b != NULL) {
-            pim_heap_figures(b->heap, out);
-        } else {
-            found = ended_figures(id, out);
-        }
+    } else if (b != NULL) {
+        pim_heap_figures(b->heap, out);
+    } else if ((gone = ended_of(id)) != NULL) {
+        *out = gone->figures;
     }
     unlock();
-    return found;
+    return id == PIM_PROCESS_ID || b != NULL || gone != NULL;
+}
+
+bool
+pim_registry_class_figures(int64_t id, unsigned slot, pim_class_figures *out)
+{
+    lock();
+    const ended_interp *gone = NULL;
+    const binding *b = binding_of_id(id);
+    if (id == PIM_PROCESS_ID) {
+        pim_heap_class_figures(&pim_process_heap, slot, out);
+    } else if (b != NULL) {
+        pim_heap_class_figures(b->heap, slot, out);
+    } else if ((gone = ended_of(id)) != NULL) {
+        *out = gone->by_class[slot];
+    }
+    unlock();
+    return id == PIM_PROCESS_ID || b != NULL || gone != NULL;
 }
 
 void
@@ -473,14 +499,26 @@ pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
 {
     pim_figures figures;
     lock();
-    const pim_figures *gone;
+    const ended_interp *gone;
     for (size_t i = 0; (gone = ended_at(i)) != NULL; i++) {
-        visit(arg, gone);
+        visit(arg, &gone->figures);
     }
     for (const binding *b = oldest; b != NULL; b = b->younger) {
         if (!b->shared) {
             pim_heap_figures(b->heap, &figures);
             visit(arg, &figures);
+        }
+    }
+    unlock();
+}
+
+void
+pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap), void *arg)
+{
+    lock();
+    for (const binding *b = oldest; b != NULL; b = b->younger) {
+        if (!b->shared) {
+            visit(arg, b->heap);
         }
     }
     unlock();

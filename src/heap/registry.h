@@ -3,24 +3,10 @@
 #ifndef PIM_HEAP_REGISTRY_H
 #define PIM_HEAP_REGISTRY_H
 
-#include "heap/heap.h"
+#include "heap/figures.h"
 
 // How many ended interpreters stay readable.
 #define PIM_ENDED_KEPT 64
-
-// Figures of a heap, as copied out for statistics.
-typedef struct pim_figures {
-    int64_t id;
-    uint32_t generation;
-    bool ended;
-    struct {
-        uint64_t live_bytes, live_blocks, peak_bytes, peak_blocks;
-    } slot[PIM_SLOTS];
-    uint64_t arenas;
-    uint64_t pages;
-    uint64_t committed_bytes;
-    uint64_t remote_frees;
-} pim_figures;
 
 // All functions: any thread; inside the gate or outside unless they say so.
 
@@ -47,6 +33,10 @@ bool pim_registry_end(const void *start, size_t bytes);
 // Interpreters known besides main: a cheap filter for pim_registry_end().
 extern _Atomic uint64_t pim_registry_subs;
 
+// Sets what becomes of what a living interpreter leaves (enum pim_policy).
+// 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap.
+int pim_registry_set_policy(int64_t id, int policy);
+
 // Copies ids out, of the ended ones in order of their end, then of the living in
 // order of birth, without those that share another's heap; returns how many.
 size_t pim_registry_ids(int64_t *ids, size_t capacity);
@@ -54,6 +44,19 @@ size_t pim_registry_ids(int64_t *ids, size_t capacity);
 // Figures of the newest interpreter with that id, PIM_PROCESS_ID included.
 // A shared heap's figures carry the id of the interpreter that it belongs to.
 bool pim_registry_figures(int64_t id, pim_figures *out);
+
+// The same by size class, of one slot.
+bool pim_registry_class_figures(int64_t id, unsigned slot,
+                                pim_class_figures *out);
+
+// Whether an interpreter of that id and runtime has ended, of the last
+// PIM_ENDED_KEPT.
+bool pim_registry_has_ended(int64_t id, uint32_t generation);
+
+// Calls visit() with the heap of the newest living interpreter with that id, which
+// does not end meanwhile.  Under the lock, as below.  False: there is none.
+bool pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
+                        void *arg);
 
 // Calls visit() with the figures of all that pim_registry_ids() lists, in its
 // order.  Unlike asking for each id it tells those apart whose ids repeat.
@@ -74,11 +77,13 @@ typedef struct pim_end_watch {
 // NULL: nobody.  Any thread.
 extern _Atomic(const pim_end_watch *) pim_end_watcher;
 
+// Calls visit() with each living interpreter's heap, main's too; under the lock, as
+// above.
+void pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap),
+                            void *arg);
+
 // Gives back what an ended interpreter held (retire.c); fills *left with what
 // remained live.  Afterwards the record may be recycled.  Outside the gate.
 void pim_heap_retire(pim_heap *heap, pim_figures *left);
-
-// Reads a heap's figures.  Any thread.
-void pim_heap_figures(const pim_heap *heap, pim_figures *out);
 
 #endif // PIM_HEAP_REGISTRY_H

@@ -14,6 +14,7 @@
 // the retired heap once more.
 
 #include "heap/heap_inline.h"
+#include "heap/poison.h"
 
 static void
 announce(pim_heap *heap, pim_page *page)
@@ -31,11 +32,12 @@ account_free(pim_heap *heap, pim_page *page, bool is_leftover)
     unsigned slot = PIM_SLOT(page->domain);
     if (is_leftover) {
         pim_lock_acquire(&pim_process_lock);
-        pim_account_shrink(&pim_process_heap.account[slot], page->block_size,
-                           1);
+        pim_account_remove(&pim_process_heap.account[slot], page->size_class,
+                           page->block_size);
         pim_lock_release(&pim_process_lock);
     } else {
-        pim_pending_add(&heap->pending[slot], page->block_size);
+        pim_pending_add(&heap->pending[slot], page->size_class,
+                        page->block_size);
         pim_add_relaxed(&heap->remote_frees, 1);
     }
 }
@@ -49,9 +51,17 @@ pim_heap_free_remote(pim_page *page, void *block)
     PIM_CHECK(heap != NULL, "free of an address that is not a live block",
               block);
     char *start = pim_page_start(page);
-    PIM_CHECK((size_t)((char *)block - start) % page->block_size == 0,
+    size_t offset = (size_t)((char *)block - start);
+    PIM_CHECK(offset % page->block_size == 0,
               "free of an address inside a block", block);
-    if (pim_heap_is_process(heap)) {
+    PIM_CHECK(offset / page->block_size < page->capacity,
+              "free of an address behind a page's blocks", block);
+    if (heap == &pim_void_heap) {
+        pim_lock_acquire(&pim_process_lock);
+        pim_poison_free(page, block);
+        pim_lock_release(&pim_process_lock);
+        heap = NULL;
+    } else if (pim_heap_is_process(heap)) {
         pim_lock_acquire(&pim_process_lock);
         // An heir may have taken the page while we waited for the lock.
         heap = pim_page_owner(page, &tagged);
@@ -78,14 +88,10 @@ static void
 settle(pim_heap *heap)
 {
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        // Either may be seen, and taken, without the other.
         pim_pending *pending = &heap->pending[slot];
-        if (pim_load_relaxed(&pending->bytes) != 0 ||
-            pim_load_relaxed(&pending->blocks) != 0) {
+        if (pim_load_relaxed(&pending->bytes) != 0) {
             atomic_fetch_add(&heap->settling, 1); // see pim_heap_figures()
-            uint64_t bytes = pim_exchange(&pending->bytes, 0);
-            uint64_t blocks = pim_exchange(&pending->blocks, 0);
-            pim_account_shrink(&heap->account[slot], bytes, blocks);
+            pim_account_settle(&heap->account[slot], pending);
             atomic_fetch_add(&heap->settling, 1);
         }
     }
@@ -97,6 +103,10 @@ collect(pim_heap *heap, pim_page *page)
 {
     bool tagged;
     pim_heap *owner = pim_page_owner(page, &tagged);
+    if (owner == &pim_void_heap) {
+        pim_doom_collect(page);
+        return;
+    }
     if (owner != heap && !pim_heap_is_process(owner)) {
         // Our heap is retired and an heir has the page already.  It is the
         // heir's to collect; the process heap's lock, which we hold, keeps it

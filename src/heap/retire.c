@@ -3,8 +3,9 @@
 // Empty arenas go back to the region.  A page that still holds a live block is
 // sealed and goes to the process heap: late frees into it work (policy `keep`),
 // and of its memory only the system pages with a live block stay, at once or when
-// nobody inherited it in time (warm.c).  Non-owners may be in the middle of
-// freeing a block:
+// nobody inherited it in time (warm.c).  Or it is doomed: its memory goes in step
+// 3 (policies `poison` and `release`, poison.c).  Non-owners may be in the middle
+// of freeing a block:
 //
 //   1  under the process heap's lock: drain; pages and accounts move over.
 //      From here on a free finds the process heap and waits for the lock.
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #include "heap/maps.h"
+#include "heap/poison.h"
 #include "heap/registry.h"
 
 _Atomic(const pim_end_watch *) pim_end_watcher;
@@ -32,6 +34,10 @@ hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
     }
     bool tagged;
     pim_page_owner(page, &tagged);
+    if (!tagged && !pim_heap_keeps(heap)) {
+        pim_doom_page(heap, page);
+        return;
+    }
     pim_block_set *live = pim_page_leftovers(page);
     pim_page_seal(page, pim_page_start(page), tagged, live);
     pim_warm_sealed(page);
@@ -62,16 +68,19 @@ hand_over_arena(pim_heap *heap, pim_arena *arena)
     pim_heap_gain_arena(&pim_process_heap, arena, true);
 }
 
-// The process answers for what is left.
+// The process answers for what is left and not doomed.
 static void
 hand_over_accounts(pim_heap *heap)
 {
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const pim_account *left = &heap->account[slot];
-        pim_account_grow(&pim_process_heap.account[slot],
-                         pim_gauge_live(&left->bytes),
-                         pim_gauge_live(&left->blocks));
+        pim_account_add_live(&pim_process_heap.account[slot],
+                             &heap->account[slot]);
     }
+}
+
+static void
+hand_over_large(pim_heap *heap)
+{
     pim_add_relaxed(&pim_process_heap.large_bytes,
                     pim_exchange(&heap->large_bytes, 0));
 }
@@ -99,8 +108,11 @@ hand_over(pim_heap *heap, const pim_end_watch *watch)
             hand_over_arena(heap, heap->arenas[list]);
         }
     }
-    pim_large_hand_over(heap, &pim_process_heap);
-    hand_over_accounts(heap);
+    if (pim_heap_keeps(heap)) {
+        pim_large_hand_over(heap, &pim_process_heap);
+        hand_over_accounts(heap);
+    }
+    hand_over_large(heap);
     return seen;
 }
 
@@ -108,22 +120,29 @@ hand_over(pim_heap *heap, const pim_end_watch *watch)
 static void
 settle_late(pim_heap *heap)
 {
-    uint64_t bytes[PIM_SLOTS];
-    uint64_t blocks[PIM_SLOTS];
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        bytes[slot] = pim_gauge_live(&heap->account[slot].bytes);
-        blocks[slot] = pim_gauge_live(&heap->account[slot].blocks);
+        pim_account_subtract(&pim_process_heap.account[slot],
+                             &heap->pending[slot]);
     }
     pim_heap_drain(heap);
+}
+
+// What is doomed is known exactly only now: a block may have been counted as freed
+// before it was pushed.  Returns whether maps are to be poisoned.
+static bool
+settle_doomed(pim_heap *heap)
+{
+    pim_pending doomed[PIM_SLOTS];
+    memset(doomed, 0, sizeof(doomed));
+    pim_heap_drain(heap);
+    bool maps = pim_large_doom(heap, doomed);
+    pim_doom_count(heap, doomed);
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const pim_account *now = &heap->account[slot];
-        pim_account_shrink(&pim_process_heap.account[slot],
-                           bytes[slot] - pim_gauge_live(&now->bytes),
-                           blocks[slot] - pim_gauge_live(&now->blocks));
+        pim_account_subtract(&pim_process_heap.account[slot], &doomed[slot]);
     }
-    // A large block freed meanwhile was subtracted here, not there.
-    pim_add_relaxed(&pim_process_heap.large_bytes,
-                    pim_exchange(&heap->large_bytes, 0));
+    hand_over_accounts(heap);
+    pim_doom_finish(heap);
+    return maps;
 }
 
 void
@@ -139,14 +158,28 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
 
     pim_gate_synchronize();
 
+    bool poisons_maps = false;
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    settle_late(heap);
+    if (pim_heap_keeps(heap)) {
+        settle_late(heap);
+    } else {
+        poisons_maps = settle_doomed(heap);
+    }
+    hand_over_large(heap); // freed meanwhile: subtracted here, not there
     pim_maps_drop(heap);
     pim_lock_release(&pim_process_lock);
     pim_heap_figures(heap, left);
     left->ended = true;
     pim_gate_exit();
+    if (poisons_maps) {
+        pim_gate_synchronize();
+        pim_gate_enter();
+        pim_lock_acquire(&pim_process_lock);
+        pim_poison_maps_finish(heap);
+        pim_lock_release(&pim_process_lock);
+        pim_gate_exit();
+    }
     if (watch != NULL) {
         watch->tell(seen);
     }

@@ -29,6 +29,14 @@ units_for(size_t size)
     return (unsigned)((size + PIM_UNIT_SIZE - 1) >> PIM_UNIT_SHIFT);
 }
 
+// Whether a request that needs so many more units is within the limit, if any.
+static bool
+is_admitted(pim_heap *heap, size_t size, unsigned units)
+{
+    return !pim_limit_is_set(&heap->limit) ||
+           pim_limit_admits(heap, size, (uint64_t)units << PIM_UNIT_SHIFT);
+}
+
 // A kept run, made a live block of the domain again; NULL: none is kept.
 static pim_page *
 reuse(pim_heap *heap, unsigned domain, unsigned units)
@@ -78,6 +86,9 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     unsigned units = units_for(size);
     bool is_zero = false;
+    if (!is_admitted(heap, size, units)) {
+        return NULL;
+    }
     pim_page *page = reuse(heap, domain, units);
     if (page == NULL) {
         page = take(heap, domain, units, 0, &is_zero);
@@ -85,7 +96,8 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (page == NULL) {
         return NULL;
     }
-    pim_account_grow(&heap->account[PIM_SLOT(domain)], page->block_size, 1);
+    pim_account_add(&heap->account[PIM_SLOT(domain)], PIM_CLASS_RUN,
+                    page->block_size);
     void *block = pim_page_start(page);
     return zero && !is_zero ? memset(block, 0, size) : block;
 }
@@ -99,11 +111,14 @@ pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     if (room > PIM_RUN_UNITS - units) {
         room = PIM_RUN_UNITS - units;
     }
-    pim_page *page = take(heap, domain, units, room, &ignored);
+    pim_page *page = is_admitted(heap, size, units)
+                         ? take(heap, domain, units, room, &ignored)
+                         : NULL;
     if (page == NULL) {
         return NULL;
     }
-    pim_account_grow(&heap->account[PIM_SLOT(domain)], page->block_size, 1);
+    pim_account_add(&heap->account[PIM_SLOT(domain)], PIM_CLASS_RUN,
+                    page->block_size);
     return pim_page_start(page);
 }
 
@@ -111,6 +126,11 @@ void
 pim_run_freed(pim_heap *heap, pim_page *page)
 {
     unsigned units = pim_page_units(page);
+    PIM_CHECK((char *)page->free == pim_page_start(page),
+              "free of an address inside a block", page->free);
+    // All else was counted when the block was pushed.
+    pim_account_shrink_varied(&heap->account[PIM_SLOT(page->domain)],
+                              PIM_CLASS_RUN, page->block_size);
     if (heap->idle_runs[units] != NULL ||
         heap->idle_run_units + units > PIM_IDLE_RUN_UNITS ||
         pim_heap_is_process(heap)) { // nobody would purge it
@@ -153,7 +173,11 @@ pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
     }
     unsigned units = pim_page_units(page);
     unsigned wanted = units_for(size);
-    pim_gauge *bytes = &heap->account[PIM_SLOT(page->domain)].bytes;
+    if (wanted > units && !is_admitted(heap, size, wanted - units)) {
+        return false;
+    }
+    pim_account *account = &heap->account[PIM_SLOT(page->domain)];
+    size_t before = page->block_size;
     pim_gate_enter();
     bool done = true;
     if (wanted > units) {
@@ -162,11 +186,12 @@ pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
             page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
             pim_heap_touch(heap, page, (size_t)units << PIM_UNIT_SHIFT,
                            page->block_size);
-            pim_gauge_grow(bytes, (size_t)(wanted - units) << PIM_UNIT_SHIFT);
+            pim_account_resize(account, PIM_CLASS_RUN, before,
+                               page->block_size);
         }
     } else if (wanted < units) {
         page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
-        pim_gauge_shrink(bytes, (size_t)(units - wanted) << PIM_UNIT_SHIFT);
+        pim_account_resize(account, PIM_CLASS_RUN, before, page->block_size);
         pim_heap_free_units(heap, page + wanted, units - wanted);
     }
     pim_gate_exit();

@@ -71,6 +71,12 @@ pim_warm_sealed(const pim_page *page)
     }
 }
 
+void
+pim_warm_passed_over(const pim_page *page)
+{
+    return_holes(page);
+}
+
 // Returns the holes of the pages that were kept for heirs.
 static size_t
 return_arena_holes(const pim_arena *arena)

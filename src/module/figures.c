@@ -10,26 +10,28 @@
 
 // --- one snapshot ------------------------------------------------------------
 
-static PyObject *
-usage_dict(const pimalloc_usage *usage)
+PyObject *
+pim_figures_usage(const pimalloc_usage *usage)
 {
-    return Py_BuildValue("{sKsKsKsK}", "live_bytes",
+    return Py_BuildValue("{sKsKsKsKsKsK}", "live_bytes",
                          (unsigned long long)usage->live_bytes, "live_blocks",
                          (unsigned long long)usage->live_blocks, "peak_bytes",
                          (unsigned long long)usage->peak_bytes, "peak_blocks",
-                         (unsigned long long)usage->peak_blocks);
+                         (unsigned long long)usage->peak_blocks, "total_bytes",
+                         (unsigned long long)usage->total_bytes, "total_blocks",
+                         (unsigned long long)usage->total_blocks);
 }
 
 // mem and obj; raw is the process's alone.
 static PyObject *
 domains_dict(const pimalloc_snapshot *s)
 {
-    PyObject *mem = usage_dict(&s->domain[PIMALLOC_MEM]);
-    PyObject *obj = usage_dict(&s->domain[PIMALLOC_OBJ]);
+    PyObject *mem = pim_figures_usage(&s->domain[PIMALLOC_MEM]);
+    PyObject *obj = pim_figures_usage(&s->domain[PIMALLOC_OBJ]);
     if (s->interp != PIMALLOC_PROCESS) {
         return Py_BuildValue("{sNsN}", "mem", mem, "obj", obj);
     }
-    PyObject *raw = usage_dict(&s->domain[PIMALLOC_RAW]);
+    PyObject *raw = pim_figures_usage(&s->domain[PIMALLOC_RAW]);
     return Py_BuildValue("{sNsNsN}", "raw", raw, "mem", mem, "obj", obj);
 }
 
@@ -55,15 +57,21 @@ snapshot_dict(const pimalloc_snapshot *s)
     return dict;
 }
 
+void
+pim_figures_unknown(int64_t interp)
+{
+    PyErr_Format(PyExc_ValueError,
+                 "pimalloc knows no interpreter %lld; interpreters() lists "
+                 "those it knows, and PROCESS is the process",
+                 (long long)interp);
+}
+
 PyObject *
 pim_figures_of(const pim_library *library, int64_t interp)
 {
     pimalloc_snapshot s = {.size = sizeof(s)};
     if (library->stats(interp, &s) != 0) {
-        PyErr_Format(PyExc_ValueError,
-                     "pimalloc knows no interpreter %lld; interpreters() lists "
-                     "those it knows, and PROCESS is the process",
-                     (long long)interp);
+        pim_figures_unknown(interp);
         return NULL;
     }
     return snapshot_dict(&s);

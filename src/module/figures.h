@@ -12,6 +12,12 @@ PyObject *pim_figures_of(const pim_library *library, int64_t interp);
 // All of them: {"version", "active", "process", "interpreters": {id: ...}}.
 PyObject *pim_figures_all(const pim_library *library);
 
+// One usage as a dictionary.
+PyObject *pim_figures_usage(const pimalloc_usage *usage);
+
+// Sets the ValueError for an id that is not known.
+void pim_figures_unknown(int64_t interp);
+
 // The ids that are known, each once, as a list.
 PyObject *pim_figures_ids(const pim_library *library);
 

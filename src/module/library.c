@@ -52,8 +52,12 @@ pim_library_find(pim_library *library)
         {"pimalloc_interpreters", &in.interpreters},
         {"pimalloc_stats", &in.stats},
         {"pimalloc_stats_print", &in.stats_print},
+        {"pimalloc_classes", &in.classes},
         {"pimalloc_owner", &in.owner},
         {"pimalloc_trim", &in.trim},
+        {"pimalloc_limit_set", &in.limit_set},
+        {"pimalloc_limit_get", &in.limit_get},
+        {"pimalloc_prefork_freeze", &in.prefork_freeze},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (!find(wanted[i].name, wanted[i].function)) {

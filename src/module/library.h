@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "module/limited.h"
-#include "pimalloc/pimalloc.h"
+#include "pimalloc/tenants.h"
 
 // What the module calls; all NULL if `found` is not set.
 typedef struct pim_library {
@@ -20,8 +20,12 @@ typedef struct pim_library {
     __typeof__(pimalloc_interpreters) *interpreters;
     __typeof__(pimalloc_stats) *stats;
     __typeof__(pimalloc_stats_print) *stats_print;
+    __typeof__(pimalloc_classes) *classes;
     __typeof__(pimalloc_owner) *owner;
     __typeof__(pimalloc_trim) *trim;
+    __typeof__(pimalloc_limit_set) *limit_set;
+    __typeof__(pimalloc_limit_get) *limit_get;
+    __typeof__(pimalloc_prefork_freeze) *prefork_freeze;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

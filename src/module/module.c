@@ -9,7 +9,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "module/arguments.h"
+#include "module/classes.h"
 #include "module/figures.h"
+#include "module/limits.h"
 #include "module/owner.h"
 
 #define STRING_OF(x) #x
@@ -47,53 +50,6 @@ active_library(PyObject *module)
             : "pimalloc is not in this process; run python under "
               "pimalloc-run, or embed it with pimalloc_install()");
     return NULL;
-}
-
-// --- arguments ---------------------------------------------------------------
-
-// `number` supports __index__.
-static int
-int64_of(PyObject *number, int64_t *out)
-{
-    PyObject *index = PyNumber_Index(number);
-    if (index == NULL) {
-        return -1;
-    }
-    long long value = PyLong_AsLongLong(index);
-    Py_DECREF(index);
-    if (value == -1 && PyErr_Occurred() != NULL) {
-        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            PyErr_SetString(PyExc_OverflowError,
-                            "an interpreter's id has no more than 64 bits");
-        }
-        return -1;
-    }
-    *out = value;
-    return 0;
-}
-
-// An id, or an object with an id, such as concurrent.interpreters.Interpreter.
-static int
-interpreter_argument(PyObject *argument, int64_t *out)
-{
-    if (PyIndex_Check(argument)) {
-        return int64_of(argument, out);
-    }
-    PyObject *id = PyObject_GetAttrString(argument, "id");
-    if (id == NULL && !PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        return -1;
-    }
-    if (id == NULL || !PyIndex_Check(id)) {
-        Py_XDECREF(id);
-        PyErr_Format(PyExc_TypeError,
-                     "interp must be an interpreter's id, an Interpreter or "
-                     "None, not %R",
-                     Py_TYPE(argument));
-        return -1;
-    }
-    int err = int64_of(id, out);
-    Py_DECREF(id);
-    return err;
 }
 
 // --- functions ---------------------------------------------------------------
@@ -153,8 +109,9 @@ PyDoc_STRVAR(
     "                   large blocks\n"
     "  remote_frees     blocks that others freed\n"
     "  domains          'mem' and 'obj', for the process also 'raw': each a\n"
-    "                   dict of live_bytes, live_blocks, peak_bytes and\n"
-    "                   peak_blocks\n"
+    "                   dict of live_bytes, live_blocks, peak_bytes,\n"
+    "                   peak_blocks, total_bytes and total_blocks; total is\n"
+    "                   all that was ever allocated\n"
     "and for the process also\n"
     "  raw_is_libc      True: the raw figures are approximate\n"
     "Bytes are those of blocks, that is, of requests rounded up.\n"
@@ -180,10 +137,49 @@ module_stats(PyObject *module, PyObject *args, PyObject *kwargs)
     if (Py_IsNone(argument)) {
         return pim_figures_all(library);
     }
-    if (interpreter_argument(argument, &interp) != 0) {
+    if (pim_interpreter_argument(argument, &interp) != 0) {
         return NULL;
     }
     return pim_figures_of(library, interp);
+}
+
+PyDoc_STRVAR(
+    classes_doc,
+    "classes($module, /, interp, domain='obj')\n"
+    "--\n"
+    "\n"
+    "Return the figures of one domain by size class, as a list of dicts.\n"
+    "\n"
+    "interp: as for stats(), but not None.  domain: 'mem', 'obj', or 'raw',\n"
+    "which has no classes.\n"
+    "\n"
+    "Each dict has the members of a domain in stats(), and\n"
+    "  kind         'small': blocks of one size; 'run': 32 KiB to 1 MiB;\n"
+    "               'large': blocks outside the arenas\n"
+    "  block_bytes  size of a small block, else None\n"
+    "Classes that were never used are left out.\n"
+    "\n"
+    "Raises NotActiveError; ValueError if there is no such interpreter or\n"
+    "domain; TypeError; OverflowError for more than 64 bits.");
+
+static PyObject *
+module_classes(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char interp_name[] = "interp";
+    static char domain_name[] = "domain";
+    static char *names[] = {interp_name, domain_name, NULL};
+    PyObject *argument = NULL;
+    const char *domain = "obj";
+    int64_t interp = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s:classes", names,
+                                     &argument, &domain)) {
+        return NULL;
+    }
+    const pim_library *library = active_library(module);
+    if (library == NULL || pim_interpreter_argument(argument, &interp) != 0) {
+        return NULL;
+    }
+    return pim_classes_of(library, interp, domain);
 }
 
 PyDoc_STRVAR(
@@ -236,21 +232,61 @@ module_owner(PyObject *module, PyObject *object)
 
 PyDoc_STRVAR(
     trim_doc,
-    "trim($module, /)\n"
+    "trim($module, /, interp=None)\n"
     "--\n"
     "\n"
     "Give empty memory back to the system and return how many bytes it was.\n"
     "\n"
-    "Of the calling interpreter and of the process; others must call it\n"
-    "themselves.  Collects no garbage: gc.collect() first may help.\n"
+    "interp: as for stats(); None is the calling interpreter, EACH all.  The\n"
+    "process's memory goes in any case.  What another interpreter keeps for "
+    "its\n"
+    "next requests goes when it makes some.  Collects no garbage:\n"
+    "gc.collect() first may help.\n"
+    "\n"
+    "Raises NotActiveError; TypeError; OverflowError for more than 64 bits.");
+
+static PyObject *
+module_trim(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char name[] = "interp";
+    static char *names[] = {name, NULL};
+    PyObject *argument = Py_None;
+    int64_t interp = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:trim", names,
+                                     &argument)) {
+        return NULL;
+    }
+    const pim_library *library = active_library(module);
+    if (library == NULL || (!Py_IsNone(argument) &&
+                            pim_interpreter_argument(argument, &interp) != 0)) {
+        return NULL;
+    }
+    return PyLong_FromSize_t(library->trim(interp));
+}
+
+PyDoc_STRVAR(
+    prefork_freeze_doc,
+    "prefork_freeze($module, /)\n"
+    "--\n"
+    "\n"
+    "Prepare for forking children that share this process's memory.\n"
+    "\n"
+    "Takes pages that have free blocks out of use until they are empty, so\n"
+    "that new objects lie together in pages that nobody shares.  Call it "
+    "once,\n"
+    "after gc.collect() and gc.freeze() and before the first fork.\n"
     "\n"
     "Raises NotActiveError.");
 
 static PyObject *
-module_trim(PyObject *module, PyObject *Py_UNUSED(unused))
+module_prefork_freeze(PyObject *module, PyObject *Py_UNUSED(unused))
 {
     const pim_library *library = active_library(module);
-    return library != NULL ? PyLong_FromSize_t(library->trim()) : NULL;
+    if (library == NULL) {
+        return NULL;
+    }
+    library->prefork_freeze();
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(
@@ -317,6 +353,54 @@ module_print_stats(PyObject *module, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    set_limit_doc,
+    "set_limit($module, /, soft, hard=None, *, interp=None)\n"
+    "--\n"
+    "\n"
+    "Limit the memory of one interpreter, or of those to come.\n"
+    "\n"
+    "soft: bytes of live blocks, all domains together; None: no limit.  A\n"
+    "request above it raises MemoryError; then small ones are served up to\n"
+    "hard so that the error can be handled.\n"
+    "hard: bytes above which nothing is served; None: a sixteenth above\n"
+    "soft, at least 1 MiB.\n"
+    "interp: None for the calling interpreter, EACH for those to come, or\n"
+    "as in stats().  Legacy interpreters share the main one's limit.\n"
+    "\n"
+    "Interpreters other than the main one may only limit themselves, and\n"
+    "only while they have no limit; else PermissionError.\n"
+    "\n"
+    "Raises NotActiveError; ValueError if there is no such interpreter or\n"
+    "hard is below soft; PermissionError; TypeError; OverflowError.");
+
+static PyObject *
+module_set_limit(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    const pim_library *library = active_library(module);
+    return library != NULL ? pim_limits_set(library, args, kwargs) : NULL;
+}
+
+PyDoc_STRVAR(
+    limits_doc,
+    "limits($module, /, interp=None)\n"
+    "--\n"
+    "\n"
+    "Return the limits of an interpreter as a dict.\n"
+    "\n"
+    "interp as in set_limit().  Keys: id, soft and hard (None: no limit),\n"
+    "live_bytes, and refusals, which counts the requests refused.\n"
+    "\n"
+    "Raises NotActiveError; ValueError if there is no such interpreter;\n"
+    "TypeError; OverflowError.");
+
+static PyObject *
+module_limits(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    const pim_library *library = active_library(module);
+    return library != NULL ? pim_limits_get(library, args, kwargs) : NULL;
+}
+
 // --- the module --------------------------------------------------------------
 
 // Through a type without a prototype's arguments, which gcc knows to be meant.
@@ -327,11 +411,19 @@ static PyMethodDef methods[] = {
     {"version", module_version, METH_NOARGS, version_doc},
     {"stats", WITH_KEYWORDS(module_stats), METH_VARARGS | METH_KEYWORDS,
      stats_doc},
+    {"classes", WITH_KEYWORDS(module_classes), METH_VARARGS | METH_KEYWORDS,
+     classes_doc},
     {"interpreters", module_interpreters, METH_NOARGS, interpreters_doc},
     {"owner", module_owner, METH_O, owner_doc},
-    {"trim", module_trim, METH_NOARGS, trim_doc},
+    {"trim", WITH_KEYWORDS(module_trim), METH_VARARGS | METH_KEYWORDS,
+     trim_doc},
+    {"prefork_freeze", module_prefork_freeze, METH_NOARGS, prefork_freeze_doc},
     {"print_stats", WITH_KEYWORDS(module_print_stats),
      METH_VARARGS | METH_KEYWORDS, print_stats_doc},
+    {"set_limit", WITH_KEYWORDS(module_set_limit), METH_VARARGS | METH_KEYWORDS,
+     set_limit_doc},
+    {"limits", WITH_KEYWORDS(module_limits), METH_VARARGS | METH_KEYWORDS,
+     limits_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -351,7 +443,9 @@ module_exec(PyObject *module)
                               state->not_active_error) != 0) {
         return -1;
     }
-    return PyModule_AddIntConstant(module, "PROCESS", PIMALLOC_PROCESS);
+    return PyModule_AddIntConstant(module, "PROCESS", PIMALLOC_PROCESS) != 0
+               ? -1
+               : PyModule_AddIntConstant(module, "EACH", PIMALLOC_EACH);
 }
 
 static int

@@ -17,6 +17,10 @@ from typing import (
 PROCESS: Final = -1
 """Stands for the process where an interpreter's id is asked for."""
 
+EACH: Final = -2
+"""Stands for all interpreters in trim(), for those to come in set_limit() and
+limits()."""
+
 class NotActiveError(RuntimeError):
     """pimalloc does not serve this Python; the message says what to do."""
 
@@ -28,6 +32,15 @@ class Usage(TypedDict):
     live_blocks: int
     peak_bytes: int
     peak_blocks: int
+    total_bytes: int
+    total_blocks: int
+
+@type_check_only
+class SizeClass(Usage):
+    """One size class of a domain; block_bytes is None where sizes vary."""
+
+    kind: Literal["small", "run", "large"]
+    block_bytes: int | None
 
 @type_check_only
 class InterpreterDomains(TypedDict):
@@ -65,6 +78,14 @@ class Stats(TypedDict):
     interpreters: dict[int, InterpreterStats]
 
 @type_check_only
+class Limits(TypedDict):
+    id: int
+    soft: int | None
+    hard: int | None
+    live_bytes: int
+    refusals: int
+
+@type_check_only
 class _HasId(Protocol):
     @property
     def id(self) -> SupportsIndex: ...
@@ -93,6 +114,11 @@ def stats(  # type: ignore[overload-overlap]  # an int that is -1 is no Literal
 def stats(interp: SupportsIndex | _HasId) -> InterpreterStats:
     """The figures of one interpreter, by id or by an object that has one."""
 
+def classes(
+    interp: SupportsIndex | _HasId, domain: Literal["raw", "mem", "obj"] = "obj"
+) -> list[SizeClass]:
+    """The figures of one domain by size class, without those never used."""
+
 def interpreters() -> list[int]:
     """The ids of the interpreters that stats() knows."""
 
@@ -102,8 +128,28 @@ def owner(obj: object, /) -> int | None:
     PROCESS: an ended interpreter left it.  None: not pimalloc's memory.
     """
 
-def trim() -> int:
-    """Gives empty memory back to the system; how many bytes it was."""
+def trim(interp: SupportsIndex | _HasId | None = None) -> int:
+    """Gives empty memory back to the system; how many bytes it was.
+
+    None: of the calling interpreter; EACH: of all.
+    """
+
+def prefork_freeze() -> None:
+    """Prepares for forking children that share this process's memory."""
 
 def print_stats(file: _Writable | None = None) -> None:
     """Writes a table of all figures; None is sys.stderr."""
+
+def set_limit(
+    soft: SupportsIndex | None,
+    hard: SupportsIndex | None = None,
+    *,
+    interp: SupportsIndex | _HasId | None = None,
+) -> None:
+    """Limits the live bytes of an interpreter, the calling one if None.
+
+    None is no limit.  Only the main interpreter may change a limit.
+    """
+
+def limits(interp: SupportsIndex | _HasId | None = None) -> Limits:
+    """The limits of an interpreter, the calling one if None."""

@@ -94,6 +94,7 @@ pim_page_push_remote(pim_page *page, pim_block *block)
 {
     pim_block *head = pim_load_relaxed(&page->remote);
     do {
+        PIM_CHECK(head != block, "a block was freed twice", block);
         block->next = head;
     } while (!pim_cas_weak(&page->remote, &head, block));
     return head == NULL;
@@ -107,6 +108,9 @@ pim_page_give(pim_page *page, char *start, pim_block_set *held,
     page->countdown--;
     if (held != NULL) {
         size_t place = pim_block_place(start, block);
+        PIM_CHECK(page->state != PIM_PAGE_SEALED ||
+                      pim_block_set_has(held, place),
+                  "a block was freed twice", block);
         pim_block_set_remove(held, place);
         if (place >= page->cut * stride(page)) {
             return; // it will be cut when its turn comes

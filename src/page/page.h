@@ -24,6 +24,9 @@ typedef enum pim_page_state {
     PIM_PAGE_FULL,       // in no list; comes back with the first free
     PIM_PAGE_SEALED,     // its heap is gone; nobody allocates from it
     PIM_PAGE_IDLE,       // a run that is free and kept by the arena's heap
+    PIM_PAGE_FROZEN,     // nobody allocates from it until it is empty
+    PIM_PAGE_DOOMED,     // its interpreter ended, its memory is about to go
+    PIM_PAGE_POISONED,   // ... is gone, and its addresses are inaccessible
 } pim_page_state;
 
 // A page's owner is a word: its heap's address and, in the low bits that the
@@ -45,7 +48,10 @@ typedef struct pim_page {
     _Atomic uintptr_t owner;     // owner writes, any thread reads; 0 in the
                                  // units after a page's first
     struct pim_page *next;       // owner: neighbours in the partial list
-    struct pim_page *prev;
+    union {
+        struct pim_page *prev;
+        int64_t ended; // doomed, poisoned: the interpreter that it was of
+    };
     struct pim_page *remote_next; // who made `remote` non-empty; see remote.c
     uint32_t block_size;          // bytes; set when the page is opened
     uint16_t countdown;           // owner: frees left until the heap must act

@@ -19,7 +19,15 @@
 
 // A run: one block of as many units as it needs, for requests above
 // PIM_SMALL_MAX; not in the table.
-#define PIM_CLASS_RUN UINT8_MAX
+#define PIM_CLASS_RUN PIM_CLASSES
+
+// A block outside the arenas has no page; accounts alone know this class.
+#define PIM_CLASS_LARGE (PIM_CLASS_RUN + 1)
+
+// All classes of an account.
+#define PIM_ACCOUNT_CLASSES (PIM_CLASS_LARGE + 1)
+
+_Static_assert(PIM_CLASS_LARGE <= UINT8_MAX, "descriptors name it in a byte");
 
 // The largest number of units of a page of a class in the table.
 #define PIM_CLASS_UNITS_MAX 9

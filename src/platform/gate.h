@@ -34,18 +34,20 @@ typedef struct pim_tally {
     _Atomic int64_t spare_blocks;
     _Atomic int64_t top_bytes; // highest since it was last published; TALLY-1
     _Atomic int64_t top_blocks;
+    _Atomic int64_t total_bytes; // allocated, ever; never published
+    _Atomic int64_t total_blocks;
 } pim_tally;
 
 typedef struct pim_thread {
     _Atomic uint64_t inside; // odd while inside; written by its thread
     unsigned depth;          // nesting; written and read by its thread
     bool used;               // under the gate's lock
-    struct pim_thread *next; // all records, newest first; set once
     pim_tally tally;
+    struct pim_thread *next;         // all records, newest first; set once
     struct pim_raw_cache *raw_cache; // its thread's; stays like the tally
 } PIM_CACHE_ALIGNED pim_thread;
 
-_Static_assert(sizeof(pim_thread) == PIM_CACHE_LINE,
+_Static_assert(offsetof(pim_thread, next) == PIM_CACHE_LINE,
                "what a thread writes often is in a cache line of its own");
 
 // What a thread knows of itself.

@@ -4,16 +4,15 @@
 
 #include "platform/options.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
-#include "pimalloc/pimalloc.h"
+#include "pimalloc/tenants.h"
 #include "platform/say.h"
 #include "platform/signals.h"
+#include "platform/sizes.h"
 
 #define PREFIX "PIMALLOC_"
 
@@ -46,25 +45,21 @@ parse_mimalloc(const char *value, pim_options *out)
     return out->mimalloc != NULL;
 }
 
-// Bytes, or with a suffix: 64M, 1G.
 static bool
 parse_region(const char *value, pim_options *out)
 {
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(value, &end, 10);
-    unsigned shift = *end == 'K'   ? 10
-                     : *end == 'M' ? 20
-                     : *end == 'G' ? 30
-                     : *end == 'T' ? 40
-                                   : 0;
-    end += shift != 0;
-    bool ok = errno == 0 && *value >= '1' && *value <= '9' && *end == '\0' &&
-              n <= SIZE_MAX >> shift;
+    uint64_t bytes;
+    bool ok = pim_size_of(value, &bytes) && bytes <= SIZE_MAX;
     if (ok) {
-        out->region_bytes = (size_t)n << shift;
+        out->region_bytes = (size_t)bytes;
     }
     return ok;
+}
+
+static bool
+parse_limit(const char *value, pim_options *out)
+{
+    return pim_limits_of(value, &out->limit_soft, &out->limit_hard);
 }
 
 static bool
@@ -94,9 +89,36 @@ parse_debug(const char *value, pim_options *out)
 }
 
 static bool
+parse_teardown(const char *value, pim_options *out)
+{
+    static const char *const names[] = {[PIMALLOC_KEEP] = "keep",
+                                        [PIMALLOC_POISON] = "poison",
+                                        [PIMALLOC_RELEASE] = "release"};
+    for (int policy = PIMALLOC_KEEP; policy <= PIMALLOC_RELEASE; policy++) {
+        if (strcmp(value, names[policy]) == 0) {
+            out->teardown = policy;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+parse_purge_thread(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->purge_thread);
+}
+
+static bool
 parse_check(const char *value, pim_options *out)
 {
     return parse_switch(value, &out->check);
+}
+
+static bool
+parse_run_check(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->run_check);
 }
 
 typedef struct named_form {
@@ -173,12 +195,17 @@ static const option options[] = {
     {"TSTATE", "auto or call", parse_tstate},
     {"VERBOSE", "0 or 1", parse_verbose},
     {"DEBUG", "0 or 1", parse_debug},
+    {"CHECK", "0 or 1", parse_check},
+    {"PURGE_THREAD", "0 or 1", parse_purge_thread},
+    {"TEARDOWN", "keep, poison or release", parse_teardown},
     {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
      parse_stats},
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
      parse_signal},
     {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
-    {"CHECK", "0 or 1", parse_check},
+    {"RUN_CHECK", "0 or 1", parse_run_check},
+    {"LIMIT", "SOFT or SOFT:HARD, sizes such as 64M, the second not smaller",
+     parse_limit},
 };
 
 static void

@@ -19,14 +19,19 @@ typedef struct pim_options {
     bool tstate_by_call;    // PIMALLOC_TSTATE=call
     bool verbose;           // PIMALLOC_VERBOSE=1
     bool debug;             // PIMALLOC_DEBUG=1: CPython's debug hooks on top
+    bool check;             // PIMALLOC_CHECK=1: every block is looked up first
     pim_leaks_form leaks;   // PIMALLOC_LEAKS
     const char *leaks_file; // what follows its colon, or NULL
+    uint64_t limit_soft;    // PIMALLOC_LIMIT=SOFT[:HARD]: bytes; 0 if not set
+    uint64_t limit_hard;
+    bool purge_thread; // PIMALLOC_PURGE_THREAD=1
+    int teardown;      // PIMALLOC_TEARDOWN: enum pimalloc_policy, 0: not set
 
     // Acted upon by the preload library only.
     int stats_format; // PIMALLOC_STATS: enum pimalloc_format, -1: not asked
     const char *stats_file; // PIMALLOC_STATS: what follows the colon, or NULL
     int stats_signal;       // PIMALLOC_STATS_SIGNAL: its number, or 0
-    bool check; // PIMALLOC_CHECK=1: internal, of pimalloc-run --check
+    bool run_check; // PIMALLOC_RUN_CHECK=1: internal, of pimalloc-run --check
 } pim_options;
 
 // Reads the environment; nothing of it if the process runs with privileges that

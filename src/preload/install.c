@@ -233,7 +233,7 @@ may_speak(bool has_python)
 static bool
 asked_to_check(void)
 {
-    const char *value = getenv("PIMALLOC_CHECK");
+    const char *value = getenv("PIMALLOC_RUN_CHECK");
     return value != NULL && strcmp(value, "1") == 0;
 }
 

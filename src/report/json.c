@@ -64,6 +64,8 @@ put_figures(pim_out *out, const pimalloc_snapshot *s)
         put_number(out, ", \"live_blocks\"", u->live_blocks);
         put_number(out, ", \"peak_bytes\"", u->peak_bytes);
         put_number(out, ", \"peak_blocks\"", u->peak_blocks);
+        put_number(out, ", \"total_bytes\"", u->total_bytes);
+        put_number(out, ", \"total_blocks\"", u->total_blocks);
         pim_out_text(out, "}");
     }
     pim_out_text(out, "}}");

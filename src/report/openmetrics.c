@@ -36,6 +36,12 @@ static const family of_domains[] = {
     {"pimalloc_peak_blocks", "gauge", NULL,
      "Highest live blocks since the interpreter began.",
      offsetof(pimalloc_usage, peak_blocks)},
+    {"pimalloc_allocated_bytes", "counter", "bytes",
+     "Usable bytes allocated since the interpreter began, freed or not.",
+     offsetof(pimalloc_usage, total_bytes)},
+    {"pimalloc_allocated_blocks", "counter", NULL,
+     "Blocks allocated since the interpreter began, freed or not.",
+     offsetof(pimalloc_usage, total_blocks)},
 };
 
 static const family of_heaps[] = {

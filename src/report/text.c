@@ -14,11 +14,13 @@ static void
 put_usage(pim_out *out, const char *who, const char *domain,
           const pimalloc_usage *u)
 {
-    pim_out_printf(out, "%-16s %-4s %16s %12s %16s %12s\n", who, domain,
-                   pim_number_grouped(u->live_bytes).text,
+    pim_out_printf(out, "%-16s %-4s %16s %12s %16s %12s %18s %14s\n", who,
+                   domain, pim_number_grouped(u->live_bytes).text,
                    pim_number_grouped(u->live_blocks).text,
                    pim_number_grouped(u->peak_bytes).text,
-                   pim_number_grouped(u->peak_blocks).text);
+                   pim_number_grouped(u->peak_blocks).text,
+                   pim_number_grouped(u->total_bytes).text,
+                   pim_number_grouped(u->total_blocks).text);
 }
 
 // `runtime` is 0 where all are of one.
@@ -71,9 +73,9 @@ put_heading(pim_out *out, const pim_report *report)
     pim_out_printf(out, "CPython %s, mimalloc %s, pid %ld, ",
                    report->python.text, report->mimalloc.text, report->pid);
     put_count(out, "address space for arenas: ", report->region_bytes, "byte");
-    pim_out_printf(out, "\n%-16s %-4s %16s %12s %16s %12s\n", "interpreter",
-                   "dom", "live bytes", "live blocks", "peak bytes",
-                   "peak blocks");
+    pim_out_printf(out, "\n%-16s %-4s %16s %12s %16s %12s %18s %14s\n",
+                   "interpreter", "dom", "live bytes", "live blocks",
+                   "peak bytes", "peak blocks", "total bytes", "total blocks");
 }
 
 void

@@ -121,7 +121,8 @@ pim_run_check(char **command, const char *library)
     }
     pim_answer answer = {.error = 0};
     if (target.is_known && loader_takes(target.argv, library)) {
-        pim_spawn_ask(target.argv, "PIMALLOC_CHECK=1", SECONDS_MAX, &answer);
+        pim_spawn_ask(target.argv, "PIMALLOC_RUN_CHECK=1", SECONDS_MAX,
+                      &answer);
     } else {
         answer.status = -1;
     }

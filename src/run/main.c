@@ -34,7 +34,7 @@ set(const char *name, const char *value)
 static void
 set_options(const pim_run_options *o)
 {
-    unsetenv("PIMALLOC_CHECK"); // or COMMAND would not run
+    unsetenv("PIMALLOC_RUN_CHECK"); // or COMMAND would not run
     if (o->stats[0] != '\0') {
         set("PIMALLOC_STATS", o->stats);
     }
@@ -45,6 +45,9 @@ set_options(const pim_run_options *o)
         char number[16];
         snprintf(number, sizeof(number), "%d", o->signal);
         set("PIMALLOC_STATS_SIGNAL", number);
+    }
+    if (o->limit != NULL) {
+        set("PIMALLOC_LIMIT", o->limit);
     }
     if (o->debug) {
         set("PIMALLOC_DEBUG", "1");

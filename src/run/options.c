@@ -14,6 +14,7 @@
 #include "base/compiler.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/signals.h"
+#include "platform/sizes.h"
 #include "run/message.h"
 
 #define SEE_HELP "; \"pimalloc-run --help\" lists the options"
@@ -184,6 +185,21 @@ parse_signal(const char *value, pim_run_options *out)
     }
 }
 
+// --- --limit -----------------------------------------------------------------
+
+static void
+parse_limit(const char *value, pim_run_options *out)
+{
+    uint64_t soft;
+    uint64_t hard;
+    if (*value != '=' || !pim_limits_of(value + 1, &soft, &hard)) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--limit needs SOFT or SOFT:HARD, sizes of which the "
+                     "second is not smaller: --limit=64M:72M");
+    }
+    out->limit = value + 1;
+}
+
 // --- the others --------------------------------------------------------------
 
 static void
@@ -249,6 +265,9 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
   --leaks[=FORM][:FILE]    say what each interpreter left when it ended: FORM is\n\
                              text (default), json, or fail: as text, and the\n\
                              exit status is 23 instead of 0 if it is anything\n\
+  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G), and\n\
+                             HARD in small pieces until it has dealt with the\n\
+                             MemoryError\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\
@@ -281,6 +300,7 @@ print_version(const char *value, pim_run_options *out)
 
 static const option options_with_value[] = {
     {"--leaks", parse_leaks},
+    {"--limit", parse_limit},
     {"--stats", parse_stats},
     {"--stats-signal", parse_signal},
 };

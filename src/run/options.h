@@ -19,6 +19,7 @@ typedef struct pim_run_options {
     char
         stats[PIM_RUN_FORM_MAX]; // PIMALLOC_STATS, FILE absolute; "": not asked
     char leaks[PIM_RUN_FORM_MAX]; // PIMALLOC_LEAKS, likewise
+    const char *limit;            // PIMALLOC_LIMIT; NULL: not asked
     char **command;               // COMMAND and its arguments, then NULL
 } pim_run_options;
 

@@ -37,7 +37,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <pimalloc/pimalloc.h>
+#include <pimalloc/tenants.h>
 
 // PIM_TEST_PYTHON, the python executable to run as, is set by the build.
 
@@ -45,15 +45,19 @@
 #define CYCLES_WARMUP 20
 #define CYCLES_MAX 1000000
 #define LEAKED_BYTES (1024 * 1024)
+#define REFUSED 3 // exit status: this Python does not allow the policy
 
 enum leak { LEAK_NOTHING, LEAK_OBJECT, LEAK_BYTES };
 
 static const char *const leak_names[] = {"nothing", "object", "bytes"};
+static const char *const policy_names[] = {"default", "keep", "poison",
+                                           "release"};
 
 typedef struct options {
     long cycles;
     enum leak leak;
     bool pimalloc; // false: CPython's own allocator
+    int policy;    // enum pimalloc_policy, 0: the default
     bool json;
     double max_growth_kb; // negative: no limit
 } options;
@@ -109,13 +113,21 @@ python_check(PyStatus status)
 }
 
 static void
-python_start(bool pimalloc)
+python_start(bool pimalloc, int policy)
 {
     PyPreConfig preconfig;
     PyPreConfig_InitIsolatedConfig(&preconfig);
     python_check(Py_PreInitialize(&preconfig));
     if (pimalloc) {
         int err = pimalloc_install(NULL);
+        if (err != 0) {
+            fail(pimalloc_strerror(err));
+        }
+        err = policy != 0 ? pimalloc_policy_set(PIMALLOC_EACH, policy) : 0;
+        if (err == -ENOTSUP) {
+            fprintf(stderr, "cycles: %s\n", pimalloc_strerror(err));
+            exit(REFUSED);
+        }
         if (err != 0) {
             fail(pimalloc_strerror(err));
         }
@@ -189,7 +201,7 @@ measure(const options *opts)
 {
     figures got = {0};
     double start = clock_seconds(CLOCK_MONOTONIC);
-    python_start(opts->pimalloc);
+    python_start(opts->pimalloc, opts->policy);
     for (long i = 0; i < CYCLES_WARMUP; i++) {
         run_cycle(opts->leak);
     }
@@ -233,13 +245,14 @@ print_json(const options *opts, const figures *got)
 {
     printf("{\"python\": \"");
     print_python("d");
-    printf("\", \"allocator\": \"%s\", \"leak\": \"%s\", \"cycles\": %ld, "
+    printf("\", \"allocator\": \"%s\", \"policy\": \"%s\", \"leak\": \"%s\", "
+           "\"cycles\": %ld, "
            "\"warmup_cycles\": %d, \"first_kb\": %ld, \"last_kb\": %ld, "
            "\"growth_kb_per_cycle\": %.3f, \"seconds_per_cycle\": %.6f, "
            "\"seconds_total\": %.6f, \"cpu_seconds\": %.6f}\n",
-           opts->pimalloc ? "pimalloc" : "python", leak_names[opts->leak],
-           opts->cycles, CYCLES_WARMUP, got->first_kb, got->last_kb,
-           got->growth_kb, got->cycle_seconds, got->total_seconds,
+           opts->pimalloc ? "pimalloc" : "python", policy_names[opts->policy],
+           leak_names[opts->leak], opts->cycles, CYCLES_WARMUP, got->first_kb,
+           got->last_kb, got->growth_kb, got->cycle_seconds, got->total_seconds,
            got->cpu_seconds);
 }
 
@@ -274,6 +287,9 @@ print_usage(FILE *out)
             "  --leak              each leaks one object()\n"
             "  --leak-bytes        each leaks one bytes of 1 MiB\n"
             "  --allocator NAME    pimalloc (default) or python\n"
+            "  --policy NAME       keep, poison or release what is left; exit "
+            "status 3\n"
+            "                      if this Python does not allow it\n"
             "  --max-growth KB     exit status 1 if growth per cycle is more\n"
             "  --json              one line of JSON instead of text\n"
             "  --help              this text\n",
@@ -320,15 +336,36 @@ parse_allocator(const char *text)
     return strcmp(text, "pimalloc") == 0;
 }
 
+static int
+parse_policy(const char *text)
+{
+    for (int policy = PIMALLOC_KEEP; policy <= PIMALLOC_RELEASE; policy++) {
+        if (strcmp(text, policy_names[policy]) == 0) {
+            return policy;
+        }
+    }
+    bad_usage("unknown policy", text);
+}
+
 static options
 parse_options(int argc, char **argv)
 {
-    enum { CYCLES = 1, LEAK, LEAKBYTES, ALLOCATOR, MAXGROWTH, JSON, HELP };
+    enum {
+        CYCLES = 1,
+        LEAK,
+        LEAKBYTES,
+        ALLOCATOR,
+        POLICY,
+        MAXGROWTH,
+        JSON,
+        HELP
+    };
     static const struct option known[] = {
         {"cycles", required_argument, NULL, CYCLES},
         {"leak", no_argument, NULL, LEAK},
         {"leak-bytes", no_argument, NULL, LEAKBYTES},
         {"allocator", required_argument, NULL, ALLOCATOR},
+        {"policy", required_argument, NULL, POLICY},
         {"max-growth", required_argument, NULL, MAXGROWTH},
         {"json", no_argument, NULL, JSON},
         {"help", no_argument, NULL, HELP},
@@ -352,6 +389,9 @@ parse_options(int argc, char **argv)
             break;
         case ALLOCATOR:
             opts.pimalloc = parse_allocator(optarg);
+            break;
+        case POLICY:
+            opts.policy = parse_policy(optarg);
             break;
         case MAXGROWTH:
             opts.max_growth_kb = parse_growth(optarg);

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <pimalloc/tenants.h>
+
 #include "support/embed.h"
 
 // As in src/base/config.h, which is not for embedders.
@@ -233,7 +235,7 @@ large_blocks_are_counted_exactly(void)
             EXPECT_EQ(look(0, d).blocks, before.blocks);
             EXPECT_EQ(look(0, d).bytes, before.bytes);
         }
-        pimalloc_trim(); // freed memory is kept for a while
+        pimalloc_trim(0); // freed memory is kept for a while
         EXPECT_LE(embed_stats(0).committed_bytes, committed + (4 << 20));
     }
     embed_stop();

@@ -53,6 +53,8 @@ row_of(const char *text, const char *who, const char *domain)
     EXPECT(
         parse_number(&at, &f.live_bytes) && parse_number(&at, &f.live_blocks) &&
         parse_number(&at, &f.peak_bytes) && parse_number(&at, &f.peak_blocks));
+    EXPECT(parse_number(&at, &f.total_bytes) &&
+           parse_number(&at, &f.total_blocks));
     EXPECT_EQ(*at, '\n');
     return f;
 }

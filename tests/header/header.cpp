@@ -6,8 +6,10 @@
 int
 main()
 {
+    int err = pimalloc_limit_set(PIMALLOC_EACH, 2, 1, nullptr, nullptr);
     return pimalloc_version() == PIMALLOC_VERSION &&
-                   pimalloc_walk(PIMALLOC_PROCESS, nullptr, nullptr) < 0
+                   pimalloc_walk(PIMALLOC_PROCESS, nullptr, nullptr) < 0 &&
+                   err != 0
                ? 0
                : 1;
 }

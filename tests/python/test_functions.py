@@ -46,6 +46,8 @@ class Stats(unittest.TestCase):
         for usage in main["domains"].values():
             self.assertGreaterEqual(usage["peak_bytes"], usage["live_bytes"])
             self.assertGreaterEqual(usage["peak_blocks"], usage["live_blocks"])
+            self.assertGreaterEqual(usage["total_bytes"], usage["peak_bytes"])
+            self.assertGreaterEqual(usage["total_blocks"], usage["peak_blocks"])
         self.assertNotIn("raw", main["domains"])
 
     def test_process(self):
@@ -95,6 +97,7 @@ class Stats(unittest.TestCase):
             pimalloc.stats()
             pimalloc.stats(0)
             pimalloc.interpreters()
+            pimalloc.classes(0, "mem")
             pimalloc.owner([])
             pimalloc.print_stats(io.StringIO())
             for bad in (99, 2**64, "x"):
@@ -104,6 +107,65 @@ class Stats(unittest.TestCase):
                     pass
 
         self.assertLess(support.growth(ask, 500), 50)
+
+
+@support.needs_active
+class Classes(unittest.TestCase):
+    def test_sums_are_the_domain(self):
+        for domain in ("mem", "obj"):
+            before = pimalloc.stats(0)["domains"][domain]
+            classes = pimalloc.classes(0, domain)
+            after = pimalloc.stats(0)["domains"][domain]
+            for name in ("total_blocks", "total_bytes"):
+                total = sum(c[name] for c in classes)
+                self.assertTrue(before[name] <= total <= after[name], name)
+            self.assertLess(abs(sum(c["live_blocks"] for c in classes) - after["live_blocks"]), 1000)
+
+    def test_each_class(self):
+        kept = [bytes(100_000), bytes(5 << 20)]
+        classes = pimalloc.classes(interp=0, domain="obj")
+        self.assertEqual([c["kind"] for c in classes[-2:]], ["run", "large"])
+        sizes = [c["block_bytes"] for c in classes]
+        self.assertEqual(sizes[-2:], [None, None])
+        self.assertEqual(sizes[:-2], sorted(set(sizes[:-2])))
+        for c in classes:
+            self.assertGreater(c["total_blocks"], 0)
+            self.assertGreaterEqual(c["peak_blocks"], c["live_blocks"])
+            self.assertEqual(c["kind"] == "small", c["block_bytes"] is not None)
+            if c["block_bytes"] is not None:
+                self.assertEqual(c["live_bytes"], c["live_blocks"] * c["block_bytes"])
+        self.assertGreaterEqual(classes[-1]["live_bytes"], len(kept[1]))
+
+    def test_objects_count_in_their_class(self):
+        def live():
+            return {c["block_bytes"]: c["live_blocks"] for c in pimalloc.classes(0)}
+
+        before = live()
+        objects = [object() for _ in range(10_000)]
+        during = live()
+        grown = {size: n - before.get(size, 0) for size, n in during.items()}
+        size = max(grown, key=grown.get)
+        self.assertLess(size, 100)
+        self.assertTrue(10_000 <= grown[size] < 10_500, grown)
+        del objects
+        after = next(c for c in pimalloc.classes(0) if c["block_bytes"] == size)
+        self.assertLess(after["live_blocks"], during[size] - 9_000)
+        self.assertGreaterEqual(after["peak_blocks"], during[size])
+        self.assertGreaterEqual(after["total_blocks"], during[size])
+
+    def test_arguments(self):
+        self.assertEqual(pimalloc.classes(HasId(0), "mem")[0]["block_bytes"], 16)
+        self.assertIsInstance(pimalloc.classes(pimalloc.PROCESS, "raw"), list)
+        for number in (99, -2):
+            with self.assertRaisesRegex(ValueError, f"no interpreter {number};"):
+                pimalloc.classes(number)
+        with self.assertRaisesRegex(ValueError, "'raw', 'mem' or 'obj', not 'objects'"):
+            pimalloc.classes(0, "objects")
+        for arguments in ((), (None,), (0, 1), (0, "mem", 3)):
+            with self.assertRaises(TypeError):
+                pimalloc.classes(*arguments)
+        with self.assertRaises(OverflowError):
+            pimalloc.classes(2**64)
 
 
 class Slots:
@@ -161,6 +223,67 @@ class Owner(unittest.TestCase):
         for arguments in ((), (1, 2)):
             with self.assertRaises(TypeError):
                 pimalloc.owner(*arguments)
+
+
+@support.needs_active
+class Trim(unittest.TestCase):
+    def test_ways_to_name_an_interpreter(self):
+        self.assertEqual(pimalloc.EACH, -2)
+        for name in (None, 0, Index(0), HasId(0), pimalloc.EACH, pimalloc.PROCESS, 12345):
+            things = [bytes(1000) for _ in range(3000)]
+            del things
+            self.assertGreaterEqual(pimalloc.trim(name), 0)
+        self.assertGreaterEqual(pimalloc.trim(interp=pimalloc.EACH), 0)
+
+    def test_only_who_is_named(self):
+        def burst():
+            runs = [bytes(300_000) for _ in range(20)]
+            return len(runs)
+
+        pimalloc.trim()
+        burst()
+        self.assertLess(pimalloc.trim(pimalloc.PROCESS), 3_000_000)
+        self.assertGreater(pimalloc.trim(0), 3_000_000)
+
+    def test_arguments(self):
+        for thing in ("0", 0.0, [], HasId(None)):
+            with self.assertRaisesRegex(TypeError, "interpreter's id"):
+                pimalloc.trim(thing)
+        with self.assertRaises(TypeError):
+            pimalloc.trim(0, 0)
+        with self.assertRaisesRegex(OverflowError, "64 bits"):
+            pimalloc.trim(2**63)
+
+
+@support.needs_active
+class PreforkFreeze(unittest.TestCase):
+    # In a process of its own: what is out of use stays so.
+    CODE = """if 1:
+        import gc, os, pimalloc
+        shared = [[i, str(i)] for i in range(20000)]
+        del shared[::2]
+        gc.collect()
+        gc.freeze()
+        assert pimalloc.prefork_freeze() is None
+        pages = pimalloc.stats(0)["pages"]
+        new = [[i] for i in range(3000)]  # would fit between what is shared
+        assert pimalloc.stats(0)["pages"] >= pages + 5
+        pid = os.fork()
+        if pid == 0:
+            more = [str(i) * 3 for i in range(20000)]
+            del shared[:], new, more
+            gc.collect()
+            os._exit(0)
+        print(os.waitpid(pid, 0)[1])
+    """
+
+    def test_parent_and_child_work(self):
+        done = support.run_python(self.CODE)
+        self.assertEqual(done.stdout.strip(), "0", done.stderr)
+
+    def test_arguments(self):
+        with self.assertRaises(TypeError):
+            pimalloc.prefork_freeze(1)
 
 
 class Broken:
@@ -227,15 +350,22 @@ class Stub(unittest.TestCase):
             if isinstance(node, ast.FunctionDef):
                 real = inspect.signature(getattr(pimalloc, node.name))
                 with self.subTest(node.name):
-                    self.assertEqual([a.arg for a in node.args.posonlyargs + node.args.args],
-                                     list(real.parameters))
+                    self.assertEqual([a.arg for a in node.args.posonlyargs + node.args.args +
+                                      node.args.kwonlyargs], list(real.parameters))
+                    for a in node.args.kwonlyargs:
+                        self.assertIs(real.parameters[a.arg].kind,
+                                      inspect.Parameter.KEYWORD_ONLY)
                     for a in node.args.posonlyargs:
                         self.assertIs(real.parameters[a.arg].kind,
                                       inspect.Parameter.POSITIONAL_ONLY)
-                    for a in node.args.args:
+                    given = node.args.defaults
+                    defaults = [inspect.Parameter.empty] * (len(node.args.args) - len(given))
+                    defaults += [ast.literal_eval(default) for default in given]
+                    for a, default in zip(node.args.args, defaults):
                         self.assertIs(real.parameters[a.arg].kind,
                                       inspect.Parameter.POSITIONAL_OR_KEYWORD)
-                        self.assertIsNone(real.parameters[a.arg].default)
+                        if node.name != "stats":  # overloads differ
+                            self.assertEqual(real.parameters[a.arg].default, default)
 
     def test_every_function_has_a_docstring(self):
         for name, thing in vars(pimalloc).items():
@@ -257,6 +387,8 @@ class Stub(unittest.TestCase):
             ("Stats", everything), ("InterpreterStats", main), ("ProcessStats", process),
             ("InterpreterDomains", main["domains"]), ("ProcessDomains", process["domains"]),
             ("Usage", main["domains"]["obj"]), ("Usage", process["domains"]["raw"]),
+            ("SizeClass", pimalloc.classes(0)[0]),
+            ("Limits", pimalloc.limits()),
         ]:
             self.assertEqual(self.keys(name), set(real), name)
 

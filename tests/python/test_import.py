@@ -13,7 +13,7 @@ import pimalloc
 import support
 
 CALLS = ["stats()", "stats(0)", "stats(pimalloc.PROCESS)", "interpreters()", "owner(None)",
-         "trim()", "print_stats()"]
+         "classes(0)", "trim()", "trim(pimalloc.EACH)", "prefork_freeze()", "print_stats()"]
 
 
 class WithoutPimalloc(unittest.TestCase):

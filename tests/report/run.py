@@ -18,7 +18,7 @@ import check_openmetrics
 import check_schema
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs/statistics.schema.json"
-USAGE = ("live_bytes", "live_blocks", "peak_bytes", "peak_blocks")
+USAGE = ("live_bytes", "live_blocks", "peak_bytes", "peak_blocks", "total_bytes", "total_blocks")
 HEAP = ("arenas", "pages", "committed_bytes", "remote_frees")
 OLDER_TYPES = {"counter", "gauge", "histogram", "summary", "untyped"}
 
@@ -55,7 +55,10 @@ def samples_of(document):
         for domain, usage in heap["domains"].items():
             for name in USAGE:
                 key = frozenset([*labels.items(), ("domain", domain)])
-                result[f"pimalloc_{name}", key] = usage[name]
+                metric = name
+                if name.startswith("total_"):
+                    metric = f"allocated_{name.removeprefix('total_')}_total"
+                result[f"pimalloc_{metric}", key] = usage[name]
     return result
 
 
@@ -115,6 +118,8 @@ def check_second(document):
         for usage in interp["domains"].values():
             expect(usage["peak_bytes"] >= usage["live_bytes"] > 0 or interp["state"] == "ended",
                    f"sane figures of {interp}")
+            expect(usage["total_bytes"] >= usage["peak_bytes"] and
+                   usage["total_blocks"] >= usage["peak_blocks"] > 0, f"sane totals of {interp}")
     alive = [(i, g) for i, g, state in who if state == "alive"]
     # 3.14.0 never ends an interpreter; its own are alive in the next runtime.
     expect({(0, 2), (4, 2), (5, 2)} <= set(alive), f"the living among {who}")

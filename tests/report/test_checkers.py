@@ -131,7 +131,8 @@ class OpenMetrics(unittest.TestCase):
             self.assertNotEqual(check_openmetrics.check(data), [])
 
 
-USAGE = {"live_bytes": 1, "live_blocks": 1, "peak_bytes": 2**64 - 1, "peak_blocks": 1}
+USAGE = {"live_bytes": 1, "live_blocks": 1, "peak_bytes": 2**64 - 1, "peak_blocks": 1,
+         "total_bytes": 2**64 - 1, "total_blocks": 1}
 HEAP = {"arenas": 0, "pages": 0, "committed_bytes": 0, "remote_frees": 0}
 
 

@@ -79,10 +79,11 @@ def simple_options(b):
 
 @case
 def environment_stays(b):
-    """variables that are set already stay, but for PIMALLOC_CHECK"""
+    """variables that are set already stay, but for PIMALLOC_RUN_CHECK"""
     equal(b.variable("PIMALLOC_STATS", env={"PIMALLOC_STATS": "json"}), "json")
     equal(b.variable("PIMALLOC_STATS", "--stats", env={"PIMALLOC_STATS": "json"}), "text")
-    equal(b.variable("PIMALLOC_CHECK", env={"PIMALLOC_CHECK": "1"}), None)
+    equal(b.variable("PIMALLOC_CHECK", env={"PIMALLOC_CHECK": "1"}), "1")
+    equal(b.variable("PIMALLOC_RUN_CHECK", env={"PIMALLOC_RUN_CHECK": "1"}), None)
 
 
 @case
@@ -164,6 +165,15 @@ def signals(b):
         b.fails(125, f"--stats-signal={word}", "true", says=["there is no signal"])
     for word in ("--stats-signal", "--stats-signal="):
         b.fails(125, word, "true", says=["needs a signal"])
+
+
+@case
+def limits(b):
+    """--limit takes one size or two and refuses what is none"""
+    for word in ("64M", "64M:1G", "100"):
+        equal(b.variable("PIMALLOC_LIMIT", f"--limit={word}"), word)
+    for word in ("--limit", "--limit=", "--limit=0", "--limit=x", "--limit=2M:1M", "--limit:64M"):
+        b.fails(125, word, "true", says=["--limit=64M:72M"])
 
 
 @case

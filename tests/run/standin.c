@@ -1,7 +1,7 @@
 // standin.c -- plays libpimalloc-preload.so where a test is about the launcher.
 //
 // STANDIN_TRACE=FILE: appends the name of each program that it is loaded into.
-// PIMALLOC_CHECK=1: answers as STANDIN_ANSWER="STATUS LINE" says and ends the
+// PIMALLOC_RUN_CHECK=1: answers as STANDIN_ANSWER="STATUS LINE" says and ends the
 // process, or lets the program run if there is no such variable.
 
 #define _GNU_SOURCE
@@ -21,7 +21,7 @@ process_starts(void)
         fclose(file);
     }
     const char *answer = getenv("STANDIN_ANSWER");
-    if (getenv("PIMALLOC_CHECK") != NULL && answer != NULL) {
+    if (getenv("PIMALLOC_RUN_CHECK") != NULL && answer != NULL) {
         puts(answer + 2);
         fflush(stdout);
         _exit(answer[0] - '0');

@@ -75,6 +75,22 @@ usable_of(const void *start, unsigned domain, size_t size)
     return block;
 }
 
+// From where a block lies and how long it is.
+static size_t
+class_of(const void *start, size_t usable)
+{
+    return !pim_region_contains(start)   ? PIM_CLASS_LARGE
+           : usable % PIM_UNIT_SIZE == 0 ? PIM_CLASS_RUN
+                                         : pim_size_class(usable);
+}
+
+static ref_class *
+class_at(reference *ref, const ref_block *block)
+{
+    ref_usage *u = &ref->heaps[block->heap].domain[block->domain];
+    return &u->by_class[class_of(block->start, block->usable)];
+}
+
 static unsigned
 account_of(unsigned domain, unsigned heap)
 {
@@ -94,6 +110,55 @@ grow(reference *ref, const ref_block *block, uint64_t extra_at_peak)
     if (u->peak_bytes_max < u->live_bytes + extra_at_peak) {
         u->peak_bytes_max = u->live_bytes + extra_at_peak;
     }
+    if (block->domain == PIM_RAW) {
+        return;
+    }
+    ref_class *c = class_at(ref, block);
+    c->live_blocks++;
+    c->live_bytes += block->usable;
+    if (c->peak_blocks < c->live_blocks) {
+        c->peak_blocks = c->live_blocks;
+    }
+}
+
+// A block was allocated: it is in no class that had it before.
+static void
+count_new(reference *ref, const ref_block *block)
+{
+    if (block->domain != PIM_RAW) {
+        ref_class *c = class_at(ref, block);
+        c->total_blocks++;
+        c->total_bytes += block->usable;
+    }
+}
+
+// A block was resized; `before` is gone by now.
+static void
+count_resized(reference *ref, const ref_block *before, const ref_block *block,
+              bool moved)
+{
+    if (block->domain == PIM_RAW) {
+        return;
+    }
+    ref_class *c = class_at(ref, block);
+    size_t was = class_of(before->start, before->usable);
+    size_t is = class_of(block->start, block->usable);
+    uint64_t grown =
+        block->usable > before->usable ? block->usable - before->usable : 0;
+    bool may_be_remapped = moved && was == PIM_CLASS_LARGE && is == was &&
+                           before->heap == block->heap;
+    if (moved && !may_be_remapped) {
+        count_new(ref, block);
+    } else {
+        c->total_bytes += grown;
+    }
+    if (may_be_remapped) {
+        c->total_blocks_more++;
+        c->total_bytes_more += block->usable - grown;
+    }
+    if (moved && was == is) {
+        c->peak_blocks_more = 1; // for a moment both were there
+    }
 }
 
 static void
@@ -105,6 +170,13 @@ shrink(reference *ref, const ref_block *block, bool is_free)
     u->live_bytes -= block->usable;
     u->live_blocks--;
     ref->live_bytes -= block->usable;
+    if (block->domain != PIM_RAW) {
+        ref_class *c = class_at(ref, block);
+        EXPECT_GE(c->live_blocks, 1);
+        EXPECT_GE(c->live_bytes, block->usable);
+        c->live_blocks--;
+        c->live_bytes -= block->usable;
+    }
     if (is_free && block->domain != PIM_RAW && block->heap != REF_PROCESS &&
         block->heap != ref->current) {
         heap->remote_frees++;
@@ -125,6 +197,17 @@ start_from(ref_heap *heap, int64_t id)
                         .live_blocks = f.slot[slot].live_blocks,
                         .peak_bytes = f.slot[slot].peak_bytes,
                         .peak_bytes_max = f.slot[slot].peak_bytes};
+        pim_class_figures now;
+        EXPECT(pim_registry_class_figures(id, slot, &now));
+        for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
+            pim_usage u = pim_class_usage(&now, c);
+            heap->domain[slot + PIM_MEM].by_class[c] =
+                (ref_class){.live_blocks = u.live_blocks,
+                            .live_bytes = u.live_bytes,
+                            .peak_blocks = u.peak_blocks,
+                            .total_blocks = u.total_blocks,
+                            .total_bytes = u.total_bytes};
+        }
     }
 }
 
@@ -176,6 +259,7 @@ ref_malloc(reference *ref, unsigned domain, size_t size, bool zero,
         ref->heaps[ref->current].used = true;
     }
     grow(ref, block, 0);
+    count_new(ref, block);
     fill(block, 0);
 }
 
@@ -205,6 +289,7 @@ ref_realloc(reference *ref, size_t index, size_t size, bool may_fail)
     block->usable = usable_of(start, block->domain, size);
     // Copied, both count for a moment; a map that the system moves does not.
     grow(ref, block, moved && block->heap == before.heap ? before.usable : 0);
+    count_resized(ref, &before, block, moved);
     if (moved && block->domain != PIM_RAW) {
         ref->heaps[ref->current].used = true;
     }
@@ -228,17 +313,56 @@ ref_begin(reference *ref, unsigned heap, int64_t id)
     ref->heaps[heap] = (ref_heap){.id = id};
 }
 
+static void
+compare_classes(const ref_heap *heap)
+{
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        pim_class_figures now;
+        EXPECT(pim_registry_class_figures(heap->id, slot, &now));
+        for (size_t i = 0; i < PIM_ACCOUNT_CLASSES; i++) {
+            const ref_class *c = &heap->domain[slot + PIM_MEM].by_class[i];
+            pim_usage u = pim_class_usage(&now, i);
+            EXPECT_EQ(u.live_blocks, c->live_blocks);
+            EXPECT_EQ(u.live_bytes, c->live_bytes);
+            EXPECT_GE(u.total_blocks, c->total_blocks);
+            EXPECT_LE(u.total_blocks, c->total_blocks + c->total_blocks_more);
+            EXPECT_GE(u.total_bytes, c->total_bytes);
+            EXPECT_LE(u.total_bytes, c->total_bytes + c->total_bytes_more);
+            EXPECT_GE(u.peak_blocks, c->peak_blocks);
+            if (heap->id != PIM_PROCESS_ID && heap->remote_frees == 0) {
+                EXPECT_LE(u.peak_blocks, c->peak_blocks + c->peak_blocks_more);
+            }
+        }
+    }
+}
+
+static void
+hand_over(ref_class *to, const ref_class *from)
+{
+    to->live_blocks += from->live_blocks;
+    to->live_bytes += from->live_bytes;
+    if (to->peak_blocks < to->live_blocks) {
+        to->peak_blocks = to->live_blocks;
+    }
+}
+
 void
 ref_end(reference *ref, unsigned heap)
 {
     ref_heap *ended = &ref->heaps[heap];
     ref_heap *process = &ref->heaps[REF_PROCESS];
+    if (ended->used) {
+        compare_classes(ended); // its last account
+    }
     for (unsigned d = PIM_MEM; d < PIM_DOMAINS; d++) {
         ref_usage *to = &process->domain[d];
         to->live_bytes += ended->domain[d].live_bytes;
         to->live_blocks += ended->domain[d].live_blocks;
         if (to->peak_bytes < to->live_bytes) {
             to->peak_bytes = to->live_bytes;
+        }
+        for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
+            hand_over(&to->by_class[c], &ended->domain[d].by_class[c]);
         }
     }
     for (size_t i = 0; i < ref->count; i++) {
@@ -267,6 +391,7 @@ compare_heap(const ref_heap *heap)
         }
         small += u->live_bytes;
     }
+    compare_classes(heap);
     if (heap->id != PIM_PROCESS_ID) {
         EXPECT_EQ(f.remote_frees, heap->remote_frees);
         EXPECT_GE(f.committed_bytes, small);

@@ -14,11 +14,25 @@
 #define REF_PROCESS 0 // place of the process heap
 #define REF_MAIN 1    // place of main's
 
+// One size class.  A large block that moves was copied to a new one or remapped,
+// which cannot be told from outside: *_more is by how much a figure may be higher.
+typedef struct ref_class {
+    uint64_t live_blocks;
+    uint64_t live_bytes;
+    uint64_t peak_blocks;      // at least
+    uint64_t peak_blocks_more; // if nobody but the owner freed
+    uint64_t total_blocks;
+    uint64_t total_bytes;
+    uint64_t total_blocks_more;
+    uint64_t total_bytes_more;
+} ref_class;
+
 typedef struct ref_usage {
     uint64_t live_bytes;
     uint64_t live_blocks;
     uint64_t peak_bytes;     // at least
     uint64_t peak_bytes_max; // at most, if nobody but the owner freed
+    ref_class by_class[PIM_ACCOUNT_CLASSES]; // of mem and obj
 } ref_usage;
 
 typedef struct ref_heap {
@@ -63,7 +77,7 @@ void ref_free(reference *ref, size_t index);
 void ref_begin(reference *ref, unsigned heap, int64_t id);
 void ref_end(reference *ref, unsigned heap);
 
-// Compares all accounts with pim_registry_figures().
+// Compares all accounts, those of size classes too, with what the registry says.
 void ref_compare(const reference *ref);
 
 #endif // PIM_TESTS_REFERENCE_H

@@ -4,6 +4,7 @@
 // them.  A further thread begins and ends interpreters all the time: heirs of
 // the pages.
 
+#include "heap/poison.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"
@@ -25,6 +26,7 @@ static _Atomic bool over;
 static struct {
     unsigned large_per_1000;
     unsigned maps_per_1000;
+    bool poisons; // late frees may come when the memory is gone
 } mix;
 
 // Frees its share of what the interpreter left, while it ends.
@@ -37,7 +39,11 @@ free_late(team_member *self)
             return;
         }
         for (unsigned i = self->number; i < count; i += FREERS) {
-            exchange_free(&x, left[i]);
+            if (mix.poisons) {
+                pim_obj_free(NULL, left[i]);
+            } else {
+                exchange_free(&x, left[i]);
+            }
         }
         pthread_barrier_wait(&barrier);
     }
@@ -79,7 +85,11 @@ inherit_and_end(team_member *self)
         uint32_t *leak = exchange_alloc(40);
         fake_interp_detach(&heir);
         fake_interp_end(&heir);
-        exchange_free(&x, leak);
+        if (mix.poisons) {
+            pim_obj_free(NULL, leak);
+        } else {
+            exchange_free(&x, leak);
+        }
     }
 }
 
@@ -159,6 +169,30 @@ TEST(blocks_of_all_kinds_freed_during_the_end_with_heirs_stay_whole)
     race(100, 2, true, ROUNDS / 4);
 }
 
+// A late free touches metadata only, however it meets with the end.
+static void
+race_with_poison(unsigned large_per_1000, unsigned maps_per_1000,
+                 bool with_heirs, unsigned rounds)
+{
+    mix.poisons = true;
+    pim_store_relaxed(&pim_policy_of_new, PIM_POISON);
+    race(large_per_1000, maps_per_1000, with_heirs, rounds);
+    pim_store_relaxed(&pim_policy_of_new, PIM_KEEP);
+    mix.poisons = false;
+    EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_blocks), 0);
+    EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_bytes), 0);
+}
+
+TEST(small_blocks_freed_while_they_are_poisoned_are_counted_once)
+{
+    race_with_poison(0, 0, true, ROUNDS / 4);
+}
+
+TEST(maps_freed_while_they_are_poisoned_are_counted_once)
+{
+    race_with_poison(50, 100, false, ROUNDS / 40);
+}
+
 int
 main(void)
 {
@@ -168,6 +202,8 @@ main(void)
         CASE(maps_freed_during_the_end_are_counted_once),
         CASE(pages_inherited_during_the_end_stay_whole),
         CASE(blocks_of_all_kinds_freed_during_the_end_with_heirs_stay_whole),
+        CASE(small_blocks_freed_while_they_are_poisoned_are_counted_once),
+        CASE(maps_freed_while_they_are_poisoned_are_counted_once),
     };
     return RUN(cases, core_set_up, NULL);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pimalloc/pimalloc.h"
+#include "pimalloc/tenants.h"
 #include "platform/options.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -57,10 +57,15 @@ is_default(const pim_options *o)
 {
     EXPECT_NULL(o->mimalloc);
     EXPECT_EQ(o->region_bytes, 0);
+    EXPECT_EQ(o->limit_soft, 0);
+    EXPECT_EQ(o->limit_hard, 0);
     EXPECT(!o->tstate_by_call);
     EXPECT(!o->verbose);
     EXPECT(!o->debug);
     EXPECT(!o->check);
+    EXPECT(!o->run_check);
+    EXPECT(!o->purge_thread);
+    EXPECT_EQ(o->teardown, 0);
     EXPECT_EQ(o->stats_format, -1);
     EXPECT_NULL(o->stats_file);
     EXPECT_EQ(o->stats_signal, 0);
@@ -108,6 +113,14 @@ static void
 is_check(const pim_options *o)
 {
     EXPECT(o->check);
+    EXPECT(!o->run_check);
+}
+
+static void
+is_run_check(const pim_options *o)
+{
+    EXPECT(o->run_check);
+    EXPECT(!o->check);
 }
 
 static void
@@ -156,6 +169,57 @@ has_rtmin_3(const pim_options *o)
     EXPECT_EQ(o->stats_signal, SIGRTMIN + 3);
 }
 
+static void
+has_soft_limit(const pim_options *o)
+{
+    EXPECT_EQ(o->limit_soft, 64 << 20);
+    EXPECT_EQ(o->limit_hard, 0);
+}
+
+static void
+has_both_limits(const pim_options *o)
+{
+    EXPECT_EQ(o->limit_soft, 64 << 20);
+    EXPECT_EQ(o->limit_hard, (uint64_t)1 << 30);
+}
+
+TEST(limits_are_one_size_or_two)
+{
+    expect_options("PIMALLOC_LIMIT", "64M", has_soft_limit, NULL);
+    expect_options("PIMALLOC_LIMIT", "67108864", has_soft_limit, NULL);
+    expect_options("PIMALLOC_LIMIT", "64M:1G", has_both_limits, NULL);
+    static const char *const bad[] = {"0",    "x",     "64M:",     "64M:0",
+                                      ":64M", "64M:x", "64M:63M",  "64M 65M",
+                                      "-1",   "64MM",  "64M:65M:", "64M:-1"};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(bad); i++) {
+        expect_options("PIMALLOC_LIMIT", bad[i], is_default, "SOFT:HARD");
+    }
+}
+
+static void
+keeps(const pim_options *o)
+{
+    EXPECT_EQ(o->teardown, PIMALLOC_KEEP);
+}
+
+static void
+poisons(const pim_options *o)
+{
+    EXPECT_EQ(o->teardown, PIMALLOC_POISON);
+}
+
+static void
+releases(const pim_options *o)
+{
+    EXPECT_EQ(o->teardown, PIMALLOC_RELEASE);
+}
+
+static void
+has_purge_thread(const pim_options *o)
+{
+    EXPECT(o->purge_thread);
+}
+
 TEST(nothing_set_is_the_default)
 {
     expect_options(NULL, NULL, is_default, NULL);
@@ -176,6 +240,12 @@ TEST(each_option_is_read)
     expect_options("PIMALLOC_DEBUG", "0", is_default, NULL);
     expect_options("PIMALLOC_CHECK", "1", is_check, NULL);
     expect_options("PIMALLOC_CHECK", "0", is_default, NULL);
+    expect_options("PIMALLOC_RUN_CHECK", "1", is_run_check, NULL);
+    expect_options("PIMALLOC_RUN_CHECK", "0", is_default, NULL);
+    expect_options("PIMALLOC_PURGE_THREAD", "1", has_purge_thread, NULL);
+    expect_options("PIMALLOC_TEARDOWN", "keep", keeps, NULL);
+    expect_options("PIMALLOC_TEARDOWN", "poison", poisons, NULL);
+    expect_options("PIMALLOC_TEARDOWN", "release", releases, NULL);
 }
 
 TEST(statistics_have_a_form_and_may_have_a_file)
@@ -269,9 +339,11 @@ TEST(texts_outlive_the_environment)
 TEST(empty_values_count_as_not_set)
 {
     static const char *const names[] = {
-        "PIMALLOC_MIMALLOC", "PIMALLOC_REGION", "PIMALLOC_TSTATE",
-        "PIMALLOC_VERBOSE",  "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
-        "PIMALLOC_CHECK",    "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL"};
+        "PIMALLOC_MIMALLOC",  "PIMALLOC_REGION", "PIMALLOC_TSTATE",
+        "PIMALLOC_VERBOSE",   "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
+        "PIMALLOC_CHECK",     "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL",
+        "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT",  "PIMALLOC_PURGE_THREAD",
+        "PIMALLOC_TEARDOWN"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_options(names[i], "", is_default, NULL);
     }
@@ -297,6 +369,7 @@ TEST(bad_values_are_reported_once_and_ignored)
     expect_options("PIMALLOC_VERBOSE", "yes", is_default, "0 or 1");
     expect_options("PIMALLOC_DEBUG", "on", is_default, "0 or 1");
     expect_options("PIMALLOC_CHECK", "2", is_default, "0 or 1");
+    expect_options("PIMALLOC_RUN_CHECK", "2", is_default, "0 or 1");
 
     static const char *const stats[] = {
         "2",     "yes", "JSON",       "json:",        "text:",   ":file",
@@ -334,14 +407,16 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
     expect_options("PIMALLOC_X", "1", is_default,
                    "valid are PIMALLOC_MIMALLOC, PIMALLOC_REGION, "
                    "PIMALLOC_TSTATE, PIMALLOC_VERBOSE, PIMALLOC_DEBUG, "
+                   "PIMALLOC_CHECK, PIMALLOC_PURGE_THREAD, PIMALLOC_TEARDOWN, "
                    "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_LEAKS, "
-                   "PIMALLOC_CHECK\n");
+                   "PIMALLOC_RUN_CHECK, PIMALLOC_LIMIT\n");
 }
 
 int
 main(void)
 {
     const struct CMUnitTest cases[] = {
+        CASE(limits_are_one_size_or_two),
         CASE(nothing_set_is_the_default),
         CASE(each_option_is_read),
         CASE(statistics_have_a_form_and_may_have_a_file),

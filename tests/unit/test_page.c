@@ -227,7 +227,8 @@ TEST(audit_finds_a_second_remote_free)
 {
     pim_block *a = pop();
     pim_page_push_remote(&page, a);
-    pim_page_push_remote(&page, a); // points to itself
+    pim_page_push_remote(&page, pop());
+    pim_page_push_remote(&page, a); // a circle
     core_expect_fatal(audit, NULL, "PAGE-3");
 }
 
@@ -242,8 +243,21 @@ TEST(block_freed_twice_by_others_is_fatal)
 {
     pim_block *a = pop();
     pim_page_push_remote(&page, a);
+    pim_page_push_remote(&page, pop());
     pim_page_push_remote(&page, a);
     core_expect_fatal(collect, NULL, "a block was freed twice");
+}
+
+static void
+push_twice(void *arg)
+{
+    pim_page_push_remote(&page, arg);
+    pim_page_push_remote(&page, arg);
+}
+
+TEST(block_freed_twice_in_a_row_by_others_is_fatal_at_once)
+{
+    core_expect_fatal(push_twice, pop(), "a block was freed twice");
 }
 
 #define PAGE_CASE(name) cmocka_unit_test_setup(name, open_page)
@@ -266,6 +280,7 @@ main(void)
         PAGE_CASE(audit_finds_a_lost_block),
         PAGE_CASE(audit_finds_a_second_remote_free),
         PAGE_CASE(block_freed_twice_by_others_is_fatal),
+        PAGE_CASE(block_freed_twice_in_a_row_by_others_is_fatal_at_once),
     };
     return RUN(cases, NULL, NULL);
 }

@@ -1,0 +1,363 @@
+// tenants.c -- a host that runs other people's scripts, each in an interpreter and a
+// thread of its own, and lets none of them take what the others need.
+//
+//   tenants [--soft=MB] [--hard=MB] [SCRIPT...]
+//
+//   thread of a tenant                          what the host gets
+//   ------------------                          ------------------
+//   creates the interpreter, limits it
+//   runs the script                             refused(): each request over a limit
+//   reads its account, lifts the limit
+//   ends the interpreter                        left(): what it did not give back
+//
+// Without scripts, five of our own show what can happen.  docs/tenants.md tells
+// about it.
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <pimalloc/pimalloc.h>
+#include <pimalloc/tenants.h>
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MB ((uint64_t)1 << 20)
+#define STACK_BYTES ((size_t)16 << 20) // parser and compiler recurse deeply
+#define KINDS_SHOWN 3
+
+struct tenant {
+    const char *name;
+    char *source; // of the script
+    const char *outcome;
+    uint64_t soft_bytes;
+    uint64_t hard_bytes;
+    int64_t id;
+    pthread_t thread;
+
+    // Written by refused() in the tenant's thread, and read there.
+    uint64_t refusals;
+    uint64_t largest_refused;
+    int hard_refusals;
+
+    pimalloc_snapshot account; // at the end of the script
+
+    // Written by left(), which the tenant's thread calls, too.
+    uint64_t left_blocks;
+    uint64_t left_bytes;
+    uint64_t pythons_blocks; // left by CPython itself, not by the script
+    char kinds[KINDS_SHOWN][80];
+};
+
+static struct tenant *tenants;
+static size_t tenant_count;
+static _Thread_local struct tenant *own_tenant; // of the calling thread
+
+// --- what the host is told -------------------------------------------------
+
+// Inside an allocation of the tenant's: must not call Python.
+static void
+refused(void *arg, const pimalloc_refusal *refusal)
+{
+    struct tenant *t = arg;
+    t->refusals = refusal->refusals;
+    t->hard_refusals += refusal->is_hard;
+    if (refusal->bytes > t->largest_refused) {
+        t->largest_refused = refusal->bytes;
+    }
+}
+
+// The interpreter is gone, and what it left is told by kinds, the largest first.
+static void
+left(void *arg, const pimalloc_leaks *leaks)
+{
+    struct tenant *t = own_tenant;
+    (void)arg;
+    t->left_blocks = leaks->blocks;
+    t->left_bytes = leaks->bytes;
+    t->pythons_blocks = leaks->python_blocks;
+    const char *next = (const char *)leaks->leaks;
+    for (size_t i = 0, shown = 0; i < leaks->count && shown < KINDS_SHOWN;
+         i++, next += leaks->leak_size) {
+        const pimalloc_leak *kind = (const pimalloc_leak *)(const void *)next;
+        if (!kind->is_pythons) {
+            snprintf(t->kinds[shown++], sizeof(t->kinds[0]),
+                     "%" PRIu64 " x %.30s, %" PRIu64 " bytes", kind->blocks,
+                     kind->type != NULL ? kind->type : "memory", kind->bytes);
+        }
+    }
+}
+
+// --- scripts ---------------------------------------------------------------
+
+// A bug as C extensions have them: one reference too many.
+static PyObject *
+forget(PyObject *self, PyObject *object)
+{
+    (void)self;
+    Py_INCREF(object);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef forget_def = {"forget", forget, METH_O, NULL};
+
+static const char *
+run_script(const struct tenant *t)
+{
+    PyObject *module = PyImport_AddModule("__main__"); // borrowed
+    PyObject *names = module != NULL ? PyModule_GetDict(module) : NULL;
+    PyObject *function = PyCFunction_New(&forget_def, NULL);
+    if (names == NULL || function == NULL ||
+        PyDict_SetItemString(names, "forget", function) != 0) {
+        PyErr_Clear();
+        Py_XDECREF(function);
+        return "not started";
+    }
+    Py_DECREF(function);
+    PyObject *code = Py_CompileString(t->source, t->name, Py_file_input);
+    PyObject *done = code != NULL ? PyEval_EvalCode(code, names, names) : NULL;
+    Py_XDECREF(code);
+    if (done != NULL) {
+        Py_DECREF(done);
+        return "done";
+    }
+    if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear(); // with it goes what its frames hold
+        return "MemoryError";
+    }
+    if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        PyErr_Clear(); // not this process
+        return "exit";
+    }
+    PyErr_Print();
+    return "error";
+}
+
+// The tenant's interpreter is current, its GIL held.
+static void
+serve(struct tenant *t)
+{
+    PyInterpreterState *interp = PyInterpreterState_Get();
+    t->id = PyInterpreterState_GetID(interp);
+    int err =
+        pimalloc_limit_set(t->id, t->soft_bytes, t->hard_bytes, refused, t);
+    t->outcome = err == 0 ? run_script(t) : "no limit";
+    t->account.size = sizeof(t->account);
+    pimalloc_stats(t->id, &t->account);
+    // The end needs some memory, too.
+    pimalloc_limit_set(t->id, 0, 0, NULL, NULL);
+}
+
+static void *
+run_tenant(void *arg)
+{
+    struct tenant *t = arg;
+    own_tenant = t;
+    PyInterpreterConfig config = {
+        .allow_threads = 1,
+        .check_multi_interp_extensions = 1,
+        .gil = PyInterpreterConfig_OWN_GIL,
+    };
+    // A thread needs a thread state to create an interpreter.
+    PyThreadState *visit = PyThreadState_New(PyInterpreterState_Main());
+    PyEval_RestoreThread(visit);
+    PyThreadState *own = NULL;
+    PyStatus status = Py_NewInterpreterFromConfig(&own, &config);
+    if (PyStatus_Exception(status)) {
+        t->outcome = "not created";
+    } else {
+        serve(t);
+        Py_EndInterpreter(own); // calls left()
+        PyEval_RestoreThread(visit);
+    }
+    PyThreadState_Clear(visit);
+    PyThreadState_DeleteCurrent();
+    return NULL;
+}
+
+static void
+run_all(void)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    PyThreadState *main_state = PyEval_SaveThread();
+    for (size_t i = 0; i < tenant_count; i++) {
+        struct tenant *t = &tenants[i];
+        if (pthread_create(&t->thread, &attributes, run_tenant, t) != 0) {
+            perror("pthread_create");
+            exit(1);
+        }
+    }
+    for (size_t i = 0; i < tenant_count; i++) {
+        pthread_join(tenants[i].thread, NULL);
+    }
+    PyEval_RestoreThread(main_state);
+    pthread_attr_destroy(&attributes);
+}
+
+// --- the table -------------------------------------------------------------
+
+static uint64_t
+peak_of(const pimalloc_snapshot *s)
+{
+    return s->domain[PIMALLOC_RAW].peak_bytes +
+           s->domain[PIMALLOC_MEM].peak_bytes +
+           s->domain[PIMALLOC_OBJ].peak_bytes;
+}
+
+static void
+print_table(void)
+{
+    printf("%-12s %6s %-12s %10s %8s %12s %11s  %s\n", "tenant", "interp",
+           "outcome", "peak KiB", "refused", "largest KiB", "left bytes",
+           "of these");
+    for (size_t i = 0; i < tenant_count; i++) {
+        const struct tenant *t = &tenants[i];
+        printf("%-12s %6" PRId64 " %-12s %10" PRIu64 " %8" PRIu64 " %12" PRIu64
+               " %11" PRIu64,
+               t->name, t->id, t->outcome, peak_of(&t->account) / 1024,
+               t->refusals, t->largest_refused / 1024, t->left_bytes);
+        for (size_t k = 0; k < KINDS_SHOWN && t->kinds[k][0] != '\0'; k++) {
+            printf("%s%s", k == 0 ? "  " : "; ", t->kinds[k]);
+        }
+        if (t->pythons_blocks != 0) {
+            printf("  (Python itself: %" PRIu64 " blocks)", t->pythons_blocks);
+        }
+        printf("\n");
+    }
+}
+
+// --- the beginning ---------------------------------------------------------
+
+static const char *const samples[][2] = {
+    {"polite", "import json\n"
+               "rows = [{'n': i, 'square': i * i} for i in range(20000)]\n"
+               "assert json.loads(json.dumps(rows)) == rows\n"},
+    {"greedy", "try:\n"
+               "    [None] * 1_000_000_000\n"
+               "except MemoryError:\n"
+               "    rows = ['a smaller one'] * 1000\n"
+               "assert len(rows) == 1000\n"},
+    {"bomb", "text = 'x'\n"
+             "while True:\n"
+             "    text += text\n"},
+    {"crowd", "crowd = []\n"
+              "while True:\n"
+              "    crowd.append({len(crowd): [len(crowd)]})\n"},
+    {"leaky", "kept = [str(i) for i in range(10)]\n"
+              "forget(kept)\n"},
+};
+
+static char *
+read_file(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        return NULL;
+    }
+    size_t length = 0;
+    size_t room = 4096;
+    char *text = malloc(room);
+    size_t n;
+    while (text != NULL &&
+           (n = fread(text + length, 1, room - length - 1, file)) != 0) {
+        length += n;
+        if (room - length < 2) {
+            room *= 2;
+            char *longer = realloc(text, room);
+            if (longer == NULL) {
+                free(text);
+            }
+            text = longer;
+        }
+    }
+    if (text != NULL) {
+        text[length] = '\0';
+    }
+    fclose(file);
+    return text;
+}
+
+static void
+use_samples(void)
+{
+    tenant_count = sizeof(samples) / sizeof(samples[0]);
+    for (size_t i = 0; i < tenant_count; i++) {
+        tenants[i].name = samples[i][0];
+        tenants[i].source = strdup(samples[i][1]);
+    }
+}
+
+// Words that are no options are scripts.
+static int
+parse(int argc, char **argv, uint64_t *soft, uint64_t *hard)
+{
+    tenants = calloc((size_t)argc + sizeof(samples) / sizeof(samples[0]),
+                     sizeof(*tenants));
+    for (int i = 1; i < argc && tenants != NULL; i++) {
+        if (strncmp(argv[i], "--soft=", 7) == 0) {
+            *soft = strtoull(argv[i] + 7, NULL, 10) * MB;
+        } else if (strncmp(argv[i], "--hard=", 7) == 0) {
+            *hard = strtoull(argv[i] + 7, NULL, 10) * MB;
+        } else {
+            struct tenant *t = &tenants[tenant_count++];
+            t->name = argv[i];
+            t->source = read_file(argv[i]);
+            if (t->source == NULL) {
+                perror(argv[i]);
+                return -1;
+            }
+        }
+    }
+    if (tenants != NULL && tenant_count == 0) {
+        use_samples();
+    }
+    return tenants != NULL ? 0 : -1;
+}
+
+static int
+start_python(void)
+{
+    PyPreConfig preconfig;
+    PyPreConfig_InitPythonConfig(&preconfig);
+    Py_PreInitialize(&preconfig);
+    int err = pimalloc_install(NULL);
+    if (err != 0) {
+        fprintf(stderr, "%s\n", pimalloc_strerror(err));
+        return -1; // without limits no other people's scripts
+    }
+    PyConfig config;
+    PyConfig_InitPythonConfig(&config);
+    PyStatus status = Py_InitializeFromConfig(&config);
+    PyConfig_Clear(&config);
+    return PyStatus_Exception(status) ? -1 : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    uint64_t soft = 32 * MB;
+    uint64_t hard = 48 * MB;
+    if (parse(argc, argv, &soft, &hard) != 0 || start_python() != 0) {
+        return 1;
+    }
+    for (size_t i = 0; i < tenant_count; i++) {
+        tenants[i].soft_bytes = soft;
+        tenants[i].hard_bytes = hard;
+    }
+    pimalloc_leaks_set(left, NULL);
+    run_all();
+    pimalloc_leaks_set(NULL, NULL);
+    print_table();
+    PyRun_SimpleString("print('the host goes on:', sum(range(1000)))");
+    int status = Py_FinalizeEx();
+    for (size_t i = 0; i < tenant_count; i++) {
+        free(tenants[i].source);
+    }
+    free(tenants);
+    return status;
+}

@@ -1,0 +1,14 @@
+// arguments.h -- arguments that several functions take.
+
+#ifndef PIM_MODULE_ARGUMENTS_H
+#define PIM_MODULE_ARGUMENTS_H
+
+#include <stdint.h>
+
+#include "module/limited.h"
+
+// The id that is meant: an id, or an object with an id, such as
+// concurrent.interpreters.Interpreter.  -1 with an exception set.
+int pim_interpreter_argument(PyObject *argument, int64_t *out);
+
+#endif // PIM_MODULE_ARGUMENTS_H

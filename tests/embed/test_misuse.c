@@ -1,0 +1,335 @@
+// test_misuse.c -- PIMALLOC_CHECK=1 over a real CPython: misuse is named, and what
+// Python does itself is no misuse.
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/embed.h"
+
+#define TEXT_MAX 2000
+
+// --- death -----------------------------------------------------------------
+
+static void
+start_checked(void)
+{
+    if (embed_is_vanilla()) {
+        embed_skip("the checks are ours");
+    }
+    embed_start();
+}
+
+static size_t
+read_all(int fd, char *text)
+{
+    size_t length = 0;
+    ssize_t n;
+    while (length < TEXT_MAX - 1 &&
+           (n = read(fd, text + length, TEXT_MAX - 1 - length)) > 0) {
+        length += (size_t)n;
+    }
+    text[length] = '\0';
+    return length;
+}
+
+// Runs `body` in a child, which must abort with such a message.
+static void
+expect_named(void (*body)(void), const char *expected)
+{
+    char text[TEXT_MAX];
+    int ends[2];
+    int status = 0;
+    EXPECT_EQ(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        body();
+        _exit(0);
+    }
+    close(ends[1]);
+    read_all(ends[0], text);
+    close(ends[0]);
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_HAS(text, expected);
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+// CPython's debug hooks in debug builds look first, and say it their way.
+static void
+skip_in_debug_builds(void)
+{
+    if (PY_IS_DEBUG) {
+        embed_skip("this build's own hooks look first");
+    }
+}
+
+static void
+double_free_of_mem(void)
+{
+    void *block = PyMem_Malloc(100);
+    PyMem_Free(block);
+    PyMem_Free(block);
+}
+
+static void
+double_free_of_large_obj(void)
+{
+    void *block = PyObject_Malloc(5 << 20);
+    PyObject_Free(block);
+    PyObject_Free(block);
+}
+
+static void
+double_free_of_raw(void)
+{
+    void *block = PyMem_RawMalloc(100);
+    PyMem_RawFree(block);
+    PyMem_RawFree(block);
+}
+
+static void
+use_after_free(void)
+{
+    char *block = PyObject_Malloc(100);
+    PyObject_Free(block);
+    block = PyObject_Realloc(block, 200);
+    PyObject_Free(block);
+}
+
+static void
+object_given_to_mem(void)
+{
+    PyMem_Free(PyObject_Malloc(64));
+}
+
+static void
+raw_given_to_mem(void)
+{
+    PyMem_Free(PyMem_RawMalloc(64));
+}
+
+static void
+mem_given_to_raw(void)
+{
+    PyMem_RawFree(PyMem_Malloc(64));
+}
+
+static void
+inside_an_object(void)
+{
+    PyObject_Free((char *)PyObject_Malloc(1000) + 32);
+}
+
+static void
+address_of_the_stack(void)
+{
+    char here[64];
+    char *volatile p = here;
+    PyMem_Free(p);
+}
+
+static void
+misuse_is_named(void)
+{
+    skip_in_debug_builds();
+    start_checked();
+    expect_named(double_free_of_mem,
+                 "pimalloc: fatal: double free: PyMem_Free() in interpreter 0 "
+                 "of a block of 112 bytes, domain mem, of interpreter 0 (0x");
+    expect_named(double_free_of_large_obj,
+                 "double free: PyObject_Free() in interpreter 0");
+    if (PY_314_OR_NEWER) { // else CPython itself goes behind our back
+        expect_named(double_free_of_raw,
+                     "double free: PyMem_RawFree() in interpreter 0");
+    }
+    expect_named(use_after_free,
+                 "use after free: PyObject_Realloc() in interpreter 0 of a "
+                 "block of 112 bytes, domain obj, of interpreter 0");
+    expect_named(object_given_to_mem,
+                 "wrong domain: PyMem_Free() in interpreter 0 of a block of 64 "
+                 "bytes, domain obj, of interpreter 0");
+    expect_named(raw_given_to_mem, "wrong domain: PyMem_Free() in interpreter "
+                                   "0 of a block of 64 bytes, domain raw, of "
+                                   "the process");
+    expect_named(mem_given_to_raw,
+                 "wrong domain: PyMem_RawFree() in interpreter 0 of a block of "
+                 "64 bytes, domain mem, of interpreter 0");
+    expect_named(inside_an_object,
+                 "interior pointer: PyObject_Free() in interpreter 0 of an "
+                 "address 32 bytes into a block of ");
+    expect_named(address_of_the_stack,
+                 "foreign pointer: PyMem_Free() in interpreter 0 of an address "
+                 "where there is no block (0x");
+    embed_stop();
+}
+
+// What an interpreter that has ended left.
+static char *left;
+
+static void
+realloc_leftover(void)
+{
+    left = PyMem_Realloc(left, 100000);
+}
+
+static void
+free_leftover_twice(void)
+{
+    PyMem_Free(left);
+    PyMem_Free(left);
+}
+
+static void
+blocks_of_ended_interpreters_are_told_apart(void)
+{
+    skip_in_debug_builds();
+    start_checked();
+    char expected[200];
+    PyThreadState *outer = PyThreadState_Get();
+    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    int64_t id = embed_interp_id();
+    left = PyMem_Malloc(2000);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(outer);
+    snprintf(expected, sizeof(expected),
+             "ended interpreter: PyMem_Realloc() in interpreter 0 of a block "
+             "of 2080 bytes, domain mem, of interpreter %lld, which has ended",
+             (long long)id);
+    expect_named(realloc_leftover, expected);
+    expect_named(free_leftover_twice,
+                 "double free: PyMem_Free() in interpreter 0");
+    PyMem_Free(left);
+    embed_stop();
+}
+
+// --- what is right ---------------------------------------------------------
+
+static const char work[] =
+    "import asyncio, collections, datetime, json, pickle, re\n"
+    "async def add(n):\n"
+    "    await asyncio.sleep(0)\n"
+    "    return n + 1\n"
+    "async def all():\n"
+    "    return await asyncio.gather(*[add(i) for i in range(300)])\n"
+    "table = {str(i): [i] * (i % 50) for i in range(3000)}\n"
+    "for _ in range(3):\n"
+    "    table = json.loads(json.dumps(table))\n"
+    "    table = pickle.loads(pickle.dumps(table))\n"
+    "text = ' '.join([*table, '']) * 20\n"
+    "count = collections.Counter(re.findall('[0-9]+', text))\n"
+    "big = [bytearray(100 * i * i) for i in range(1, 120)]\n"
+    "for b in big:\n"
+    "    b.extend(b); del b[10:]\n"
+    "assert len(count) == 3000 and count['77'] == 20\n"
+    "kept = datetime.datetime.now()\n"
+    "del big, text, count\n";
+
+static void
+work_in(embed_kind kind)
+{
+    PyThreadState *outer = PyThreadState_Get();
+    PyThreadState *sub = embed_new_interp(kind);
+    embed_run(work);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(outer);
+}
+
+static void *
+guest(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        embed_guest g;
+        embed_enter(&g, EMBED_OWN_GIL);
+        embed_run("import json, re\n"
+                  "kept = [json.dumps([i] * 10) for i in range(5000)]\n"
+                  "assert len(set(map(len, kept))) == 4\n");
+        embed_leave(&g);
+    }
+    return NULL;
+}
+
+static void
+what_python_does_is_no_misuse(void)
+{
+    // 3.12.1 crashes where the second runtime imports ssl: it keeps the parsers of
+    // arguments, whose tuples went with the first.
+    int runtimes = PY_312 ? 1 : 2;
+    for (int runtime = 0; runtime < runtimes; runtime++) {
+        start_checked();
+        embed_run(work);
+        work_in(EMBED_LEGACY);
+        work_in(EMBED_SHARED_GIL);
+        if (!PY_312) {
+            work_in(EMBED_OWN_GIL);
+        }
+        embed_run(work);
+        embed_stop();
+    }
+}
+
+static void
+interpreters_side_by_side_do_no_misuse(void)
+{
+    start_checked();
+    PyThreadState *main_state = PyEval_SaveThread();
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        threads[i] = embed_thread(guest, NULL);
+    }
+    for (int i = 0; i < 3; i++) {
+        embed_join(threads[i]);
+    }
+    PyEval_RestoreThread(main_state);
+    embed_stop();
+}
+
+static void
+a_forked_child_goes_on_checked(void)
+{
+    start_checked();
+    embed_run("import os\n"
+              "pid = os.fork()");
+    long long child = embed_eval("pid");
+    if (child == 0) {
+        embed_run(work);
+        _exit(0);
+    }
+    int status = -1;
+    EXPECT_EQ(waitpid((pid_t)child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    embed_stop();
+}
+
+// The first installation decides, so that no block is missed.
+static void
+a_later_runtime_stays_as_the_first_was(void)
+{
+    for (int runtime = 0; runtime < 2; runtime++) {
+        start_checked();
+        void *block = PyMem_Malloc(100);
+        unsigned char *bytes = block;
+        memset(block, 1, 100);
+        PyMem_Free(block);
+        EXPECT(PY_IS_DEBUG || bytes[50] == 1); // not filled: not checked
+        embed_stop();
+        setenv("PIMALLOC_CHECK", "1", 1);
+    }
+}
+
+#define CHECKED(name) CASE_ENV(name, "PIMALLOC_CHECK=1")
+
+static const embed_case cases[] = {
+    CHECKED(misuse_is_named),
+    CHECKED(blocks_of_ended_interpreters_are_told_apart),
+    CHECKED(what_python_does_is_no_misuse),
+    CHECKED(interpreters_side_by_side_do_no_misuse),
+    CHECKED(a_forked_child_goes_on_checked),
+    CASE_ENV(a_later_runtime_stays_as_the_first_was, "PIMALLOC_CHECK=0"),
+};
+
+EMBED_MAIN(cases)

@@ -1,0 +1,344 @@
+// test_storm.c -- very many forks while other threads and interpreters allocate hard
+// in all domains: no child hangs, and none dies.
+//
+//     STORM_FORKS=10000 embed_storm_py3.13.0 forks_of_c_code
+//
+// forks so often and prints what became of the children.  They are C code: what
+// CPython itself does in the child of os.fork() with living interpreters fails
+// without us, too.  os_forks_with_living_interpreters counts that, for comparison
+// with EMBED_VANILLA=1 in the environment; it is no test unless STORM_FORKS is set.
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <pimalloc/tenants.h>
+
+#include "support/embed.h"
+
+#define FORKS 300
+#define FORKS_MIN                                                              \
+    20 // where a machine is so loaded that there is no time for more
+#define FORKS_SECONDS 12
+#define CHILD_SECONDS 30
+
+static atomic_bool stop;
+
+typedef struct outcome {
+    int forks;
+    int well;
+    int hung;
+    int died; // by another signal
+    int failed;
+} outcome;
+
+static int
+forks_wanted(void)
+{
+    const char *wanted = getenv("STORM_FORKS");
+    if (wanted != NULL) {
+        alarm(0); // by hand
+    }
+    return wanted != NULL ? atoi(wanted) : FORKS;
+}
+
+// By hand, all that were asked for.
+static bool
+is_over(int forks, time_t start)
+{
+    if (getenv("STORM_FORKS") != NULL && forks % 500 == 0) {
+        printf("%d forks\n", forks);
+    }
+    return getenv("STORM_FORKS") == NULL && forks >= FORKS_MIN &&
+           time(NULL) - start > FORKS_SECONDS;
+}
+
+// --- what goes on meanwhile ------------------------------------------------
+
+static size_t
+size_of(uint32_t dice)
+{
+    return dice % 300 == 0  ? 1100000 + dice % 3000000
+           : dice % 40 == 0 ? 20000 + dice % 400000
+                            : 1 + dice % 900;
+}
+
+static void
+churn(void *(*get)(size_t), void *(*change)(void *, size_t),
+      void (*put)(void *), uint32_t *seed, int rounds)
+{
+    enum { HELD = 32 };
+    char *held[HELD] = {NULL};
+    for (int i = 0; i < rounds; i++) {
+        uint32_t k = embed_random(seed) % HELD;
+        size_t size = size_of(embed_random(seed));
+        if (i % 3 == 0) {
+            char *changed = change(held[k], size);
+            EXPECT(changed != NULL);
+            held[k] = changed;
+        } else {
+            put(held[k]);
+            held[k] = get(size);
+            EXPECT(held[k] != NULL);
+        }
+        held[k][0] = held[k][size - 1] = 's';
+    }
+    for (int k = 0; k < HELD; k++) {
+        put(held[k]);
+    }
+}
+
+static void *
+busy_raw(void *arg)
+{
+    uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+    while (!atomic_load(&stop)) {
+        churn(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree, &seed, 100);
+    }
+    return NULL;
+}
+
+static void *
+busy_process_heap(void *arg)
+{
+    uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+    while (!atomic_load(&stop)) {
+        churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 100);
+        pimalloc_trim(PIMALLOC_EACH);
+    }
+    return NULL;
+}
+
+static void *
+busy_interpreter(void *arg)
+{
+    uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+    embed_guest guest;
+    embed_enter(&guest, EMBED_OWN_GIL);
+    while (!atomic_load(&stop)) {
+        churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 300);
+        churn(PyObject_Malloc, PyObject_Realloc, PyObject_Free, &seed, 300);
+        embed_run("x = [str(i) for i in range(300)]; del x");
+    }
+    embed_leave(&guest);
+    return NULL;
+}
+
+static void *
+interpreters_come_and_go(void *arg)
+{
+    uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+    for (int i = 0; !atomic_load(&stop); i++) {
+        embed_guest guest;
+        embed_enter(&guest, EMBED_OWN_GIL);
+        if (!embed_is_vanilla() && PY_314_OR_NEWER) {
+            EXPECT_EQ(pimalloc_policy_set(embed_interp_id(), 1 + i % 3), 0);
+        }
+        churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 300);
+        (void)PyMem_Malloc(100); // left
+        (void)PyMem_Malloc(3000000);
+        embed_leave(&guest);
+    }
+    return NULL;
+}
+
+// --- the children ----------------------------------------------------------
+
+static void
+be_child(bool has_tstate)
+{
+    uint32_t seed = 77;
+    alarm(CHILD_SECONDS);
+    churn(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree, &seed, 200);
+    churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 200);
+    if (has_tstate) {
+        churn(PyObject_Malloc, PyObject_Realloc, PyObject_Free, &seed, 200);
+    }
+    if (seed % 4 == 0) {
+        pimalloc_trim(PIMALLOC_EACH);
+    }
+    _exit(0);
+}
+
+static void
+wait_for(pid_t child, outcome *o)
+{
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    o->forks++;
+    o->well += WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    o->failed += WIFEXITED(status) && WEXITSTATUS(status) != 0;
+    o->hung += WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+    o->died += WIFSIGNALED(status) && WTERMSIG(status) != SIGALRM;
+}
+
+static void
+tell(const outcome *o)
+{
+    printf("%d forks: %d children well, %d hung, %d died, %d failed\n",
+           o->forks, o->well, o->hung, o->died, o->failed);
+}
+
+static outcome
+fork_often(int forks, bool has_tstate)
+{
+    outcome o = {0};
+    uint32_t seed = 5;
+    time_t start = time(NULL);
+    for (int i = 0; i < forks && !is_over(i, start); i++) {
+        pid_t child = fork();
+        EXPECT(child >= 0);
+        if (child == 0) {
+            be_child(has_tstate);
+        }
+        churn(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree, &seed, 20);
+        churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 20);
+        wait_for(child, &o);
+    }
+    return o;
+}
+
+static void
+expect_well(const outcome *o)
+{
+    tell(o);
+    EXPECT_EQ(o->well, o->forks);
+}
+
+// --- cases -----------------------------------------------------------------
+
+#define CROWD 5
+static pthread_t crowd[CROWD];
+
+static void
+start_crowd(void)
+{
+    static void *(*const work[CROWD])(void *) = {
+        busy_interpreter, busy_interpreter, interpreters_come_and_go, busy_raw,
+        busy_process_heap};
+    for (uintptr_t i = 0; i < CROWD; i++) {
+        crowd[i] = embed_thread(work[i], (void *)i);
+    }
+}
+
+static void
+stop_crowd(void)
+{
+    atomic_store(&stop, true);
+    for (int i = 0; i < CROWD; i++) {
+        embed_join(crowd[i]);
+    }
+}
+
+static void
+skip_if_vanilla(void)
+{
+    if (embed_is_vanilla()) {
+        embed_skip("mem without a thread state");
+    }
+}
+
+static void
+forks_of_c_code(void)
+{
+    skip_if_vanilla();
+    embed_start();
+    PyThreadState *outer = PyEval_SaveThread();
+    start_crowd();
+    embed_sleep_ms(100);
+    PyEval_RestoreThread(outer);
+    outcome o = fork_often(forks_wanted() / 2, true);
+    outer = PyEval_SaveThread();
+    outcome without = fork_often(forks_wanted() / 2, false);
+    stop_crowd();
+    PyEval_RestoreThread(outer);
+    expect_well(&o);
+    expect_well(&without);
+    embed_stop();
+}
+
+static void
+forks_beside_the_purging_thread(void)
+{
+    forks_of_c_code();
+}
+
+static long long
+os_fork(void)
+{
+    return embed_eval("__import__('os').fork()");
+}
+
+static void
+be_python_child(void)
+{
+    alarm(CHILD_SECONDS);
+    embed_run("x = [str(i) for i in range(5000)]\n"
+              "import gc; gc.collect(); del x\n");
+    _exit(0);
+}
+
+// The threads have no interpreters, so CPython's child can live.
+static void
+os_forks_beside_threads(void)
+{
+    pthread_t raw[2];
+    outcome o = {0};
+    embed_start();
+    embed_run("import warnings; warnings.simplefilter('ignore')");
+    for (uintptr_t i = 0; i < 2; i++) {
+        raw[i] = embed_thread(busy_raw, (void *)i);
+    }
+    time_t start = time(NULL);
+    for (int i = 0; i < forks_wanted() / 2 && !is_over(i, start); i++) {
+        long long pid = os_fork();
+        if (pid == 0) {
+            be_python_child();
+        }
+        wait_for((pid_t)pid, &o);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 2; i++) {
+        embed_join(raw[i]);
+    }
+    expect_well(&o);
+    embed_stop();
+}
+
+static void
+os_forks_with_living_interpreters(void)
+{
+    outcome o = {0};
+    if (getenv("STORM_FORKS") == NULL) {
+        embed_skip("CPython's own children fail");
+    }
+    embed_start();
+    embed_run("import warnings; warnings.simplefilter('ignore')");
+    PyThreadState *outer = PyThreadState_Get();
+    embed_new_interp(EMBED_OWN_GIL);
+    embed_run("import json");
+    PyThreadState_Swap(outer);
+    for (int i = 0; i < forks_wanted(); i++) {
+        long long pid = os_fork();
+        if (pid == 0) {
+            be_python_child();
+        }
+        wait_for((pid_t)pid, &o);
+    }
+    tell(&o);
+    _exit(0);
+}
+
+static const embed_case cases[] = {
+    CASE(forks_of_c_code),
+    CASE_ENV(forks_beside_the_purging_thread, "PIMALLOC_PURGE_THREAD=1"),
+    CASE(os_forks_beside_threads),
+    CASE(os_forks_with_living_interpreters),
+};
+
+EMBED_MAIN(cases)

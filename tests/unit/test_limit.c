@@ -1,0 +1,594 @@
+// test_limit.c -- what a heap may serve: soft and hard limits, the reserve between.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "heap/heap_inline.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/random.h"
+
+#define MIB ((uint64_t)1 << 20)
+#define SOFT (8 * MIB)
+#define HARD (10 * MIB)
+#define BLOCK 100
+#define BLOCKS 200000
+
+static fake_interp interp;
+static int64_t id;
+static pim_heap *heap;
+static void *blocks[BLOCKS];
+static unsigned count;
+static pimalloc_refusal last;
+static unsigned refusals;
+
+static void
+note(void *arg, const pimalloc_refusal *refusal)
+{
+    EXPECT_PTR_EQ(arg, &interp);
+    EXPECT(!pim_gate_is_inside());
+    last = *refusal;
+    refusals++;
+}
+
+static void
+limit(uint64_t soft, uint64_t hard)
+{
+    const pim_limit_terms terms = {soft, hard, note, &interp};
+    EXPECT(pim_limit_terms_are_valid(&terms));
+    pim_gate_enter();
+    pim_limit_set(heap, &terms);
+    pim_gate_exit();
+}
+
+static int
+begin(void **state)
+{
+    (void)state;
+    id = core_next_id();
+    fake_interp_begin(&interp, id);
+    fake_interp_attach(&interp);
+    heap = fake_current_heap();
+    count = 0;
+    refusals = 0;
+    return 0;
+}
+
+static void
+free_some(unsigned n)
+{
+    for (; n != 0; n--) {
+        pim_obj_free(NULL, blocks[--count]);
+    }
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    free_some(count);
+    pim_heap_audit(heap);
+    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_MEM)].live_blocks, 0);
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp);
+    return 0;
+}
+
+static uint64_t
+live(void)
+{
+    pim_figures f = fake_figures(id);
+    uint64_t sum = 0;
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        sum += f.slot[slot].live_bytes;
+    }
+    return sum;
+}
+
+// Allocates until that is refused.
+static void
+fill(size_t size)
+{
+    void *block;
+    while ((block = pim_obj_malloc(NULL, size)) != NULL) {
+        memset(block, 1, size);
+        EXPECT_LT(count, BLOCKS);
+        blocks[count++] = block;
+    }
+}
+
+TEST(large_request_above_soft_is_refused_and_changes_nothing)
+{
+    limit(SOFT, 0);
+    blocks[count++] = pim_obj_malloc(NULL, 3 * MIB);
+    uint64_t before = live();
+    EXPECT_NULL(pim_mem_malloc(NULL, 6 * MIB));
+    EXPECT_EQ(live(), before);
+    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_MEM)].peak_blocks, 0);
+    EXPECT_EQ(refusals, 1);
+    EXPECT_EQ(last.size, sizeof(last));
+    EXPECT_EQ(last.interp, id);
+    EXPECT_EQ(last.domain, PIM_MEM);
+    EXPECT_EQ(last.is_hard, 0);
+    EXPECT_EQ(last.bytes, 6 * MIB);
+    EXPECT_EQ(last.live_bytes, live());
+    EXPECT_EQ(last.soft_bytes, SOFT);
+    EXPECT_EQ(last.hard_bytes, 0);
+    EXPECT_EQ(last.refusals, 1);
+    EXPECT_NULL(pim_mem_calloc(NULL, 3, 2 * MIB));
+    EXPECT_EQ(last.refusals, 2);
+    EXPECT_EQ(heap->limit.refusals, 2);
+    blocks[count++] = pim_obj_malloc(NULL, 4 * MIB);
+    EXPECT_NOT_NULL(blocks[count - 1]);
+}
+
+TEST(requests_of_each_kind_are_reported_once)
+{
+    static const size_t sizes[] = {BLOCK,  5000,        PIM_SMALL_MAX,
+                                   200000, PIM_RUN_MAX, 2 * MIB};
+    limit(1, 1); // nothing at all
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
+        refusals = 0;
+        EXPECT_NULL(pim_obj_malloc(NULL, sizes[i]));
+        EXPECT_EQ(refusals, 1);
+        EXPECT_EQ(last.is_hard, 1);
+        EXPECT_GE(last.bytes, sizes[i]);
+        EXPECT_LE(last.bytes, sizes[i] + PIM_UNIT_SIZE);
+        EXPECT_NULL(pim_obj_calloc(NULL, 1, sizes[i]));
+        EXPECT_EQ(refusals, 2);
+    }
+    EXPECT_EQ(live(), 0);
+}
+
+TEST(small_request_above_soft_is_refused_once_and_then_served_from_the_reserve)
+{
+    limit(SOFT, HARD);
+    fill(BLOCK);
+    EXPECT_EQ(refusals, 1);
+    EXPECT_EQ(last.is_hard, 0);
+    EXPECT_EQ(last.bytes, core_block_bytes(BLOCK));
+    EXPECT_LE(live(), SOFT);
+    EXPECT_GT(live() + core_block_bytes(BLOCK), SOFT);
+    fill(BLOCK);
+    EXPECT_EQ(refusals, 2);
+    EXPECT_EQ(last.is_hard, 1);
+    EXPECT_LE(live(), HARD);
+    EXPECT_GT(live() + core_block_bytes(BLOCK), HARD);
+}
+
+TEST(large_requests_are_refused_while_small_ones_use_the_reserve)
+{
+    limit(SOFT, HARD);
+    fill(BLOCK);
+    EXPECT_NULL(pim_obj_malloc(NULL, PIM_SMALL_MAX + 1));
+    EXPECT_NULL(pim_obj_malloc(NULL, MIB + 1));
+    blocks[count++] = pim_obj_malloc(NULL, PIM_SMALL_MAX);
+    EXPECT_NOT_NULL(blocks[count - 1]);
+}
+
+TEST(reserve_without_a_hard_limit_is_a_sixteenth_and_not_less_than_a_mebibyte)
+{
+    limit(SOFT, 0);
+    fill(BLOCK);
+    fill(BLOCK);
+    EXPECT_LE(live(), SOFT + MIB);
+    EXPECT_GT(live() + core_block_bytes(BLOCK), SOFT + MIB);
+    EXPECT_EQ(last.is_hard, 0);
+    free_some(count);
+    limit(4 * SOFT, 0);
+    fill(10 * BLOCK);
+    fill(10 * BLOCK);
+    EXPECT_GT(live(), 4 * SOFT + SOFT / 4 - MIB);
+    EXPECT_LE(live(), 4 * SOFT + SOFT / 4);
+}
+
+TEST(nothing_is_served_above_hard_in_any_class)
+{
+    // Every class of both domains has a page with free blocks.
+    for (unsigned c = 0; c < PIM_CLASSES; c++) {
+        size_t size = pim_classes[c].block_size;
+        pim_obj_free(NULL, pim_obj_malloc(NULL, size));
+        pim_mem_free(NULL, pim_mem_malloc(NULL, size));
+    }
+    limit(0, HARD);
+    fill(BLOCK);
+    EXPECT_EQ(last.is_hard, 1);
+    EXPECT_LE(live(), HARD);
+    unsigned before = count;
+    for (unsigned c = 0; c < PIM_CLASSES; c++) {
+        size_t size = pim_classes[c].block_size;
+        void *obj = pim_obj_malloc(NULL, size);
+        if (obj != NULL) {
+            blocks[count++] = obj;
+        }
+        void *mem = pim_mem_malloc(NULL, size);
+        EXPECT_LE(live(), HARD);
+        pim_mem_free(NULL, mem);
+    }
+    EXPECT_LE(count, before + 3); // the smallest may fit
+    pim_heap_audit(heap);
+}
+
+TEST(lowered_limit_takes_current_pages_away_with_the_first_refusal)
+{
+    blocks[count++] = pim_obj_malloc(NULL, BLOCK);
+    EXPECT_NOT_NULL(blocks[0]);
+    limit(1, 1);
+    EXPECT_NULL(pim_obj_malloc(NULL, MIB));
+    EXPECT_NULL(pim_obj_malloc(NULL, BLOCK));
+    EXPECT_EQ(refusals, 2);
+    pim_heap_audit(heap);
+}
+
+TEST(freed_memory_is_served_again_and_the_reserve_closes)
+{
+    limit(SOFT, HARD);
+    for (unsigned round = 0; round < 3; round++) {
+        refusals = 0;
+        fill(BLOCK); // the one refusal at soft
+        EXPECT_EQ(refusals, 1);
+        EXPECT_EQ(last.is_hard, 0);
+        EXPECT_LE(live(), SOFT);
+        fill(BLOCK);
+        EXPECT_GT(live(), SOFT);
+        free_some(count / 2);
+    }
+}
+
+TEST(a_little_freed_does_not_close_the_reserve)
+{
+    limit(SOFT, HARD);
+    fill(BLOCK);
+    free_some(100);
+    refusals = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        blocks[count] = pim_obj_malloc(NULL, BLOCK);
+        EXPECT_NOT_NULL(blocks[count++]);
+    }
+    EXPECT_EQ(refusals, 0);
+}
+
+// --- realloc -----------------------------------------------------------------
+
+TEST(refused_growth_leaves_the_block_and_is_reported_once)
+{
+    static const size_t sizes[] = {BLOCK, 3000, 20000, 100000, 2 * MIB};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
+        limit(0, 0);
+        char *block = pim_mem_malloc(NULL, sizes[i]);
+        memset(block, 'x', sizes[i]);
+        uint64_t before = live();
+        limit(before, before);
+        refusals = 0;
+        EXPECT_NULL(pim_mem_realloc(NULL, block, 2 * sizes[i]));
+        EXPECT_EQ(refusals, 1);
+        EXPECT_EQ(live(), before);
+        EXPECT_EQ(block[0], 'x');
+        EXPECT_EQ(block[sizes[i] - 1], 'x');
+        pim_mem_free(NULL, block);
+    }
+}
+
+TEST(map_grows_in_place_within_the_limit_that_a_copy_would_exceed)
+{
+    limit(SOFT, 0);
+    char *block = pim_mem_malloc(NULL, BLOCK);
+    for (size_t size = MIB; size <= 6 * MIB; size += MIB) {
+        char *grown = pim_mem_realloc(NULL, block, size);
+        EXPECT_NOT_NULL(grown);
+        block = grown;
+    }
+    EXPECT_NULL(pim_mem_realloc(NULL, block, 9 * MIB));
+    pim_mem_free(NULL, block);
+}
+
+TEST(shrinking_works_whatever_the_limit_and_frees_memory)
+{
+    static const size_t sizes[] = {400, 20000, 100000, MIB, 3 * MIB};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
+        limit(0, 0);
+        char *block = pim_mem_malloc(NULL, sizes[i]);
+        memset(block, 'x', sizes[i]);
+        limit(1, 1);
+        refusals = 0;
+        block = pim_mem_realloc(NULL, block, BLOCK);
+        EXPECT_NOT_NULL(block);
+        EXPECT_EQ(block[BLOCK - 1], 'x');
+        EXPECT_EQ(live(), core_block_bytes(BLOCK));
+        EXPECT_EQ(refusals, 0);
+        EXPECT_NULL(pim_mem_malloc(NULL, BLOCK)); // that was an exception
+        pim_mem_free(NULL, block);
+    }
+}
+
+// --- who, and when -------------------------------------------------------------
+
+TEST(what_others_freed_is_taken_over_before_a_request_is_refused)
+{
+    limit(SOFT, SOFT);
+    fill(BLOCK);
+    fake_interp_detach(&interp);
+    free_some(count / 2); // without a thread state
+    fake_interp_attach(&interp);
+    refusals = 0;
+    blocks[count++] = pim_obj_malloc(NULL, 2 * MIB);
+    EXPECT_NOT_NULL(blocks[count - 1]);
+    EXPECT_EQ(refusals, 0);
+}
+
+static void
+raise_limit(void *arg, const pimalloc_refusal *refusal)
+{
+    note(arg, refusal);
+    limit(SOFT, 0);
+}
+
+TEST(a_callback_may_raise_the_limit_for_the_next_request)
+{
+    const pim_limit_terms terms = {MIB, MIB, raise_limit, &interp};
+    pim_gate_enter();
+    pim_limit_set(heap, &terms);
+    pim_gate_exit();
+    EXPECT_NULL(pim_obj_malloc(NULL, 2 * MIB));
+    EXPECT_EQ(refusals, 1);
+    blocks[count++] = pim_obj_malloc(NULL, 2 * MIB);
+    EXPECT_NOT_NULL(blocks[count - 1]);
+}
+
+TEST(limit_that_is_taken_away_is_gone)
+{
+    limit(1, 1);
+    EXPECT_NULL(pim_obj_malloc(NULL, BLOCK));
+    limit(0, 0);
+    blocks[count++] = pim_obj_malloc(NULL, 2 * SOFT);
+    EXPECT_NOT_NULL(blocks[count - 1]);
+    EXPECT(!pim_limit_is_set(&heap->limit));
+}
+
+TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
+{
+    const pim_limit_terms terms = {SOFT, HARD, note, &interp};
+    const pim_limit_terms none = {0};
+    pim_limit_terms got;
+    limit(1, 1);
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp); // its record is the next one's
+    pim_limit_set_default(&terms, false);
+    fake_interp_begin(&interp, core_next_id());
+    fake_interp_attach(&interp);
+    pim_heap *next = fake_current_heap();
+    EXPECT_PTR_EQ(next, heap);
+    pim_limit_get(next, &got);
+    EXPECT_EQ(got.soft_bytes, SOFT);
+    EXPECT_EQ(got.hard_bytes, HARD);
+    EXPECT_NULL(pim_obj_malloc(NULL, SOFT + 1));
+    EXPECT_EQ(refusals, 1);
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp);
+    pim_limit_set_default(&none, false);
+    id = core_next_id();
+    fake_interp_begin(&interp, id);
+    fake_interp_attach(&interp);
+    EXPECT(!pim_limit_is_set(&fake_current_heap()->limit));
+    EXPECT_EQ(fake_current_heap()->limit.refusals, 0);
+    heap = fake_current_heap();
+}
+
+static void
+default_of_the_environment(void *arg)
+{
+    (void)arg;
+    const pim_limit_terms environment = {.soft_bytes = SOFT};
+    const pim_limit_terms program = {.soft_bytes = HARD};
+    pim_limit_terms got;
+    pim_limit_set_default(&environment, true);
+    pim_limit_get_default(&got);
+    EXPECT_EQ(got.soft_bytes, SOFT);
+    pim_limit_set_default(&program, false);
+    pim_limit_set_default(&environment, true);
+    pim_limit_get_default(&got);
+    EXPECT_EQ(got.soft_bytes, HARD);
+}
+
+TEST(a_program_wins_over_the_environment)
+{
+    char text[1024];
+    EXPECT_EQ(
+        core_in_child(default_of_the_environment, NULL, text, sizeof(text)), 0);
+}
+
+TEST(requests_without_a_thread_state_are_not_limited)
+{
+    limit(1, 1);
+    fake_interp_detach(&interp);
+    void *block = pim_obj_malloc(NULL, 2 * MIB);
+    EXPECT_NOT_NULL(block);
+    pim_obj_free(NULL, block);
+    fake_interp_attach(&interp);
+}
+
+TEST(legacy_interpreters_have_the_limit_of_main)
+{
+    static fake_interp legacy;
+    fake_interp_detach(&interp);
+    fake_interp_begin_legacy(&legacy, core_next_id());
+    fake_interp_attach(&legacy);
+    pim_heap *main_heap = fake_current_heap();
+    const pim_limit_terms terms = {SOFT, 0, note, &interp};
+    const pim_limit_terms none = {0};
+    pim_gate_enter();
+    pim_limit_set(main_heap, &terms);
+    pim_gate_exit();
+    EXPECT_NULL(pim_obj_malloc(NULL, 2 * SOFT));
+    EXPECT_EQ(last.interp, FAKE_MAIN);
+    pim_gate_enter();
+    pim_limit_set(main_heap, &none);
+    pim_gate_exit();
+    fake_interp_detach(&legacy);
+    fake_interp_end(&legacy);
+    fake_interp_attach(&interp);
+}
+
+TEST(hard_below_soft_is_not_valid)
+{
+    EXPECT(!pim_limit_terms_are_valid(
+        &(pim_limit_terms){.soft_bytes = 2, .hard_bytes = 1}));
+    EXPECT(pim_limit_terms_are_valid(&(pim_limit_terms){.soft_bytes = 2}));
+    EXPECT(pim_limit_terms_are_valid(&(pim_limit_terms){.hard_bytes = 1}));
+}
+
+static void
+note_heap(void *arg, pim_heap *visited)
+{
+    *(pim_heap **)arg = visited;
+}
+
+TEST(only_living_interpreters_are_visited)
+{
+    fake_interp other;
+    int64_t other_id = core_next_id();
+    pim_heap *visited = NULL;
+    EXPECT(pim_registry_visit(id, note_heap, &visited));
+    EXPECT_PTR_EQ(visited, heap);
+    EXPECT(!pim_registry_visit(other_id, note_heap, &visited));
+    fake_interp_detach(&interp);
+    fake_interp_begin(&other, other_id);
+    fake_interp_attach(&other);
+    EXPECT_NOT_NULL(fake_current_heap());
+    fake_interp_detach(&other);
+    EXPECT(pim_registry_visit(other_id, note_heap, &visited));
+    EXPECT_PTR_NE(visited, heap);
+    fake_interp_end(&other);
+    EXPECT(!pim_registry_visit(other_id, note_heap, &visited));
+    fake_interp_attach(&interp);
+}
+
+// --- at random -----------------------------------------------------------------
+
+static size_t
+random_size(random_state *r)
+{
+    static const size_t most[] = {64, 600, 5000, 40000, 300000, 3 * MIB};
+    return 1 + random_below(r, most[random_below(r, PIM_ARRAY_LEN(most))]);
+}
+
+// One step with the block at a place; it may get another size, come or go.
+static void
+random_step(random_state *r, char **place, size_t *size)
+{
+    size_t wanted = random_size(r);
+    if (*place == NULL) {
+        *place = random_below(r, 2) ? pim_mem_malloc(NULL, wanted)
+                                    : pim_mem_calloc(NULL, 1, wanted);
+    } else if (random_below(r, 3) == 0) {
+        EXPECT_EQ(**place, 'a');
+        char *moved = pim_mem_realloc(NULL, *place, wanted);
+        EXPECT(moved != NULL || wanted > *size);
+        if (moved == NULL) {
+            return;
+        }
+        *place = moved;
+    } else {
+        EXPECT_EQ(**place, 'a');
+        pim_mem_free(NULL, *place);
+        *place = NULL;
+    }
+    if (*place != NULL) {
+        **place = 'a';
+        *size = wanted;
+    }
+}
+
+TEST(live_bytes_stay_below_the_limit_whatever_is_done)
+{
+    static char *places[400];
+    static size_t sizes[400];
+    random_state r = random_from(random_seed());
+    // What a block may have beyond what it was asked for: the rest of a kept map
+    // and, where it is moved to shrink, both for a moment.
+    const uint64_t slack = MIB;
+    for (unsigned round = 0; round < 20; round++) {
+        uint64_t soft = MIB + random_below(&r, 12 * MIB);
+        uint64_t hard = soft + random_below(&r, 2) * random_below(&r, MIB);
+        limit(0, 0);
+        for (unsigned i = 0; i < PIM_ARRAY_LEN(places); i++) {
+            pim_mem_free(NULL, places[i]);
+            places[i] = NULL;
+        }
+        limit(soft, hard);
+        refusals = 0;
+        for (unsigned step = 0; step < 5000; step++) {
+            unsigned i = (unsigned)random_below(&r, PIM_ARRAY_LEN(places));
+            random_step(&r, &places[i], &sizes[i]);
+            EXPECT_LE(live(), hard + slack);
+        }
+        EXPECT_GT(refusals, 0);
+        pim_heap_audit(heap);
+    }
+    limit(0, 0);
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(places); i++) {
+        pim_mem_free(NULL, places[i]);
+        places[i] = NULL;
+    }
+}
+
+TEST(small_blocks_never_exceed_the_limit_by_a_byte)
+{
+    random_state r = random_from(random_seed());
+    limit(SOFT, HARD);
+    for (unsigned step = 0; step < 400000; step++) {
+        void *block = random_below(&r, 100) < 60
+                          ? pim_obj_malloc(NULL, 1 + random_below(&r, 700))
+                          : NULL;
+        if (block != NULL) {
+            blocks[count++] = block;
+        } else if (count != 0) {
+            unsigned i = (unsigned)random_below(&r, count);
+            pim_obj_free(NULL, blocks[i]);
+            blocks[i] = blocks[--count];
+        }
+        if (step % 256 == 0) {
+            EXPECT_LE(live(), HARD);
+        }
+    }
+    EXPECT_LE(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].peak_bytes, HARD);
+    EXPECT_GT(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].peak_bytes, SOFT);
+    EXPECT_GT(refusals, 0);
+}
+
+#define LIMITED(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        LIMITED(large_request_above_soft_is_refused_and_changes_nothing),
+        LIMITED(requests_of_each_kind_are_reported_once),
+        LIMITED(
+            small_request_above_soft_is_refused_once_and_then_served_from_the_reserve),
+        LIMITED(large_requests_are_refused_while_small_ones_use_the_reserve),
+        LIMITED(
+            reserve_without_a_hard_limit_is_a_sixteenth_and_not_less_than_a_mebibyte),
+        LIMITED(nothing_is_served_above_hard_in_any_class),
+        LIMITED(lowered_limit_takes_current_pages_away_with_the_first_refusal),
+        LIMITED(freed_memory_is_served_again_and_the_reserve_closes),
+        LIMITED(a_little_freed_does_not_close_the_reserve),
+        LIMITED(refused_growth_leaves_the_block_and_is_reported_once),
+        LIMITED(map_grows_in_place_within_the_limit_that_a_copy_would_exceed),
+        LIMITED(shrinking_works_whatever_the_limit_and_frees_memory),
+        LIMITED(what_others_freed_is_taken_over_before_a_request_is_refused),
+        LIMITED(a_callback_may_raise_the_limit_for_the_next_request),
+        LIMITED(limit_that_is_taken_away_is_gone),
+        LIMITED(a_program_wins_over_the_environment), // before others set one
+        LIMITED(heaps_to_come_begin_with_the_default_and_a_recycled_one_too),
+        LIMITED(requests_without_a_thread_state_are_not_limited),
+        LIMITED(legacy_interpreters_have_the_limit_of_main),
+        LIMITED(hard_below_soft_is_not_valid),
+        LIMITED(only_living_interpreters_are_visited),
+        LIMITED(live_bytes_stay_below_the_limit_whatever_is_done),
+        LIMITED(small_blocks_never_exceed_the_limit_by_a_byte),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
