@@ -167,6 +167,15 @@ start_checks(bool asked)
     return 0;
 }
 
+static void
+say_installed(void)
+{
+    pim_say("pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s%s\n",
+            pim_py.get_version(), PIM_VERSION_PARTS(pim_mi_version()),
+            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc",
+            pim_check_is_on() ? ", checked" : "");
+}
+
 static int
 install(const pimalloc_config *config, void *python, bool unasked)
 {
@@ -224,11 +233,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
         pim_py.setup_debug_hooks();
     }
     if (options.verbose) {
-        pim_say(
-            "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s%s\n",
-            pim_py.get_version(), PIM_VERSION_PARTS(pim_mi_version()),
-            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc",
-            pim_check_is_on() ? ", checked" : "");
+        say_installed();
     }
     return 0;
 }
