@@ -63,6 +63,17 @@ pim_own_add_fast(_Atomic int64_t *p, int64_t v)
 #endif
 }
 
+// The same for a counter without a sign, by one.
+PIM_INLINE void
+pim_own_inc_fast(_Atomic uint64_t *p)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__("addq $1, %0" : "+m"(*p) : : "cc");
+#else
+    pim_store_release(p, pim_load_relaxed(p) + 1);
+#endif
+}
+
 // Raises *p to at least v; any thread.
 PIM_INLINE void
 pim_raise_relaxed(_Atomic uint64_t *p, uint64_t v)

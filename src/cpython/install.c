@@ -154,6 +154,16 @@ raw_source(bool unasked)
                                            : PIM_RAW_LIBC;
 }
 
+// bytes: 0: the default.
+static int
+open_region(size_t bytes)
+{
+    return pim_region_init(bytes != 0 ? bytes : PIM_REGION_SIZE) == 0
+               ? 0
+               : fail(-ENOMEM, "no address space for arenas; raise the limit "
+                               "of virtual memory (ulimit -v)");
+}
+
 // What the first installation chose stays: a layer that has not seen all blocks
 // would report good ones.
 static int
@@ -165,6 +175,15 @@ start_checks(bool asked)
     }
     decided = true;
     return 0;
+}
+
+static void
+start_purging(const pim_options *options)
+{
+    if (options->purge_thread && pim_purge_start() != 0) {
+        pim_say("pimalloc: PIMALLOC_PURGE_THREAD=1: the thread could not be "
+                "started; memory goes back when the program allocates\n");
+    }
 }
 
 static int
@@ -196,12 +215,9 @@ install(const pimalloc_config *config, void *python, bool unasked)
     if (err != 0) {
         return err;
     }
-    if (options.region_bytes == 0) {
-        options.region_bytes = PIM_REGION_SIZE;
-    }
-    if (pim_region_init(options.region_bytes) != 0) {
-        return fail(-ENOMEM, "no address space for arenas; raise the limit of "
-                             "virtual memory (ulimit -v)");
+    err = open_region(options.region_bytes);
+    if (err != 0) {
+        return err;
     }
     err = start_checks(options.check);
     if (err != 0) {
@@ -215,10 +231,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_interp_new_runtime(); // what threads know of the last one ends here
     pim_leaks_start(&options);
     pim_table_install();
-    if (options.purge_thread && pim_purge_start() != 0) {
-        pim_say("pimalloc: PIMALLOC_PURGE_THREAD=1: the thread could not be "
-                "started; memory goes back when the program allocates\n");
-    }
+    start_purging(&options);
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
         pim_py.setup_debug_hooks();

@@ -8,8 +8,8 @@
 // thread may have got it.  What is found wrong is explained at leisure, since the
 // process ends.
 //
-// Memory of free small blocks is filled with PIM_CHECK_FILL, but where nobody holds
-// the page's heap: such pages may be inaccessible by then.
+// Memory of small blocks that an interpreter frees of its own is filled with
+// PIM_CHECK_FILL.  Other pages may be inaccessible by then (poison.h).
 
 #include "domain/check.h"
 
@@ -195,18 +195,31 @@ explain(const call *c, bool is_free)
     }
 }
 
-// A live block of mem or obj whose heap is not the caller's.
+// Whether memory of an interpreter that ended is in use by another, or by nobody.
+// What is kept or poisoned has an owner that is no interpreter, or is among the
+// leftovers of a page; while it changes hands, its pages are still its own.
+static bool
+is_gone(const void *block, int64_t interp)
+{
+    if (!pim_region_contains(block)) {
+        return false;
+    }
+    bool tagged;
+    pim_gate_enter(); // so that a heap that is found stays
+    const pim_heap *heap = pim_page_owner(pim_page_of(block), &tagged);
+    bool gone = heap == NULL ||
+                (!tagged && heap->id != PIM_PROCESS_ID && heap->id != interp);
+    pim_gate_exit();
+    return gone;
+}
+
+// A live block of mem or obj that is not of the caller's interpreter.
 static void
 check_owner(const call *c, const pim_known *known, bool is_free)
 {
-    if (c->domain->domain == PIM_RAW || known->interp == c->heap->id ||
-        known->interp == PIM_PROCESS_ID) {
-        return;
-    }
-    int64_t now;
-    bool is_there = pim_heap_find_owner(c->block, &now);
-    if ((!is_there || (!is_free && now != known->interp)) &&
-        has_ended(known->interp)) {
+    if (c->domain->domain != PIM_RAW && known->interp != c->heap->id &&
+        has_ended(known->interp) &&
+        (!is_free || is_gone(c->block, known->interp))) {
         report(c, "ended interpreter", known);
     }
 }
@@ -223,15 +236,17 @@ release(const call *c, bool is_free, pim_known *known)
     return true;
 }
 
+// A small block of the caller's own heap.
 static void
-fill(const void *block)
+fill(const call *c)
 {
-    if (pim_region_contains(block)) {
-        const pim_page *page = pim_page_of(block);
+    if (pim_region_contains(c->block)) {
+        const pim_page *page = pim_page_of(c->block);
         bool tagged;
-        if (page->size_class != PIM_CLASS_RUN &&
-            !pim_heap_is_process(pim_page_owner(page, &tagged))) {
-            memset((void *)(uintptr_t)block, PIM_CHECK_FILL, page->block_size);
+        if (c->heap != NULL && pim_page_owner(page, &tagged) == c->heap &&
+            page->size_class != PIM_CLASS_RUN) {
+            memset((void *)(uintptr_t)c->block, PIM_CHECK_FILL,
+                   page->block_size);
         }
     }
 }
@@ -289,7 +304,7 @@ pim_check_free(void *ctx, void *block)
     if (block != NULL) {
         call c = begin(ctx, "Free", block, 0);
         if (release(&c, true, &was)) {
-            fill(block);
+            fill(&c);
         }
         c.domain->free(NULL, block);
     }

@@ -74,6 +74,20 @@ pim_pending_add(pim_pending *pending, size_t size_class, uint64_t bytes)
     atomic_fetch_add_explicit(&pending->bytes, bytes, memory_order_release);
 }
 
+void
+pim_pending_take_back(pim_pending *pending, size_t size_class, uint64_t bytes)
+{
+    if (!PIM_ACCOUNTS) {
+        return;
+    }
+    pim_sub_relaxed(&pending->blocks[size_class], 1);
+    if (size_class >= PIM_CLASSES) {
+        pim_sub_relaxed(&pending->varied_bytes[size_class - PIM_CLASSES],
+                        bytes);
+    }
+    pim_sub_relaxed(&pending->bytes, bytes);
+}
+
 typedef struct freed {
     uint64_t bytes;
     uint64_t blocks[PIM_ACCOUNT_CLASSES];

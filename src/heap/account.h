@@ -77,6 +77,15 @@ pim_peak_raise(_Atomic int64_t *spare, _Atomic uint64_t *peak)
     pim_store_release(peak, pim_load_relaxed(peak) - (uint64_t)left);
 }
 
+// The same where one was counted, so `spare` was 0.  A reader that sees the stores
+// in the other order sees it below zero, and looks again.
+PIM_INLINE void
+pim_peak_step(_Atomic int64_t *spare, _Atomic uint64_t *peak)
+{
+    pim_store_relaxed(spare, 0);
+    pim_own_inc_fast(peak);
+}
+
 PIM_INLINE void
 pim_gauge_grow(pim_gauge *gauge, uint64_t n)
 {
@@ -126,14 +135,17 @@ pim_account_grow(pim_account *account, size_t size_class, uint64_t bytes)
         return;
     }
     pim_by_class *by_class = &account->by_class;
+    pim_gauge *blocks = &account->blocks;
     pim_gauge_grow(&account->bytes, bytes);
-    pim_gauge_grow(&account->blocks, 1);
+    if (PIM_UNLIKELY(pim_own_sub_below_zero(&blocks->spare, 1))) {
+        pim_peak_step(&blocks->spare, &blocks->peak);
+    }
     pim_own_add_fast(&by_class->total[size_class], 1);
     if (PIM_UNLIKELY(pim_own_sub_below_zero(&by_class->spare[size_class], 1))) {
         PIM_FORGET(by_class);
         PIM_FORGET(size_class);
-        pim_peak_raise(&by_class->spare[size_class],
-                       &by_class->peak[size_class]);
+        pim_peak_step(&by_class->spare[size_class],
+                      &by_class->peak[size_class]);
     }
 }
 
@@ -166,6 +178,10 @@ void pim_account_resize(pim_account *account, size_t size_class,
 
 // Counts a block that a non-owner frees.  Any thread.
 void pim_pending_add(pim_pending *pending, size_t size_class, uint64_t bytes);
+
+// Undoes that, for who is alone with it.
+void pim_pending_take_back(pim_pending *pending, size_t size_class,
+                           uint64_t bytes);
 
 // Takes over what is pending.
 void pim_account_settle(pim_account *account, pim_pending *pending);

@@ -334,13 +334,21 @@ pim_heap_extend_run(pim_heap *heap, pim_page *first, unsigned units,
     return true;
 }
 
+// Returns the memory of an arena's free units.
+static size_t
+purge_units(pim_heap *heap, pim_arena *arena, bool all)
+{
+    unsigned before = dirty_units(arena);
+    size_t bytes = pim_arena_purge(arena, all);
+    pim_own_sub(&heap->dirty_units, before - dirty_units(arena));
+    heap->idle_units -= before - dirty_units(arena);
+    return bytes;
+}
+
 bool
 pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all, size_t *bytes)
 {
-    unsigned before = dirty_units(arena);
-    *bytes += pim_arena_purge(arena, all);
-    pim_own_sub(&heap->dirty_units, before - dirty_units(arena));
-    heap->idle_units -= before - dirty_units(arena);
+    *bytes += purge_units(heap, arena, all);
     if (!pim_arena_is_empty(arena) || dirty_units(arena) != 0) {
         return true;
     }
@@ -349,40 +357,37 @@ pim_heap_purge_arena(pim_heap *heap, pim_arena *arena, bool all, size_t *bytes)
     return false;
 }
 
-// Arenas, and nothing that an owner may be changing outside the gate.  *idle_left:
-// something may be purged later.
-static size_t
-purge_arenas(pim_heap *heap, bool all, bool *idle_left)
+// Only what the owner looks at inside the gate: neither lists nor used units.
+size_t
+pim_heap_purge_from_outside(pim_heap *heap, bool all)
 {
     size_t bytes = 0;
-    take_returned(heap);
+    if (all) {
+        pim_store_relaxed(&heap->trim_wanted, true);
+    }
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
-        pim_arena *next;
-        for (pim_arena *a = heap->arenas[list]; a != NULL; a = next) {
-            next = a->next;
-            bool kept = pim_heap_purge_arena(heap, a, all, &bytes);
-            *idle_left |= kept && pim_unit_set_count(&a->aged) != 0;
+        for (pim_arena *a = heap->arenas[list]; a != NULL; a = a->next) {
+            bytes += purge_units(heap, a, all);
         }
     }
     return bytes;
 }
 
 size_t
-pim_heap_purge_from_outside(pim_heap *heap, bool all)
-{
-    bool ignored = false;
-    if (all) {
-        pim_store_relaxed(&heap->trim_wanted, true);
-    }
-    return purge_arenas(heap, all, &ignored);
-}
-
-size_t
 pim_heap_purge(pim_heap *heap, bool all)
 {
+    size_t bytes = 0;
     bool idle_left = false;
+    take_returned(heap);
     pim_heap_release_idle(heap);
-    size_t bytes = purge_arenas(heap, all, &idle_left);
+    for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
+        pim_arena *next;
+        for (pim_arena *a = heap->arenas[list]; a != NULL; a = next) {
+            next = a->next;
+            bool kept = pim_heap_purge_arena(heap, a, all, &bytes);
+            idle_left |= kept && pim_unit_set_count(&a->aged) != 0;
+        }
+    }
     pim_heap_give_up_grants(heap);
     heap->purge_at = idle_left ? pim_os->now_ms() + PIM_PURGE_DELAY_MS : 0;
     return bytes;

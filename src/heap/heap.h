@@ -86,7 +86,8 @@ typedef struct pim_heap {
     _Atomic uint32_t settling;     // odd while pending is taken over
 
     // Retirement, under the process heap's lock; see poison.c.
-    pim_page *doomed; // pages, by `next`
+    pim_page *doomed;            // pages, by `next`
+    pim_pending gone[PIM_SLOTS]; // what was live in them, and in maps
 
     // Identity: written under the registry's lock.
     _Atomic int policy;    // enum pim_policy; any thread reads
@@ -193,9 +194,9 @@ void pim_large_hand_over(pim_heap *from, pim_heap *to);
 // The heap is being retired, nobody frees its blocks as its owner any more, and its
 // policy is not to keep them: they go.  The process answers for what cannot go, and
 // for raw blocks, which no interpreter's end makes useless.
-// Under the process heap's lock; `doomed` grows by what went.  Returns
+// Under the process heap's lock; heap->gone grows by what went.  Returns
 // whether pim_poison_maps_finish() has something to do.
-bool pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS]);
+bool pim_large_doom(pim_heap *heap);
 
 // Calls visit() with the start, usable bytes and domain of each large block that
 // the heap answers for, until it returns other than 0; returns that.  Nobody frees

@@ -494,7 +494,7 @@ release(pim_heap *heap, pim_large *large)
 }
 
 bool
-pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS])
+pim_large_doom(pim_heap *heap)
 {
     bool releases = pim_load_relaxed(&heap->policy) == PIM_RELEASE;
     bool poisons = false;
@@ -507,7 +507,7 @@ pim_large_doom(pim_heap *heap, pim_pending doomed[PIM_SLOTS])
             (!releases && !poison_map(heap, large))) {
             continue;
         }
-        pim_pending_add(&doomed[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
+        pim_pending_add(&heap->gone[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
                         large->usable);
         pim_sub_relaxed(&pim_process_heap.large_bytes, large->usable);
         ring_remove(large);

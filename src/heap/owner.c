@@ -4,10 +4,10 @@
 // but the word in front of what may be a large block (see large.c).  A block that
 // is freed meanwhile gets some answer.
 
-#include "heap/heap.h"
-
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "heap/poison.h"
 
 static bool
 small_owner(const void *address, int64_t *id)
@@ -51,7 +51,8 @@ static const char *
 domain_of(const pim_page *page, const pim_heap *heap)
 {
     bool is_raw = page->domain == PIM_RAW ||
-                  (heap->id == PIM_PROCESS_ID && !pim_heap_is_process(heap));
+                  (heap != &pim_void_heap && heap->id == PIM_PROCESS_ID &&
+                   !pim_heap_is_process(heap));
     return is_raw ? "raw" : page->domain == PIM_OBJ ? "obj" : "mem";
 }
 
@@ -59,7 +60,7 @@ domain_of(const pim_page *page, const pim_heap *heap)
 static const char *
 owner_of(const pim_page *page, const pim_heap *heap, char *text, size_t size)
 {
-    if (page->state == PIM_PAGE_SEALED) {
+    if (page->state == PIM_PAGE_SEALED || heap == &pim_void_heap) {
         return "an interpreter that has ended";
     }
     if (heap->id == PIM_PROCESS_ID) {

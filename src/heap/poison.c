@@ -50,6 +50,10 @@ pim_doom_page(pim_heap *heap, pim_page *page)
     page->ended = heap->id;
     page->next = heap->doomed;
     heap->doomed = page;
+    pim_pending *gone = &heap->gone[PIM_SLOT(page->domain)];
+    for (unsigned n = pim_page_used(page); n > 0; n--) {
+        pim_pending_add(gone, page->size_class, page->block_size);
+    }
     if (pim_load_relaxed(&heap->policy) == PIM_POISON) {
         pim_arena_expect_clean(page, pim_page_units(page));
     }
@@ -71,24 +75,15 @@ forget_block(pim_page *page, const void *block)
 }
 
 void
-pim_doom_collect(pim_page *page)
+pim_doom_collect(pim_heap *heap, pim_page *page)
 {
     const pim_block *block = pim_exchange(&page->remote, NULL);
     while (block != NULL) {
         const pim_block *next = block->next;
         PIM_CHECK(forget_block(page, block), "a block was freed twice", block);
+        pim_pending_take_back(&heap->gone[PIM_SLOT(page->domain)],
+                              page->size_class, page->block_size);
         block = next;
-    }
-}
-
-void
-pim_doom_count(const pim_heap *heap, pim_pending doomed[PIM_SLOTS])
-{
-    for (const pim_page *page = heap->doomed; page != NULL; page = page->next) {
-        for (unsigned n = pim_page_used(page); n > 0; n--) {
-            pim_pending_add(&doomed[PIM_SLOT(page->domain)], page->size_class,
-                            page->block_size);
-        }
     }
 }
 

@@ -39,10 +39,7 @@ pim_heap_keeps(const pim_heap *heap)
 void pim_doom_page(pim_heap *heap, pim_page *page);
 
 // Takes what was pushed onto a doomed page by those who still found the heap.
-void pim_doom_collect(pim_page *page);
-
-// Adds the live blocks of the heap's doomed pages.
-void pim_doom_count(const pim_heap *heap, pim_pending doomed[PIM_SLOTS]);
+void pim_doom_collect(pim_heap *heap, pim_page *page);
 
 // Nobody pushes any more: the memory of the heap's doomed pages goes.
 void pim_doom_finish(pim_heap *heap);

@@ -104,7 +104,7 @@ collect(pim_heap *heap, pim_page *page)
     bool tagged;
     pim_heap *owner = pim_page_owner(page, &tagged);
     if (owner == &pim_void_heap) {
-        pim_doom_collect(page);
+        pim_doom_collect(heap, page);
         return;
     }
     if (owner != heap && !pim_heap_is_process(owner)) {

@@ -133,13 +133,11 @@ settle_late(pim_heap *heap)
 static bool
 settle_doomed(pim_heap *heap)
 {
-    pim_pending doomed[PIM_SLOTS];
-    memset(doomed, 0, sizeof(doomed));
     pim_heap_drain(heap);
-    bool maps = pim_large_doom(heap, doomed);
-    pim_doom_count(heap, doomed);
+    bool maps = pim_large_doom(heap);
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        pim_account_subtract(&pim_process_heap.account[slot], &doomed[slot]);
+        pim_account_subtract(&pim_process_heap.account[slot],
+                             &heap->gone[slot]);
     }
     hand_over_accounts(heap);
     pim_doom_finish(heap);

@@ -265,9 +265,9 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
   --leaks[=FORM][:FILE]    say what each interpreter left when it ended: FORM is\n\
                              text (default), json, or fail: as text, and the\n\
                              exit status is 23 instead of 0 if it is anything\n\
-  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G), and\n\
-                             HARD in small pieces until it has dealt with the\n\
-                             MemoryError\n\
+  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G);\n\
+                             then it gets a MemoryError, and small pieces up to\n\
+                             HARD\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "heap/poison.h"
 #include "support/fake_os.h"
 #include "support/random.h"
 
@@ -282,6 +283,42 @@ TEST(a_block_of_an_ended_interpreter_may_not_be_reallocated_or_freed_twice)
     }
 }
 
+static void
+free_leftover(void *arg)
+{
+    const leftover *left = arg;
+    checked_free(PIM_OBJ, left->block);
+}
+
+// Poisoned ones are only counted when they are freed, since CPython does so.
+TEST(what_was_released_or_poisoned_at_the_end_is_told_apart)
+{
+    for (int policy = PIM_POISON; policy <= PIM_RELEASE; policy++) {
+        pim_store_relaxed(&pim_policy_of_new, policy);
+        end(NULL);
+        begin(NULL);
+        leftover left = {.block = checked_malloc(PIM_OBJ, 48)};
+        end(NULL);
+        pim_store_relaxed(&pim_policy_of_new, PIM_KEEP);
+        begin(NULL);
+        core_expect_fatal(realloc_leftover, &left,
+                          "ended interpreter: PyObject_Realloc() in");
+        if (policy == PIM_RELEASE) {
+            core_expect_fatal(free_leftover, &left,
+                              "ended interpreter: PyObject_Free() in");
+            // Also where the memory has become another interpreter's.
+            for (unsigned i = 0; i < 1000; i++) {
+                checked_malloc(PIM_MEM, 48);
+            }
+            core_expect_fatal(free_leftover, &left, "PyObject_Free() in");
+        } else {
+            checked_free(PIM_OBJ, left.block);
+            core_expect_fatal(free_leftover, &left,
+                              "double free: PyObject_Free() in");
+        }
+    }
+}
+
 // As if a thread had kept the thread state: the interpreter's memory still says its
 // id.
 static void
@@ -450,6 +487,7 @@ main(void)
         IN_INTERP(a_block_of_an_ended_interpreter_may_be_freed),
         IN_INTERP(
             a_block_of_an_ended_interpreter_may_not_be_reallocated_or_freed_twice),
+        IN_INTERP(what_was_released_or_poisoned_at_the_end_is_told_apart),
         IN_INTERP(use_of_an_interpreter_after_its_end_is_named),
         IN_INTERP(blocks_may_cross_living_interpreters_and_threads_without_one),
         IN_INTERP(a_free_small_block_is_filled),

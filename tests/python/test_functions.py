@@ -154,7 +154,7 @@ class Classes(unittest.TestCase):
         self.assertGreaterEqual(after["total_blocks"], during[size])
 
     def test_arguments(self):
-        self.assertEqual(pimalloc.classes(HasId(0), "mem")[0]["block_bytes"], 16)
+        self.assertIn(pimalloc.classes(HasId(0), "mem")[0]["block_bytes"], (16, 32))
         self.assertIsInstance(pimalloc.classes(pimalloc.PROCESS, "raw"), list)
         for number in (99, -2):
             with self.assertRaisesRegex(ValueError, f"no interpreter {number};"):

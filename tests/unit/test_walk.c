@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "domain/domain.h"
+#include "heap/poison.h"
 #include "heap/walk.h"
 #include "support/census.h"
 #include "support/core.h"
@@ -330,11 +331,29 @@ TEST(watch_sees_what_is_left_and_tells_when_no_lock_is_held)
     free_left();
 }
 
+TEST(what_is_poisoned_or_released_is_not_visited)
+{
+    static const int policies[] = {PIM_POISON, PIM_RELEASE};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(policies); i++) {
+        census before = {.stop_after = 0};
+        census after = {.stop_after = 0};
+        EXPECT_EQ(census_take(&pim_process_heap, &before), 0);
+        pim_store_relaxed(&pim_policy_of_new, policies[i]);
+        leave();
+        pim_store_relaxed(&pim_policy_of_new, PIM_KEEP);
+        EXPECT_EQ(census_take(&pim_process_heap, &after), 0);
+        EXPECT_EQ(after.blocks[PIM_OBJ], before.blocks[PIM_OBJ]);
+        EXPECT_EQ(after.blocks[PIM_MEM], before.blocks[PIM_MEM]);
+        census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
+    }
+}
+
 // --- damage ----------------------------------------------------------------------
 
 static void
 walk_damaged(void *arg)
 {
+    EXPECT_NOT_NULL(pim_obj_malloc(NULL, BLOCK)); // what is to be visited
     void *a = pim_obj_malloc(NULL, BLOCK);
     void *b = pim_obj_malloc(NULL, BLOCK);
     EXPECT_NOT_NULL(pim_obj_malloc(NULL, BLOCK)); // so that the page is looked at
@@ -349,6 +368,7 @@ static void
 walk_circle(void *arg)
 {
     (void)arg;
+    EXPECT_NOT_NULL(pim_obj_malloc(NULL, BLOCK)); // what is to be visited
     void *a = pim_obj_malloc(NULL, BLOCK);
     EXPECT_NOT_NULL(pim_obj_malloc(NULL, BLOCK));
     pim_obj_free(NULL, a);
@@ -380,6 +400,7 @@ main(void)
             leftover_that_others_free_is_gone_before_its_page_s_owner_collects),
         WALK_CASE(blocks_without_a_thread_state_are_the_process_s),
         WALK_CASE(watch_sees_what_is_left_and_tells_when_no_lock_is_held),
+        WALK_CASE(what_is_poisoned_or_released_is_not_visited),
         WALK_CASE(walk_of_a_damaged_free_list_says_so),
     };
     return RUN(cases, core_set_up, NULL);
