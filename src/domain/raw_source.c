@@ -106,8 +106,7 @@ static bool
 is_admitted(pim_heap *heap, size_t size, size_t before)
 {
     size_t bytes = most_counted(size);
-    return heap == NULL || !pim_limit_is_set(&heap->limit) ||
-           bytes <= before ||
+    return heap == NULL || !pim_limit_is_set(&heap->limit) || bytes <= before ||
            pim_limit_admits_or_reports(heap, PIM_RAW, size, bytes - before);
 }
 

@@ -346,7 +346,8 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
         return NULL; // so that sums below cannot overflow
     }
     if (pim_limit_is_set(&heap->limit) &&
-        !pim_limit_admits_or_reports(heap, domain, size, limited_bytes(domain, size))) {
+        !pim_limit_admits_or_reports(heap, domain, size,
+                                     limited_bytes(domain, size))) {
         return NULL;
     }
     void *block = NULL;

@@ -40,13 +40,9 @@ checked_free(unsigned domain, void *block)
     pim_check_free(pim_check_context(domain), block);
 }
 
-// What a domain's blocks belong to, where `id` is the caller's interpreter.
 static inline const char *
-owner_of(unsigned domain, int64_t id, char *text, size_t size)
+owner_of(int64_t id, char *text, size_t size)
 {
-    if (domain == PIM_RAW) {
-        return "the process";
-    }
     snprintf(text, size, "interpreter %" PRId64, id);
     return text;
 }

@@ -28,6 +28,8 @@ begin(void **state)
     id = core_next_id();
     fake_interp_begin(&interp, id);
     fake_interp_attach(&interp);
+    checked_free(PIM_OBJ,
+                 checked_malloc(PIM_OBJ, 1)); // raw requests give no birth
     return 0;
 }
 
@@ -105,7 +107,7 @@ expect_named(misuse m, const char *what)
              " of %sa block of %zu bytes, domain %s, of %s (0x",
              what, prefixes[m.to], m.by_realloc ? "Realloc" : "Free", id, at,
              known_bytes(&m), domains[m.from].name,
-             owner_of(m.from, id, owner, sizeof(owner)));
+             owner_of(id, owner, sizeof(owner)));
     core_expect_fatal(commit, &m, text);
 }
 
@@ -223,6 +225,30 @@ TEST(a_raw_block_of_libc_is_taken)
     EXPECT_EQ(strcmp(p, "libc"), 0);
     checked_free(PIM_RAW, p);
     checked_free(PIM_RAW, malloc(100));
+}
+
+static void
+free_raw_twice(void *block)
+{
+    checked_free(PIM_RAW, block);
+    checked_free(PIM_RAW, block);
+}
+
+TEST(a_raw_block_is_whose_account_it_is_in)
+{
+    fake_interp_swap(NULL);
+    void *nobodys = checked_malloc(PIM_RAW, 48);
+    fake_interp_swap(&interp);
+    core_expect_fatal(free_raw_twice, nobodys, "domain raw, of the process (");
+    void *left = checked_malloc(PIM_RAW, 48);
+    char owner[80];
+    snprintf(owner, sizeof(owner),
+             "domain raw, of interpreter %" PRId64 ", which has ended (", id);
+    end(NULL);
+    begin(NULL);
+    core_expect_fatal(free_raw_twice, left, owner);
+    checked_free(PIM_RAW, left);
+    checked_free(PIM_RAW, nobodys);
 }
 
 // --- interpreters that have ended ------------------------------------------
@@ -484,6 +510,7 @@ main(void)
         IN_INTERP(an_address_inside_a_block_is_named),
         IN_INTERP(an_address_of_nobody_is_named),
         IN_INTERP(a_raw_block_of_libc_is_taken),
+        IN_INTERP(a_raw_block_is_whose_account_it_is_in),
         IN_INTERP(a_block_of_an_ended_interpreter_may_be_freed),
         IN_INTERP(
             a_block_of_an_ended_interpreter_may_not_be_reallocated_or_freed_twice),

@@ -177,6 +177,7 @@ static void
 free_raw_again(void *arg)
 {
     (void)arg;
+    fake_interp_swap(NULL); // served by the process's raw heap
     void *block = pim_raw_malloc(NULL, BLOCK);
     pim_raw_free(NULL, block);
     pim_raw_free(NULL, block);

@@ -30,7 +30,7 @@ CASES = {
         r"wrong domain: PyObject_Free\(\) in interpreter 0 of a block of 64 bytes, domain mem",
     "call('PyMem_Free', call('PyMem_RawMalloc', 64))":
         r"wrong domain: PyMem_Free\(\) in interpreter 0 of a block of 64 bytes, domain raw, "
-        r"of the process",
+        r"of interpreter 0",
     "call('PyObject_Free', call('PyMem_RawMalloc', 64))":
         r"wrong domain: PyObject_Free\(\) in interpreter 0 of a block of 64 bytes, domain raw",
     "call('PyMem_RawFree', call('PyMem_Malloc', 64))":

@@ -307,7 +307,8 @@ compare_classes(const ref_heap *heap)
         }
         EXPECT(pim_registry_class_figures(heap->id, slot, &now));
         for (size_t i = 0; i < PIM_ACCOUNT_CLASSES; i++) {
-            const ref_class *c = &heap->domain[PIM_SLOT_DOMAIN(slot)].by_class[i];
+            const ref_class *c =
+                &heap->domain[PIM_SLOT_DOMAIN(slot)].by_class[i];
             pim_usage u = pim_class_usage(&now, i);
             EXPECT_EQ(u.live_blocks, c->live_blocks);
             EXPECT_EQ(u.live_bytes, c->live_bytes);

@@ -484,8 +484,7 @@ main(void)
             the_classes_of_an_ended_one_are_known_until_64_others_have_ended),
         ACCOUNT_CASE(of_ended_ones_with_one_id_the_newest_is_known),
         ACCOUNT_CASE(raw_is_counted_by_class_in_its_interpreter),
-        ACCOUNT_CASE(
-            raw_without_a_thread_state_counts_what_was_ever_allocated),
+        ACCOUNT_CASE(raw_without_a_thread_state_counts_what_was_ever_allocated),
     };
     return RUN(cases, core_set_up, NULL);
 }

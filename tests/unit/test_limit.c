@@ -138,6 +138,15 @@ TEST(requests_of_each_kind_are_reported_once)
         EXPECT_LE(last.bytes, sizes[i] + PIM_UNIT_SIZE);
         EXPECT_NULL(pim_obj_calloc(NULL, 1, sizes[i]));
         EXPECT_EQ(refusals, 2);
+        EXPECT_NULL(pim_raw_malloc(NULL, sizes[i]));
+        EXPECT_EQ(refusals, 3);
+        EXPECT_EQ(last.domain, PIM_RAW);
+        EXPECT_EQ(last.is_hard, 1);
+        EXPECT_GE(last.bytes, sizes[i]);
+        EXPECT_LE(last.bytes, sizes[i] + sizes[i] / 4 + PIM_UNIT_SIZE);
+        EXPECT_NULL(pim_raw_calloc(NULL, 1, sizes[i]));
+        EXPECT_EQ(refusals, 4);
+        EXPECT_EQ(live(), 0);
     }
     EXPECT_EQ(live(), 0);
 }
@@ -191,6 +200,7 @@ TEST(nothing_is_served_above_hard_in_any_class)
         size_t size = pim_classes[c].block_size;
         pim_obj_free(NULL, pim_obj_malloc(NULL, size));
         pim_mem_free(NULL, pim_mem_malloc(NULL, size));
+        pim_raw_free(NULL, pim_raw_malloc(NULL, size));
     }
     limit(0, HARD);
     fill(BLOCK);
@@ -206,6 +216,9 @@ TEST(nothing_is_served_above_hard_in_any_class)
         void *mem = pim_mem_malloc(NULL, size);
         EXPECT_LE(live(), HARD);
         pim_mem_free(NULL, mem);
+        void *raw = pim_raw_malloc(NULL, size);
+        EXPECT_LE(live(), HARD);
+        pim_raw_free(NULL, raw);
     }
     EXPECT_LE(count, before + 3); // the smallest may fit
     pim_heap_audit(heap);
@@ -300,6 +313,31 @@ TEST(shrinking_works_whatever_the_limit_and_frees_memory)
         EXPECT_EQ(refusals, 0);
         EXPECT_NULL(pim_mem_malloc(NULL, BLOCK)); // that was an exception
         pim_mem_free(NULL, block);
+    }
+}
+
+TEST(raw_counts_and_shrinks_like_others)
+{
+    static const size_t sizes[] = {400, 20000, 100000, MIB, 3 * MIB};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
+        limit(0, 0);
+        char *block = pim_raw_malloc(NULL, sizes[i]);
+        memset(block, 'x', sizes[i]);
+        EXPECT_GE(live(), sizes[i]);
+        limit(sizes[i], sizes[i]);
+        EXPECT_NULL(pim_obj_malloc(NULL, BLOCK));
+        refusals = 0;
+        EXPECT_NULL(pim_raw_realloc(NULL, block, 2 * sizes[i]));
+        EXPECT_EQ(refusals, 1);
+        EXPECT_EQ(last.domain, PIM_RAW);
+        limit(1, 1);
+        block = pim_raw_realloc(NULL, block, BLOCK);
+        EXPECT_NOT_NULL(block);
+        EXPECT_EQ(block[BLOCK - 1], 'x');
+        EXPECT_EQ(live(), core_block_bytes(BLOCK));
+        EXPECT_EQ(refusals, 1);
+        EXPECT_NULL(pim_raw_malloc(NULL, BLOCK)); // that was an exception
+        pim_raw_free(NULL, block);
     }
 }
 
@@ -406,7 +444,11 @@ TEST(requests_without_a_thread_state_are_not_limited)
     void *block = pim_obj_malloc(NULL, 2 * MIB);
     EXPECT_NOT_NULL(block);
     pim_obj_free(NULL, block);
+    block = pim_raw_malloc(NULL, 2 * MIB);
+    EXPECT_NOT_NULL(block);
     fake_interp_attach(&interp);
+    EXPECT_EQ(live(), 0);
+    pim_raw_free(NULL, block);
 }
 
 TEST(legacy_interpreters_have_the_limit_of_main)
@@ -476,15 +518,15 @@ random_size(random_state *r)
 
 // One step with the block at a place; it may get another size, come or go.
 static void
-random_step(random_state *r, char **place, size_t *size)
+random_step(random_state *r, const core_domain *d, char **place, size_t *size)
 {
     size_t wanted = random_size(r);
     if (*place == NULL) {
-        *place = random_below(r, 2) ? pim_mem_malloc(NULL, wanted)
-                                    : pim_mem_calloc(NULL, 1, wanted);
+        *place = random_below(r, 2) ? d->malloc(NULL, wanted)
+                                    : d->calloc(NULL, 1, wanted);
     } else if (random_below(r, 3) == 0) {
         EXPECT_EQ(**place, 'a');
-        char *moved = pim_mem_realloc(NULL, *place, wanted);
+        char *moved = d->realloc(NULL, *place, wanted);
         EXPECT(moved != NULL || wanted > *size);
         if (moved == NULL) {
             return;
@@ -492,13 +534,19 @@ random_step(random_state *r, char **place, size_t *size)
         *place = moved;
     } else {
         EXPECT_EQ(**place, 'a');
-        pim_mem_free(NULL, *place);
+        d->free(NULL, *place);
         *place = NULL;
     }
     if (*place != NULL) {
         **place = 'a';
         *size = wanted;
     }
+}
+
+static const core_domain *
+domain_of(unsigned place)
+{
+    return &core_domains[place % 2 == 0 ? PIM_MEM : PIM_RAW];
 }
 
 TEST(live_bytes_stay_below_the_limit_whatever_is_done)
@@ -514,14 +562,14 @@ TEST(live_bytes_stay_below_the_limit_whatever_is_done)
         uint64_t hard = soft + random_below(&r, 2) * random_below(&r, MIB);
         limit(0, 0);
         for (unsigned i = 0; i < PIM_ARRAY_LEN(places); i++) {
-            pim_mem_free(NULL, places[i]);
+            domain_of(i)->free(NULL, places[i]);
             places[i] = NULL;
         }
         limit(soft, hard);
         refusals = 0;
         for (unsigned step = 0; step < 5000; step++) {
             unsigned i = (unsigned)random_below(&r, PIM_ARRAY_LEN(places));
-            random_step(&r, &places[i], &sizes[i]);
+            random_step(&r, domain_of(i), &places[i], &sizes[i]);
             EXPECT_LE(live(), hard + slack);
         }
         EXPECT_GT(refusals, 0);
@@ -529,7 +577,7 @@ TEST(live_bytes_stay_below_the_limit_whatever_is_done)
     }
     limit(0, 0);
     for (unsigned i = 0; i < PIM_ARRAY_LEN(places); i++) {
-        pim_mem_free(NULL, places[i]);
+        domain_of(i)->free(NULL, places[i]);
         places[i] = NULL;
     }
 }
@@ -578,6 +626,7 @@ main(void)
         LIMITED(refused_growth_leaves_the_block_and_is_reported_once),
         LIMITED(map_grows_in_place_within_the_limit_that_a_copy_would_exceed),
         LIMITED(shrinking_works_whatever_the_limit_and_frees_memory),
+        LIMITED(raw_counts_and_shrinks_like_others),
         LIMITED(what_others_freed_is_taken_over_before_a_request_is_refused),
         LIMITED(a_callback_may_raise_the_limit_for_the_next_request),
         LIMITED(limit_that_is_taken_away_is_gone),

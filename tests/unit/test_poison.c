@@ -9,6 +9,7 @@
 #include "domain/domain.h"
 #include "heap/poison.h"
 #include "platform/fault.h"
+#include "support/census.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -17,6 +18,7 @@
 
 #define OBJ PIM_SLOT(PIM_OBJ)
 #define MEM PIM_SLOT(PIM_MEM)
+#define RAW PIM_SLOT(PIM_RAW)
 #define RUN_BYTES (5 * PIM_UNIT_SIZE)
 #define HUGE ((size_t)3 << 20)
 
@@ -128,6 +130,59 @@ expect_process_accounts_as_before(void)
         EXPECT_EQ(now.slot[slot].live_bytes, process.slot[slot].live_bytes);
         EXPECT_EQ(now.slot[slot].live_blocks, process.slot[slot].live_blocks);
     }
+}
+
+// --- raw -------------------------------------------------------------------
+
+static char *raw_left[3]; // in a page, of mimalloc, in a map
+
+static void
+leave_raw_blocks(void)
+{
+    static const size_t sizes[] = {48, PIM_SMALL_MAX + 1, HUGE};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
+        raw_left[i] = left(pim_raw_malloc(NULL, sizes[i]), sizes[i]);
+    }
+}
+
+static void
+raw_is_kept(void)
+{
+    leave_blocks();
+    leave_raw_blocks();
+    uint64_t bytes = fake_figures(id).slot[RAW].live_bytes;
+    end_interp();
+    pim_figures now = fake_figures(PIM_PROCESS_ID);
+    EXPECT_EQ(now.slot[RAW].live_blocks, process.slot[RAW].live_blocks + 3);
+    EXPECT_EQ(now.slot[RAW].live_bytes, process.slot[RAW].live_bytes + bytes);
+    EXPECT_EQ(now.slot[OBJ].live_bytes, process.slot[OBJ].live_bytes);
+    EXPECT_EQ(now.slot[MEM].live_blocks, process.slot[MEM].live_blocks);
+    census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
+    trim();
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(raw_left); i++) {
+        EXPECT_EQ(raw_left[i][0], 'x');
+        EXPECT_EQ(raw_left[i][47], 'x');
+        pim_raw_free(NULL, raw_left[i]);
+    }
+    expect_process_accounts_as_before();
+}
+
+TEST(raw_blocks_of_a_released_interpreter_are_kept)
+{
+    raw_is_kept();
+    trim();
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, process.arenas);
+    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
+}
+
+TEST(raw_blocks_of_a_poisoned_interpreter_are_kept)
+{
+    raw_is_kept();
+    EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_blocks), 4);
+    pim_obj_free(NULL, leak.small);
+    pim_mem_free(NULL, leak.large_small);
+    pim_mem_free(NULL, leak.run);
+    pim_obj_free(NULL, leak.map);
 }
 
 // --- release ---------------------------------------------------------------
@@ -518,6 +573,8 @@ int
 main(void)
 {
     const struct CMUnitTest cases[] = {
+        RELEASES(raw_blocks_of_a_released_interpreter_are_kept),
+        POISONS(raw_blocks_of_a_poisoned_interpreter_are_kept),
         RELEASES(released_interpreter_leaves_no_memory),
         RELEASES(figures_of_a_released_interpreter_say_what_it_left),
         RELEASES(large_blocks_of_mimalloc_are_released),

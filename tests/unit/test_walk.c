@@ -356,7 +356,8 @@ walk_damaged(void *arg)
     EXPECT_NOT_NULL(pim_obj_malloc(NULL, BLOCK)); // what is to be visited
     void *a = pim_obj_malloc(NULL, BLOCK);
     void *b = pim_obj_malloc(NULL, BLOCK);
-    EXPECT_NOT_NULL(pim_obj_malloc(NULL, BLOCK)); // so that the page is looked at
+    EXPECT_NOT_NULL(
+        pim_obj_malloc(NULL, BLOCK)); // so that the page is looked at
     pim_obj_free(NULL, a);
     pim_obj_free(NULL, b);
     *(void **)b = arg; // a use after the free
