@@ -36,7 +36,8 @@ limits_are_set_and_read(void)
     EXPECT_EQ(limit.hard_bytes, 0);
     EXPECT_EQ(limit.live_bytes,
               embed_stats(0).domain[PIMALLOC_OBJ].live_bytes +
-                  embed_stats(0).domain[PIMALLOC_MEM].live_bytes);
+                  embed_stats(0).domain[PIMALLOC_MEM].live_bytes +
+                  embed_stats(0).domain[PIMALLOC_RAW].live_bytes);
     EXPECT_EQ(pimalloc_limit_set(0, 1024 * MIB, 2048 * MIB, note, &heard_of),
               0);
     EXPECT_EQ(pimalloc_limit_get(0, &limit), 0);

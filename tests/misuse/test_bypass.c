@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "domain/raw_tag.h"
+
 static fake_interp interp;
 static int64_t id;
 
@@ -29,7 +31,7 @@ TEST(raw_blocks_that_bypass_us_are_not_judged)
     for (unsigned i = 0; i < PIM_ARRAY_LEN(blocks); i++) {
         blocks[i] = checked_malloc(PIM_RAW, 100);
         checked_free(PIM_RAW, blocks[i]);
-        void *behind = malloc(100);
+        void *behind = malloc(100 + PIM_RAW_TAG_BYTES);
         seen_again += behind == blocks[i];
         checked_free(PIM_RAW, behind);
     }
