@@ -84,7 +84,8 @@ typedef void (*pimalloc_limit_callback)(void *arg,
 
 // Limits the live bytes of an interpreter, of all domains together, that are
 // its own (pimalloc_stats()), raw ones included.  0 is no limit.  What is asked for
-// without a thread state has none.
+// without a thread state has none.  The state of an interpreter, a raw block, counts
+// for the one that creates it.
 //
 //   soft  A request that would take the live bytes above it returns NULL and
 //         changes nothing, so that Python raises MemoryError.  Once one was
@@ -260,7 +261,7 @@ PIMALLOC_EXPORT int pimalloc_walk(int64_t interp, pimalloc_visitor visit,
 typedef struct pimalloc_leak {
     const char *type; // name of the objects' type; NULL: they are none, or not
                       // recognised
-    int domain;       // enum pimalloc_domain
+    int domain;       // PIMALLOC_MEM or PIMALLOC_OBJ
     int size_class;   // as in pimalloc_block
     int is_pythons; // 1: what CPython 3.12 and 3.13 leave of every interpreter,
                     // immortal strings
@@ -268,7 +269,8 @@ typedef struct pimalloc_leak {
     uint64_t bytes;
 } pimalloc_leak;
 
-// What an interpreter left when it ended.
+// What an interpreter left in the domains mem and obj when it ended.  Raw blocks are
+// not looked at: many are meant to outlive the interpreter that asked for them.
 typedef struct pimalloc_leaks {
     size_t size; // sizeof(pimalloc_leaks) of the library
     int64_t interp;

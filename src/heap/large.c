@@ -433,12 +433,9 @@ free_ours(pim_heap *caller, const void *block)
         pim_add_relaxed(&pim_foreign_frees, 1);
         return;
     }
-    if (large->heap == NULL) {
-        give(NULL, large); // in nobody's account, and in no map
-        return;
-    }
-    pim_heap *heap = account_free(caller, large);
-    if (heap != NULL) {
+    bool is_nobodys = large->heap == NULL; // of mimalloc
+    pim_heap *heap = is_nobodys ? NULL : account_free(caller, large);
+    if (heap != NULL || is_nobodys) {
         give(heap, large);
     }
 }

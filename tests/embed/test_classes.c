@@ -43,7 +43,10 @@ serving(const classes *c, size_t bytes)
 static void
 expect_sums(int64_t interp)
 {
-    for (enum pimalloc_domain d = PIMALLOC_MEM; d <= PIMALLOC_OBJ; d++) {
+    for (enum pimalloc_domain d = PIMALLOC_RAW; d <= PIMALLOC_OBJ; d++) {
+        if (d == PIMALLOC_RAW && interp == PIMALLOC_PROCESS) {
+            continue; // some are in no class
+        }
         pimalloc_usage domain = embed_stats(interp).domain[d];
         classes c = look(interp, d);
         pimalloc_usage sum = {0};
@@ -268,18 +271,42 @@ static void
 raw_counts_what_was_ever_allocated(void)
 {
     embed_start();
-    pimalloc_usage before = embed_stats(PIMALLOC_PROCESS).domain[PIMALLOC_RAW];
+    pimalloc_usage before = embed_stats(0).domain[PIMALLOC_RAW];
     for (int i = 0; i < 3000; i++) {
         PyMem_RawFree(PyMem_RawMalloc(1000));
     }
     void *grown = PyMem_RawMalloc(5000);
     grown = PyMem_RawRealloc(grown, 500000);
     PyMem_RawFree(grown);
-    pimalloc_usage after = embed_stats(PIMALLOC_PROCESS).domain[PIMALLOC_RAW];
+    pimalloc_usage after = embed_stats(0).domain[PIMALLOC_RAW];
     EXPECT_GE(after.total_blocks - before.total_blocks, 3001);
     EXPECT_LE(after.total_blocks - before.total_blocks, 3010);
     EXPECT_GE(after.total_bytes - before.total_bytes, 3000 * 1000 + 500000);
     EXPECT_EQ(after.live_blocks, before.live_blocks);
+    embed_stop();
+}
+
+static void
+raw_blocks_are_in_a_class_of_their_interpreter(void)
+{
+    embed_start();
+    bool is_ours = embed_stats(PIMALLOC_PROCESS).raw_is_libc == 0;
+    classes before = look(0, PIMALLOC_RAW);
+    int last = before.count - 1;
+    void *small = PyMem_RawMalloc(500);
+    void *large = PyMem_RawMalloc(500000);
+    classes after = look(0, PIMALLOC_RAW);
+    uint64_t in_small = serving(&after, 500)->usage.live_blocks -
+                        serving(&before, 500)->usage.live_blocks;
+    uint64_t in_large =
+        after.of[last].usage.live_blocks - before.of[last].usage.live_blocks;
+    EXPECT_EQ(in_small, is_ours ? 1 : 0);
+    EXPECT_EQ(in_large, is_ours ? 1 : 2);
+    expect_sums(0);
+    PyMem_RawFree(small);
+    PyMem_RawFree(large);
+    EXPECT_EQ(look(0, PIMALLOC_RAW).of[last].usage.live_blocks,
+              before.of[last].usage.live_blocks);
     embed_stop();
 }
 
@@ -290,6 +317,7 @@ static const embed_case cases[] = {
     CASE(classes_are_read_while_the_interpreter_runs),
     CASE(wrong_arguments_are_refused),
     CASE(raw_counts_what_was_ever_allocated),
+    CASE(raw_blocks_are_in_a_class_of_their_interpreter),
 };
 
 EMBED_MAIN(cases)

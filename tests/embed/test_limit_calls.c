@@ -112,6 +112,37 @@ legacy_interpreters_share_the_limit_of_main(void)
 }
 
 static void
+note_raw(void *arg, const pimalloc_refusal *refusal)
+{
+    note(arg, refusal);
+    EXPECT_EQ(refusal->domain, PIMALLOC_RAW);
+}
+
+static void
+raw_requests_are_limited_where_an_interpreter_is_current(void)
+{
+    heard heard_of = {.id = 0};
+    embed_start();
+    EXPECT_EQ(pimalloc_limit_set(0, 64 * MIB, 0, note_raw, &heard_of), 0);
+    EXPECT(PyMem_RawMalloc(65 * MIB) == NULL);
+    EXPECT(PyMem_RawCalloc(65, MIB) == NULL);
+    void *half = PyMem_RawMalloc(32 * MIB);
+    EXPECT(half != NULL);
+    EXPECT(PyMem_RawRealloc(half, 80 * MIB) == NULL);
+    EXPECT(PyMem_RawMalloc(40 * MIB) == NULL); // with that one it is too much
+    EXPECT_EQ(heard_of.told, 4);
+    PyThreadState *outer = PyEval_SaveThread();
+    void *nobodys = PyMem_RawMalloc(65 * MIB);
+    EXPECT(nobodys != NULL);
+    PyMem_RawFree(nobodys);
+    PyMem_RawFree(half);
+    PyEval_RestoreThread(outer);
+    EXPECT_EQ(heard_of.told, 4);
+    EXPECT_EQ(pimalloc_limit_set(0, 0, 0, NULL, NULL), 0);
+    embed_stop();
+}
+
+static void
 limit_of_the_environment_is_for_all(void)
 {
     pimalloc_limit limit = {.size = sizeof(limit)};
@@ -141,6 +172,7 @@ static const embed_case cases[] = {
     CASE(limits_are_set_and_read),
     CASE(those_to_come_get_the_default),
     CASE(legacy_interpreters_share_the_limit_of_main),
+    CASE(raw_requests_are_limited_where_an_interpreter_is_current),
     CASE_ENV(limit_of_the_environment_is_for_all, "PIMALLOC_LIMIT=64M:80M"),
     CASE_ENV(limit_of_the_program_wins, "PIMALLOC_LIMIT=64M"),
 };

@@ -154,7 +154,7 @@ misuse_is_named(void)
                  "bytes, domain obj, of interpreter 0");
     expect_named(raw_given_to_mem, "wrong domain: PyMem_Free() in interpreter "
                                    "0 of a block of 64 bytes, domain raw, of "
-                                   "the process");
+                                   "interpreter 0");
     expect_named(mem_given_to_raw,
                  "wrong domain: PyMem_RawFree() in interpreter 0 of a block of "
                  "64 bytes, domain mem, of interpreter 0");

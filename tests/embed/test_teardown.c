@@ -114,6 +114,33 @@ nothing_is_left_of_a_released_interpreter(void)
 }
 
 static void
+raw_blocks_are_kept(void)
+{
+    start();
+    PyThreadState *outer = PyThreadState_Get();
+    EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PY_314_OR_NEWER
+                                                     ? PIMALLOC_RELEASE
+                                                     : PIMALLOC_POISON),
+              0);
+    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    char *small = PyMem_RawCalloc(1, 100);
+    char *large = PyMem_RawCalloc(1, 3 << 20);
+    Py_EndInterpreter(sub);
+    PyThreadState_Swap(outer);
+    EXPECT_EQ(small[99], 0);
+    EXPECT_EQ(large[(3 << 20) - 1], 0);
+    uint64_t left =
+        embed_stats(PIMALLOC_PROCESS).domain[PIMALLOC_RAW].live_bytes;
+    PyMem_RawFree(small);
+    PyMem_RawFree(large);
+    EXPECT_GE(left,
+              embed_stats(PIMALLOC_PROCESS).domain[PIMALLOC_RAW].live_bytes +
+                  100 + (3 << 20));
+    EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_KEEP), 0);
+    embed_stop();
+}
+
+static void
 environment_sets_the_policy(void)
 {
     start();
@@ -285,6 +312,7 @@ policies_that_cannot_be_are_refused(void)
 static const embed_case cases[] = {
     CASE(what_is_kept_can_be_used_and_freed_late),
     CASE(nothing_is_left_of_a_released_interpreter),
+    CASE(raw_blocks_are_kept),
     CASE_ENV(environment_sets_the_policy, "PIMALLOC_TEARDOWN=release"),
     CASE(configuration_sets_the_policy),
     CASE(late_touch_names_both_interpreters),

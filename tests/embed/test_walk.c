@@ -43,7 +43,10 @@ expect_agreement(int64_t id)
 {
     pimalloc_snapshot s = embed_stats(id);
     census c = take(id, NULL);
-    for (int d = PIMALLOC_MEM; d < PIMALLOC_DOMAINS; d++) {
+    bool is_libc = embed_stats(PIMALLOC_PROCESS).raw_is_libc != 0;
+    bool has_raw = id != PIMALLOC_PROCESS && !is_libc;
+    for (int d = has_raw ? PIMALLOC_RAW : PIMALLOC_MEM; d < PIMALLOC_DOMAINS;
+         d++) {
         EXPECT_EQ(c.domain[d].live_bytes, s.domain[d].live_bytes);
         EXPECT_EQ(c.domain[d].live_blocks, s.domain[d].live_blocks);
     }
@@ -136,11 +139,18 @@ object_is_found_in_its_interpreter_and_nowhere_else(void)
     EXPECT_EQ(take(id, large).times, 1);
     EXPECT_EQ(take(PIMALLOC_PROCESS, small).times, 0);
     EXPECT_EQ(take(PIMALLOC_PROCESS, large).times, 0);
-    Py_EndInterpreter(sub); // both are leaked
+    void *raw = PyMem_RawMalloc(100);
+    int is_ours = embed_stats(PIMALLOC_PROCESS).raw_is_libc == 0;
+    EXPECT_EQ(take(id, raw).times, is_ours);
+    EXPECT_EQ(take(0, raw).times, 0);
+    Py_EndInterpreter(sub); // all are leaked
     PyThreadState_Swap(outer);
     EXPECT_EQ(take(PIMALLOC_PROCESS, small).times, 1);
     EXPECT_EQ(take(PIMALLOC_PROCESS, large).times, 1);
     EXPECT_EQ(take(0, large).times, 0);
+    EXPECT_EQ(take(PIMALLOC_PROCESS, raw).times, is_ours);
+    PyMem_RawFree(raw);
+    EXPECT_EQ(take(PIMALLOC_PROCESS, raw).times, 0);
     PyObject_Free(small);
     PyObject_Free(large);
     EXPECT_EQ(take(PIMALLOC_PROCESS, small).times, 0);

@@ -138,15 +138,6 @@ TEST(requests_of_each_kind_are_reported_once)
         EXPECT_LE(last.bytes, sizes[i] + PIM_UNIT_SIZE);
         EXPECT_NULL(pim_obj_calloc(NULL, 1, sizes[i]));
         EXPECT_EQ(refusals, 2);
-        EXPECT_NULL(pim_raw_malloc(NULL, sizes[i]));
-        EXPECT_EQ(refusals, 3);
-        EXPECT_EQ(last.domain, PIM_RAW);
-        EXPECT_EQ(last.is_hard, 1);
-        EXPECT_GE(last.bytes, sizes[i]);
-        EXPECT_LE(last.bytes, sizes[i] + sizes[i] / 4 + PIM_UNIT_SIZE);
-        EXPECT_NULL(pim_raw_calloc(NULL, 1, sizes[i]));
-        EXPECT_EQ(refusals, 4);
-        EXPECT_EQ(live(), 0);
     }
     EXPECT_EQ(live(), 0);
 }
@@ -316,31 +307,6 @@ TEST(shrinking_works_whatever_the_limit_and_frees_memory)
     }
 }
 
-TEST(raw_counts_and_shrinks_like_others)
-{
-    static const size_t sizes[] = {400, 20000, 100000, MIB, 3 * MIB};
-    for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
-        limit(0, 0);
-        char *block = pim_raw_malloc(NULL, sizes[i]);
-        memset(block, 'x', sizes[i]);
-        EXPECT_GE(live(), sizes[i]);
-        limit(sizes[i], sizes[i]);
-        EXPECT_NULL(pim_obj_malloc(NULL, BLOCK));
-        refusals = 0;
-        EXPECT_NULL(pim_raw_realloc(NULL, block, 2 * sizes[i]));
-        EXPECT_EQ(refusals, 1);
-        EXPECT_EQ(last.domain, PIM_RAW);
-        limit(1, 1);
-        block = pim_raw_realloc(NULL, block, BLOCK);
-        EXPECT_NOT_NULL(block);
-        EXPECT_EQ(block[BLOCK - 1], 'x');
-        EXPECT_EQ(live(), core_block_bytes(BLOCK));
-        EXPECT_EQ(refusals, 1);
-        EXPECT_NULL(pim_raw_malloc(NULL, BLOCK)); // that was an exception
-        pim_raw_free(NULL, block);
-    }
-}
-
 // --- who, and when -------------------------------------------------------------
 
 TEST(what_others_freed_is_taken_over_before_a_request_is_refused)
@@ -444,11 +410,7 @@ TEST(requests_without_a_thread_state_are_not_limited)
     void *block = pim_obj_malloc(NULL, 2 * MIB);
     EXPECT_NOT_NULL(block);
     pim_obj_free(NULL, block);
-    block = pim_raw_malloc(NULL, 2 * MIB);
-    EXPECT_NOT_NULL(block);
     fake_interp_attach(&interp);
-    EXPECT_EQ(live(), 0);
-    pim_raw_free(NULL, block);
 }
 
 TEST(legacy_interpreters_have_the_limit_of_main)
@@ -543,12 +505,7 @@ random_step(random_state *r, const core_domain *d, char **place, size_t *size)
     }
 }
 
-static const core_domain *
-domain_of(unsigned place)
-{
-    return &core_domains[place % 2 == 0 ? PIM_MEM : PIM_RAW];
-}
-
+// Half of the blocks are raw ones.
 TEST(live_bytes_stay_below_the_limit_whatever_is_done)
 {
     static char *places[400];
@@ -562,14 +519,15 @@ TEST(live_bytes_stay_below_the_limit_whatever_is_done)
         uint64_t hard = soft + random_below(&r, 2) * random_below(&r, MIB);
         limit(0, 0);
         for (unsigned i = 0; i < PIM_ARRAY_LEN(places); i++) {
-            domain_of(i)->free(NULL, places[i]);
+            core_domains[i % 2 * PIM_MEM].free(NULL, places[i]);
             places[i] = NULL;
         }
         limit(soft, hard);
         refusals = 0;
         for (unsigned step = 0; step < 5000; step++) {
             unsigned i = (unsigned)random_below(&r, PIM_ARRAY_LEN(places));
-            random_step(&r, domain_of(i), &places[i], &sizes[i]);
+            random_step(&r, &core_domains[i % 2 * PIM_MEM], &places[i],
+                        &sizes[i]);
             EXPECT_LE(live(), hard + slack);
         }
         EXPECT_GT(refusals, 0);
@@ -577,7 +535,7 @@ TEST(live_bytes_stay_below_the_limit_whatever_is_done)
     }
     limit(0, 0);
     for (unsigned i = 0; i < PIM_ARRAY_LEN(places); i++) {
-        domain_of(i)->free(NULL, places[i]);
+        core_domains[i % 2 * PIM_MEM].free(NULL, places[i]);
         places[i] = NULL;
     }
 }
@@ -626,7 +584,6 @@ main(void)
         LIMITED(refused_growth_leaves_the_block_and_is_reported_once),
         LIMITED(map_grows_in_place_within_the_limit_that_a_copy_would_exceed),
         LIMITED(shrinking_works_whatever_the_limit_and_frees_memory),
-        LIMITED(raw_counts_and_shrinks_like_others),
         LIMITED(what_others_freed_is_taken_over_before_a_request_is_refused),
         LIMITED(a_callback_may_raise_the_limit_for_the_next_request),
         LIMITED(limit_that_is_taken_away_is_gone),

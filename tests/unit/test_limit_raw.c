@@ -1,0 +1,137 @@
+// test_limit_raw.c -- raw requests under the limit of the interpreter that is current.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "heap/registry.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+
+#define MIB ((size_t)1 << 20)
+#define BLOCK 100
+
+static fake_interp interp;
+static pim_heap *heap;
+static pimalloc_refusal last;
+static unsigned refusals;
+
+static void
+note(void *arg, const pimalloc_refusal *refusal)
+{
+    EXPECT_NULL(arg);
+    EXPECT(!pim_gate_is_inside());
+    last = *refusal;
+    refusals++;
+}
+
+static void
+limit(uint64_t soft, uint64_t hard)
+{
+    const pim_limit_terms terms = {soft, hard, note, NULL};
+    pim_gate_enter();
+    pim_limit_set(heap, &terms);
+    pim_gate_exit();
+}
+
+static int
+begin(void **state)
+{
+    (void)state;
+    fake_interp_begin(&interp, core_next_id());
+    fake_interp_attach(&interp);
+    heap = fake_current_heap();
+    refusals = 0;
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    (void)state;
+    pim_heap_audit(heap);
+    fake_interp_detach(&interp);
+    fake_interp_end(&interp);
+    return 0;
+}
+
+// Of all domains; nothing but raw blocks is allocated here.
+static uint64_t
+raw_live(void)
+{
+    pim_figures f = fake_figures(interp.state->id);
+    return f.slot[PIM_SLOT(PIM_RAW)].live_bytes;
+}
+
+TEST(raw_requests_of_each_kind_are_refused_and_reported_once)
+{
+    static const size_t sizes[] = {BLOCK,  5000,        PIM_SMALL_MAX,
+                                   200000, PIM_RUN_MAX, 2 * MIB};
+    limit(1, 1); // nothing at all
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
+        refusals = 0;
+        EXPECT_NULL(pim_raw_malloc(NULL, sizes[i]));
+        EXPECT_EQ(refusals, 1);
+        EXPECT_EQ(last.interp, interp.state->id);
+        EXPECT_EQ(last.domain, PIM_RAW);
+        EXPECT_EQ(last.is_hard, 1);
+        EXPECT_GE(last.bytes, sizes[i]);
+        EXPECT_LE(last.bytes, sizes[i] + sizes[i] / 4 + PIM_UNIT_SIZE);
+        EXPECT_NULL(pim_raw_calloc(NULL, 1, sizes[i]));
+        EXPECT_EQ(refusals, 2);
+        EXPECT_EQ(raw_live(), 0);
+    }
+}
+
+TEST(raw_counts_and_shrinks_like_others)
+{
+    static const size_t sizes[] = {400, 20000, 100000, MIB, 3 * MIB};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
+        limit(0, 0);
+        char *block = pim_raw_malloc(NULL, sizes[i]);
+        memset(block, 'x', sizes[i]);
+        EXPECT_GE(raw_live(), sizes[i]);
+        limit(sizes[i], sizes[i]);
+        EXPECT_NULL(pim_obj_malloc(NULL, sizes[i]));
+        refusals = 0;
+        EXPECT_NULL(pim_raw_realloc(NULL, block, 2 * sizes[i]));
+        EXPECT_EQ(refusals, 1);
+        EXPECT_EQ(last.domain, PIM_RAW);
+        limit(1, 1);
+        block = pim_raw_realloc(NULL, block, BLOCK);
+        EXPECT_NOT_NULL(block);
+        EXPECT_EQ(block[BLOCK - 1], 'x');
+        EXPECT_EQ(raw_live(), core_block_bytes(BLOCK));
+        EXPECT_EQ(refusals, 1);
+        EXPECT_NULL(pim_raw_malloc(NULL, BLOCK)); // that was an exception
+        pim_raw_free(NULL, block);
+    }
+}
+
+TEST(raw_requests_without_a_thread_state_are_not_limited)
+{
+    limit(1, 1);
+    fake_interp_swap(NULL);
+    void *small = pim_raw_malloc(NULL, BLOCK);
+    void *large = pim_raw_malloc(NULL, 2 * MIB);
+    EXPECT_NOT_NULL(small);
+    EXPECT_NOT_NULL(large);
+    fake_interp_swap(&interp);
+    EXPECT_EQ(raw_live(), 0);
+    pim_raw_free(NULL, small);
+    pim_raw_free(NULL, large);
+    EXPECT_EQ(refusals, 0);
+}
+
+#define LIMITED(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        LIMITED(raw_requests_of_each_kind_are_refused_and_reported_once),
+        LIMITED(raw_counts_and_shrinks_like_others),
+        LIMITED(raw_requests_without_a_thread_state_are_not_limited),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
