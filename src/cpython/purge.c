@@ -150,8 +150,9 @@ pim_purge_start(void)
 __attribute__((destructor)) static void
 process_ends(void)
 {
-    if (pim_load_relaxed(&runs_in) != getpid()) {
-        return;
+    int runs = pim_load_relaxed(&runs_in);
+    if (runs == 0 || runs != getpid()) {
+        return; // strangers make no system call of ours
     }
     pim_store_relaxed(&runs_in, 0);
     pthread_mutex_lock(&lock);
