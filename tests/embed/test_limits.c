@@ -22,8 +22,13 @@
 #include "support/failing.h"
 
 #define MIB ((uint64_t)1 << 20)
-#define SOFT (32 * MIB)
-#define HARD (36 * MIB)
+#if defined(Py_DEBUG) || defined(__SANITIZE_ADDRESS__)
+#    define SOFT (16 * MIB) // which takes as long there as the other elsewhere
+#    define HARD (20 * MIB)
+#else
+#    define SOFT (32 * MIB)
+#    define HARD (36 * MIB)
+#endif
 
 // --- the witness ---------------------------------------------------------------
 
