@@ -353,6 +353,7 @@ main(int argc, char **argv)
     run_all();
     pimalloc_leaks_set(NULL, NULL);
     print_table();
+    fflush(stdout); // Python writes past it
     PyRun_SimpleString("print('the host goes on:', sum(range(1000)))");
     int status = Py_FinalizeEx();
     for (size_t i = 0; i < tenant_count; i++) {
