@@ -97,7 +97,9 @@ typedef void (*pimalloc_limit_callback)(void *arg,
 //   hard  Nothing is served that would take the live bytes above it.
 //
 // Memory that is kept idle does not count and is not given back before a request
-// is refused.  A block that is moved to grow counts twice for a moment.  To free
+// is refused.  A map that is kept may serve a request above 1 MiB with up to an eighth
+// more than it asked for, which counts.  A block that is moved to grow counts twice
+// for a moment.  To free
 // and to shrink always works; a block that is moved to shrink may exceed a limit
 // for a moment.
 //
@@ -293,7 +295,9 @@ typedef void (*pimalloc_leaks_callback)(void *arg, const pimalloc_leaks *leaks);
 
 // Has each interpreter that ends from now on looked through, and the callback told
 // what it left, also if that is nothing; NULL: none, any more.  The main interpreter
-// and legacy ones have no last event and are not told of.  Any thread, no GIL.
+// and legacy ones have no last event and are not told of.  A thread that is ending
+// an interpreter meanwhile may still call the one that was set before: `arg` must stay
+// valid until then.  Any thread, no GIL.
 PIMALLOC_EXPORT void pimalloc_leaks_set(pimalloc_leaks_callback callback,
                                         void *arg);
 

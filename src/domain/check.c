@@ -292,7 +292,10 @@ pim_check_realloc(void *ctx, void *block, size_t size)
         return hand_out(&c, moved);
     }
     // It stays where it is, and whose it is.
-    size_t bytes = moved != NULL && was.domain == PIM_RAW ? size : was.bytes;
+    size_t bytes = moved == NULL                ? was.bytes
+                   : was.domain == PIM_RAW      ? size
+                   : pim_region_contains(moved) ? was.bytes
+                                                : pim_large_usable(moved);
     pim_known_add(block, was.domain, bytes, was.interp);
     return moved;
 }

@@ -394,9 +394,16 @@ PIM_NOINLINE void *
 pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     void *block = NULL;
-    if (pim_limit_is_set(&heap->limit) &&
-        !limit_allows_page(heap, slot, size_class, &block)) {
-        return block;
+    if (pim_limit_is_set(&heap->limit)) {
+        if (!limit_allows_page(heap, slot, size_class, &block)) {
+            return block;
+        }
+        // What others freed was taken over, and may have come to the current page,
+        // which all that follows takes to be exhausted.
+        block = pim_heap_pop(heap, slot, size_class);
+        if (block != NULL) {
+            return block;
+        }
     }
     if (PIM_LIKELY(refill_from_partial(heap, slot, size_class))) {
         return pim_heap_pop(heap, slot, size_class);

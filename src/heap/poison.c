@@ -105,8 +105,10 @@ poison(pim_page *page)
     char *start = pim_page_start(page);
     unsigned used = pim_page_used(page);
     page->state = PIM_PAGE_POISONED;
-    if (poisoned_pages >= POISONED_PAGES_MAX || !pim_arena_units_are_pages() ||
-        pim_os->decommit(start, page_bytes(page)) != 0) {
+    // Where the system's pages are larger than units, the memory stays.
+    if (pim_arena_units_are_pages() &&
+        (poisoned_pages >= POISONED_PAGES_MAX ||
+         pim_os->decommit(start, page_bytes(page)) != 0)) {
         pim_arena_reset(start, page_bytes(page));
     }
     poisoned_pages++;
@@ -129,7 +131,9 @@ pim_doom_finish(pim_heap *heap)
                             (uint64_t)used * page->block_size);
             release(page);
         } else if (used == 0) {
-            pim_arena_reset(pim_page_start(page), page_bytes(page));
+            if (pim_arena_units_are_pages()) {
+                pim_arena_reset(pim_page_start(page), page_bytes(page));
+            }
             release(page);
         } else {
             poison(page);

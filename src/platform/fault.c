@@ -132,7 +132,9 @@ pim_fault_watch(pim_fault_describe *describe)
         sigaction(SIGBUS, NULL, &before_bus) != 0 ||
         sigaction(SIGSEGV, &ours, NULL) != 0 ||
         sigaction(SIGBUS, &ours, NULL) != 0) {
-        return -errno;
+        int err = errno;
+        pim_store_release(&watcher, NULL); // to be tried again
+        return -err;
     }
     return 0;
 }

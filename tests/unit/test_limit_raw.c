@@ -123,6 +123,38 @@ TEST(raw_requests_without_a_thread_state_are_not_limited)
     EXPECT_EQ(refusals, 0);
 }
 
+// Others free some blocks of a page that is used up to its end, the last one too, and
+// the request that is next would not fit without that.
+TEST(what_others_freed_in_the_current_page_is_handed_out)
+{
+    void *blocks[4000];
+    unsigned count = 0;
+    unsigned size_class = pim_size_class(BLOCK);
+    pim_page **current = &heap->current[PIM_SLOT(PIM_RAW)][size_class];
+    unsigned enough = 4 * PIM_UNIT_SIZE / BLOCK;
+    do {
+        blocks[count++] = pim_raw_malloc(NULL, BLOCK);
+    } while (count < enough || (*current)->free != NULL ||
+             (*current)->cut != (*current)->capacity);
+    limit(raw_live(), raw_live());
+    fake_interp_detach(&interp);
+    while (count > enough / 2) {
+        pim_raw_free(NULL, blocks[--count]);
+    }
+    fake_interp_attach(&interp);
+    unsigned before = count;
+    while ((blocks[count] = pim_raw_malloc(NULL, BLOCK)) != NULL) {
+        count++;
+    }
+    EXPECT_GE(count - before, enough / 2);
+    EXPECT_EQ(refusals, 1);
+    pim_heap_audit(heap);
+    limit(0, 0);
+    while (count > 0) {
+        pim_raw_free(NULL, blocks[--count]);
+    }
+}
+
 #define LIMITED(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -132,6 +164,7 @@ main(void)
         LIMITED(raw_requests_of_each_kind_are_refused_and_reported_once),
         LIMITED(raw_counts_and_shrinks_like_others),
         LIMITED(raw_requests_without_a_thread_state_are_not_limited),
+        LIMITED(what_others_freed_in_the_current_page_is_handed_out),
     };
     return RUN(cases, core_set_up, NULL);
 }
