@@ -43,7 +43,7 @@ usage_of(const pim_usage *in)
 static void
 add_raw(pimalloc_usage *out)
 {
-    pim_raw_usage raw;
+    pim_usage raw;
     pim_raw_figures(&raw);
     out->live_bytes += not_negative(raw.live_bytes);
     out->live_blocks += not_negative(raw.live_blocks);

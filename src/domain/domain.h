@@ -14,7 +14,7 @@
 #ifndef PIM_DOMAIN_DOMAIN_H
 #define PIM_DOMAIN_DOMAIN_H
 
-#include "heap/heap.h"
+#include "heap/figures.h"
 
 void *pim_mem_malloc(void *ctx, size_t size);
 void *pim_mem_calloc(void *ctx, size_t count, size_t size);
@@ -66,15 +66,6 @@ typedef struct pim_raw_account {
 
 extern pim_raw_account pim_raw_published;
 
-typedef struct pim_raw_usage {
-    uint64_t live_bytes;
-    uint64_t live_blocks;
-    uint64_t peak_bytes;
-    uint64_t peak_blocks;
-    uint64_t total_bytes; // allocated, ever
-    uint64_t total_blocks;
-} pim_raw_usage;
-
-void pim_raw_figures(pim_raw_usage *out);
+void pim_raw_figures(pim_usage *out);
 
 #endif // PIM_DOMAIN_DOMAIN_H

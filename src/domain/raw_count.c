@@ -138,12 +138,12 @@ pim_raw_count(uint64_t bytes, uint64_t blocks)
 
 // Reads the shared account first: who sees a tally published there sees it empty.
 void
-pim_raw_figures(pim_raw_usage *out)
+pim_raw_figures(pim_usage *out)
 {
     pim_raw_account *raw = &pim_raw_published;
     uint64_t bytes = pim_load_acquire(&raw->live_bytes);
     uint64_t blocks = pim_load_acquire(&raw->live_blocks);
-    *out = (pim_raw_usage){
+    *out = (pim_usage){
         .live_bytes = bytes,
         .live_blocks = blocks,
         .total_bytes = pim_load_relaxed(&raw->total_bytes),

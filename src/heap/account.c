@@ -61,12 +61,14 @@ pim_account_resize(pim_account *account, size_t size_class, uint64_t before,
 // --- pending ---------------------------------------------------------------
 
 void
-pim_pending_add(pim_pending *pending, size_t size_class, uint64_t bytes)
+pim_pending_add_blocks(pim_pending *pending, size_t size_class,
+                       uint64_t block_bytes, int64_t blocks)
 {
+    uint64_t bytes = block_bytes * (uint64_t)blocks;
     if (!PIM_ACCOUNTS) {
         return;
     }
-    pim_add_relaxed(&pending->blocks[size_class], 1);
+    pim_add_relaxed(&pending->blocks[size_class], (uint64_t)blocks);
     if (size_class >= PIM_CLASSES) {
         pim_add_relaxed(&pending->varied_bytes[size_class - PIM_CLASSES],
                         bytes);
@@ -75,17 +77,9 @@ pim_pending_add(pim_pending *pending, size_t size_class, uint64_t bytes)
 }
 
 void
-pim_pending_take_back(pim_pending *pending, size_t size_class, uint64_t bytes)
+pim_pending_add(pim_pending *pending, size_t size_class, uint64_t bytes)
 {
-    if (!PIM_ACCOUNTS) {
-        return;
-    }
-    pim_sub_relaxed(&pending->blocks[size_class], 1);
-    if (size_class >= PIM_CLASSES) {
-        pim_sub_relaxed(&pending->varied_bytes[size_class - PIM_CLASSES],
-                        bytes);
-    }
-    pim_sub_relaxed(&pending->bytes, bytes);
+    pim_pending_add_blocks(pending, size_class, bytes, 1);
 }
 
 typedef struct freed {

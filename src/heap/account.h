@@ -179,9 +179,9 @@ void pim_account_resize(pim_account *account, size_t size_class,
 // Counts a block that a non-owner frees.  Any thread.
 void pim_pending_add(pim_pending *pending, size_t size_class, uint64_t bytes);
 
-// Undoes that, for who is alone with it.
-void pim_pending_take_back(pim_pending *pending, size_t size_class,
-                           uint64_t bytes);
+// The same of so many blocks of one size, which may be negative: taken back.
+void pim_pending_add_blocks(pim_pending *pending, size_t size_class,
+                            uint64_t block_bytes, int64_t blocks);
 
 // Takes over what is pending.
 void pim_account_settle(pim_account *account, pim_pending *pending);

@@ -65,9 +65,6 @@ bool pim_limit_admits_or_reports(struct pim_heap *heap, unsigned domain,
 // served then without asking.
 bool pim_limit_admits_page(const struct pim_heap *heap, uint64_t bytes);
 
-// What small blocks and runs take of an account.  Any thread.
-uint64_t pim_limit_live(const struct pim_heap *heap);
-
 // Whether the terms make sense.
 bool pim_limit_terms_are_valid(const pim_limit_terms *terms);
 

@@ -50,10 +50,9 @@ pim_doom_page(pim_heap *heap, pim_page *page)
     page->ended = heap->id;
     page->next = heap->doomed;
     heap->doomed = page;
-    pim_pending *gone = &heap->gone[PIM_SLOT(page->domain)];
-    for (unsigned n = pim_page_used(page); n > 0; n--) {
-        pim_pending_add(gone, page->size_class, page->block_size);
-    }
+    pim_pending_add_blocks(&heap->gone[PIM_SLOT(page->domain)],
+                           page->size_class, page->block_size,
+                           pim_page_used(page));
     if (pim_load_relaxed(&heap->policy) == PIM_POISON) {
         pim_arena_expect_clean(page, pim_page_units(page));
     }
@@ -81,8 +80,8 @@ pim_doom_collect(pim_heap *heap, pim_page *page)
     while (block != NULL) {
         const pim_block *next = block->next;
         PIM_CHECK(forget_block(page, block), "a block was freed twice", block);
-        pim_pending_take_back(&heap->gone[PIM_SLOT(page->domain)],
-                              page->size_class, page->block_size);
+        pim_pending_add_blocks(&heap->gone[PIM_SLOT(page->domain)],
+                               page->size_class, page->block_size, -1);
         block = next;
     }
 }

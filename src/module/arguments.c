@@ -45,3 +45,14 @@ pim_interpreter_argument(PyObject *argument, int64_t *out)
     Py_DECREF(id);
     return err;
 }
+
+PyObject *
+pim_only_interpreter(PyObject *args, PyObject *kwargs, const char *format)
+{
+    static char name[] = "interp";
+    static char *names[] = {name, NULL};
+    PyObject *argument = Py_None;
+    return PyArg_ParseTupleAndKeywords(args, kwargs, format, names, &argument)
+               ? argument
+               : NULL;
+}

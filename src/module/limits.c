@@ -139,14 +139,11 @@ bytes_or_none(uint64_t bytes)
 PyObject *
 pim_limits_get(const pim_library *library, PyObject *args, PyObject *kwargs)
 {
-    static char interp_name[] = "interp";
-    static char *names[] = {interp_name, NULL};
-    PyObject *argument = Py_None;
+    PyObject *argument = pim_only_interpreter(args, kwargs, "|O:limits");
     int64_t interp;
     pimalloc_limit limit;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:limits", names,
-                                     &argument) ||
-        which(argument, &interp) != 0 || get(library, interp, &limit) != 0) {
+    if (argument == NULL || which(argument, &interp) != 0 ||
+        get(library, interp, &limit) != 0) {
         return NULL;
     }
     return Py_BuildValue("{sLsNsNsKsK}", "id", (long long)limit.interp, "soft",

@@ -121,12 +121,9 @@ PyDoc_STRVAR(
 static PyObject *
 module_stats(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char name[] = "interp";
-    static char *names[] = {name, NULL};
-    PyObject *argument = Py_None;
+    PyObject *argument = pim_only_interpreter(args, kwargs, "|O:stats");
     int64_t interp = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:stats", names,
-                                     &argument)) {
+    if (argument == NULL) {
         return NULL;
     }
     const pim_library *library = active_library(module);
@@ -149,8 +146,7 @@ PyDoc_STRVAR(
     "\n"
     "Return the figures of one domain by size class, as a list of dicts.\n"
     "\n"
-    "interp: as for stats(), but not None.  domain: 'mem', 'obj', or 'raw',\n"
-    "which has no classes.\n"
+    "interp: as for stats(), but not None.  domain: 'raw', 'mem' or 'obj'.\n"
     "\n"
     "Each dict has the members of a domain in stats(), and\n"
     "  kind         'small': blocks of one size; 'run': 32 KiB to 1 MiB;\n"
@@ -247,12 +243,9 @@ PyDoc_STRVAR(
 static PyObject *
 module_trim(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char name[] = "interp";
-    static char *names[] = {name, NULL};
-    PyObject *argument = Py_None;
+    PyObject *argument = pim_only_interpreter(args, kwargs, "|O:trim");
     int64_t interp = PyInterpreterState_GetID(PyInterpreterState_Get());
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:trim", names,
-                                     &argument)) {
+    if (argument == NULL) {
         return NULL;
     }
     const pim_library *library = active_library(module);

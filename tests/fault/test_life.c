@@ -211,7 +211,7 @@ expect_nothing_left(void)
         EXPECT_EQ(f.slot[slot].live_bytes, 0);
     }
     EXPECT_LE(f.pages, 2 * PIM_CLASSES); // its own, if a birth failed
-    pim_raw_usage raw;
+    pim_usage raw;
     pim_raw_figures(&raw);
     EXPECT_EQ(raw.live_blocks, 0);
     EXPECT_EQ(raw.live_bytes, 0);

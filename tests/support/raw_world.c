@@ -20,7 +20,7 @@ raw_of(int64_t id)
     pim_figures f = fake_figures(id);
     raw_usage raw = {f.slot[RAW].live_bytes, f.slot[RAW].live_blocks};
     if (id == PIM_PROCESS_ID) {
-        pim_raw_usage nobodys;
+        pim_usage nobodys;
         pim_raw_figures(&nobodys);
         raw.bytes += nobodys.live_bytes;
         raw.blocks += nobodys.live_blocks;
@@ -53,6 +53,14 @@ raw_be_born(fake_interp *interp)
 {
     fake_interp_swap(interp);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
+}
+
+void
+raw_audit(fake_interp *interp)
+{
+    fake_interp_swap(interp);
+    pim_heap_audit(fake_current_heap());
+    fake_interp_swap(NULL);
 }
 
 int

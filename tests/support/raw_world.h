@@ -26,6 +26,9 @@ int raw_world_end(void **state);
 // Makes an interpreter known and leaves it current.
 void raw_be_born(fake_interp *interp);
 
+// Audits an interpreter's heap, and leaves none current.
+void raw_audit(fake_interp *interp);
+
 // Ends a or b; the process answers for its state's block no more.
 void raw_end_interp(fake_interp *interp);
 

@@ -190,7 +190,7 @@ start_from(ref_heap *heap, int64_t id)
         }
     }
     if (id == PIM_PROCESS_ID) {
-        pim_raw_usage raw;
+        pim_usage raw;
         pim_raw_figures(&raw);
         heap->domain[PIM_RAW].live_bytes += raw.live_bytes;
         heap->domain[PIM_RAW].live_blocks += raw.live_blocks;
@@ -368,7 +368,7 @@ ref_end(reference *ref, unsigned heap)
 static void
 compare_process_raw(const pim_figures *f, const ref_usage *expected)
 {
-    pim_raw_usage raw;
+    pim_usage raw;
     pim_raw_figures(&raw);
     raw.live_bytes += f->slot[PIM_SLOT(PIM_RAW)].live_bytes;
     raw.live_blocks += f->slot[PIM_SLOT(PIM_RAW)].live_blocks;

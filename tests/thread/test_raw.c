@@ -105,7 +105,7 @@ static void
 read_figures(team_member *self)
 {
     while (!team_stops(self)) {
-        pim_raw_usage now;
+        pim_usage now;
         pim_figures heap;
         pim_raw_figures(&now);
         EXPECT_LE((int64_t)now.live_blocks, 100000);
@@ -151,8 +151,8 @@ trim(unsigned i)
 
 TEST(blocks_that_change_threads_are_counted_and_lost_by_nobody)
 {
-    pim_raw_usage before;
-    pim_raw_usage after;
+    pim_usage before;
+    pim_usage after;
     run_team(TRIMS, trim); // the records get their caches
     pim_raw_figures(&before);
     uint64_t others = taken() - pim_raw_small_audit();
@@ -199,7 +199,7 @@ TEST(a_forked_child_goes_on_with_whole_caches)
 #define STEP 16
 
 static _Atomic(pim_thread *) counting;
-static pim_raw_usage uncounted;
+static pim_usage uncounted;
 
 // As the fast path of malloc counts, each block at a new height.  Bytes are counted
 // first, and forgotten last.
@@ -226,7 +226,7 @@ count_up(team_member *self)
 static void
 check_what_was_counted(void)
 {
-    pim_raw_usage now;
+    pim_usage now;
     const pim_tally *tally = &pim_load_relaxed(&counting)->tally;
     EXPECT_GE(pim_load_relaxed(&tally->top_bytes), 0);
     EXPECT_GE(pim_load_relaxed(&tally->top_blocks), 0);

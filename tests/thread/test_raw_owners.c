@@ -141,7 +141,7 @@ run_team(unsigned times, void (*meanwhile)(unsigned))
 static void
 expect_nothing_live(void)
 {
-    pim_raw_usage nobodys;
+    pim_usage nobodys;
     pim_figures f = fake_figures(PIM_PROCESS_ID);
     pim_raw_figures(&nobodys);
     EXPECT_EQ(f.slot[RAW].live_bytes, 0);

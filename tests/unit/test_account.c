@@ -451,8 +451,8 @@ TEST(raw_is_counted_by_class_in_its_interpreter)
 
 TEST(raw_without_a_thread_state_counts_what_was_ever_allocated)
 {
-    pim_raw_usage before;
-    pim_raw_usage after;
+    pim_usage before;
+    pim_usage after;
     fake_interp_swap(NULL);
     pim_raw_figures(&before);
     for (unsigned i = 0; i < 5000; i++) {

@@ -239,10 +239,10 @@ TEST(without_a_thread_state_the_process_heap_serves)
 
 // --- raw ---------------------------------------------------------------------------
 
-static pim_raw_usage
+static pim_usage
 raw_now(void)
 {
-    pim_raw_usage now;
+    pim_usage now;
     pim_raw_figures(&now);
     return now;
 }
@@ -256,7 +256,7 @@ allocate_raw(void *out)
 
 TEST(raw_counts_of_an_ended_thread_stay)
 {
-    pim_raw_usage before = raw_now();
+    pim_usage before = raw_now();
     void *block = NULL;
     pthread_t thread;
     EXPECT_EQ(pthread_create(&thread, NULL, allocate_raw, &block), 0);
@@ -272,7 +272,7 @@ TEST(raw_peak_of_one_thread_is_exact)
 {
     enum { N = 3000 };
     static void *blocks[N];
-    pim_raw_usage full;
+    pim_usage full;
     for (unsigned i = 0; i < N; i++) {
         blocks[i] = pim_raw_malloc(NULL, 200);
     }

@@ -20,10 +20,10 @@
 
 static const pim_raw_table nobody;
 
-static pim_raw_usage
+static pim_usage
 raw_now(void)
 {
-    pim_raw_usage now;
+    pim_usage now;
     pim_raw_figures(&now);
     return now;
 }
@@ -65,7 +65,7 @@ in_thread(void *(*work)(void *), void *arg)
 
 TEST(small_sizes_come_from_the_raw_heap_and_larger_ones_do_not)
 {
-    pim_raw_usage before = raw_now();
+    pim_usage before = raw_now();
     for (size_t size = 0; size <= PIM_RAW_SMALL_MAX + 100; size++) {
         unsigned char *p = size % 3 == 0 ? pim_raw_calloc(NULL, 1, size)
                                          : pim_raw_malloc(NULL, size);
@@ -89,7 +89,7 @@ TEST(realloc_moves_between_the_raw_heap_and_mimalloc)
 {
     static const size_t sizes[] = {10,   16,   17,     500,   60,  4128,
                                    4129, 3000, 100000, 70000, 200, 1};
-    pim_raw_usage before = raw_now();
+    pim_usage before = raw_now();
     char *p = pim_raw_malloc(NULL, 1);
     size_t size = 1;
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
@@ -214,7 +214,7 @@ TEST(a_bin_keeps_so_many_blocks_and_bytes_and_no_more)
 
 TEST(what_is_kept_is_free_in_the_figures)
 {
-    pim_raw_usage before = raw_now();
+    pim_usage before = raw_now();
     uint64_t unused = taken() - before.live_blocks;
     void *p[10];
     for (unsigned i = 0; i < 10; i++) {
@@ -287,7 +287,7 @@ allocate_and_free(void *arg)
 TEST(a_thread_that_ends_gives_back_what_it_keeps)
 {
     in_thread(allocate_and_free, NULL); // its record gets a cache
-    pim_raw_usage before = raw_now();
+    pim_usage before = raw_now();
     uint64_t out = taken();
     for (unsigned i = 0; i < 50; i++) {
         in_thread(allocate_and_free, NULL);
@@ -308,7 +308,7 @@ free_it(void *block)
 
 TEST(a_block_freed_by_another_thread_is_that_threads)
 {
-    pim_raw_usage before = raw_now();
+    pim_usage before = raw_now();
     in_thread(free_it, pim_raw_malloc(NULL, 64));
     EXPECT_EQ(raw_now().live_blocks, before.live_blocks);
     EXPECT_EQ(raw_now().live_bytes, before.live_bytes);
@@ -337,7 +337,7 @@ TEST(destructors_of_a_thread_may_allocate_and_nothing_is_kept)
     pthread_key_t key; // made after the gate's, so destroyed after it
     EXPECT_EQ(pthread_key_create(&key, free_late), 0);
     in_thread(leave_for_a_destructor, &key);
-    pim_raw_usage before = raw_now();
+    pim_usage before = raw_now();
     uint64_t out = taken();
     for (unsigned i = 0; i < 10; i++) {
         in_thread(leave_for_a_destructor, &key);
@@ -373,7 +373,7 @@ join_crowd(void *arg)
 TEST(threads_without_a_record_use_the_raw_heap_itself)
 {
     pthread_t threads[CROWD];
-    pim_raw_usage before = raw_now();
+    pim_usage before = raw_now();
     fake_os_fail(FAKE_MAP, 1, true);
     pthread_barrier_init(&crowd_is_in, NULL, CROWD);
     for (unsigned i = 0; i < CROWD; i++) {

@@ -13,14 +13,6 @@
 static fake_interp *const a = &raw_world.a;
 static fake_interp *const b = &raw_world.b;
 
-static void
-audit(fake_interp *interp)
-{
-    fake_interp_swap(interp);
-    pim_heap_audit(fake_current_heap());
-    fake_interp_swap(NULL);
-}
-
 // --- ends --------------------------------------------------------------------
 
 TEST(what_an_interpreter_leaves_is_the_processs_and_can_be_freed)
@@ -95,7 +87,7 @@ TEST(an_heir_allocates_between_raw_leftovers)
         pim_raw_free(NULL, many[i]);
     }
     raw_expect_process_as_before();
-    audit(b);
+    raw_audit(b);
 }
 
 // An interpreter's state may be a block of who created it.

@@ -16,14 +16,6 @@
 static fake_interp *const a = &raw_world.a;
 static fake_interp *const b = &raw_world.b;
 
-static void
-audit(fake_interp *interp)
-{
-    fake_interp_swap(interp);
-    pim_heap_audit(fake_current_heap());
-    fake_interp_swap(NULL);
-}
-
 // --- whose account -----------------------------------------------------------
 
 TEST(blocks_are_in_the_account_of_the_current_interpreter)
@@ -43,7 +35,7 @@ TEST(blocks_are_in_the_account_of_the_current_interpreter)
     raw_free_all();
     raw_expect(raw_of_interp(a), 0, 0);
     EXPECT_EQ(fake_figures(a->state->id).remote_frees, 0);
-    audit(a);
+    raw_audit(a);
 }
 
 TEST(without_a_thread_state_they_are_in_that_of_the_process)
@@ -165,7 +157,7 @@ TEST(another_interpreter_may_free_them)
     raw_expect(raw_of_interp(a), 0, 0);
     raw_expect(raw_of_interp(b), 0, 0);
     EXPECT_EQ(fake_figures(a->state->id).remote_frees, RAW_BLOCKS);
-    audit(a);
+    raw_audit(a);
 }
 
 static void *
@@ -186,7 +178,7 @@ TEST(a_thread_without_a_thread_state_may_free_them)
     EXPECT_EQ(pthread_join(thread, NULL), 0);
     raw_expect(raw_of_interp(a), 0, 0);
     raw_expect_process_as_before();
-    audit(a);
+    raw_audit(a);
 }
 
 TEST(blocks_that_others_freed_are_used_again)

@@ -11,7 +11,7 @@
 #include "domain/raw_tag.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
+#include "support/raw_world.h"
 #include "support/tsan.h"
 
 #define RAW PIM_SLOT(PIM_RAW)
@@ -23,52 +23,23 @@
 #    define SANITIZED 0
 #endif
 
-typedef struct usage {
-    uint64_t bytes;
-    uint64_t blocks;
-} usage;
-
 static const pim_raw_source sources[] = {PIM_RAW_LIBC, PIM_RAW_MIMALLOC};
 static pim_raw_source source;
 static fake_interp a;
 static fake_interp b;
-static usage process; // before the test
-
-static usage
-raw_of(int64_t id)
-{
-    pim_figures f = fake_figures(id);
-    usage raw = {f.slot[RAW].live_bytes, f.slot[RAW].live_blocks};
-    if (id == PIM_PROCESS_ID) {
-        pim_raw_usage nobodys;
-        pim_raw_figures(&nobodys);
-        raw.bytes += nobodys.live_bytes;
-        raw.blocks += nobodys.live_blocks;
-    }
-    return raw;
-}
+static raw_usage process; // before the test
 
 static void
 expect_usage(const fake_interp *interp, uint64_t bytes, uint64_t blocks)
 {
-    usage now = raw_of(interp->state->id);
-    EXPECT_EQ(now.bytes, bytes);
-    EXPECT_EQ(now.blocks, blocks);
+    raw_expect(raw_of_interp(interp), bytes, blocks);
 }
 
 static void
 expect_process(uint64_t more_bytes, uint64_t more_blocks)
 {
-    usage now = raw_of(PIM_PROCESS_ID);
-    EXPECT_EQ(now.bytes, process.bytes + more_bytes);
-    EXPECT_EQ(now.blocks, process.blocks + more_blocks);
-}
-
-static void
-be_born(fake_interp *interp)
-{
-    fake_interp_swap(interp);
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
+    raw_expect(raw_of(PIM_PROCESS_ID), process.bytes + more_bytes,
+               process.blocks + more_blocks);
 }
 
 // a and b are known, and a is current.
@@ -80,8 +51,8 @@ begin(pim_raw_source from)
     fake_interp_swap(NULL);
     fake_interp_begin(&a, core_next_id());
     fake_interp_begin(&b, core_next_id());
-    be_born(&b);
-    be_born(&a);
+    raw_be_born(&b);
+    raw_be_born(&a);
     process = raw_of(PIM_PROCESS_ID);
 }
 
@@ -215,7 +186,7 @@ leave_to_the_process(void)
     fake_interp_begin(&next, core_next_id());
     process.bytes += usable(next.block);
     process.blocks++;
-    be_born(&next);
+    raw_be_born(&next);
     EXPECT_EQ((uintptr_t)fake_current_heap(), (uintptr_t)heap);
     void *p = pim_raw_malloc(NULL, 100);
     free_all(); // under who has the record now
