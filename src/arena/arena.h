@@ -1,12 +1,13 @@
-// arena.h -- where pages come from: one reserved region, cut into arenas, cut
-// into units.
+// arena.h -- where pages come from: arenas, cut into units.
 //
-//   region   | arena 0 | arena 1 | ... |         PIM_REGION_SIZE, reserved once
-//   arena    | unit 0 | unit 1 | ... |           owned by one heap at a time
-//   table    | descriptor of unit 0 | ...        out of line, same order
+//   main stretch   | arena | arena | arena | -> grows upward, arena by arena
+//   elsewhere        | arena |   | arena |      where the system had room
+//   arena            | unit 0 | unit 1 | ...    owned by one heap at a time
+//   table            | descriptor of unit 0 |   out of line, same order
 //
-// So "is it ours?" is one subtraction and one compare, and the descriptor of an
-// address is found by a shift.
+// No address space is taken before it is needed (space.h).  "Is it ours?" is one
+// subtraction and one compare for all but the arenas elsewhere, and the
+// descriptor of an address is found by a shift, wherever it lies.
 
 #ifndef PIM_ARENA_ARENA_H
 #define PIM_ARENA_ARENA_H
@@ -54,43 +55,71 @@ typedef struct pim_arena {
     _Atomic uint64_t returned[PIM_MAP_WORDS]; // any thread: units freed by
                                               // others, owner takes them in
     uint64_t warm_until; // process heap: when its idle memory goes, in now_ms()
-    size_t warm_bytes;   // process heap: idle memory kept; 0: it is gone
+    uint32_t warm_bytes; // process heap: idle memory kept; 0: it is gone
     uint8_t list;        // owner: pim_fit or a list of the process heap
     bool dense;          // serves runs of one unit only
-    struct pim_arena *next_free; // region's lock: stack of unowned arenas
+
+    // What follows outlives the arena's turn with a heap.
+    _Atomic bool mapped;          // region's lock writes: its memory is there
+    struct pim_arena *next_free;  // region's lock: stack of unowned arenas
+    struct pim_arena *next_chunk; // of a chunk's first: see space.h
+    _Atomic(_Atomic uint32_t *) notes; // of the checked mode: see known.c
 } PIM_CACHE_ALIGNED pim_arena;
 
+_Static_assert(sizeof(pim_arena) == 2 * PIM_CACHE_LINE,
+               "a chunk's part of the table of arenas is whole system pages");
+
+// The three tables have an entry for each unit or arena of all addresses that
+// space.h may choose from.  They are indexed by the address itself, so each is
+// known by where the entry of address 0 would lie.
 typedef struct pim_region {
-    char *base;      // aligned to PIM_ARENA_SIZE; NULL before pim_region_init
-    size_t size;     // bytes; 0 before
-    pim_page *pages; // a descriptor per unit
-    pim_block_set
-        *leftovers; // PIM_SET_WORDS per unit, for pages that hold some
-    pim_arena *arenas;
+    char *base;            // of the main stretch; NULL before pim_region_init
+    _Atomic uint64_t size; // bytes of it that were handed out so far
+    pim_page *main_pages;  // descriptor of its first unit
+    uintptr_t pages;       // descriptors, one for each unit
+    uintptr_t leftovers;   // PIM_SET_WORDS a unit, for pages that hold some
+    uintptr_t arenas;
+    _Atomic size_t elsewhere; // arenas outside the main stretch
 } pim_region_info;
 
-// Written once by pim_region_init(), before any heap exists.
+// Written by space.c.  All but the two counts is constant after
+// pim_region_init(), which comes before any heap exists.
 extern pim_region_info pim_region;
 
+// Whether an address lies in the part of the main stretch that was handed out,
+// so that it has a descriptor.
+PIM_INLINE bool
+pim_region_main_contains(const void *p)
+{
+    return pim_is_below_fast((uintptr_t)p - (uintptr_t)pim_region.base,
+                             &pim_region.size);
+}
+
+// The descriptor of the unit of an address of the main stretch.
+PIM_INLINE pim_page *
+pim_main_unit_of(const void *p)
+{
+    return pim_region.main_pages +
+           (((uintptr_t)p - (uintptr_t)pim_region.base) >> PIM_UNIT_SHIFT);
+}
+
+// Whether an address lies in an arena that is not of the main stretch (space.c).
+bool pim_region_elsewhere_contains(const void *p);
+
+// Whether an address is arena space and has a descriptor.  Any thread, in a
+// signal handler too.
 PIM_INLINE bool
 pim_region_contains(const void *p)
 {
-    return (uintptr_t)p - (uintptr_t)pim_region.base < pim_region.size;
+    return pim_region_main_contains(p) || pim_region_elsewhere_contains(p);
 }
-
-// Whether an address of the region lies in an arena that was ever handed out, so
-// that its descriptor can be read.  Any thread, in a signal handler too.
-bool pim_region_is_open(const void *p);
-
-// How many arenas, the first of the region, were ever handed out.  Any thread.
-size_t pim_region_opened(void);
 
 // The descriptor of the unit of an address of the region.
 PIM_INLINE pim_page *
 pim_unit_of(const void *p)
 {
-    size_t unit = ((uintptr_t)p - (uintptr_t)pim_region.base) >> PIM_UNIT_SHIFT;
-    return pim_region.pages + unit;
+    return (pim_page *)(pim_region.pages +
+                        ((uintptr_t)p >> PIM_UNIT_SHIFT) * sizeof(pim_page));
 }
 
 // The descriptor that rules an address of the region.
@@ -104,18 +133,30 @@ pim_page_of(const void *p)
     return page;
 }
 
+// The number of a descriptor's unit, counted from address 0; likewise below.
+PIM_INLINE uintptr_t
+pim_page_number(const pim_page *page)
+{
+    return ((uintptr_t)page - pim_region.pages) / sizeof(pim_page);
+}
+
+PIM_INLINE uintptr_t
+pim_arena_number(const pim_arena *arena)
+{
+    return ((uintptr_t)arena - pim_region.arenas) / sizeof(pim_arena);
+}
+
 PIM_INLINE char *
 pim_page_start(const pim_page *page)
 {
-    return pim_region.base +
-           ((size_t)(page - pim_region.pages) << PIM_UNIT_SHIFT);
+    return (char *)(pim_page_number(page) << PIM_UNIT_SHIFT);
 }
 
 PIM_INLINE pim_block_set *
 pim_page_leftovers(const pim_page *page)
 {
-    return pim_region.leftovers +
-           (size_t)(page - pim_region.pages) * PIM_SET_WORDS;
+    return (pim_block_set *)(pim_region.leftovers +
+                             pim_page_number(page) * PIM_SET_BYTES);
 }
 
 // The set that the functions of page.h want: NULL for most pages.
@@ -128,41 +169,61 @@ pim_page_held(const pim_page *page)
 }
 
 PIM_INLINE pim_arena *
+pim_arena_at(uintptr_t number)
+{
+    return (pim_arena *)(pim_region.arenas + number * sizeof(pim_arena));
+}
+
+// The arena of an address of the region.
+PIM_INLINE pim_arena *
+pim_arena_holding(const void *p)
+{
+    return pim_arena_at((uintptr_t)p >> PIM_ARENA_SHIFT);
+}
+
+PIM_INLINE pim_arena *
 pim_arena_of(const pim_page *page)
 {
-    return pim_region.arenas +
-           (size_t)(page - pim_region.pages) / PIM_ARENA_UNITS;
+    return pim_arena_at(pim_page_number(page) / PIM_ARENA_UNITS);
 }
 
 // The first of the arena's descriptors.
 PIM_INLINE pim_page *
 pim_arena_pages(const pim_arena *arena)
 {
-    return pim_region.pages +
-           (size_t)(arena - pim_region.arenas) * PIM_ARENA_UNITS;
+    return (pim_page *)(pim_region.pages + pim_arena_number(arena) *
+                                               PIM_ARENA_UNITS *
+                                               sizeof(pim_page));
 }
 
 PIM_INLINE char *
 pim_arena_start(const pim_arena *arena)
 {
-    return pim_region.base +
-           ((size_t)(arena - pim_region.arenas) << PIM_ARENA_SHIFT);
+    return (char *)(pim_arena_number(arena) << PIM_ARENA_SHIFT);
 }
 
-// Reserves the region, `bytes` or the largest power of two below it that the
-// system grants.  Once; later calls return 0.  0 or -ENOMEM.
+// All arenas that may be in use, in some order: first `before` NULL.  NULL: there
+// is none left.  Those that no heap has are among them.  Any thread.
+pim_arena *pim_region_after(const pim_arena *before);
+
+// Finds a place for arenas; the main stretch grows to `bytes` at most, further
+// arenas lie elsewhere.  Once; later calls return 0.  0 or -ENOMEM: the system
+// grants no place, or not one arena's address space.
 int pim_region_init(size_t bytes);
 
 // Gives the region up.  For tests: no arena may be in use.
 void pim_region_fini(void);
 
+// Address space that arenas and their tables take now.  Any thread.
+size_t pim_region_bytes(void);
+
 // An arena with all units free, owned by `heap`; its memory is named `name`.  It
-// may be warm, that is, have dirty units.  NULL: no memory or no address space
-// left.  Inside the gate.
+// may be warm, that is, have dirty units.  NULL: the system grants no more address
+// space.  Inside the gate.
 pim_arena *pim_region_take(struct pim_heap *heap, const char *name);
 
-// Gives an arena with all units free back.  Its memory goes to the system, unless
-// the region keeps it warm (PIM_WARM_BYTES).  Inside the gate.
+// Gives an arena with all units free back.  Its memory and its address space go to
+// the system, unless the region keeps it warm (PIM_WARM_BYTES).  Inside the gate.
 void pim_region_give(pim_arena *arena);
 
 // Asks to keep `bytes` of idle memory warm in arenas that are not the region's.

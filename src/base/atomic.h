@@ -63,6 +63,20 @@ pim_own_add_fast(_Atomic int64_t *p, int64_t v)
 #endif
 }
 
+// Whether v is below a limit that grows in another thread's hands.  Compilers keep
+// the load of an atomic apart from the comparison; as above.
+PIM_INLINE bool
+pim_is_below_fast(uint64_t v, const _Atomic uint64_t *limit)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    bool below;
+    __asm__("cmpq %1, %2" : "=@ccb"(below) : "m"(*limit), "r"(v));
+    return below;
+#else
+    return v < pim_load_relaxed(limit);
+#endif
+}
+
 // The same for a counter without a sign, by one.
 PIM_INLINE void
 pim_own_inc_fast(_Atomic uint64_t *p)

@@ -160,21 +160,20 @@ open_region(size_t bytes)
 {
     return pim_region_init(bytes != 0 ? bytes : PIM_REGION_SIZE) == 0
                ? 0
-               : fail(-ENOMEM, "no address space for arenas; raise the limit "
+               : fail(-ENOMEM, "no address space for an arena; raise the limit "
                                "of virtual memory (ulimit -v)");
 }
 
 // What the first installation chose stays: a layer that has not seen all blocks
 // would report good ones.
-static int
+static void
 start_checks(bool asked)
 {
     static bool decided;
-    if (asked && !decided && !pim_check_start(!pim_py_swaps_raw())) {
-        return fail(-ENOMEM, "no memory for PIMALLOC_CHECK=1");
+    if (asked && !decided) {
+        pim_check_start(!pim_py_swaps_raw());
     }
     decided = true;
-    return 0;
 }
 
 static void
@@ -219,10 +218,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     if (err != 0) {
         return err;
     }
-    err = start_checks(options.check);
-    if (err != 0) {
-        return err;
-    }
+    start_checks(options.check);
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
     pim_huge_at_start = unasked ? PIM_HUGE_AT_START : 0;

@@ -55,14 +55,13 @@ typedef struct call {
 static bool is_on;
 static bool knows_all_raw;
 
-bool
+void
 pim_check_start(bool all_raw)
 {
     if (!is_on) {
-        is_on = pim_known_start();
+        is_on = true;
         knows_all_raw = all_raw;
     }
-    return is_on;
 }
 
 bool

@@ -24,8 +24,8 @@
 
 // Begins; the region is open.  Once in a process, before the first block.
 // all_raw: raw blocks outside the region come and go through us, so one that is
-// freed and was not handed out since is a double free.  False: no memory.
-bool pim_check_start(bool all_raw);
+// freed and was not handed out since is a double free.
+void pim_check_start(bool all_raw);
 
 // Whether it has begun.
 bool pim_check_is_on(void);

@@ -1,6 +1,6 @@
 // known.c -- words for the region's blocks, a table for the others.
 //
-//   words[arena] --> | word | word | ...     one for each PIM_ALIGNMENT bytes
+//   arena->notes --> | word | word | ...     one for each PIM_ALIGNMENT bytes
 //                       |
 //                       '- id of the heap's interpreter | size | domain | state
 //
@@ -26,8 +26,7 @@
 
 typedef _Atomic uint32_t known_word;
 
-static _Atomic(known_word *) *words; // by the arena's place in the region
-static _Atomic bool forgot;          // there was no memory for something
+static _Atomic bool forgot; // there was no memory for something
 
 _Static_assert(PIM_CLASSES + PIM_RUN_UNITS < 1 << (ID_SHIFT - SIZE_SHIFT),
                "a size fits into its bits");
@@ -64,8 +63,7 @@ of_word(uint32_t word, const void *start)
 static known_word *
 words_of(const void *address, bool make)
 {
-    size_t offset = (uintptr_t)address - (uintptr_t)pim_region.base;
-    _Atomic(known_word *) *slot = &words[offset >> PIM_ARENA_SHIFT];
+    _Atomic(known_word *) *slot = &pim_arena_holding(address)->notes;
     known_word *found = pim_load_acquire(slot);
     if (found == NULL && make) {
         known_word *made = pim_os->map(WORDS_BYTES);
@@ -83,8 +81,7 @@ words_of(const void *address, bool make)
 static size_t
 place_of(const void *address)
 {
-    size_t offset = (uintptr_t)address - (uintptr_t)pim_region.base;
-    return offset % PIM_ARENA_SIZE / PIM_ALIGNMENT;
+    return (uintptr_t)address % PIM_ARENA_SIZE / PIM_ALIGNMENT;
 }
 
 static void
@@ -287,18 +284,6 @@ find_entry(const void *address)
 }
 
 // --- both ------------------------------------------------------------------
-
-bool
-pim_known_start(void)
-{
-    size_t bytes =
-        pim_align_up((pim_region.size >> PIM_ARENA_SHIFT) * sizeof(*words),
-                     pim_os_page_size());
-    if (words == NULL) {
-        words = pim_os->map(bytes);
-    }
-    return words != NULL;
-}
 
 void
 pim_known_add(const void *block, unsigned domain, size_t bytes, int64_t interp)

@@ -33,9 +33,6 @@ typedef struct pim_known {
                        // is not known may be a block all the same
 } pim_known;
 
-// Begins; once, the region is open.  False: no memory.
-bool pim_known_start(void);
-
 // A block was handed out.  `bytes` is its size outside the region, and ignored in
 // it.  Any thread, outside the gate or inside.
 void pim_known_add(const void *block, unsigned domain, size_t bytes,

@@ -109,8 +109,8 @@ free_any(void *block)
 PIM_INLINE void
 domain_free(unsigned domain, void *block)
 {
-    if (PIM_LIKELY(pim_region_contains(block))) {
-        pim_page *page = pim_unit_of(block);
+    if (PIM_LIKELY(pim_region_main_contains(block))) {
+        pim_page *page = pim_main_unit_of(block);
         pim_heap *heap = pim_current_fast();
         if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->owner) ==
                                            pim_owner_word(heap, domain))) {

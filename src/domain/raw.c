@@ -179,11 +179,15 @@ free_large(void *block, size_t bytes)
     pim_gate_exit();
 }
 
-// A block outside the region, or NULL.
+// A block that is not in the main stretch of the region, or NULL.
 static PIM_NOINLINE void
 free_outside(void *block)
 {
     if (block == NULL) {
+        return;
+    }
+    if (pim_region_elsewhere_contains(block)) {
+        free_inside(block);
         return;
     }
     size_t bytes = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
@@ -200,11 +204,11 @@ void
 pim_raw_free(void *ctx, void *block)
 {
     (void)ctx;
-    if (PIM_UNLIKELY(!pim_region_contains(block))) {
+    if (PIM_UNLIKELY(!pim_region_main_contains(block))) {
         free_outside(block);
         return;
     }
-    pim_page *page = pim_unit_of(block);
+    pim_page *page = pim_main_unit_of(block);
     pim_heap *heap = pim_current_fast();
     if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->owner) ==
                                        pim_owner_word(heap, PIM_RAW))) {

@@ -55,10 +55,6 @@ heap_take(unsigned size_class)
     void *block = pim_heap_pop(heap, SLOT, size_class);
     if (block == NULL) {
         block = pim_heap_alloc_slow(heap, SLOT, size_class);
-        if (block != NULL && !pim_region_contains(block)) {
-            pim_large_free(heap, block); // of no use: a free asks the page
-            block = NULL;
-        }
     }
     return block;
 }

@@ -112,6 +112,17 @@ make_full(pim_page *page)
     pim_page_count_down_to(page, page->capacity - 1u - page->capacity / 32u);
 }
 
+// A page from the partial list was used at random for a while.  Its free blocks
+// are put in order before it serves again: programs go through what they allocate
+// in that order, and neighbours share cache lines (design.md, section 3).
+static void
+put_in_order(pim_page *page)
+{
+    if (page->free != NULL) {
+        pim_page_sort(page, pim_page_start(page));
+    }
+}
+
 // Takes leave of an exhausted current page.
 static void
 retire_current(pim_heap *heap, unsigned slot, unsigned size_class)
@@ -183,6 +194,7 @@ refill(pim_heap *heap, unsigned slot, unsigned size_class)
     if (page == NULL) {
         return false;
     }
+    put_in_order(page);
     make_current(heap, slot, size_class, page);
     return page->free != NULL || cut(heap, page) != 0;
 }
@@ -306,6 +318,7 @@ refill_from_partial(pim_heap *heap, unsigned slot, unsigned size_class)
     }
     heap->patience--;
     take_partial(heap, page);
+    put_in_order(page);
     retire_current(heap, slot, size_class);
     make_current(heap, slot, size_class, page);
     return true;
@@ -414,11 +427,6 @@ pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
     }
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
-    if (PIM_UNLIKELY(block == NULL)) {
-        // No arena to be had; mimalloc may have room elsewhere.
-        block = pim_large_alloc(heap, PIM_SLOT_DOMAIN(slot),
-                                pim_classes[size_class].block_size, false);
-    }
     return block;
 }
 
@@ -447,10 +455,12 @@ current_emptied(pim_heap *heap, const pim_page *page)
 }
 
 // An empty page stays in its list: its class is likely to need it again, and to
-// open and close pages costs more than all else.
+// open and close pages costs more than all else.  Its blocks were freed in some
+// order, so they are cut anew.
 static void
 partial_emptied(pim_heap *heap, pim_page *page)
 {
+    pim_page_start_over(page);
     pim_page_set_owner(page, heap, false); // the last leftover is gone, too
     heap->empty_units += pim_page_units(page);
     pim_heap_purge_later(heap);

@@ -157,7 +157,7 @@ bool pim_run_resize(pim_heap *heap, pim_page *page, size_t size);
 void pim_run_release_idle(pim_heap *heap);
 
 // Large blocks (large.c).  `size` is at most PIM_REQUEST_MAX; owner of `heap`.
-// Whatever found no place elsewhere comes here, so here it is reported if a limit
+// Runs that found no place in an arena come here, so here it is reported if a limit
 // is the reason: outside the gate, unless the heap is the process's.
 void *pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 

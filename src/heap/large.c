@@ -1,5 +1,6 @@
-// large.c -- blocks above PIM_RUN_MAX: in maps of their own that grow in place
-// (maps.c), or from mimalloc where there is no map, and no arena for smaller ones.
+// large.c -- blocks above PIM_RUN_MAX, and runs for which there is no arena: in maps
+// of their own that grow in place (maps.c), or from mimalloc where there is no map.
+// Raw blocks above PIM_SMALL_MAX come from mimalloc, up to where a map pays.
 //
 //   | header | block ...            |   room to grow          |
 //            ^ what the user has    ^ usable                  ^ map_bytes
@@ -352,7 +353,7 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     }
     void *block = NULL;
     pim_gate_enter();
-    if (size >= PIM_MAP_BORN) {
+    if (domain != PIM_RAW || size >= PIM_MAP_BORN) {
         block = alloc_map(heap, domain, size, zero);
     }
     if (block == NULL) {

@@ -12,9 +12,6 @@
 static bool
 small_owner(const void *address, int64_t *id)
 {
-    if (!pim_region_is_open(address)) {
-        return false;
-    }
     const pim_page *page = pim_page_of(address);
     bool tagged;
     const pim_heap *heap = pim_page_owner(page, &tagged);

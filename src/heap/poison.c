@@ -208,9 +208,6 @@ put_who(line *l)
 static bool
 find_in_page(const void *address, pim_poisoned_block *about)
 {
-    if (!pim_region_is_open(address)) {
-        return false;
-    }
     const pim_page *page = pim_page_of(address);
     if (page->state != PIM_PAGE_POISONED) {
         return false;

@@ -125,10 +125,9 @@ visit_for_process(const walk *w, const pim_page *page)
 static int
 walk_region(const walk *w)
 {
-    size_t count = pim_region_opened();
     int result = 0;
-    for (size_t i = 0; i < count; i++) {
-        const pim_arena *arena = &pim_region.arenas[i];
+    for (const pim_arena *arena = NULL;
+         result == 0 && (arena = pim_region_after(arena)) != NULL;) {
         if (pim_load_relaxed(&arena->heap) == NULL) {
             continue;
         }

@@ -158,7 +158,7 @@ pim_warm_keep(pim_arena *arena)
 {
     size_t idle = pim_arena_idle(arena);
     if (may_stay(arena, idle)) {
-        arena->warm_bytes = idle;
+        arena->warm_bytes = (uint32_t)idle;
         arena->warm_until = pim_os->now_ms() + PIM_PURGE_DELAY_MS;
         trim_at(arena->warm_until);
     } else {

@@ -21,6 +21,8 @@
 
 #include "page/page.h"
 
+#include <string.h>
+
 static void
 open_as(pim_page *page, struct pim_heap *heap, unsigned domain,
         unsigned size_class, const pim_class_info *info)
@@ -201,6 +203,45 @@ pim_live_set_next(const pim_live_set *set, size_t place, size_t end)
         place += PIM_SET_BITS - place % PIM_SET_BITS;
     }
     return end;
+}
+
+// Marks the blocks of the free list in a set of the page's places, which is empty.
+// Returns whether they are in order already.
+static bool
+mark_free(const pim_page *page, const char *start, uint64_t *set)
+{
+    bool in_order = true;
+    unsigned n = 0;
+    for (const pim_block *b = page->free; b != NULL; b = b->next, n++) {
+        size_t place = pim_block_place(start, b);
+        PIM_CHECK(place < pim_page_places(page) && n < page->cut,
+                  "a list of free blocks was written into", b);
+        set[place / PIM_SET_BITS] |= (uint64_t)1 << place % PIM_SET_BITS;
+        in_order &= b->next == NULL || b->next > b;
+    }
+    return in_order;
+}
+
+void
+pim_page_sort(pim_page *page, char *start)
+{
+    uint64_t set[PIM_LIVE_WORDS];
+    size_t words = (pim_page_places(page) + PIM_SET_BITS - 1) / PIM_SET_BITS;
+    memset(set, 0, words * sizeof(set[0]));
+    if (mark_free(page, start, set)) {
+        return;
+    }
+    pim_block **link = &page->free;
+    for (size_t i = 0; i < words; i++) {
+        char *at = start + i * PIM_SET_BITS * PIM_ALIGNMENT;
+        for (uint64_t left = set[i]; left != 0; left &= left - 1) {
+            pim_block *block =
+                (void *)(at + pim_lowest_bit(left) * PIM_ALIGNMENT);
+            *link = block;
+            link = &block->next;
+        }
+    }
+    *link = NULL;
 }
 
 void

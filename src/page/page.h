@@ -91,6 +91,7 @@ typedef _Atomic uint64_t pim_block_set;
 
 #define PIM_SET_BITS 64
 #define PIM_SET_WORDS (PIM_UNIT_SIZE / PIM_ALIGNMENT / PIM_SET_BITS) // a unit
+#define PIM_SET_BYTES (PIM_SET_WORDS * sizeof(pim_block_set))
 
 PIM_INLINE size_t
 pim_block_place(const char *start, const void *block)
@@ -172,6 +173,18 @@ pim_page_set_owner(pim_page *page, const struct pim_heap *heap,
 // Cuts the next few blocks of a page whose memory begins at `start` and puts
 // them on `free`.  Returns how many; 0 if all are cut.  Owner.
 unsigned pim_page_cut(pim_page *page, char *start, const pim_block_set *held);
+
+// Links the free blocks in the order of their addresses: what is allocated one
+// after the other then lies so in memory.  Owner.
+void pim_page_sort(pim_page *page, char *start);
+
+// Forgets the free blocks of a page without a live one: they are cut anew.  Owner.
+PIM_INLINE void
+pim_page_start_over(pim_page *page)
+{
+    page->free = NULL;
+    page->cut = 0;
+}
 
 // Pushes a block that a non-owner frees.  Returns whether it is the first since
 // the owner last collected, so that the owner must be told.

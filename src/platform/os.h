@@ -11,15 +11,11 @@
 #include "base/compiler.h"
 
 typedef struct pim_os_ops {
-    // Address space of `bytes`, aligned to `align` (a power of two), that
-    // faults when touched.
-    void *(*reserve)(size_t bytes, size_t align);
-
-    // Makes reserved space readable and writable; it reads as zero at first.
-    int (*commit)(void *start, size_t bytes);
-
-    // Gives the memory back and makes the space fault again.
+    // Gives the memory of a part of a map back and makes it fault.
     int (*decommit)(void *start, size_t bytes);
+
+    // Makes such a part readable and writable again; it reads as zero at first.
+    int (*commit)(void *start, size_t bytes);
 
     // Gives the memory back; the space stays usable and reads as zero.
     int (*reset)(void *start, size_t bytes);
@@ -28,12 +24,20 @@ typedef struct pim_os_ops {
     // if the system sees to that for whole numbers of them (Linux 6.7).
     void *(*map)(size_t bytes);
 
+    // The same, aligned to `align` (a power of two).
+    void *(*map_aligned)(size_t bytes, size_t align);
+
+    // A zeroed, writable map at an address, which never replaces another map.
+    // -EEXIST: there is one, in part at least.
+    int (*map_at)(void *start, size_t bytes);
+
     // Grows or shrinks a map, moving it if need be, without copying.  NULL: the
     // old map is as it was.
     void *(*remap)(void *start, size_t old_bytes, size_t new_bytes);
 
-    // Removes a map or a reservation; does not fail on what the two gave.
-    void (*unmap)(void *start, size_t bytes);
+    // Removes a map or a part of one.  If it fails (vm.max_map_count, where a map
+    // would become two), the memory is given back all the same.
+    int (*unmap)(void *start, size_t bytes);
 
     // Asks for huge pages in a range; only advice.
     void (*advise_huge)(void *start, size_t bytes);

@@ -15,6 +15,11 @@
 #include "base/bits.h"
 #include "base/config.h"
 
+// Linux 4.17; older kernels take the address for a wish.
+#ifndef MAP_FIXED_NOREPLACE
+#    define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
 // Linux 5.17; older kernels answer EINVAL, which is ignored.
 #ifndef PR_SET_VMA
 #    define PR_SET_VMA 0x53564d41
@@ -75,29 +80,6 @@ linux_map_prot(void *hint, size_t bytes, int prot, int flags)
     return p == MAP_FAILED ? NULL : p;
 }
 
-static void *
-linux_reserve(size_t bytes, size_t align)
-{
-    size_t total = bytes + align;
-    if (total < bytes) {
-        return NULL;
-    }
-    char *start = linux_map_prot(NULL, total, PROT_NONE, 0);
-    if (start == NULL) {
-        return NULL;
-    }
-    char *aligned = (char *)pim_align_up((size_t)start, align);
-    size_t before = (size_t)(aligned - start);
-    size_t after = align - before;
-    if (before != 0) {
-        munmap(start, before);
-    }
-    if (after != 0) {
-        munmap(aligned + bytes, after);
-    }
-    return aligned;
-}
-
 static int
 linux_commit(void *start, size_t bytes)
 {
@@ -119,13 +101,15 @@ linux_reset(void *start, size_t bytes)
     return madvise(start, bytes, MADV_DONTNEED) == 0 ? 0 : -errno;
 }
 
-static void
+static int
 linux_unmap(void *start, size_t bytes)
 {
-    if (munmap(start, bytes) != 0) {
-        // No map to spare for the split (vm.max_map_count): the memory goes.
-        madvise(start, bytes, MADV_DONTNEED);
+    if (munmap(start, bytes) == 0) {
+        return 0;
     }
+    int err = -errno;
+    madvise(start, bytes, MADV_DONTNEED);
+    return err;
 }
 
 static void *
@@ -141,6 +125,44 @@ linux_map(size_t bytes)
         }
     }
     return linux_map_prot(NULL, bytes, prot, 0);
+}
+
+// A map that is aligned by chance is as good, and takes no more addresses for a
+// moment than it keeps.
+static void *
+linux_map_aligned(size_t bytes, size_t align)
+{
+    const int prot = PROT_READ | PROT_WRITE;
+    char *start = linux_map_prot(NULL, bytes, prot, 0);
+    if (start == NULL || (uintptr_t)start % align == 0) {
+        return start;
+    }
+    munmap(start, bytes);
+    start = linux_map_prot(NULL, bytes + align, prot, 0);
+    if (start == NULL) {
+        return NULL;
+    }
+    char *aligned = (char *)pim_align_up((size_t)start, align);
+    if (aligned != start) {
+        munmap(start, (size_t)(aligned - start));
+    }
+    munmap(aligned + bytes, (size_t)(start + align - aligned));
+    return aligned;
+}
+
+static int
+linux_map_at(void *start, size_t bytes)
+{
+    void *p = linux_map_prot(start, bytes, PROT_READ | PROT_WRITE,
+                             MAP_FIXED_NOREPLACE);
+    if (p == NULL) {
+        return -errno;
+    }
+    if (p != start) {
+        munmap(p, bytes);
+        return -EEXIST;
+    }
+    return 0;
 }
 
 static void *
@@ -177,11 +199,12 @@ linux_now_ms(void)
 }
 
 const pim_os_ops pim_os_linux = {
-    .reserve = linux_reserve,
     .commit = linux_commit,
     .decommit = linux_decommit,
     .reset = linux_reset,
     .map = linux_map,
+    .map_aligned = linux_map_aligned,
+    .map_at = linux_map_at,
     .remap = linux_remap,
     .unmap = linux_unmap,
     .advise_huge = linux_advise_huge,

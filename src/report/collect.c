@@ -80,7 +80,7 @@ pim_report_collect(pim_report *report)
         .mimalloc = version_text(pim_mi_version()),
         .python = python_text(pim_py.hexversion),
         .pid = (long)getpid(),
-        .region_bytes = pim_region.size,
+        .region_bytes = pim_region_bytes(),
         .foreign_frees = pim_load_relaxed(&pim_foreign_frees),
         .process = {.size = sizeof(report->process)},
     };

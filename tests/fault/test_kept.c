@@ -51,14 +51,14 @@ static void *
 ask_large(void *block, size_t size)
 {
     (void)block;
-    return pim_large_alloc(the.heap, PIM_MEM, size, false);
+    return pim_large_alloc(the.heap, PIM_RAW, size, false);
 }
 
 static void *
 ask_large_zeroed(void *block, size_t size)
 {
     (void)block;
-    return pim_large_alloc(the.heap, PIM_MEM, size, true);
+    return pim_large_alloc(the.heap, PIM_RAW, size, true);
 }
 
 static const way ways[] = {

@@ -314,7 +314,7 @@ TEST(random_programs_agree_when_the_word_is_unknown)
 
 // --- with failures ---------------------------------------------------------------
 
-#define FAILING (FAKE_COMMIT | FAKE_DECOMMIT | FAKE_RESET | FAKE_REMAP)
+#define FAILING (FAKE_PLACE | FAKE_DECOMMIT | FAKE_RESET | FAKE_REMAP)
 
 static void
 fail_sometimes(void)

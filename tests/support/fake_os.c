@@ -3,6 +3,7 @@
 #include "support/fake_os.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/bits.h"
 #include "support/tsan.h"
@@ -32,39 +33,72 @@ must_fail(enum fake_os_call kind)
     return fails;
 }
 
-// What reserve() gave and unmap() did not take: the region and its tables.
-static _Atomic(void *) reservations[16];
+// The maps that map_at() and map_aligned() gave and unmap() did not take, by a hash
+// of where they begin.
+#define PLACES 16384
+static _Atomic(void *) places[PLACES];
 
-static void
-remember_reservation(void *start)
+static size_t
+hash_of(const void *start)
 {
-    for (unsigned i = 0; i < PIM_ARRAY_LEN(reservations); i++) {
-        void *none = NULL;
-        if (atomic_compare_exchange_strong(&reservations[i], &none, start)) {
-            return;
-        }
-    }
+    return (size_t)(((uint64_t)(uintptr_t)start >> 12) *
+                        UINT64_C(0x9e3779b97f4a7c15) >>
+                    50);
 }
 
+// Puts `now` where `before` is, near the place of `start`.
 static bool
-forget_reservation(void *start)
+replace_place(const void *start, void *before, void *now)
 {
-    for (unsigned i = 0; i < PIM_ARRAY_LEN(reservations); i++) {
-        void *there = start;
-        if (atomic_compare_exchange_strong(&reservations[i], &there, NULL)) {
+    for (size_t i = 0; i < PLACES; i++) {
+        void *there = before;
+        if (atomic_compare_exchange_strong(
+                &places[(hash_of(start) + i) % PLACES], &there, now)) {
             return true;
+        }
+        if (i == 64) {
+            return false; // it is none of ours: they lie dense
         }
     }
     return false;
 }
 
-static void *
-fake_reserve(size_t bytes, size_t align)
+static void
+placed(void *start, size_t bytes)
 {
-    void *p = must_fail(FAKE_RESERVE) ? NULL : real()->reserve(bytes, align);
+    pim_add_relaxed(&fake.placed_bytes, bytes);
+    if (!replace_place(start, NULL, start)) {
+        abort();
+    }
+}
+
+static bool
+is_taken(const void *start, size_t bytes)
+{
+    uintptr_t from = (uintptr_t)start;
+    return from < pim_load_relaxed(&fake.taken_to) &&
+           from + bytes > pim_load_relaxed(&fake.taken_from);
+}
+
+static int
+fake_map_at(void *start, size_t bytes)
+{
+    if (must_fail(FAKE_PLACE)) {
+        return -ENOMEM;
+    }
+    int err = is_taken(start, bytes) ? -EEXIST : real()->map_at(start, bytes);
+    if (err == 0) {
+        placed(start, bytes);
+    }
+    return err;
+}
+
+static void *
+fake_map_aligned(size_t bytes, size_t align)
+{
+    void *p = must_fail(FAKE_PLACE) ? NULL : real()->map_aligned(bytes, align);
     if (p != NULL) {
-        pim_add_relaxed(&fake.reserved_bytes, bytes);
-        remember_reservation(p);
+        placed(p, bytes);
     }
     return p;
 }
@@ -74,7 +108,7 @@ fake_commit(void *start, size_t bytes)
 {
     int err = must_fail(FAKE_COMMIT) ? -ENOMEM : real()->commit(start, bytes);
     if (err == 0) {
-        pim_add_relaxed(&fake.committed_bytes, bytes);
+        pim_sub_relaxed(&fake.decommitted_bytes, bytes);
     }
     return err;
 }
@@ -85,7 +119,7 @@ fake_decommit(void *start, size_t bytes)
     int err =
         must_fail(FAKE_DECOMMIT) ? -ENOMEM : real()->decommit(start, bytes);
     if (err == 0) {
-        pim_sub_relaxed(&fake.committed_bytes, bytes);
+        pim_add_relaxed(&fake.decommitted_bytes, bytes);
     }
     return err;
 }
@@ -128,14 +162,18 @@ fake_remap(void *start, size_t old_bytes, size_t new_bytes)
     return p;
 }
 
-static void
+static int
 fake_unmap(void *start, size_t bytes)
 {
-    pim_sub_relaxed(forget_reservation(start) ? &fake.reserved_bytes
-                                              : &fake.mapped_bytes,
+    if (must_fail(FAKE_UNMAP)) {
+        real()->reset(start, bytes);
+        return -ENOMEM;
+    }
+    pim_sub_relaxed(replace_place(start, start, NULL) ? &fake.placed_bytes
+                                                      : &fake.mapped_bytes,
                     bytes);
     pim_store_relaxed(&fake.unmapped_last, (uint64_t)(uintptr_t)start);
-    real()->unmap(start, bytes);
+    return real()->unmap(start, bytes);
 }
 
 static void
@@ -167,11 +205,12 @@ fake_now_ms(void)
 }
 
 static const pim_os_ops fake_ops = {
-    .reserve = fake_reserve,
     .commit = fake_commit,
     .decommit = fake_decommit,
     .reset = fake_reset,
     .map = fake_map,
+    .map_aligned = fake_map_aligned,
+    .map_at = fake_map_at,
     .remap = fake_remap,
     .unmap = fake_unmap,
     .advise_huge = fake_advise_huge,
@@ -218,6 +257,13 @@ void
 fake_os_advance(uint64_t ms)
 {
     pim_add_relaxed(&fake.now, ms);
+}
+
+uint64_t
+fake_os_committed(void)
+{
+    return pim_load_relaxed(&fake.placed_bytes) -
+           pim_load_relaxed(&fake.decommitted_bytes);
 }
 
 uint64_t

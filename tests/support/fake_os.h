@@ -11,26 +11,28 @@
 
 // The kinds of call that may fail, as bits.
 enum fake_os_call {
-    FAKE_RESERVE = 1,
+    FAKE_PLACE = 1, // map_at() and map_aligned(): arenas and their tables
     FAKE_COMMIT = 2,
     FAKE_DECOMMIT = 4,
     FAKE_RESET = 8,
     FAKE_MAP = 16,
     FAKE_REMAP = 32,
-    FAKE_ANY = 63
+    FAKE_UNMAP = 64,
+    FAKE_ANY = 63 // but unmap(), which seldom fails
 };
 
 typedef struct fake_os {
-    _Atomic uint64_t calls[6]; // by kind, in the order of fake_os_call
+    _Atomic uint64_t calls[7]; // by kind, in the order of fake_os_call
     _Atomic uint64_t names;    // calls of name()
     _Atomic uint64_t huge;     // calls of advise_huge()
     _Atomic uint64_t small;    // calls of advise_small()
 
-    _Atomic uint64_t mapped_bytes;    // by map() and remap(), not yet unmapped
-    _Atomic uint64_t reserved_bytes;  // by reserve(), not yet unmapped
-    _Atomic uint64_t committed_bytes; // by commit() less decommit()
-    _Atomic uint64_t reset_bytes;     // by reset(), ever
-    _Atomic uint64_t unmapped_last;   // where the last unmap() began
+    _Atomic uint64_t mapped_bytes; // by map() and remap(), not yet unmapped
+    _Atomic uint64_t
+        placed_bytes; // by map_at(), map_aligned(), not yet unmapped
+    _Atomic uint64_t decommitted_bytes; // by decommit() less commit()
+    _Atomic uint64_t reset_bytes;       // by reset(), ever
+    _Atomic uint64_t unmapped_last;     // where the last unmap() began
 
     // Of the calls of `fail_kinds`, the fail_at-th from now on fails (1 is the
     // next), and with `fail_rest` all after it.
@@ -39,6 +41,10 @@ typedef struct fake_os {
     _Atomic bool fail_rest;
     _Atomic uint64_t counted; // calls of fail_kinds since fake_os_fail()
     _Atomic uint64_t failed;  // calls that were made to fail
+
+    // Where somebody else has a map: map_at() finds it in its way.
+    _Atomic uintptr_t taken_from;
+    _Atomic uintptr_t taken_to;
 
     _Atomic bool clock_stands; // then now_ms() answers `now`
     _Atomic uint64_t now;
@@ -56,6 +62,9 @@ void fake_os_heal(void);
 // Stops the clock at a time, and moves it on.
 void fake_os_stop_clock(void);
 void fake_os_advance(uint64_t ms);
+
+// Bytes that arenas and their tables have: placed and not decommitted.
+uint64_t fake_os_committed(void);
 
 // Calls of one kind so far.
 uint64_t fake_os_calls(enum fake_os_call kind);

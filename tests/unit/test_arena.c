@@ -34,7 +34,8 @@ end(void **state)
 {
     (void)state;
     pim_region_fini();
-    EXPECT_EQ(pim_load_relaxed(&fake.reserved_bytes), 0);
+    EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), 0);
+    pim_store_relaxed(&fake.taken_to, 0);
     return 0;
 }
 
@@ -251,13 +252,51 @@ TEST(units_returned_by_others_are_taken_in_clean)
 
 // --- region ------------------------------------------------------------------------------
 
+static pim_arena *
+take_arena(void)
+{
+    return pim_region_take(some_heap(), "x");
+}
+
+static bool
+is_elsewhere(const pim_arena *a)
+{
+    return !pim_region_main_contains(pim_arena_start(a));
+}
+
+// Somebody else's map, which begins so many arenas behind an address.
+static void
+take_place(const char *from, size_t arenas_behind, size_t arenas)
+{
+    uintptr_t at = (uintptr_t)from + arenas_behind * PIM_ARENA_SIZE;
+    pim_store_relaxed(&fake.taken_from, at);
+    pim_store_relaxed(&fake.taken_to, at + arenas * PIM_ARENA_SIZE);
+}
+
 TEST(region_contains_exactly_its_addresses)
 {
     EXPECT(pim_region_contains(pim_region.base));
-    EXPECT(pim_region_contains(pim_region.base + REGION - 1));
+    EXPECT(pim_region_contains(pim_region.base + PIM_ARENA_SIZE - 1));
     EXPECT(!pim_region_contains(pim_region.base - 1));
-    EXPECT(!pim_region_contains(pim_region.base + REGION));
+    EXPECT(!pim_region_contains(pim_region.base + PIM_ARENA_SIZE));
     EXPECT(!pim_region_contains(NULL));
+    EXPECT(!pim_region_contains(&arena));
+    EXPECT(!pim_region_contains((void *)UINTPTR_MAX));
+    take_arena();
+    EXPECT(pim_region_contains(pim_region.base + PIM_ARENA_SIZE));
+}
+
+// What address space is taken is what arenas and their descriptors take.
+TEST(nothing_is_reserved_ahead)
+{
+    size_t before = pim_region_bytes();
+    EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), before);
+    EXPECT_LT(before, 4 * PIM_ARENA_SIZE);
+    pim_arena *second = take_arena();
+    EXPECT_EQ(pim_region_bytes(), before + PIM_ARENA_SIZE);
+    pim_region_give(second);
+    EXPECT_EQ(pim_region_bytes(), before);
+    EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), before);
 }
 
 TEST(arena_given_back_is_handed_out_again)
@@ -276,15 +315,14 @@ TEST(dirty_arena_is_kept_warm_until_trimmed)
     pim_page *page = take_run(1);
     *pim_page_start(page) = 1;
     pim_arena_free_run(arena, page, 1);
-    uint64_t committed = pim_load_relaxed(&fake.committed_bytes);
+    uint64_t placed = pim_load_relaxed(&fake.placed_bytes);
     pim_region_give(arena);
-    EXPECT_EQ(pim_load_relaxed(&fake.committed_bytes), committed);
+    EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), placed);
     EXPECT_NE(pim_load_relaxed(&pim_region_warm_until), 0);
     pim_region_trim();
-    EXPECT_EQ(pim_load_relaxed(&fake.committed_bytes),
-              committed - PIM_ARENA_SIZE);
+    EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), placed - PIM_ARENA_SIZE);
     EXPECT_EQ(pim_load_relaxed(&pim_region_warm_until), 0);
-    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    EXPECT_PTR_EQ(take_arena(), arena);
     EXPECT_EQ(*pim_page_start(page), 0);
     EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
 }
@@ -295,49 +333,139 @@ TEST(dense_arena_is_not_kept_warm)
     pim_page *page = take_run(1);
     pim_arena_free_run(arena, page, 1);
     arena->dense = true;
-    uint64_t decommits = fake_os_calls(FAKE_DECOMMIT);
+    uint64_t unmaps = fake_os_calls(FAKE_UNMAP);
     pim_region_give(arena);
-    EXPECT_EQ(fake_os_calls(FAKE_DECOMMIT), decommits + 1);
+    EXPECT_EQ(fake_os_calls(FAKE_UNMAP), unmaps + 1);
     EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
     EXPECT(!arena->dense);
     EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
 }
 
-TEST(region_is_used_up_after_all_its_arenas)
+// --- places -------------------------------------------------------------------------
+
+TEST(beyond_the_main_stretch_arenas_lie_elsewhere)
 {
     unsigned n = 1;
-    while (pim_region_take(some_heap(), "x") != NULL) {
+    pim_arena *a;
+    while (!is_elsewhere(a = take_arena())) {
         n++;
     }
     EXPECT_EQ(n, REGION / PIM_ARENA_SIZE);
+    char *start = pim_arena_start(a);
+    EXPECT_EQ((uintptr_t)start % PIM_ARENA_SIZE, 0);
+    EXPECT(pim_region_contains(start));
+    EXPECT(pim_region_contains(start + PIM_ARENA_SIZE - 1));
+    EXPECT(!pim_region_contains(start + PIM_ARENA_SIZE));
+    EXPECT(!pim_region_contains(start - 1));
+    pim_page *page = pim_arena_take_run(a, 4, false);
+    memset(pim_page_start(page), 1, 4 * PIM_UNIT_SIZE);
+    EXPECT_PTR_EQ(pim_page_of(start + 3 * PIM_UNIT_SIZE), page);
+    EXPECT_PTR_EQ(pim_arena_of(page), a);
+    EXPECT_PTR_EQ(pim_arena_holding(start + PIM_ARENA_SIZE - 1), a);
+    pim_arena_free_run(a, page, 4);
+
+    // What is given back there is nobody's, and the main stretch comes first.
+    pim_region_give(a);
+    EXPECT(!pim_region_contains(start));
     pim_region_give(arena);
-    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    EXPECT_PTR_EQ(take_arena(), arena);
 }
 
-TEST(failing_commit_loses_no_arena)
+TEST(arenas_elsewhere_lie_together)
+{
+    while (!is_elsewhere(take_arena())) {
+    }
+    size_t before = pim_region_bytes();
+    for (unsigned i = 0; i < 8; i++) {
+        EXPECT(is_elsewhere(take_arena()));
+    }
+    // One more chunk's descriptors at most.
+    EXPECT_LE(pim_region_bytes(), before + 9 * PIM_ARENA_SIZE);
+}
+
+TEST(all_arenas_are_found)
+{
+    unsigned n = 1;
+    while (n < REGION / PIM_ARENA_SIZE + 3) {
+        n += take_arena() != NULL;
+    }
+    for (pim_arena *a = NULL; (a = pim_region_after(a)) != NULL;) {
+        n -= pim_load_relaxed(&a->heap) == some_heap();
+    }
+    EXPECT_EQ(n, 0);
+}
+
+TEST(place_that_is_taken_is_left_out)
+{
+    take_place(pim_region.base, 1, 2);
+    pim_arena *a = take_arena();
+    EXPECT_PTR_EQ(pim_arena_start(a), pim_region.base + 3 * PIM_ARENA_SIZE);
+    EXPECT(pim_region_contains(pim_arena_start(a)));
+    EXPECT(!is_elsewhere(a));
+    // Its descriptors say that nobody has it.
+    const char *taken = pim_region.base + 2 * PIM_ARENA_SIZE;
+    EXPECT_EQ(pim_page_of(taken)->state, PIM_PAGE_UNUSED);
+    EXPECT_EQ(pim_load_relaxed(&pim_page_of(taken)->owner), 0);
+}
+
+TEST(stretch_ends_where_others_have_much)
+{
+    take_place(pim_region.base, 1, REGION / PIM_ARENA_SIZE + 100);
+    EXPECT(is_elsewhere(take_arena()));
+    pim_store_relaxed(&fake.taken_to, 0);
+    EXPECT(is_elsewhere(take_arena()));
+}
+
+TEST(place_that_others_took_meanwhile_is_lost)
+{
+    pim_region_give(arena);
+    take_place(pim_region.base, 0, 1);
+    pim_arena *a = take_arena();
+    EXPECT_PTR_EQ(pim_arena_start(a), pim_region.base + PIM_ARENA_SIZE);
+}
+
+TEST(far_place_that_is_taken_is_not_the_last)
+{
+    pim_region_fini();
+    pim_store_relaxed(&fake.taken_from, 4096);
+    pim_store_relaxed(&fake.taken_to, (uintptr_t)112 << 40);
+    EXPECT_EQ(pim_region_init(REGION), 0);
+    EXPECT_GE((uintptr_t)pim_region.base, (uintptr_t)112 << 40);
+    arena = take_arena();
+    memset(pim_arena_start(arena), 1, PIM_ARENA_SIZE);
+    EXPECT_PTR_EQ(pim_arena_start(take_arena()),
+                  pim_region.base + PIM_ARENA_SIZE);
+}
+
+// --- refusals -----------------------------------------------------------------------
+
+TEST(refused_map_loses_no_arena)
 {
     for (unsigned nth = 1; nth <= 4; nth++) {
-        fake_os_fail(FAKE_COMMIT, nth, false);
-        pim_arena *a = pim_region_take(some_heap(), "x");
-        EXPECT_EQ(a == NULL, pim_load_relaxed(&fake.failed) != 0);
+        fake_os_fail(FAKE_PLACE, nth, true);
+        while (take_arena() != NULL) {
+        }
         fake_os_heal();
     }
-    unsigned n = 1;
-    while (pim_region_take(some_heap(), "x") != NULL) {
-        n++;
-    }
-    EXPECT_GE(n, REGION / PIM_ARENA_SIZE - 1);
+    size_t size = pim_load_relaxed(&pim_region.size);
+    EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), pim_region_bytes());
+    EXPECT_PTR_EQ(pim_arena_start(take_arena()), pim_region.base + size);
+    pim_region_give(arena);
+    fake_os_fail(FAKE_PLACE, 1, true);
+    EXPECT_NULL(take_arena());
+    fake_os_heal();
+    EXPECT_PTR_EQ(take_arena(), arena);
 }
 
-TEST(failing_decommit_still_returns_the_memory)
+TEST(refused_unmap_still_returns_the_memory)
 {
     *pim_arena_start(arena) = 1;
-    uint64_t reset = pim_load_relaxed(&fake.reset_bytes);
-    fake_os_fail(FAKE_DECOMMIT, 1, false);
+    fake_os_fail(FAKE_UNMAP, 1, false);
     pim_region_give(arena); // clean, as far as it knows: not kept warm
     fake_os_heal();
-    EXPECT_GE(pim_load_relaxed(&fake.reset_bytes), reset + PIM_ARENA_SIZE);
-    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    uint64_t places = fake_os_calls(FAKE_PLACE);
+    EXPECT_PTR_EQ(take_arena(), arena);
+    EXPECT_EQ(fake_os_calls(FAKE_PLACE), places); // it is mapped
     EXPECT_EQ(*pim_arena_start(arena), 0);
 }
 
@@ -346,43 +474,33 @@ TEST(second_init_keeps_the_region)
     char *base = pim_region.base;
     EXPECT_EQ(pim_region_init(2 * REGION), 0);
     EXPECT_PTR_EQ(pim_region.base, base);
-    EXPECT_EQ(pim_region.size, REGION);
 }
 
-TEST(reservation_is_halved_until_it_is_granted)
+TEST(size_is_rounded_down_to_whole_arenas)
 {
     fake_os_start();
-    for (unsigned failing = 1; failing <= 3; failing++) {
-        // Each size's first reservation fails: the region's own.
-        fake_os_fail(FAKE_RESERVE, 1, true);
-        fake_os_fail(FAKE_RESERVE, failing, false);
-        EXPECT_EQ(pim_region_init((size_t)1 << 30), 0);
-        EXPECT_EQ(pim_region.size, (size_t)1 << 29);
-        fake_os_heal();
-        pim_region_fini();
-        EXPECT_EQ(pim_load_relaxed(&fake.reserved_bytes), 0);
-    }
-}
-
-TEST(size_is_rounded_down_to_a_power_of_two)
-{
-    fake_os_start();
-    EXPECT_EQ(pim_region_init(((size_t)96 << 20) + 5), 0);
-    EXPECT_EQ(pim_region.size, (size_t)64 << 20);
+    EXPECT_EQ(pim_region_init(2 * PIM_ARENA_SIZE + 5), 0);
+    EXPECT(!is_elsewhere(take_arena()));
+    EXPECT(!is_elsewhere(take_arena()));
+    EXPECT(is_elsewhere(take_arena()));
     pim_region_fini();
     EXPECT_EQ(pim_region_init(1), 0);
-    EXPECT_EQ(pim_region.size, PIM_REGION_MIN);
+    EXPECT(!is_elsewhere(take_arena()));
+    EXPECT(is_elsewhere(take_arena()));
     pim_region_fini();
 }
 
 TEST(no_address_space_at_all_is_an_error)
 {
     fake_os_start();
-    fake_os_fail(FAKE_RESERVE, 1, true);
-    EXPECT_LT(pim_region_init((size_t)1 << 38), 0);
-    fake_os_heal();
-    EXPECT_NULL(pim_region.base);
-    EXPECT(!pim_region_contains(&arena));
+    for (unsigned nth = 1; nth <= 4; nth++) {
+        fake_os_fail(FAKE_PLACE, nth, true);
+        EXPECT_LT(pim_region_init((size_t)1 << 38), 0);
+        fake_os_heal();
+        EXPECT_NULL(pim_region.base);
+        EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), 0);
+        EXPECT(!pim_region_contains(&arena));
+    }
 }
 
 #define ARENA_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -391,8 +509,7 @@ int
 main(void)
 {
     const struct CMUnitTest cases[] = {
-        CASE(reservation_is_halved_until_it_is_granted),
-        CASE(size_is_rounded_down_to_a_power_of_two),
+        CASE(size_is_rounded_down_to_whole_arenas),
         CASE(no_address_space_at_all_is_an_error),
         ARENA_CASE(new_arena_is_empty_and_clean),
         ARENA_CASE(runs_are_aligned_to_their_length),
@@ -410,9 +527,16 @@ main(void)
         ARENA_CASE(arena_given_back_is_handed_out_again),
         ARENA_CASE(dirty_arena_is_kept_warm_until_trimmed),
         ARENA_CASE(dense_arena_is_not_kept_warm),
-        ARENA_CASE(region_is_used_up_after_all_its_arenas),
-        ARENA_CASE(failing_commit_loses_no_arena),
-        ARENA_CASE(failing_decommit_still_returns_the_memory),
+        ARENA_CASE(nothing_is_reserved_ahead),
+        ARENA_CASE(beyond_the_main_stretch_arenas_lie_elsewhere),
+        ARENA_CASE(arenas_elsewhere_lie_together),
+        ARENA_CASE(all_arenas_are_found),
+        ARENA_CASE(place_that_is_taken_is_left_out),
+        ARENA_CASE(stretch_ends_where_others_have_much),
+        ARENA_CASE(place_that_others_took_meanwhile_is_lost),
+        ARENA_CASE(far_place_that_is_taken_is_not_the_last),
+        ARENA_CASE(refused_map_loses_no_arena),
+        ARENA_CASE(refused_unmap_still_returns_the_memory),
         ARENA_CASE(second_init_keeps_the_region),
     };
     return RUN(cases, NULL, NULL);

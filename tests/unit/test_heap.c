@@ -9,6 +9,7 @@
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/random.h"
 
 #define BLOCK 48
 
@@ -171,12 +172,62 @@ TEST(partial_page_serves_before_a_new_one_is_opened)
     unsigned few = frees_to_come_back(BLOCK);
     free_all(blocks + 5, few);
     // The current page is used up, so the next blocks are those just freed.
-    for (unsigned i = few; i-- > 0;) {
+    for (unsigned i = 0; i < few; i++) {
         EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), blocks[5 + i]);
     }
     EXPECT_EQ(fake_figures(id).pages, 3);
     EXPECT_EQ(pim_page_of(blocks[5])->state, PIM_PAGE_CURRENT);
     free_all(blocks, n);
+}
+
+// A page of each class, freed in any order but for its last block, serves from the
+// lowest block up when its turn comes again; freed to the last, it does, too.
+static void
+expect_order_after_random_frees(unsigned size_class, unsigned kept)
+{
+    size_t size = pim_classes[size_class].block_size;
+    unsigned n = pim_classes[size_class].capacity;
+    void *blocks[1024];
+    void *order[1024];
+    random_state random = random_from(size_class);
+    pim_gate_enter();
+    pim_heap_purge(heap, true); // no page was used before
+    pim_gate_exit();
+    fill(blocks, n, size);
+    void *other = pim_obj_malloc(NULL, size); // of the next page
+    pim_page *page = pim_page_of(blocks[0]);
+    EXPECT_PTR_NE(pim_page_of(other), page);
+    memcpy(order, blocks, sizeof(order));
+    for (unsigned i = n - kept; i > 1; i--) {
+        unsigned j = (unsigned)random_below(&random, i);
+        void *swapped = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = swapped;
+    }
+    free_all(order, n - kept);
+    EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
+    void *fillers[1024];
+    unsigned filled = 0;
+    void *next = pim_obj_malloc(NULL, size);
+    for (; pim_page_of(next) != page; next = pim_obj_malloc(NULL, size)) {
+        fillers[filled++] = next;
+    }
+    EXPECT_PTR_EQ(next, blocks[0]);
+    for (unsigned i = 1; i < n - kept; i++) {
+        EXPECT_PTR_EQ(pim_obj_malloc(NULL, size), blocks[i]);
+    }
+    pim_heap_audit(heap);
+    free_all(fillers, filled);
+    free_all(blocks, n);
+    pim_obj_free(NULL, other);
+}
+
+TEST(pages_serve_from_the_lowest_block_up_whatever_was_freed_first)
+{
+    for (unsigned c = 0; c < PIM_CLASSES; c++) {
+        expect_order_after_random_frees(c, 1);
+        expect_order_after_random_frees(c, 0);
+    }
 }
 
 TEST(empty_current_page_is_kept)
@@ -442,6 +493,7 @@ main(void)
         HEAP_CASE(page_of_few_blocks_comes_back_with_its_first_free),
         HEAP_CASE(full_page_counts_blocks_that_are_free_before_it_comes_back),
         HEAP_CASE(partial_page_serves_before_a_new_one_is_opened),
+        HEAP_CASE(pages_serve_from_the_lowest_block_up_whatever_was_freed_first),
         HEAP_CASE(empty_current_page_is_kept),
         HEAP_CASE(domains_do_not_share_pages),
         HEAP_CASE(live_and_peak_are_exact),

@@ -288,7 +288,7 @@ TEST(what_is_kept_makes_room_for_an_arena_that_is_refused)
     pim_region_trim(); // no arena is warm
     pim_gate_exit();
     uint64_t arenas = fake_figures(the.id).arenas;
-    fake_os_fail(FAKE_COMMIT, 1, false);
+    fake_os_fail(FAKE_PLACE, 1, false);
     for (unsigned i = 0; i < 200; i++) {
         blocks[i] = pim_mem_malloc(NULL, 30000);
         EXPECT(pim_region_contains(blocks[i]));

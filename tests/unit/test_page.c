@@ -92,6 +92,54 @@ TEST(a_cut_touches_a_few_blocks_only)
     }
 }
 
+// Frees the block of an index, as the owner.
+static void
+give(size_t index)
+{
+    pim_block *block = (void *)(memory + index * page.block_size);
+    pim_page_give(&page, memory, NULL, block);
+}
+
+TEST(sorted_page_serves_from_the_lowest_block_up)
+{
+    const size_t freed[] = {17, 3, page.capacity - 1u, 0, 64, 63, 40, 65};
+    const size_t sorted[] = {0, 3, 17, 40, 63, 64, 65, page.capacity - 1u};
+    while (pop() != NULL) {
+    }
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(freed); i++) {
+        give(freed[i]);
+    }
+    for (unsigned twice = 0; twice < 2; twice++) {
+        pim_page_sort(&page, memory);
+        pim_page_audit(&page, memory, NULL);
+        const pim_block *block = page.free;
+        for (unsigned i = 0; i < PIM_ARRAY_LEN(sorted); i++) {
+            EXPECT_PTR_EQ(block, memory + sorted[i] * page.block_size);
+            block = block->next;
+        }
+        EXPECT_NULL(block);
+    }
+}
+
+static void
+sort(void *arg)
+{
+    (void)arg;
+    pim_page_sort(&page, memory);
+}
+
+TEST(sorting_finds_a_list_that_was_written_into)
+{
+    static pim_block elsewhere;
+    pim_page_cut(&page, memory, NULL);
+    pim_block *second = page.free->next;
+    page.free->next = &elsewhere;
+    core_expect_fatal(sort, NULL, "written into");
+    page.free->next = page.free;
+    core_expect_fatal(sort, NULL, "written into");
+    page.free->next = second;
+}
+
 TEST(cut_leaves_out_what_is_held)
 {
     hold(0);
@@ -269,6 +317,8 @@ main(void)
         PAGE_CASE(open_page_is_empty),
         PAGE_CASE(blocks_are_cut_from_the_left_until_none_is),
         PAGE_CASE(a_cut_touches_a_few_blocks_only),
+        PAGE_CASE(sorted_page_serves_from_the_lowest_block_up),
+        PAGE_CASE(sorting_finds_a_list_that_was_written_into),
         PAGE_CASE(cut_leaves_out_what_is_held),
         PAGE_CASE(first_remote_push_asks_for_a_word_to_the_owner),
         PAGE_CASE(sealed_page_knows_exactly_its_live_blocks),

@@ -54,7 +54,7 @@ static uint64_t
 committed_now(void)
 {
     trim();
-    return pim_load_relaxed(&fake.committed_bytes);
+    return fake_os_committed();
 }
 
 static void
