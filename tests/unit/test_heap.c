@@ -493,7 +493,8 @@ main(void)
         HEAP_CASE(page_of_few_blocks_comes_back_with_its_first_free),
         HEAP_CASE(full_page_counts_blocks_that_are_free_before_it_comes_back),
         HEAP_CASE(partial_page_serves_before_a_new_one_is_opened),
-        HEAP_CASE(pages_serve_from_the_lowest_block_up_whatever_was_freed_first),
+        HEAP_CASE(
+            pages_serve_from_the_lowest_block_up_whatever_was_freed_first),
         HEAP_CASE(empty_current_page_is_kept),
         HEAP_CASE(domains_do_not_share_pages),
         HEAP_CASE(live_and_peak_are_exact),
