@@ -5,9 +5,8 @@
 #include "cpython/api.h"
 #include "domain/raw_small.h"
 #include "heap/current.h"
-#include "heap/maps.h"
+#include "heap/mi_blocks.h"
 #include "heap/registry.h"
-#include "mi/mi.h"
 #include "pimalloc/tenants.h"
 
 int
@@ -31,7 +30,7 @@ trim_process(void)
     bytes += pim_raw_small_trim();
     bytes += pim_maps_trim(true);
     bytes += pim_region_trim();
-    pim_mi.purge();
+    pim_mi_purge();
     return bytes;
 }
 

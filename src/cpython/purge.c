@@ -4,7 +4,7 @@
 // the next request has none.  Every PIM_PURGE_DELAY_MS the thread returns what was
 // idle at its last turn too:
 //
-//   process: raw heap, warm estates, kept maps, warm arenas     under their locks
+//   process: raw heap, warm estates, kept maps, warm arenas, mimalloc
 //   each interpreter: free units of its arenas                  with the gate closed
 //
 // Pages belong to the owner alone, who changes their lists outside the gate.
@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "domain/raw_small.h"
-#include "heap/maps.h"
+#include "heap/mi_blocks.h"
 #include "heap/registry.h"
 #include "platform/os.h"
 
@@ -73,6 +73,9 @@ purge_process(void)
     }
     if (is_due(&pim_region_warm_until)) {
         pim_region_trim();
+    }
+    if (is_due(&pim_mi_until)) {
+        pim_mi_purge();
     }
     pim_gate_exit();
 }

@@ -24,7 +24,7 @@
 #include <string.h>
 
 #include "heap/heap_inline.h"
-#include "heap/maps.h"
+#include "heap/mi_blocks.h"
 #include "heap/poison.h"
 #include "platform/os.h"
 
@@ -235,8 +235,9 @@ pim_heap_purge_if_due(pim_heap *heap)
     uint64_t region_until = pim_load_relaxed(&pim_region_warm_until);
     uint64_t warm_until = pim_load_relaxed(&pim_warm_until);
     uint64_t maps_until = pim_load_relaxed(&pim_maps_until);
+    uint64_t mi_until = pim_load_relaxed(&pim_mi_until);
     if (heap->purge_at == 0 && region_until == 0 && warm_until == 0 &&
-        maps_until == 0) {
+        maps_until == 0 && mi_until == 0) {
         return;
     }
     uint64_t now = pim_os->now_ms();
@@ -254,6 +255,9 @@ pim_heap_purge_if_due(pim_heap *heap)
     }
     if (maps_until != 0 && now >= maps_until) {
         pim_maps_trim(false);
+    }
+    if (mi_until != 0 && now >= mi_until) {
+        pim_mi_purge();
     }
 }
 

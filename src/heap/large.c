@@ -417,8 +417,7 @@ give(pim_heap *heap, pim_large *large)
 {
     large->cookie = 0;
     if (large->kind == LARGE_MI) {
-        size_t ignored;
-        pim_mi.ufree(large, &ignored);
+        pim_mi_free(large);
     } else {
         settle_small(large);
         pim_map map = map_of(large);

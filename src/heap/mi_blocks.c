@@ -2,6 +2,8 @@
 
 #include "heap/mi_blocks.h"
 
+#include "platform/os.h"
+
 PIM_COLD void *
 pim_mi_alloc_again(size_t size, bool zero, size_t *bytes)
 {
@@ -9,6 +11,25 @@ pim_mi_alloc_again(size_t size, bool zero, size_t *bytes)
         return NULL;
     }
     return zero ? pim_mi.ucalloc(1, size, bytes) : pim_mi.umalloc(size, bytes);
+}
+
+_Atomic uint64_t pim_mi_until;
+
+void
+pim_mi_free(void *block)
+{
+    size_t ignored;
+    pim_mi.ufree(block, &ignored);
+    if (pim_load_relaxed(&pim_mi_until) == 0) {
+        pim_store_relaxed(&pim_mi_until, pim_os->now_ms() + PIM_PURGE_DELAY_MS);
+    }
+}
+
+void
+pim_mi_purge(void)
+{
+    pim_store_relaxed(&pim_mi_until, 0);
+    pim_mi.purge();
 }
 
 // Whether mimalloc is about to move a block: the new one is faulted in while the

@@ -26,6 +26,14 @@ pim_mi_alloc(size_t size, bool zero, size_t *bytes)
                                      : pim_mi_alloc_again(size, zero, bytes);
 }
 
+// Like pim_mi.ufree().  What mimalloc keeps of it goes with the next tick.
+void pim_mi_free(void *block);
+
+// When to call pim_mi_purge(), in now_ms(); 0: nothing was freed.  mimalloc itself
+// gives memory back only while it is asked for more.
+extern _Atomic uint64_t pim_mi_until;
+void pim_mi_purge(void);
+
 // Like pim_mi.urealloc().
 void *pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after);
 

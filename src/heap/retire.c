@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-#include "heap/maps.h"
+#include "heap/mi_blocks.h"
 #include "heap/poison.h"
 #include "heap/registry.h"
 
@@ -168,6 +168,9 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
     hand_over_large(heap); // freed meanwhile: subtracted here, not there
     pim_maps_drop(heap);
     pim_lock_release(&pim_process_lock);
+    if (pim_load_relaxed(&pim_mi_until) != 0) {
+        pim_mi_purge();
+    }
     pim_heap_figures(heap, left);
     left->ended = true;
     pim_gate_exit();

@@ -7,6 +7,7 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
+#include "support/fake_mi.h"
 #include "support/fake_os.h"
 
 #define BLOCK 48
@@ -400,6 +401,45 @@ TEST(arenas_of_large_heaps_are_dense_and_serve_single_units_only)
     bulk_free(&b);
 }
 
+// Of raw blocks of this size mimalloc keeps the memory.
+static void
+use_mimalloc(void)
+{
+    void *p = pim_raw_malloc(NULL, 3 * PIM_SMALL_MAX);
+    EXPECT(pim_mi.contains(p));
+    pim_raw_free(NULL, p);
+}
+
+TEST(mimalloc_is_purged_at_the_tick_after_a_free)
+{
+    use_mimalloc();
+    uint64_t purges = pim_load_relaxed(&fake_mi.purges);
+    slow_paths();
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.purges), purges);
+    fake_os_advance(PIM_PURGE_DELAY_MS);
+    slow_paths();
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.purges), purges + 1);
+    fake_os_advance(PIM_PURGE_DELAY_MS);
+    slow_paths();
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.purges),
+              purges + 1); // nothing was freed
+}
+
+TEST(mimalloc_is_purged_at_the_end_of_an_interpreter)
+{
+    fake_interp other;
+    fake_interp_detach(&interp);
+    fake_interp_begin(&other, core_next_id());
+    fake_interp_attach(&other);
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 1)); // it is known from here on
+    use_mimalloc();
+    fake_interp_detach(&other);
+    uint64_t purges = pim_load_relaxed(&fake_mi.purges);
+    fake_interp_end(&other);
+    EXPECT_EQ(pim_load_relaxed(&fake_mi.purges), purges + 1);
+    fake_interp_attach(&interp);
+}
+
 static int
 set_up(void **state)
 {
@@ -428,6 +468,8 @@ main(void)
         IDLE_CASE(heap_that_shrinks_keeps_no_more_than_it_may),
         IDLE_CASE(grants_are_shared_and_go_back_at_a_purge_and_at_the_end),
         IDLE_CASE(arenas_of_large_heaps_are_dense_and_serve_single_units_only),
+        IDLE_CASE(mimalloc_is_purged_at_the_tick_after_a_free),
+        IDLE_CASE(mimalloc_is_purged_at_the_end_of_an_interpreter),
     };
     return RUN(cases, set_up, NULL);
 }
