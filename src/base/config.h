@@ -82,6 +82,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_MAP_GROWN PIM_RUN_MAX
 #define PIM_MAP_GROWN_KEPT ((size_t)128 << 10)
 
+// How much room to grow a map gets at most.  What is not touched costs no memory, but
+// counts where address space is limited.
+#define PIM_MAP_ROOM ((size_t)16 << 20)
+
 // From these sizes on huge pages are asked for: a new block is in use up to its end,
 // so all of it is worth them.  Of one that grows the end may stay untouched, which
 // is to be a small part of it.

@@ -241,6 +241,9 @@ new_arena(pim_heap *heap, unsigned units)
     if (arena == NULL && pim_maps_trim(true) != 0) {
         arena = pim_region_take(heap, heap->name);
     }
+    if (arena == NULL && pim_large_cut_rooms(heap)) {
+        arena = pim_region_take(heap, heap->name);
+    }
     if (arena != NULL) {
         pim_maps_make_way(PIM_ARENA_SIZE - dirty_units(arena) * PIM_UNIT_SIZE);
         if (deserves_huge_page(heap, units)) {

@@ -181,6 +181,10 @@ void *pim_large_resize(pim_heap *heap, void *block, size_t size);
 // that heap is retired.  False: it is not ours.  Inside the gate.
 bool pim_large_owner(const void *block, int64_t *id);
 
+// Gives back the addresses behind blocks that have room to grow.  False: there were
+// none.  Owner, inside the gate.
+bool pim_large_cut_rooms(pim_heap *heap);
+
 // Like pim_large_alloc() for a block that is being grown: with room for that.
 // NULL: there is none to be had, or the block is too small to deserve it.
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);

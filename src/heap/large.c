@@ -296,6 +296,36 @@ finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map,
     return finish(heap, large, domain, LARGE_MAP);
 }
 
+// Returns whether the system took addresses back.  What is the owner's to use is
+// the rest of the map behind the block.
+static bool
+cut_room(pim_large *large)
+{
+    size_t granule = large->huge ? PIM_ARENA_SIZE : pim_os_page_size();
+    size_t used = pim_align_up(HEADER + large->usable, granule);
+    if (large->kind != LARGE_MAP || large->map_bytes <= used) {
+        return false;
+    }
+    if (pim_os->unmap((char *)large + used, large->map_bytes - used) != 0) {
+        return false;
+    }
+    large->map_bytes = used;
+    return true;
+}
+
+bool
+pim_large_cut_rooms(pim_heap *heap)
+{
+    bool any = false;
+    pim_lock_acquire(&ring_lock);
+    for (pim_link *l = heap->large_ring.next;
+         l != &heap->large_ring && !pim_heap_is_process(heap); l = l->next) {
+        any |= cut_room((pim_large *)l);
+    }
+    pim_lock_release(&ring_lock);
+    return any;
+}
+
 static void *
 alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
@@ -303,7 +333,8 @@ alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
     size_t used = map_size(size);
     // Who asks for zeroes may never write to most of them.
     pim_map_kind kind = zero ? PIM_MAP_SPARSE : PIM_MAP_FIXED;
-    if (!pim_maps_take(heap, used, kind, &map)) {
+    if (!pim_maps_take(heap, used, kind, &map) &&
+        !(pim_large_cut_rooms(heap) && pim_maps_take(heap, used, kind, &map))) {
         return NULL;
     }
     used = map.dirty > used ? map.dirty : used;

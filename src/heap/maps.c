@@ -247,14 +247,14 @@ take_kept(pim_heap *heap, size_t bytes, pim_map_kind kind, pim_map *map)
     return p != NULL;
 }
 
-// Room for as much again; what is not touched costs nothing.  A whole number of
-// huge pages begins at one.
+// Room for as much again, up to PIM_MAP_ROOM.  A whole number of huge pages begins at
+// one.
 static size_t
 with_room(size_t bytes)
 {
-    size_t whole =
-        2 * bytes < PIM_ARENA_SIZE ? pim_os_page_size() : PIM_ARENA_SIZE;
-    return pim_align_up(2 * bytes, whole);
+    size_t all = bytes + (bytes < PIM_MAP_ROOM ? bytes : PIM_MAP_ROOM);
+    return pim_align_up(all, all < PIM_ARENA_SIZE ? pim_os_page_size()
+                                                  : PIM_ARENA_SIZE);
 }
 
 static void

@@ -7,6 +7,7 @@
 #include "support/blocks.h"
 #include "support/core.h"
 #include "support/expect.h"
+#include "support/fake_mi.h"
 #include "support/fake_os.h"
 
 // Large enough for a kept map, and too small for one of its own.
@@ -159,6 +160,44 @@ TEST(huge_pages_are_asked_for_where_the_memory_is_used)
     drop(p);
 }
 
+// How much is mapped beyond what a block uses.
+static size_t
+room_of(const char *block)
+{
+    return pim_load_relaxed(&fake.mapped_bytes) - the.mapped -
+           pim_large_usable(block);
+}
+
+TEST(room_to_grow_is_bounded)
+{
+    char *p = grow(NULL, 0, 4 * MIB);
+    EXPECT_GE(room_of(p), MIB);
+    p = grow(p, 4 * MIB, 100 * MIB);
+    EXPECT_LE(room_of(p), PIM_MAP_ROOM + 2 * PIM_ARENA_SIZE);
+    drop(p);
+    trim_maps(true);
+}
+
+// Once the system has the room back, it may grant what it refused.
+TEST(room_to_grow_goes_before_a_request_is_refused)
+{
+    for (unsigned arena = 0; arena < 2; arena++) {
+        char *p = grow(NULL, 0, 6 * MIB);
+        trim_maps(true);
+        EXPECT_GE(room_of(p), MIB);
+        fake_os_fail(arena ? FAKE_PLACE : FAKE_MAP, 1, true);
+        fake_mi_fail(1, true);
+        EXPECT_NULL(pim_mem_malloc(NULL, arena ? 2000 : 4 * MIB));
+        EXPECT_GE(pim_load_relaxed(&fake.failed), 2); // it was asked again
+        fake_os_heal();
+        fake_mi_heal();
+        EXPECT_LE(room_of(p), 2 * PAGE);
+        p = grow(p, 6 * MIB, 8 * MIB);
+        drop(p);
+        trim_maps(true);
+    }
+}
+
 #define MAPS_CASE(name)                                                        \
     cmocka_unit_test_setup_teardown(name, blocks_begin, blocks_end)
 
@@ -174,6 +213,8 @@ main(void)
         MAPS_CASE(block_that_outgrows_its_room_is_copied_to_a_larger_one),
         MAPS_CASE(few_small_blocks_take_what_is_kept),
         MAPS_CASE(huge_pages_are_asked_for_where_the_memory_is_used),
+        MAPS_CASE(room_to_grow_is_bounded),
+        MAPS_CASE(room_to_grow_goes_before_a_request_is_refused),
     };
     return RUN(cases, core_set_up, NULL);
 }
