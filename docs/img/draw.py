@@ -113,7 +113,7 @@ def layers():
     p.label(762, 228, 112, 54, "raw: no heap,\ncounters only", AMBER, 11)
     p.label(150, 292, 724, 30, "registry: interpreter → heap   ·   remote frees   ·   retirement   ·   estates",
             WHITE, 12)
-    p.label(150, 344, 724, 34, "one reserved region  ·  arenas  ·  units  ·  address → descriptor", WHITE, 12)
+    p.label(150, 344, 724, 34, "where arenas are mapped  ·  arenas  ·  units  ·  address → descriptor", WHITE, 12)
     p.label(150, 396, 724, 34, "page descriptor: cut, collect, seal  ·  size classes", WHITE, 12)
     p.label(150, 447, 724, 32, "the one door to libmimalloc, loaded with dlopen", WHITE, 12)
     p.text(512, 511, "maps and clock as a table of functions · gate · locks · PIMALLOC_* options", 12)
@@ -139,16 +139,16 @@ def address_space():
         p.add(f'<polygon points="{points}" fill="#eff6ff"/>')
     # Region.
     p.text(20, 30, "region", 14, "start", bold=True)
-    p.text(80, 30, "PIM_REGION_SIZE of address space, reserved once; one subtraction and one compare "
-           "tell whether a block is ours", 12, "start", MUTED)
+    p.text(80, 30, "the main stretch grows upward, one map for each arena; one subtraction and one "
+           "compare tell whether a block is in it", 12, "start", MUTED)
     arenas = [(BLUE, "interp 1"), (GREEN, "interp 2"), (BLUE, "interp 1"), (AMBER, "process"),
               (GREY, "warm"), (WHITE, "cold")]
     for i, (colors, words) in enumerate(arenas):
         p.label(20 + i * 96, 44, 92, 40, words, colors, 12)
     p.box(20 + 6 * 96, 44, 284, 40, HATCH)
-    p.text(738, 69, "never handed out", 12, color=MUTED)
+    p.text(738, 69, "nothing is mapped here yet", 12, color=MUTED)
     p.line([(596, 106), (596, 87)], LINE)
-    p.note(603, 106, "fresh", "start", mono=True)
+    p.note(603, 106, "base + size", "start", mono=True)
     p.note(20, 102, "base", "start", mono=True)
     # Arena.
     p.text(20, 142, "arena", 14, "start", bold=True)
@@ -189,7 +189,7 @@ def address_space():
     # Tables.
     p.line([(379, 341), (379, 424)], BLUE[1], 1.6)
     p.text(520, 392, "Out of line, in the order of the units", 13, "start", bold=True)
-    p.note(520, 409, "three tables in reservations of their own; each part\nis committed with the arena it describes", "start")
+    p.note(520, 409, "three tables for all addresses; a part is mapped with\nthe first arena of the chunk that it describes", "start")
     for i in range(12):
         colors = BLUE if i == 8 else ("#eff6ff", "#93c5fd") if 8 < i else GREY
         p.box(20 + i * 40, 426, 38, 40, colors, 2)
@@ -203,7 +203,7 @@ def address_space():
     p.text(259, 537, "owner · free · dirty · aged · returned", 11, color=MUTED)
     p.note(520, 537, "pim_arena: one for each arena", "start")
     p.label(20, 562, 860, 50,
-            "descriptor = pages + ((address - base) >> PIM_UNIT_SHIFT), then `back` units back\n"
+            "descriptor = pages + (address >> PIM_UNIT_SHIFT), then `back` units back\n"
             "owner = descriptor->owner, a heap's address and two bits", ("#f8fafc", "#cbd5e1"), 12.5, mono=True)
     p.save("address-space.svg")
 

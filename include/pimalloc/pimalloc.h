@@ -71,9 +71,10 @@ enum pimalloc_state {
 typedef struct pimalloc_config {
     size_t size; // sizeof(pimalloc_config), set by the caller
 
-    // Address space reserved for small-block arenas, in bytes; rounded down to
-    // a power of two, at least 32 MiB.  Halved until the system grants it.  Costs
-    // no memory.  What the first successful install took stays.
+    // How many bytes of address space small-block arenas may take in one place;
+    // 0: 256 GiB.  None are reserved: an arena is mapped when it is needed.  Beyond
+    // this, arenas lie where the system has room, and frees there take a step
+    // more.  What the first successful install chose stays.
     size_t region_bytes;
 
     // Path of the libmimalloc to load; NULL: the one in the process if it is
@@ -147,7 +148,7 @@ typedef struct pimalloc_snapshot {
 //   -EPROTO    the libmimalloc found is older than 3.6
 //   -EINVAL    config->size is not one this version knows, or there is no policy
 //              config->teardown
-//   -ENOMEM    no address space for arenas
+//   -ENOMEM    no address space for an arena
 PIMALLOC_EXPORT int pimalloc_install(const pimalloc_config *config);
 
 // Whether CPython's three domains are served by pimalloc: 1, or 0 (never

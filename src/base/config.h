@@ -37,14 +37,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // A heap of so many arenas asks for huge pages for further ones.
 #define PIM_HUGE_FROM_ARENAS 16
 
-// Address space for arenas.  Reserved only, so size costs nothing; halved until
-// the system grants it.
+// How far the main stretch of arenas may grow.  Nothing of it is reserved.
 #define PIM_REGION_SIZE ((size_t)256 << 30)
-#define PIM_REGION_MIN ((size_t)32 << 20)
-
-// The region's share of a limited address space, as a divisor; small blocks that
-// find no room in it come from mimalloc.
-#define PIM_REGION_SHARE 8
 
 // Size classes PIM_ALIGNMENT apart up to the first limit, eight to a doubling
 // from there to the second.

@@ -60,7 +60,7 @@ static const family of_heaps[] = {
 static const family active = {"pimalloc_active", "gauge", NULL,
                               "Whether pimalloc serves Python now.", 0};
 static const family region = {"pimalloc_region_bytes", "gauge", "bytes",
-                              "Address space reserved for arenas.", 0};
+                              "Address space taken by arenas.", 0};
 static const family foreign = {
     "pimalloc_foreign_frees", "counter", NULL,
     "Blocks of other allocators that were passed to free and left alone.", 0};

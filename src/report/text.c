@@ -72,7 +72,7 @@ put_heading(pim_out *out, const pim_report *report)
         report->active ? "active" : "not active any more", report->reason);
     pim_out_printf(out, "CPython %s, mimalloc %s, pid %ld, ",
                    report->python.text, report->mimalloc.text, report->pid);
-    put_count(out, "address space for arenas: ", report->region_bytes, "byte");
+    put_count(out, "address space of arenas: ", report->region_bytes, "byte");
     pim_out_printf(out, "\n%-16s %-4s %16s %12s %16s %12s %18s %14s\n",
                    "interpreter", "dom", "live bytes", "live blocks",
                    "peak bytes", "peak blocks", "total bytes", "total blocks");
