@@ -523,7 +523,7 @@ pim_heap_open(pim_heap *heap)
             heap->current[slot][c] = &pim_empty_page;
         }
     }
-    pim_large_open(heap);
+    pim_ring_open(&heap->large_ring);
 }
 
 void

@@ -24,6 +24,7 @@
 #define PIM_HEAP_HEAP_H
 
 #include "arena/arena.h"
+#include "base/ring.h"
 #include "heap/account.h"
 #include "heap/limit.h"
 #include "mi/mi.h"
@@ -40,12 +41,6 @@
 // The id of the process heap, as pimalloc_snapshot.interp; and of the raw heap
 // (domain/raw_small.h), another one that belongs to no interpreter.
 #define PIM_PROCESS_ID ((int64_t)-1)
-
-// A neighbour in a ring; see large.c.
-typedef struct pim_link {
-    struct pim_link *next;
-    struct pim_link *prev;
-} pim_link;
 
 typedef struct pim_heap {
     // Owner, fast path.
@@ -188,9 +183,6 @@ bool pim_large_cut_rooms(pim_heap *heap);
 // Like pim_large_alloc() for a block that is being grown: with room for that.
 // NULL: there is none to be had, or the block is too small to deserve it.
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
-
-// The heap, newly opened, has no large blocks.
-void pim_large_open(pim_heap *heap);
 
 // The one heap's large blocks are the other's to answer for.  Inside the gate.
 void pim_large_hand_over(pim_heap *from, pim_heap *to);

@@ -13,9 +13,8 @@
 // was retired since: the block is then an account of the process heap.  Raw blocks
 // of callers without an interpreter have no heap; raw.c counts them.
 //
-// Live blocks that have a heap are in a ring for it, in which its own link is the
-// place to begin at.  Whoever frees a block takes it out, without asking whose ring it is;
-// one that an ended interpreter left, under the process heap's lock.
+// Live blocks that have a heap are in a ring of it.  Whoever frees a block takes it
+// out; one that an ended interpreter left, under the process heap's lock.
 //
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
 //
@@ -129,22 +128,11 @@ is_owner(const pim_heap *heap, const pim_large *large)
 
 static pim_lock ring_lock = PIM_LOCK_INIT;
 
-void
-pim_large_open(pim_heap *heap)
-{
-    heap->large_ring.next = &heap->large_ring;
-    heap->large_ring.prev = &heap->large_ring;
-}
-
 static void
 ring_add(pim_heap *heap, pim_large *large)
 {
-    pim_link *at = &heap->large_ring;
     pim_lock_acquire(&ring_lock);
-    large->link.prev = at;
-    large->link.next = at->next;
-    at->next->prev = &large->link;
-    at->next = &large->link;
+    pim_ring_add(&heap->large_ring, &large->link);
     pim_lock_release(&ring_lock);
 }
 
@@ -152,24 +140,15 @@ static void
 ring_remove(pim_large *large)
 {
     pim_lock_acquire(&ring_lock);
-    large->link.prev->next = large->link.next;
-    large->link.next->prev = large->link.prev;
+    pim_ring_remove(&large->link);
     pim_lock_release(&ring_lock);
 }
 
 void
 pim_large_hand_over(pim_heap *from, pim_heap *to)
 {
-    pim_link *out = &from->large_ring;
-    pim_link *in = &to->large_ring;
     pim_lock_acquire(&ring_lock);
-    if (out->next != out) {
-        out->prev->next = in->next;
-        in->next->prev = out->prev;
-        out->next->prev = in;
-        in->next = out->next;
-        pim_large_open(from);
-    }
+    pim_ring_take_all(&to->large_ring, &from->large_ring);
     pim_lock_release(&ring_lock);
 }
 
