@@ -6,6 +6,7 @@
     macro/stock      a Python program       the program      processor time
     macro/embedded1  the same, embedded     the program      processor time
     macro/embedded2  two at once            the program      real
+    server           a web server           of two tables    real; server.py
 
 A row is an entry of the result file, in Google Benchmark's terms, but for the
 number of the round, which the schedule adds.
@@ -21,7 +22,8 @@ from .discover import ROOT, numbers
 from .problem import Problem
 from .results import disturbed
 
-NAMES = ("micro", "macro/stock", "macro/embedded1", "macro/embedded2")
+NAMES = ("micro", "macro/stock", "macro/embedded1", "macro/embedded2",
+         "server")
 REAL, CPU = "real_time", "cpu_time"
 KNOWN_TO_HOSTS = MAIN + ("glibc", "jemalloc", "tcmalloc", "rpmalloc", FLOOR)
 MIMALLOC_SINCE = (3, 13)  # CPython's own
@@ -89,6 +91,10 @@ class Group:
 
     def cpus(self, _program):
         return self.setting.cpus
+
+    def notes(self):
+        """Lines without which its figures are not to be read."""
+        return []
 
     def measure(self, program, allocator, warm=False):
         """Runs it once: (rows, None), or (None, why this Python cannot).

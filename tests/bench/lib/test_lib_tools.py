@@ -139,12 +139,38 @@ class RunFails(WithFolder):
                       self.complain("--python=/nonexistent/python",
                                     groups="stock", pymalloc=1.0))
 
+    def test_servers_that_are_missing_say_what_to_install(self):
+        support.make_tree(self.folder)
+        done = bench_run(self.folder, "--list", groups="server", PATH="/x")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stderr, "server cannot be run: no load "
+                         "generator .Debian: wrk or apache2-utils")
+
     def test_bad_usage(self):
         for words in (["--rounds=0"], ["--only=macros"], ["--cpu=one"],
                       ["--program=("], ["--seconds=-1"]):
             done = tool("run", *words)
             self.assertEqual(done.returncode, 2, words)
             self.assertIn("bench/run: error:", done.stderr)
+
+
+class Serve(unittest.TestCase):
+
+    def test_bad_usage(self):
+        for words in (["--seconds=1"], ["nginx"], ["uwsgi", "--cpu=x"],
+                      ["uwsgi", "--seconds=0"]):
+            done = tool("serve", *words)
+            self.assertEqual(done.returncode, 2, words)
+            self.assertIn("bench/serve: error:", done.stderr)
+
+    def test_what_cannot_be_run_says_why(self):
+        for word, why in (("--on=floor", "there are pimalloc, pymalloc"),
+                          ("--on=nedmalloc", "there are pimalloc, pymalloc"),
+                          ("--cpu=999", "this process may use")):
+            done = tool("serve", "uwsgi", word)
+            self.assertEqual(done.returncode, 1, word)
+            self.assertIn("bench/serve: " + word.split("=")[0], done.stderr)
+            self.assertIn(why, done.stderr)
 
 
 class Compare(WithFolder):
