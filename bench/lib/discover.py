@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from .allocators import PRELOAD
 from .problem import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +76,7 @@ def choose_host(hosts, kind, wanted):
 
 
 def preload_library(build):
-    path = build / "lib" / "libpimalloc-preload.so"
+    path = build / "lib" / PRELOAD
     return path if path.is_file() else None
 
 

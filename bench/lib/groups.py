@@ -55,7 +55,9 @@ def parse(output, command):
 def expect_allocator(answer, allocator):
     """The process must have run on what it was asked to."""
     fitting = {allocator.name}
-    if allocator.name not in KNOWN_TO_HOSTS:
+    if allocator.is_other_build:
+        fitting = {OURS}
+    elif allocator.name not in KNOWN_TO_HOSTS:
         fitting = {"malloc"}  # of --rival: hosts do not know its name
     if answer not in fitting:
         raise Problem(f"was to run on {allocator.name} but says it ran on "
@@ -81,12 +83,14 @@ class Group:
     """One way to run programs.  `programs` maps a name to whatever the group
     wants to know of it; `allocators` are those that it can run."""
     name = ""
+    by_preload = False   # how pimalloc comes
 
     def __init__(self, python, setting, allocators):
         self.python = python
         self.setting = setting
         self.allocators = [one for one in allocators
-                           if runs_here(one, python)]
+                           if runs_here(one, python)
+                           and (self.by_preload or not one.is_other_build)]
         self.programs = {}
 
     def cpus(self, _program):
@@ -255,6 +259,7 @@ class Macro(Group):
 class Stock(Macro):
     """python3 as it is installed; pimalloc comes with LD_PRELOAD."""
     name = "macro/stock"
+    by_preload = True
 
     def __init__(self, python, preload, setting, allocators, folder):
         super().__init__(python["version"], setting, allocators, folder)

@@ -58,14 +58,14 @@ class Load(NamedTuple):
     p99_ms: float
 
 
-def refuse_failures(requests, failed):
+def refuse_failures(requests, failed, seconds):
     """Problem unless all requests were answered well."""
     kinds = ", ".join(f"{kind} {count}" for kind, count in failed.items()
                       if count)
     if kinds:
         raise Problem(f"requests failed, {requests} answered: {kinds}")
     if requests < 1:
-        raise Problem("no request was answered")
+        raise Problem(f"no request was answered in {seconds:.1f} s")
 
 
 # --- wrk ----------------------------------------------------------------------
@@ -76,7 +76,8 @@ def parse_wrk(output):
         if line.startswith(MARK):
             try:
                 said = json.loads(line[len(MARK):])
-                refuse_failures(said["requests"], said["failed"])
+                refuse_failures(said["requests"], said["failed"],
+                                said["us"] / 1e6)
                 return Load(said["requests"], said["us"] / 1e6,
                             said["p50_us"] / 1e3, said["p99_us"] / 1e3)
             except (ValueError, KeyError, TypeError):
@@ -124,15 +125,16 @@ def figure(output, what, missing=None):
 def parse_ab(output, table):
     """A Share: of what ab printed, and of its table of hundredths."""
     requests = int(figure(output, "Complete requests"))
+    seconds = figure(output, "Time taken for tests")
     refuse_failures(requests, {
         "failed": int(figure(output, "Failed requests")),
         "status": int(figure(output, "Non-2xx responses", 0)),
-        "write": int(figure(output, "Write errors", 0))})
+        "write": int(figure(output, "Write errors", 0))}, seconds)
     rows = [row for row in csv.reader(table.splitlines())
             if len(row) == 2 and row[0].isdigit()]
     if len(rows) < 100:
         raise Problem(f"ab wrote {len(rows)} hundredths, not 100")
-    return Share(requests, figure(output, "Time taken for tests"),
+    return Share(requests, seconds,
                  [float(time) for _, time in rows[:100]])
 
 

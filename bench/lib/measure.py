@@ -84,7 +84,8 @@ def make_servers(chosen, setting, found):
         return None, {"server": "no server; " + "; ".join(
             f"{name}: {why}" for name, why in missing.items())}
     if chosen.allocators is None:
-        found = [one for one in found if one.name in allocators.MAIN]
+        found = [one for one in found if one.name in allocators.MAIN
+                 or one.is_other_build]
     preload = discover.preload_library(chosen.build)
     return server.Server(hosts, generator, preload, setting, found), missing
 

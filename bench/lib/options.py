@@ -91,7 +91,8 @@ def make_parser():
         help="beside pimalloc and pymalloc (default: all that are found; "
         "in server mimalloc)")
     add("--rival", action="append", default=[], metavar="NAME=PATH",
-        help="the library of a rival; or of one more, by any name")
+        help="the library of a rival, or of one more by any name; another "
+        "build's libpimalloc-preload.so for stock and server")
     add("--python", metavar="PYTHON",
         help="the stock Python: a path, or a version such as 3.14 (default: "
         "3.13 if there is one, else the newest)")

@@ -37,6 +37,7 @@ def seconds(most, scale):
 class Server(Group):
     """Web servers as they are installed; pimalloc comes with LD_PRELOAD."""
     name = "server"
+    by_preload = True
 
     def __init__(self, hosts, generator, preload, setting, allocators):
         super().__init__(max((host.python for host in hosts), key=numbers),

@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,6 +150,7 @@ class Service:
         self.port = free_port()
         self.env = {**env, "HOME": str(folder), "TMPDIR": str(folder)}
         self.log = folder / "log"
+        self.answered = set()  # process ids
         write_files(host, folder, self.port)
         self.command = [str(word) for word in host.command(folder)]
         with self.log.open("wb") as log, pinned(cpus):
@@ -234,9 +236,19 @@ class Service:
             time.sleep(0.05)
         raise self.problem(f"no {what} in {START_SECONDS} s")
 
+    def all_answer(self):
+        """Whether every worker does: asked at once, as busy ones take no
+        more; what is there may not have loaded the application yet."""
+        path, count = self.host.paths[0], self.host.workers
+        with ThreadPoolExecutor(2 * count) as pool:
+            answers = list(pool.map(lambda _: self.get(path, "check"),
+                                    range(2 * count)))
+        self.answered |= {answer["pid"] for answer in answers if answer}
+        return len(self.answered) >= count
+
     def wait_until_served(self):
-        """All processes are there, and each path is answered by this server
-        and nobody else; the answers."""
+        """Each path is answered by this server and nobody else, and by all
+        of its workers; the answers."""
         answers = []
         for path in self.host.paths:
             answer = self.wait(f"answer of {path}",
@@ -244,8 +256,7 @@ class Service:
             if answer.get("folder") != str(self.folder):
                 raise PortTaken
             answers.append(answer)
-        self.wait("all processes",
-                  lambda: len(self.pids()) >= self.host.processes)
+        self.wait("answer of all workers", self.all_answer)
         self.check_log()
         return answers
 

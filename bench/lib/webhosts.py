@@ -67,7 +67,7 @@ class WebHost:
     name = ""
     package = ""
     paths = ("/",)               # what is asked for, in turns
-    processes = 1 + WORKERS      # with the master
+    workers = WORKERS            # processes that answer; and a master
 
     def __init__(self):
         self.program = self.python = None  # a path, a version
@@ -119,7 +119,7 @@ class ModWsgi(WebHost):
     name = "mod_wsgi"
     package = "apache2 libapache2-mod-wsgi-py3"
     paths = tuple(f"/{name}" for name in INTERPRETERS)
-    processes = 2
+    workers = 1
 
     def __init__(self):
         super().__init__()

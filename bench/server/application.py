@@ -91,7 +91,7 @@ def respond(environ):
     if query == "check":
         return {"digest": answer(CHECK_SEED)[0],
                 "folder": os.path.dirname(os.path.abspath(__file__)),
-                "python": sys.version.split()[0],
+                "python": sys.version.split()[0], "pid": os.getpid(),
                 "group": environ.get("mod_wsgi.application_group", "")}
     number = next(requests)
     digest, again = answer(number % VARIETY)

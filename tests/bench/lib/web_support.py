@@ -60,7 +60,7 @@ wsgiref.simple_server.make_server(
 
 class PretendedHost(webhosts.WebHost):
     name = "pretended"
-    processes = 1
+    workers = 1
 
     def __init__(self, mark, fault=""):
         super().__init__()
@@ -97,5 +97,5 @@ class PretendedLoad:
             else:
                 bad += 1
             connection.close()
-        load.refuse_failures(good, {"status": bad})
+        load.refuse_failures(good, {"status": bad}, 0.5)
         return load.Load(good, 0.5, 20.0, 40.0)

@@ -84,14 +84,14 @@ class Started(WithGenerator):
         """Eight threads and three interpreters, or four workers."""
         group = self.group(host, None)
         with group.serving(host, group.allocators[0]) as (one, answers):
-            self.assertEqual(len(one.pids()), host.processes)
+            self.assertEqual(len(one.pids()), 1 + host.workers)
             if host.name == "mod_wsgi":
                 self.assertEqual([answer["group"] for answer in answers],
                                  list(webhosts.INTERPRETERS))
                 threads = len(os.listdir(f"/proc/{one.pids()[1]}/task"))
                 self.assertGreaterEqual(threads, webhosts.THREADS)
             else:
-                self.assertEqual(host.processes, 1 + webhosts.WORKERS)
+                self.assertEqual(host.workers, webhosts.WORKERS)
 
 
 class Served(WithGenerator):
