@@ -29,6 +29,7 @@ from .problem import Problem
 
 APPLICATION = (ROOT / "bench/server/application.py",
                ROOT / "bench/macro/worker.py")
+ERROR_LOG = "error.log"  # of Apache
 PORTS = 5                # that are tried, should others take them first
 START_SECONDS = 60       # until it answers
 END_SECONDS = 30         # until it is gone
@@ -124,6 +125,7 @@ def run_as():
 
 
 def write_files(host, folder, port):
+    (folder / ERROR_LOG).unlink(missing_ok=True)  # of a port that was taken
     for path in APPLICATION:
         shutil.copy(path, folder)
     for name, text in host.files(folder, port).items():
@@ -171,7 +173,7 @@ class Service:
     def said(self):
         """All that it wrote."""
         texts = []
-        for path in (self.log, self.folder / "error.log"):
+        for path in (self.log, self.folder / ERROR_LOG):
             with contextlib.suppress(OSError):
                 texts.append(path.read_bytes())
         return b"\n".join(texts)
