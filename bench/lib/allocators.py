@@ -11,6 +11,9 @@ embedded host by --allocator; a general malloc comes with LD_PRELOAD in both.
     jemalloc  malloc               malloc             libjemalloc.so.2
     ...
 
+Another build of pimalloc may be a rival, named by its preload library: in stock
+Pythons and servers, which find nothing else of it.
+
 The floor is no rival: a table of functions without any check, which only the
 hosts have, and only for one interpreter at a time.  It shows what no allocator
 behind CPython's table can beat.
@@ -25,6 +28,7 @@ from typing import NamedTuple, Optional
 from .problem import Problem
 
 OURS = "pimalloc"
+PRELOAD = "libpimalloc-preload.so"
 BASE = "pymalloc"  # what the charts take as 1
 FLOOR = "floor"
 MAIN = (OURS, BASE, "mimalloc")
@@ -43,6 +47,11 @@ class Allocator(NamedTuple):
     pythonmalloc: Optional[str]    # the value of PYTHONMALLOC
     library: Optional[Path] = None
 
+    @property
+    def is_other_build(self):
+        """Of pimalloc."""
+        return self.host == OURS and self.library is not None
+
 
 def builtin():
     """The allocators that need no library of their own."""
@@ -53,7 +62,9 @@ def builtin():
 
 
 def general(name, library):
-    """A malloc that takes the place of libc's."""
+    """A malloc that takes the place of libc's, or another pimalloc."""
+    if Path(library).name.startswith(PRELOAD):
+        return Allocator(name, OURS, None, Path(library))
     return Allocator(name, "malloc", "malloc", Path(library))
 
 

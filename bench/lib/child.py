@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 
 from .problem import Problem
 
@@ -33,6 +34,12 @@ def shown(command, env):
     told = [f"{name}={shlex.quote(env[name])}" for name in
             ("PYTHONHASHSEED", "PYTHONMALLOC", "LD_PRELOAD") if name in env]
     return " ".join(["env -i", *told, shlex.join(command)])
+
+
+def end_on_signals():
+    """Whatever ends this process ends what it has started, too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def why_failed(code, errors):

@@ -14,9 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from .allocators import PRELOAD
 from .problem import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_BUILD = ROOT / "build/bench"
 STOCK_DEFAULT = (3, 13)
 HOST_DEFAULT = (3, 14)
 OLDEST, NEWEST = (3, 12), (3, 15)
@@ -74,8 +76,15 @@ def choose_host(hosts, kind, wanted):
 
 
 def preload_library(build):
-    path = build / "lib" / "libpimalloc-preload.so"
+    path = build / "lib" / PRELOAD
     return path if path.is_file() else None
+
+
+def check_cpus(wanted):
+    """Problem unless this process may use them."""
+    allowed = os.sched_getaffinity(0)
+    if wanted and not wanted <= allowed:
+        raise Problem(f"--cpu: this process may use {sorted(allowed)} only")
 
 
 # --- stock Pythons ------------------------------------------------------------

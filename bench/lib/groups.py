@@ -6,6 +6,7 @@
     macro/stock      a Python program       the program      processor time
     macro/embedded1  the same, embedded     the program      processor time
     macro/embedded2  two at once            the program      real
+    server           a web server           of two tables    real; server.py
 
 A row is an entry of the result file, in Google Benchmark's terms, but for the
 number of the round, which the schedule adds.
@@ -21,7 +22,8 @@ from .discover import ROOT, numbers
 from .problem import Problem
 from .results import disturbed
 
-NAMES = ("micro", "macro/stock", "macro/embedded1", "macro/embedded2")
+NAMES = ("micro", "macro/stock", "macro/embedded1", "macro/embedded2",
+         "server")
 REAL, CPU = "real_time", "cpu_time"
 KNOWN_TO_HOSTS = MAIN + ("glibc", "jemalloc", "tcmalloc", "rpmalloc", FLOOR)
 MIMALLOC_SINCE = (3, 13)  # CPython's own
@@ -53,7 +55,9 @@ def parse(output, command):
 def expect_allocator(answer, allocator):
     """The process must have run on what it was asked to."""
     fitting = {allocator.name}
-    if allocator.name not in KNOWN_TO_HOSTS:
+    if allocator.is_other_build:
+        fitting = {OURS}
+    elif allocator.name not in KNOWN_TO_HOSTS:
         fitting = {"malloc"}  # of --rival: hosts do not know its name
     if answer not in fitting:
         raise Problem(f"was to run on {allocator.name} but says it ran on "
@@ -79,16 +83,22 @@ class Group:
     """One way to run programs.  `programs` maps a name to whatever the group
     wants to know of it; `allocators` are those that it can run."""
     name = ""
+    by_preload = False   # how pimalloc comes
 
     def __init__(self, python, setting, allocators):
         self.python = python
         self.setting = setting
         self.allocators = [one for one in allocators
-                           if runs_here(one, python)]
+                           if runs_here(one, python)
+                           and (self.by_preload or not one.is_other_build)]
         self.programs = {}
 
     def cpus(self, _program):
         return self.setting.cpus
+
+    def notes(self):
+        """Lines without which its figures are not to be read."""
+        return []
 
     def measure(self, program, allocator, warm=False):
         """Runs it once: (rows, None), or (None, why this Python cannot).
@@ -249,6 +259,7 @@ class Macro(Group):
 class Stock(Macro):
     """python3 as it is installed; pimalloc comes with LD_PRELOAD."""
     name = "macro/stock"
+    by_preload = True
 
     def __init__(self, python, preload, setting, allocators, folder):
         super().__init__(python["version"], setting, allocators, folder)

@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 
-from . import (allocators, chart, discover, groups, machine, options, ratios,
-               results, schedule, table, targets)
+from . import (allocators, chart, child, discover, groups, load, machine,
+               options, ratios, results, schedule, server, server_table, table,
+               targets, webhosts)
 from .problem import Problem
 
+NEED_NO_HOST = {"macro/stock", "server"}
 WORKFLOW = ["cmake", "--workflow", "--preset", "bench"]
 
 
@@ -39,7 +41,7 @@ class Progress:
 def build_hosts(chosen):
     """Builds if that was asked for, or is answered on a terminal."""
     shown = shlex.join(WORKFLOW)
-    if chosen.build != discover.ROOT / "build/bench":
+    if chosen.build != discover.DEFAULT_BUILD:
         raise Problem(f"there are no benchmark hosts in {chosen.build}/bin; "
                       "build the preset bench there")
     if not chosen.make:
@@ -58,7 +60,7 @@ def find_hosts(chosen):
     """{kind: Host or None} for the wanted Python."""
     hosts = discover.find_hosts(chosen.build)
     preload = discover.preload_library(chosen.build)
-    if not hosts or not preload:
+    if not preload or (not hosts and set(chosen.only) - NEED_NO_HOST):
         build_hosts(chosen)
         hosts = discover.find_hosts(chosen.build)
     found = {kind: discover.choose_host(hosts, kind, chosen.embedded)
@@ -70,12 +72,30 @@ def find_hosts(chosen):
     return found
 
 
+def make_servers(chosen, setting, found):
+    """(The group or None, why servers cannot be run: {name: text})."""
+    generator = load.find(chosen.generator)
+    if generator is None:
+        return None, {"server": "no load generator (Debian: "
+                                f"{load.PACKAGES})"}
+    hosts, missing = webhosts.find()
+    missing = {f"server/{name}": why for name, why in missing.items()}
+    if not hosts:
+        return None, {"server": "no server; " + "; ".join(
+            f"{name}: {why}" for name, why in missing.items())}
+    if chosen.allocators is None:
+        found = [one for one in found if one.name in allocators.MAIN
+                 or one.is_other_build]
+    preload = discover.preload_library(chosen.build)
+    return server.Server(hosts, generator, preload, setting, found), missing
+
+
 def make_groups(chosen, found):
     """The wanted groups that can be run, and the reasons why others cannot."""
     setting = groups.Setting(chosen.scale, chosen.min_time, chosen.cpu)
     folder = chosen.programs
     hosts = find_hosts(chosen)
-    made, missing = [], {}
+    made, missing, absent = [], {}, {}
 
     def embedded(count):
         return groups.Embedded(hosts["macro"], count, setting, found, folder)
@@ -87,6 +107,11 @@ def make_groups(chosen, found):
         preload = discover.preload_library(chosen.build)
         return groups.Stock(python, preload, setting, found, folder)
 
+    def servers():
+        group, why = make_servers(chosen, setting, found)
+        absent.update(why)
+        return group
+
     makers = {
         "micro": (hosts["micro"], "its host is not built",
                   lambda: groups.Micro(hosts["micro"], setting, found)),
@@ -95,24 +120,19 @@ def make_groups(chosen, found):
         "macro/embedded1": (hosts["macro"], "its host is not built",
                             lambda: embedded(1)),
         "macro/embedded2": (hosts["macro"], "its host is not built",
-                            lambda: embedded(2))}
+                            lambda: embedded(2)),
+        "server": (True, "", servers)}
     for name in chosen.only:
         there, why, make = makers[name]
         group = make() if there else None
         if group is None:
-            missing[name] = why
+            missing[name] = absent.pop(name, why)
         else:
             made.append(group)
     if missing and (chosen.named_groups or not made):
         name, why = next(iter(missing.items()))
         raise Problem(f"{name} cannot be run: {why}")
-    return made, missing
-
-
-def check_cpus(chosen):
-    allowed = os.sched_getaffinity(0)
-    if chosen.cpu and not chosen.cpu <= allowed:
-        raise Problem(f"--cpu: this process may use {sorted(allowed)} only")
+    return made, {**missing, **absent}
 
 
 # --- what is said about it ----------------------------------------------------
@@ -120,7 +140,9 @@ def check_cpus(chosen):
 TITLES = {"micro": "allocation patterns, embedded",
           "macro/stock": "programs under stock python3",
           "macro/embedded1": "programs, embedded",
-          "macro/embedded2": "programs, embedded, two interpreters at once"}
+          "macro/embedded2": "programs, embedded, two interpreters at once",
+          server.REQUESTS: "web servers under load",
+          server.P99: "web servers, slowest hundredth of the answers"}
 
 
 def python_text(python):
@@ -150,7 +172,7 @@ def shown_command(words):
     return shlex.join(["bench/run", *kept])
 
 
-def make_context(chosen, made, found, plan):
+def make_context(chosen, made, found, missing, plan):
     context = machine.context(discover.ROOT)
     if chosen.commit:
         context["commit"] = chosen.commit
@@ -162,7 +184,9 @@ def make_context(chosen, made, found, plan):
         "cpus": sorted(chosen.cpu or os.sched_getaffinity(0)),
         "pythons": describe_pythons(made),
         "allocators": {one.name: str(one.library or "") for one in found},
-        "skipped": plan.skipped, "seconds": round(plan.elapsed())})
+        "skipped": {**missing, **plan.skipped},
+        "notes": [note for group in made for note in group.notes()],
+        "seconds": round(plan.elapsed())})
     return context
 
 
@@ -179,18 +203,19 @@ def fact_lines(context):
             f"{schedule.clock_text(context['seconds'])}; {pythons}"]
 
 
-def chart_facts(context):
+def chart_facts(context, collated):
     """{group: the line under a chart's title}."""
     rounds = context["rounds"]
     where = f"{context['cpu_model']}, {context['distribution']}"
     how = f"medians of {rounds} rounds" if rounds > 1 else "one round"
-    return {group: f"{python_text(python)}, {where}; {how}"
-            for group, python in context["pythons"].items()}
+    return {group: python_text(context["pythons"][results.ran_by(group)])
+            + f", {where}; {how}" for group in collated}
 
 
 def note_lines(context, rows):
     """What a reader of the figures must know."""
-    lines = table.skipped_lines(context["skipped"]) + table.share_lines(rows)
+    lines = [*context["notes"], *table.skipped_lines(context["skipped"]),
+             *table.share_lines(rows), *table.others_lines(rows)]
     shared = sum(map(results.disturbed, rows))
     if shared:
         lines.append(f"{shared} micro runs of two threads had to share a "
@@ -209,8 +234,9 @@ def write_all(chosen, context, rows):
     for name, markdown in (("table.txt", False), ("table.md", True)):
         (chosen.out / name).write_text(table.document(
             collated, summed, fact_lines(context), note_lines(context, rows),
-            markdown), encoding="utf-8")
-    drawn = chart.draw(collated, ranked, TITLES, chart_facts(context))
+            markdown, server_table.cells(rows, ranked)), encoding="utf-8")
+    drawn = chart.draw(collated, ranked, TITLES,
+                       chart_facts(context, collated))
     for name, svg in drawn.items():
         (chosen.out / name).write_text(svg, encoding="utf-8")
     return collated, summed
@@ -230,13 +256,16 @@ def say_plan(made, jobs, missing, absent):
     sys.stdout.flush()
 
 
-def say_results(chosen, plan, collated, summed):
-    for line in note_lines({"skipped": plan.skipped}, plan.rows):
+def say_results(chosen, plan, context, collated, summed):
+    for line in note_lines(context, plan.rows):
         print(line)
     print(f"{plan.done_rounds} rounds in "
           f"{schedule.clock_text(plan.elapsed())}; time: above 1 pimalloc is "
           "faster; memory: below 1 it needs less")
     print("\n".join(table.geomean_lines(summed)))
+    servers = server_table.cells(plan.rows, list(context["allocators"]))
+    if servers:
+        print("\n".join(table.server_lines(servers)))
     print(f"written: {chosen.out}")
     if not chosen.targets:
         return 0
@@ -246,7 +275,7 @@ def say_results(chosen, plan, collated, summed):
 
 
 def execute(chosen):
-    check_cpus(chosen)
+    discover.check_cpus(chosen.cpu)
     found, absent = allocators.available(chosen.rival)
     if chosen.allocators is not None:
         found, absent = allocators.choose(chosen.allocators, found), []
@@ -268,12 +297,14 @@ def execute(chosen):
         progress("")
     if not rows:
         raise Problem("nothing was measured: every program was passed over")
-    context = make_context(chosen, made, found, plan)
-    return say_results(chosen, plan, *write_all(chosen, context, rows))
+    context = make_context(chosen, made, found, missing, plan)
+    return say_results(chosen, plan, context,
+                       *write_all(chosen, context, rows))
 
 
 def main(arguments=None):
     chosen = options.parse(arguments)
+    child.end_on_signals()
     try:
         return execute(chosen)
     except Problem as problem:

@@ -4,11 +4,13 @@ import argparse
 import re
 from pathlib import Path
 
-from .discover import ROOT
+from . import load
+from .discover import DEFAULT_BUILD, ROOT
 from .groups import NAMES
 from .problem import Problem
 
 QUICK_ALLOCATORS = "pimalloc,pymalloc,mimalloc,floor"
+QUICK_WITHOUT = ("server",)
 
 DESCRIPTION = """\
 Measure pimalloc against CPython's allocators and against general ones.
@@ -20,9 +22,15 @@ round; ratios are of the runs of one round.  The first round is thrown away.
   macro/stock      Python programs under a python3 as it is, with preload
   macro/embedded1  the same programs in an own-GIL interpreter of a host
   macro/embedded2  in two at once; times are those of the clock on the wall
+  server           mod_wsgi, uWSGI and gunicorn under a load generator, with
+                   preload; the server on one processor, the load on another
 """
 
 EPILOG = """\
+servers: requests per second, the time of the slowest hundredth of the answers,
+and memory: what all processes of a server hold, shared pages counted once (PSS,
+the most seen under load).
+
 written into --out:
   results.json     every run, in Google Benchmark's format
   table.txt, .md   all rows; geometric means with intervals
@@ -69,19 +77,22 @@ def make_parser():
         help="time for everything; fewer rounds if they do not fit, but at "
         "least one (default: no limit; 165 with --quick)")
     add("--scale", type=positive(float), metavar="F",
-        help="loops of the programs, times this (default: 1; 0.12 with "
-        "--quick)")
+        help="loops of the programs and seconds of a server's load, times this "
+        "(default: 1; 0.12 with --quick)")
     add("--min-time", type=positive(float), metavar="S",
         help="seconds for a row of micro (default: 0.1; 0.01 with --quick)")
     add("--only", type=words, metavar="GROUP[,..]", default=[],
-        help="these groups; macro means all three of them")
+        help="these groups; macro means its three (default: all; with --quick "
+        "all but server)")
     add("--program", type=re.compile, metavar="PATTERN",
         help="programs whose GROUP/NAME has a match for this regular "
         "expression")
     add("--allocators", type=words, metavar="LIST",
-        help="beside pimalloc and pymalloc (default: all that are found)")
+        help="beside pimalloc and pymalloc (default: all that are found; "
+        "in server mimalloc)")
     add("--rival", action="append", default=[], metavar="NAME=PATH",
-        help="the library of a rival; or of one more, by any name")
+        help="the library of a rival, or of one more by any name; another "
+        "build's libpimalloc-preload.so for stock and server")
     add("--python", metavar="PYTHON",
         help="the stock Python: a path, or a version such as 3.14 (default: "
         "3.13 if there is one, else the newest)")
@@ -89,11 +100,14 @@ def make_parser():
         help="the Python of the hosts (default: 3.14 if there is one, else "
         "the newest)")
     add("--cpu", type=words, metavar="N[,..]", default=[],
-        help="processors for what runs one thread; parallel rows get all")
+        help="processors for what runs one thread; parallel rows get all, "
+        "servers the last of these")
+    add("--generator", choices=tuple(load.KINDS),
+        help="of the load on servers (default: wrk, or ab if it is not there)")
     add("--programs", type=Path, metavar="DIR",
         default=ROOT / "bench/macro/programs",
         help="folder of the Python programs (default: bench/macro/programs)")
-    add("--build", type=Path, default=ROOT / "build/bench", metavar="DIR",
+    add("--build", type=Path, default=DEFAULT_BUILD, metavar="DIR",
         help="build tree (default: build/bench)")
     add("--make", action="store_true",
         help="build it first if a host is missing, without asking")
@@ -109,10 +123,11 @@ def make_parser():
     return parser
 
 
-def chosen_groups(names):
+def chosen_groups(names, quick=False):
     """--only as names of groups, in their order."""
     if not names:
-        return list(NAMES)
+        return [name for name in NAMES if name not in QUICK_WITHOUT
+                or not quick]
     chosen = set()
     for name in names:
         fitting = [group for group in NAMES
@@ -146,7 +161,7 @@ def parse(arguments=None):
     options.out = (options.out or options.build / "results").resolve()
     try:
         options.named_groups = bool(options.only)
-        options.only = chosen_groups(options.only)
+        options.only = chosen_groups(options.only, quick)
         options.cpu = frozenset(int(cpu) for cpu in options.cpu) or None
     except Problem as problem:
         parser.error(str(problem))

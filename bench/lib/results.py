@@ -18,6 +18,7 @@ from typing import NamedTuple, Optional
 
 from .problem import Problem
 
+IN_TWO = ("macro", "server")  # groups are named by two words
 BUSY_ENOUGH = 0.95   # of the processors that a row of several threads wants
 FACTORS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
@@ -69,7 +70,12 @@ def value_of(entry):
 def group_of(name):
     """'macro/stock' of 'macro/stock/json/pimalloc'."""
     parts = name.split("/")
-    return "/".join(parts[:2]) if parts[0] == "macro" else parts[0]
+    return "/".join(parts[:2]) if parts[0] in IN_TWO else parts[0]
+
+
+def ran_by(group):
+    """The group that ran it: 'server' has more than one table."""
+    return group.split("/")[0] if group.startswith("server/") else group
 
 
 def disturbed(entry):

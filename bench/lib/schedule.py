@@ -8,15 +8,19 @@
 
 All allocators run a program directly after one another, so that what the
 machine does meanwhile hits all of them; the ratios of a round are of runs a few
-seconds apart.  The order is reversed in every second round and turns by one
-after it, so that nobody always comes first, or after the same one.  Rounds are
-the outer loop: a bad minute spoils some rows of one round, not all rounds of
-some rows.
+seconds apart.  The order is drawn by lot, so that nothing that comes and goes
+hits one of them always, and so that in as many rounds as there are allocators
+each has each place once.  Rounds are the outer loop: a bad minute spoils some
+rows of one round, not all rounds of some rows.
+
+Each row says what other processes used meanwhile.
 """
 
+import random
 import time
 from typing import NamedTuple
 
+from . import busy
 from .groups import NAMES, Group
 from .problem import Problem
 
@@ -31,11 +35,14 @@ class Job(NamedTuple):
         return f"{self.group.name}/{self.program}"
 
 
-def order(allocators, number):
-    """The allocators in the order of a job's `number`-th turn."""
-    turn = number // 2 % len(allocators)
-    turned = allocators[turn:] + allocators[:turn]
-    return turned if number % 2 == 0 else turned[::-1]
+def order(allocators, number, title=""):
+    """The allocators in the order of a job's `number`-th turn, from 0; the
+    same for the same job always."""
+    block, turn = divmod(number, len(allocators))
+    lot = random.Random(f"{title} {block}")
+    drawn = lot.sample(allocators, len(allocators))
+    first = lot.sample(range(len(allocators)), len(allocators))[turn]
+    return drawn[first:] + drawn[:first]
 
 
 def clock_text(seconds):
@@ -111,7 +118,21 @@ class Schedule:
         allocators = job.group.allocators
         if self.number == 0:
             return [allocators[place % len(allocators)]]
-        return order(allocators, self.number + place)
+        return order(allocators, self.number - 1, job.title)
+
+    def measure(self, job, allocator):
+        """One run: its rows, and why not."""
+        before = busy.read()
+        try:
+            rows, why = job.group.measure(job.program, allocator,
+                                          warm=self.number == 0)
+        except Problem as problem:
+            raise Problem(f"{job.title} on {allocator.name}: "
+                          f"{problem}") from None
+        used = busy.between(before, busy.read())
+        for row in rows if used and rows else ():
+            row.update(used._asdict())
+        return rows, why
 
     def run_job(self, place, job):
         """One turn of a job: its rows."""
@@ -119,12 +140,7 @@ class Schedule:
         began = self.clock()
         for allocator in self.turn(place, job):
             self.report(place, job, allocator)
-            try:
-                more, why = job.group.measure(job.program, allocator,
-                                              warm=self.number == 0)
-            except Problem as problem:
-                raise Problem(f"{job.title} on {allocator.name}: "
-                              f"{problem}") from None
+            more, why = self.measure(job, allocator)
             if why is not None:
                 self.skipped[job.title] = why
                 break

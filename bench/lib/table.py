@@ -4,14 +4,15 @@ First the geometric means, then every row: pimalloc's own time and peak, and
 against each rival the ratio of the times and of the memory, with its interval.
 """
 
-from statistics import median
+from statistics import fmean, median
 
 from .allocators import BASE, OURS
 from .ratios import parallel_gain, parallel_rows, rounds_of
-from .results import group_of
+from .results import group_of, ran_by
 from .stats import interval_words
 
 SHARE = 0.97   # of the processors; less is worth a word
+OTHERS = 0.05  # of a processor; more is
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 
@@ -173,6 +174,21 @@ def share_lines(rows):
             for group, found in shares.items() if median(found) < SHARE]
 
 
+def others_lines(rows):
+    """What else used the processors, if that was much."""
+    used = {}
+    for row in rows:
+        for what in ("others", "stolen"):
+            if what in row:
+                group = ran_by(group_of(row["name"]))
+                used.setdefault((group, what), []).append(row[what])
+    who = {"others": "other processes used",
+           "stolen": "the machine's own host took"}
+    return [f"{group}: {who[what]} {fmean(found):.2f} of a processor meanwhile "
+            f"(mean of all runs; most {max(found):.2f}): times mean little"
+            for (group, what), found in used.items() if fmean(found) > OTHERS]
+
+
 def skipped_lines(skipped):
     return [f"{title}: not run, {why}" for title, why in skipped.items()]
 
@@ -183,8 +199,12 @@ EXPLANATION = (
     "paired runs; in brackets the ")
 
 
-def document(groups, summaries, facts, notes, markdown):
-    """The whole of table.txt or table.md."""
+def server_lines(cells, markdown=False):
+    return layout(cells, markdown, left=2)
+
+
+def document(groups, summaries, facts, notes, markdown, servers=()):
+    """The whole of table.txt or table.md; `servers` are cells of a table."""
     rounds = max(len(rounds_of(rows)) for rows in groups.values())
     parts = [facts, [EXPLANATION + interval_words(rounds) + "."],
              ["## geometric means" if markdown else "geometric means"],
@@ -193,6 +213,10 @@ def document(groups, summaries, facts, notes, markdown):
     if gain:
         parts.append(["What two interpreters at once get done; one is 1."])
         parts.append(layout(gain, markdown))
+    if servers:
+        parts.append(["Servers; in brackets how each stands to pymalloc in the "
+                      "same round."])
+        parts.append(server_lines(servers, markdown))
     losses = loss_rows(summaries)
     if len(losses) > 1:
         parts.append(["## where pimalloc loses" if markdown

@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 
 from . import ratios
 from .allocators import BASE
+from .server import REQUESTS
 
 STOCK, ONE, TWO = "macro/stock", "macro/embedded1", "macro/embedded2"
 GENERAL = ("glibc", "jemalloc", "tcmalloc", "rpmalloc")
@@ -28,6 +29,8 @@ FLOOR_ROW, FLOOR_AT_MOST = "pair/32", 1.35
 GAIN_AT_LEAST = 1.95
 GROWTH_ROW, GROWTH_AT_LEAST = "growth/16777216", 1.0
 MACRO = (STOCK, ONE, TWO)
+SERVERS = {"mod_wsgi": 1.10, "uwsgi": 1.10, "gunicorn": 1.03}  # requests
+SERVER_MEMORY = 1.03        # at most
 
 
 class Verdict(NamedTuple):
@@ -104,7 +107,17 @@ def judge_single(groups, summaries):
                       GAIN_AT_LEAST)
 
 
+def judge_servers(summaries):
+    summary = summaries.get(REQUESTS, {}).get(BASE)
+    for row in summary.rows if summary else ():
+        if row.name in SERVERS:
+            yield verdict(f"{row.name} against {BASE}, requests per second",
+                          row.time, SERVERS[row.name])
+            yield verdict(f"{row.name} against {BASE}, memory", row.memory,
+                          SERVER_MEMORY, at_least=False)
+
+
 def judge(groups, summaries):
     """A verdict on every target that the run has the figures for."""
     return [*judge_times(summaries), *judge_memory(summaries),
-            *judge_single(groups, summaries)]
+            *judge_single(groups, summaries), *judge_servers(summaries)]

@@ -236,6 +236,26 @@ class Rivals(unittest.TestCase):
             self.assertEqual(paths["snmalloc"], Path(library.name).resolve())
             self.assertNotIn("jemalloc", missing)
 
+    def test_another_build_of_pimalloc_runs_where_it_is_preloaded(self):
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder, "libpimalloc-preload.so")
+            library.write_text("")
+            found, _ = allocators.available([f"before={library}"])
+        before = next(one for one in found if one.name == "before")
+        self.assertTrue(before.is_other_build)
+        stock = groups.Stock({"version": "3.13.1", "executable": "/py"},
+                             Path("/p.so"), SETTING, found, Path(folder))
+        self.assertIn(before, stock.allocators)
+        env = stock.environment(before)
+        self.assertEqual(env["LD_PRELOAD"], str(library.resolve()))
+        self.assertNotIn("PYTHONMALLOC", env)
+        groups.expect_allocator("pimalloc", before)
+        host = discover.Host("micro", "3.14.1", Path("/host"))
+        micro = groups.Micro(host, SETTING, found, ["pair/32"])
+        self.assertNotIn(before, micro.allocators)
+        self.assertEqual([one.name for one in micro.allocators][:2],
+                         ["pimalloc", "pymalloc"])
+
     def test_nonsense_is_refused(self):
         for text in ("jemalloc", "=x", "pymalloc=/bin/sh", "x=/nonexistent"):
             with self.assertRaises(Problem, msg=text):

@@ -3,9 +3,10 @@
 
 import unittest
 from types import SimpleNamespace
+from unittest import mock
 
 import support  # noqa: F401  (finds bench/lib)
-from lib import schedule
+from lib import busy, schedule
 from lib.problem import Problem
 
 NAMES = ("pimalloc", "pymalloc", "mimalloc", "glibc")
@@ -48,11 +49,16 @@ class Orders(unittest.TestCase):
             self.assertEqual(sorted(turn[place] for turn in turns),
                              sorted(NAMES * 2))
 
-    def test_it_is_reversed_in_every_second_round(self):
-        self.assertEqual(schedule.order(list(NAMES), 0), list(NAMES))
-        for number in (0, 2, 4):
-            self.assertEqual(schedule.order(list("abc"), number + 1),
-                             schedule.order(list("abc"), number)[::-1])
+    def test_it_is_drawn_by_lot_and_can_be_repeated(self):
+        def orders(title):
+            return ["".join(schedule.order(list("abcd"), number, title))
+                    for number in range(100)]
+
+        self.assertEqual(orders("micro/x"), orders("micro/x"))
+        self.assertNotEqual(orders("micro/x"), orders("micro/y"))
+        self.assertGreater(len(set(orders("micro/x"))), 10)
+        after_a = {order[order.index("a") - 1] for order in orders("micro/x")}
+        self.assertEqual(after_a, set("bcd"))
 
     def test_the_allocators_of_a_program_follow_one_another(self):
         group = FakeGroup()
@@ -71,6 +77,20 @@ class Orders(unittest.TestCase):
 
 
 class Rounds(unittest.TestCase):
+
+    def test_rows_say_what_others_used_meanwhile(self):
+        with mock.patch("lib.busy.read", side_effect=lambda: busy.Reading(
+                3.0 * group.now, 0.5 * group.now, group.now, group.now)):
+            group = FakeGroup()
+            rows = plan_of(group, 1).run()
+        for row in rows:
+            self.assertAlmostEqual(row["others"], 2.0)
+            self.assertAlmostEqual(row["stolen"], 0.5)
+
+    def test_they_do_not_where_nobody_knows(self):
+        with mock.patch("lib.busy.read", return_value=None):
+            rows = plan_of(FakeGroup(), 1).run()
+        self.assertNotIn("others", rows[0])
 
     def test_the_first_round_is_short_and_not_counted(self):
         group = FakeGroup()

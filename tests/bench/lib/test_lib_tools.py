@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """bench/run and bench/compare as a user calls them, on pretended hosts."""
 
+import contextlib
+import io
 import json
 import tempfile
 import unittest
 from pathlib import Path
 
 import support
+from lib import serve
 from support import bench_run, calls, entry, tool
 
 
@@ -139,12 +142,49 @@ class RunFails(WithFolder):
                       self.complain("--python=/nonexistent/python",
                                     groups="stock", pymalloc=1.0))
 
+    def test_servers_that_are_missing_say_what_to_install(self):
+        support.make_tree(self.folder)
+        done = bench_run(self.folder, "--list", groups="server", PATH="/x")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stderr, "server cannot be run: no load "
+                         "generator .Debian: wrk or apache2-utils")
+
     def test_bad_usage(self):
         for words in (["--rounds=0"], ["--only=macros"], ["--cpu=one"],
                       ["--program=("], ["--seconds=-1"]):
             done = tool("run", *words)
             self.assertEqual(done.returncode, 2, words)
             self.assertIn("bench/run: error:", done.stderr)
+
+
+class Serve(unittest.TestCase):
+
+    def errors(self, function, *arguments):
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            function(*arguments)
+        return said.getvalue()
+
+    def test_bad_usage(self):
+        for words in (["--seconds=1"], ["nginx"], ["uwsgi", "--cpu=x"],
+                      ["uwsgi", "--seconds=0"]):
+            with self.assertRaises(SystemExit) as caught:
+                self.errors(serve.parse, words)
+            self.assertEqual(caught.exception.code, 2, words)
+
+    def test_the_command_is_what_follows_two_strokes(self):
+        options = serve.parse(["uwsgi", "--seconds=3", "--", "perf", "--", "x"])
+        self.assertEqual(options.command, ["perf", "--", "x"])
+        self.assertEqual(serve.parse(["uwsgi"]).command, [])
+
+    def test_what_cannot_be_run_says_why(self):
+        for word, why in (("--on=floor", "there are pimalloc, pymalloc"),
+                          ("--on=nedmalloc", "there are pimalloc, pymalloc"),
+                          ("--cpu=999", "this process may use")):
+            said = self.errors(serve.main, ["uwsgi", word])
+            self.assertIn("bench/serve: " + word.split("=")[0], said)
+            self.assertIn(why, said)
+        done = tool("serve", "uwsgi", "--on=floor")
+        self.assertEqual(done.returncode, 1, done.stdout)
 
 
 class Compare(WithFolder):
