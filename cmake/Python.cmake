@@ -149,14 +149,19 @@ foreach(id IN LISTS PIM_PYTHONS)
   message(STATUS "Python: ${PIM_${id}_EXECUTABLE} (${PIM_${id}_VERSION})")
 endforeach()
 
-# pim_embed_python(<target> <id>): `target` becomes a program with Python in it.
-function(pim_embed_python target id)
+# pim_use_python(<target> <id>): what is compiled with this Python's header.
+function(pim_use_python target id)
   target_include_directories(${target} SYSTEM PRIVATE "${PIM_${id}_INCLUDE}")
   # Debian's headers of debug builds are links to those of the release builds;
   # gcc would follow them and take the release's pyconfig.h.
   target_compile_options(${target} PRIVATE
     $<$<C_COMPILER_ID:GNU>:-fno-canonical-system-headers>)
-  target_link_libraries(${target} PRIVATE ${PIM_${id}_LINK} Threads::Threads m)
   target_compile_definitions(${target} PRIVATE
     PIM_TEST_PYTHON="${PIM_${id}_EXECUTABLE}" PIM_TEST_STDLIB="${PIM_${id}_STDLIB}")
+endfunction()
+
+# pim_embed_python(<target> <id>): `target` becomes a program with Python in it.
+function(pim_embed_python target id)
+  pim_use_python(${target} ${id})
+  target_link_libraries(${target} PRIVATE ${PIM_${id}_LINK} Threads::Threads m)
 endfunction()

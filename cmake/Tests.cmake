@@ -42,9 +42,8 @@ function(pim_core_tests folder)
   endforeach()
 endfunction()
 
-# A program over the shared library with one of the Pythons in it.
-function(pim_embed_program name id)
-  add_executable(${name} ${ARGN})
+# What an embed test is compiled with, and the shared library.
+function(pim_embed_flags name)
   target_link_libraries(${name} PRIVATE pimalloc::pimalloc pim_warnings pim::cmocka)
   target_include_directories(${name} PRIVATE
     "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests"
@@ -52,6 +51,12 @@ function(pim_embed_program name id)
   target_compile_definitions(${name} PRIVATE
     PIM_TEST_OLD_MIMALLOC="$<TARGET_FILE:old_mimalloc>")
   add_dependencies(${name} old_mimalloc)
+endfunction()
+
+# A program over the shared library with one of the Pythons in it.
+function(pim_embed_program name id)
+  add_executable(${name} ${ARGN})
+  pim_embed_flags(${name})
   pim_embed_python(${name} ${id})
 endfunction()
 
@@ -84,16 +89,40 @@ function(pim_embed_tests folder)
   endforeach()
 endfunction()
 
-# One program without a libpython of its own, which loads each Python's.
-function(pim_late_load_tests source)
+# pim_late_tests(<folder> <stem>... TIMEOUT <seconds>): the named tests of the folder
+# once more on a libpython that is loaded late, and <folder>/late/reload.c, a host
+# that closes it.
+function(pim_late_tests folder)
   cmake_parse_arguments(arg "" "TIMEOUT" "" ${ARGN})
-  add_executable(late_load "${source}")
-  target_link_libraries(late_load PRIVATE pim_warnings ${CMAKE_DL_LIBS})
-  add_dependencies(late_load pimalloc)
+  set(dir "${PROJECT_SOURCE_DIR}/tests/${folder}")
+  file(GLOB helpers CONFIGURE_DEPENDS "${dir}/support/*.c")
+  foreach(program host reload)
+    add_executable(late_${program} "${dir}/late/${program}.c")
+    target_include_directories(late_${program} PRIVATE "${PROJECT_SOURCE_DIR}/include")
+    target_link_libraries(late_${program} PRIVATE pim_warnings Threads::Threads ${CMAKE_DL_LIBS})
+  endforeach()
+  # In the program from its start, before there is a Python.
+  target_link_libraries(late_host PRIVATE -Wl,--no-as-needed pimalloc::pimalloc)
   foreach(id IN LISTS PIM_TEST_PYTHONS)
-    if(PIM_${id}_LINK MATCHES "^[^;]*\\.so[^;]*$")
-      pim_add_test(embed_late_load_${id} late_load LABEL embed TIMEOUT ${arg_TIMEOUT}
-        ARGUMENTS "${PIM_${id}_LINK}" $<TARGET_FILE:pimalloc>)
+    if(NOT PIM_${id}_LINK MATCHES "^[^;]*\\.so[^;]*$")
+      continue()
     endif()
+    foreach(stem IN LISTS arg_UNPARSED_ARGUMENTS)
+      set(name "${folder}_late_${stem}_${id}")
+      add_library(${name} MODULE "${dir}/test_${stem}.c" ${helpers})
+      set_target_properties(${name} PROPERTIES C_VISIBILITY_PRESET default)
+      pim_embed_flags(${name})
+      pim_use_python(${name} ${id})
+      add_dependencies(late_host ${name})
+      pim_add_test(${name} late_host LABEL ${folder} TIMEOUT ${arg_TIMEOUT})
+      set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
+        "PIM_TEST_LIBPYTHON=${PIM_${id}_LINK}" "PIM_TEST_MODULE=$<TARGET_FILE:${name}>")
+    endforeach()
+    add_library(plug_in_${id} MODULE "${dir}/late/plug_in.c")
+    target_link_libraries(plug_in_${id} PRIVATE pimalloc::static pim_warnings)
+    pim_embed_python(plug_in_${id} ${id})
+    add_dependencies(late_reload pimalloc plug_in_${id})
+    pim_add_test(${folder}_late_reload_${id} late_reload LABEL ${folder} TIMEOUT ${arg_TIMEOUT}
+      ARGUMENTS "${PIM_${id}_LINK}" $<TARGET_FILE:pimalloc> $<TARGET_FILE:plug_in_${id}>)
   endforeach()
 endfunction()

@@ -138,6 +138,9 @@ typedef struct pimalloc_snapshot {
 // PyPreConfig.allocator stays PYMEM_ALLOCATOR_NOT_SET and PYTHONMALLOC and
 // development mode are off.  One thread at a time; no GIL.
 //
+// The libpython that is served stays loaded until the process ends, whatever the
+// program closes, and so does the module that pimalloc is in.
+//
 // config: NULL for the defaults.  Returns 0, or with nothing changed:
 //   -EALREADY  pimalloc is installed already
 //   -EBUSY     Python runs already
@@ -187,7 +190,9 @@ PIMALLOC_EXPORT size_t pimalloc_interpreters(int64_t *ids, size_t capacity);
 // (out->size is not one this version knows).
 PIMALLOC_EXPORT int pimalloc_stats(int64_t interp, pimalloc_snapshot *out);
 
-// Prints all that pimalloc_stats() knows as an aligned table; NULL is stderr.
+// Prints all that pimalloc_stats() knows as an aligned table; NULL is stderr.  Its
+// first line says how many threads read their thread state from memory and how
+// many ask CPython for it at each request.
 // The text is that of PIMALLOC_TEXT below, for which the same holds, but for a
 // non-blocking descriptor, where a part may be lost.  Flushes the stream.
 PIMALLOC_EXPORT void pimalloc_stats_print(FILE *out);

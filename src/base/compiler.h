@@ -67,6 +67,15 @@ pim_thread_pointer(void)
 #endif
 }
 
+// What __tls_get_addr() adds to an offset in a module's thread-local block.
+#if defined(__riscv)
+#    define PIM_TLS_BIAS 0x800
+#elif defined(__powerpc__) || defined(__mips__)
+#    define PIM_TLS_BIAS 0x8000
+#else
+#    define PIM_TLS_BIAS 0
+#endif
+
 #define PIM_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif // PIM_BASE_COMPILER_H

@@ -112,6 +112,23 @@ pim_py_find(void *m, pim_py_api *py)
     return 0;
 }
 
+// The handle stays open.  A program cannot be unloaded, nor opened this way.
+static void
+keep_loaded(const void *address)
+{
+    Dl_info module;
+    if (dladdr(address, &module) != 0 && module.dli_fname != NULL) {
+        dlopen(module.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    }
+}
+
+void
+pim_py_keep_loaded(void)
+{
+    keep_loaded(ADDRESS(pim_py.tstate));
+    keep_loaded(ADDRESS(pim_py_keep_loaded));
+}
+
 bool
 pim_py_swaps_raw(void)
 {

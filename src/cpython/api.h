@@ -51,6 +51,11 @@ extern pim_py_api pim_py;
 // or hides functions; then *out has its hexversion at least.
 int pim_py_find(void *module, pim_py_api *out);
 
+// Keeps the module that pim_py was found in loaded until the process ends, and the
+// one that this code is in: a thread may read its thread-local data, and CPython
+// call our functions, whatever the program closes.
+void pim_py_keep_loaded(void);
+
 // Whether this CPython swaps the raw table for libc's at moments while other
 // threads run: up to 3.13, and in debug builds.
 bool pim_py_swaps_raw(void);

@@ -219,6 +219,9 @@ install(const pimalloc_config *config, void *python, bool unasked)
         return err;
     }
     start_checks(options.check);
+    if (python == NULL) { // the preload library keeps what it names
+        pim_py_keep_loaded();
+    }
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
     pim_huge_at_start = unasked ? PIM_HUGE_AT_START : 0;

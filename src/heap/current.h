@@ -17,8 +17,9 @@
 //            heap, which a thread state has only while there is no memory for
 //            a heap of its own.
 //
-// A thread whose word is not proven has it point at a word that is always NULL;
-// then every request asks pim_current_resolve().
+// The word is the thread's own: its distance differs from thread to thread where
+// libpython was loaded late.  A thread whose word is not proven has it point at a
+// word that is always NULL; then every request asks pim_current_resolve().
 //
 // Raw requests come from threads without a thread state, too, and at times when
 // an interpreter cannot be made known yet.  They ask pim_current_owner(), which
@@ -40,7 +41,6 @@ typedef struct pim_current {
     ptrdiff_t word;  // offset from the thread pointer
     void *no_tstate; // always NULL
     bool proven;     // the getter reads that word, so NULL there is its answer
-    int reach;       // for the layer above: may the thread read the words?
 } pim_current;
 
 extern PIM_TLS pim_current pim_current_self;

@@ -78,6 +78,14 @@ record_take(void)
     }
 }
 
+// Under gate_lock, or in a forked child.
+static void
+record_release(pim_thread *record)
+{
+    pim_store_relaxed(&record->finds, 0);
+    record->used = false;
+}
+
 const pim_thread *
 pim_gate_records(void)
 {
@@ -98,7 +106,7 @@ thread_exits(void *record)
     }
     pim_gate_exit();
     pim_lock_acquire(&gate_lock);
-    self->used = false;
+    record_release(self);
     pim_gate_self.thread = NULL; // a later destructor may register it again
     pim_lock_release(&gate_lock);
 }
@@ -272,8 +280,8 @@ fork_child(void)
             // It may have been entering, about to find the gate closed.
             uint64_t inside = pim_load_relaxed(&t->inside);
             pim_store_relaxed(&t->inside, (inside + 1) & ~UINT64_C(1));
-            t->used = false;
             t->depth = 0;
+            record_release(t);
             settle_height(&t->tally.top_bytes, &t->tally.spare_bytes);
             settle_height(&t->tally.top_blocks, &t->tally.spare_blocks);
         }

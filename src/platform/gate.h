@@ -42,6 +42,7 @@ typedef struct pim_thread {
     _Atomic uint64_t inside; // odd while inside; written by its thread
     unsigned depth;          // nesting; written and read by its thread
     bool used;               // under the gate's lock
+    _Atomic uint8_t finds;   // its thread's (cpython/tstate.c); 0 if unused
     pim_tally tally;
     struct pim_thread *next;         // all records, newest first; set once
     struct pim_raw_cache *raw_cache; // its thread's; stays like the tally

@@ -69,6 +69,7 @@ collect_interps(pim_report *report)
 int
 pim_report_collect(pim_report *report)
 {
+    pim_tstate_threads threads = pim_tstate_count();
     *report = (pim_report){
         .installed = pim_region.base != NULL,
         .active = pimalloc_active() == 1,
@@ -76,6 +77,8 @@ pim_report_collect(pim_report *report)
         .raw_is_bypassed = pim_py_swaps_raw(),
         .reads_word = pim_tstate_is_word(),
         .reason = pim_tstate_describe(),
+        .word_threads = threads.by_word,
+        .call_threads = threads.by_call,
         .pimalloc = version_text(pimalloc_version()),
         .mimalloc = version_text(pim_mi_version()),
         .python = python_text(pim_py.hexversion),

@@ -82,9 +82,11 @@ put_heading(pim_out *out, const pim_report *report)
     put_bool(out, ",\n \"installed\"", report->installed);
     put_bool(out, ", \"active\"", report->active);
     put_string(out, ",\n \"thread_state\": {\"found_by\"",
-               report->reads_word ? "word" : "call");
+               pim_report_found_by(report->reads_word));
     put_string(out, ", \"reason\"", report->reason);
-    pim_out_text(out, "}");
+    put_number(out, ", \"threads\": {\"word\"", report->word_threads);
+    put_number(out, ", \"call\"", report->call_threads);
+    pim_out_text(out, "}}");
     if (report->installed) {
         put_string(out, ",\n \"raw_source\"",
                    report->raw_is_libc ? "libc" : "mimalloc");

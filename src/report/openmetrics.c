@@ -64,6 +64,9 @@ static const family region = {"pimalloc_region_bytes", "gauge", "bytes",
 static const family foreign = {
     "pimalloc_foreign_frees", "counter", NULL,
     "Blocks of other allocators that were passed to free and left alone.", 0};
+static const family threads = {
+    "pimalloc_threads", "gauge", NULL,
+    "Threads that made a request, by how they find their thread state.", 0};
 static const family build = {"pimalloc_build_info", "gauge", NULL,
                              "Versions, and what was chosen for this process.",
                              0};
@@ -105,16 +108,37 @@ put_single(const pim_report *report, pim_out *out, const family *f,
     pim_out_printf(out, " %llu\n", (unsigned long long)value);
 }
 
+// Of a sample that has more labels.
 static void
-put_sample(const pim_report *report, pim_out *out, const family *f,
-           const pimalloc_snapshot *s, const char *domain, const void *value)
+open_labels(const pim_report *report, pim_out *out)
 {
-    put_name(out, f);
     pim_out_text(out, "{");
     if (report->names_pid) {
         put_pid(report, out);
         pim_out_text(out, ",");
     }
+}
+
+static void
+put_threads(const pim_report *report, pim_out *out)
+{
+    put_head(out, &threads);
+    for (int word = 1; word >= 0; word--) {
+        put_name(out, &threads);
+        open_labels(report, out);
+        pim_out_printf(out, "thread_state=\"%s\"} %llu\n",
+                       pim_report_found_by(word),
+                       (unsigned long long)(word ? report->word_threads
+                                                 : report->call_threads));
+    }
+}
+
+static void
+put_sample(const pim_report *report, pim_out *out, const family *f,
+           const pimalloc_snapshot *s, const char *domain, const void *value)
+{
+    put_name(out, f);
+    open_labels(report, out);
     if (s->interp == PIMALLOC_PROCESS) {
         pim_out_text(out, "interp=\"process\"");
     } else {
@@ -171,7 +195,7 @@ put_build(const pim_report *report, pim_out *out)
                    report->pimalloc.text, report->mimalloc.text,
                    report->python.text);
     pim_out_printf(out, ",thread_state=\"%s\",raw_source=\"%s\"} 1\n",
-                   report->reads_word ? "word" : "call",
+                   pim_report_found_by(report->reads_word),
                    !report->installed    ? ""
                    : report->raw_is_libc ? "libc"
                                          : "mimalloc");
@@ -185,6 +209,7 @@ pim_report_openmetrics(const pim_report *report, pim_out *out)
     if (report->installed) {
         put_single(report, out, &region, report->region_bytes);
         put_single(report, out, &foreign, report->foreign_frees);
+        put_threads(report, out);
         for (size_t i = 0; i < PIM_ARRAY_LEN(of_domains); i++) {
             put_domain_family(report, out, &of_domains[i]);
         }

@@ -24,6 +24,8 @@ typedef struct pim_report {
     bool raw_is_bypassed;      // this Python swaps the raw table at moments
     bool reads_word;           // how the thread state is found
     const char *reason;        // why so, a sentence
+    uint64_t word_threads;     // how many threads read a word
+    uint64_t call_threads;     // and how many call CPython
     pim_version_text pimalloc; // versions; "" where it is not known
     pim_version_text mimalloc;
     pim_version_text python;
@@ -50,6 +52,13 @@ int pim_report_write(pim_out *out, int format, bool names_pid);
 
 // Names in all formats, indexed by enum pimalloc_domain.
 extern const char *const pim_report_domains[PIMALLOC_DOMAINS];
+
+// How a thread state is found, in all formats that programs read.
+PIM_INLINE const char *
+pim_report_found_by(bool word)
+{
+    return word ? "word" : "call";
+}
 
 PIM_INLINE const char *
 pim_report_state(const pimalloc_snapshot *s)

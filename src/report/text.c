@@ -68,8 +68,11 @@ static void
 put_heading(pim_out *out, const pim_report *report)
 {
     pim_out_printf(
-        out, "pimalloc %s, %s, thread state: %s\n", report->pimalloc.text,
+        out, "pimalloc %s, %s, thread state: %s", report->pimalloc.text,
         report->active ? "active" : "not active any more", report->reason);
+    put_count(out, " (read by ", report->word_threads, "thread");
+    put_count(out, ", asked for by ", report->call_threads, "thread");
+    pim_out_text(out, ")\n");
     pim_out_printf(out, "CPython %s, mimalloc %s, pid %ld, ",
                    report->python.text, report->mimalloc.text, report->pid);
     put_count(out, "address space of arenas: ", report->region_bytes, "byte");

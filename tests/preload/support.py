@@ -123,6 +123,9 @@ class TestCase(unittest.TestCase):
         self.assertTrue(document["installed"], str(done))
         self.assertGreater(main_objects(document)["peak_blocks"], blocks, str(done))
         self.assertEqual(document["foreign_frees"], 0, str(done))
+        state = document["thread_state"]
+        if state["found_by"] == "word":
+            self.assertEqual(state["threads"]["call"], 0, str(done))
         return document
 
     def assert_untouched(self, command, reason, **options):

@@ -48,6 +48,8 @@ def samples_of(document):
     if document["installed"]:
         result["pimalloc_region_bytes", frozenset()] = document["region_bytes"]
         result["pimalloc_foreign_frees_total", frozenset()] = document["foreign_frees"]
+        for way, count in document["thread_state"]["threads"].items():
+            result["pimalloc_threads", frozenset({("thread_state", way)})] = count
     for labels, heap in heaps(document):
         for name in HEAP:
             suffix = "_total" if name == "remote_frees" else ""
@@ -94,6 +96,10 @@ def read_moment(folder, moment, schema):
                             f"{set(wanted.items()) ^ set(found.items())}")
     for line in re.sub(r" +", " ", text).split("\n"):
         expect(not re.search(r"\b1 (arenas|pages|bytes|remote frees|blocks)\b", line), line)
+    if document["installed"]:
+        threads = document["thread_state"]["threads"]
+        counts = [f"{n:,} thread{'' if n == 1 else 's'}" for n in threads.values()]
+        expect(f"(read by {counts[0]}, asked for by {counts[1]})\n" in text, text)
     rows = [re.sub(r" +", " ", line).strip() for line in text.split("\n")]
     for row in rows_of(document):
         expect(row in rows, f"{moment}: a row '{row}' in\n{text}")
