@@ -4,7 +4,9 @@
 // NULL to free and realloc.  The rules, for every function here:
 //
 //   - blocks are 16-byte aligned; a request for 0 bytes gets a distinct block
-//   - a request that cannot be served returns NULL and changes nothing
+//   - a request that cannot be served returns NULL with ENOMEM in errno, as libc's
+//     does, and changes nothing else
+//   - what is served, and a free, leave errno alone (base/keep_errno.h)
 //   - realloc(p, 0) gives a block and is not a free; calloc checks for overflow
 //   - any thread may free any block
 //
@@ -13,6 +15,8 @@
 
 #ifndef PIM_DOMAIN_DOMAIN_H
 #define PIM_DOMAIN_DOMAIN_H
+
+#include <errno.h>
 
 #include "heap/figures.h"
 
@@ -30,6 +34,14 @@ void *pim_raw_malloc(void *ctx, size_t size);
 void *pim_raw_calloc(void *ctx, size_t count, size_t size);
 void *pim_raw_realloc(void *ctx, void *block, size_t size);
 void pim_raw_free(void *ctx, void *block);
+
+// The answer to a request that cannot be served.
+PIM_INLINE void *
+pim_domain_refuse(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
 
 typedef enum pim_raw_source {
     PIM_RAW_LIBC,

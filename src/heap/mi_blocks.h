@@ -7,6 +7,7 @@
 #ifndef PIM_HEAP_MI_BLOCKS_H
 #define PIM_HEAP_MI_BLOCKS_H
 
+#include "base/keep_errno.h"
 #include "heap/maps.h"
 #include "mi/mi.h"
 
@@ -20,6 +21,7 @@ pim_mi_alloc(size_t size, bool zero, size_t *bytes)
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN)) {
         pim_maps_make_way(size);
     }
+    PIM_KEEP_ERRNO;
     void *block =
         zero ? pim_mi.ucalloc(1, size, bytes) : pim_mi.umalloc(size, bytes);
     return PIM_LIKELY(block != NULL) ? block
