@@ -20,6 +20,7 @@
 #include "base/atomic.h"
 #include "platform/gate.h"
 #include "platform/os.h"
+#include "platform/privilege.h"
 
 #define SONAME "libmimalloc.so.3"
 
@@ -161,22 +162,50 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
     return 0;
 }
 
-// The file that this code is in.  Of a program that contains it the loader knows
-// what it was called by, which may be relative to where it was started, so the
-// kernel is asked: never look into the current directory for a library.
-static bool
-path_of_us(char *path, size_t size)
+typedef struct module {
+    uintptr_t address; // somewhere in it
+    char path[PATH_MAX];
+} module;
+
+static int
+is_module(struct dl_phdr_info *info, size_t info_size, void *found)
 {
-    Dl_info us;
-    if (dladdr((void *)&pim_mi, &us) == 0 || us.dli_fname == NULL) {
-        return false;
+    module *m = found;
+    (void)info_size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD &&
+            m->address - info->dlpi_addr - part->p_vaddr < part->p_memsz) {
+            snprintf(m->path, PATH_MAX, "%s", info->dlpi_name);
+            return 1;
+        }
     }
-    if (us.dli_fname[0] == '/') {
-        int n = snprintf(path, size, "%s", us.dli_fname);
-        return n > 0 && (size_t)n < size;
+    return 0;
+}
+
+// The path of the module that an address is in; "" if that is the program.  Of the
+// program dladdr() would answer argv[0], which is whatever its caller says.
+static void
+path_of_module(const void *address, char path[PATH_MAX])
+{
+    module m = {.address = (uintptr_t)address};
+    dl_iterate_phdr(is_module, &m);
+    memcpy(path, m.path, PATH_MAX);
+}
+
+// The file that this code is in.  If it is the program's, the kernel knows it, but
+// in a privileged process that may be a link in a folder of the caller's.  Never
+// look into the current directory for a library.
+static bool
+path_of_us(char path[PATH_MAX])
+{
+    path_of_module(&pim_mi, path);
+    if (path[0] == '/') {
+        return true;
     }
-    ssize_t n = readlink("/proc/self/exe", path, size);
-    if (n <= 0 || (size_t)n >= size) {
+    ssize_t n =
+        pim_is_privileged() ? -1 : readlink("/proc/self/exe", path, PATH_MAX);
+    if (n <= 0 || n >= PATH_MAX) {
         return false;
     }
     path[n] = '\0';
@@ -185,15 +214,16 @@ path_of_us(char *path, size_t size)
 
 // The copy installed beside us: DIR/pimalloc/libmimalloc.so.3.
 static bool
-path_beside_us(char *path, size_t size)
+path_beside_us(char path[PATH_MAX])
 {
     char us[PATH_MAX];
-    if (!path_of_us(us, sizeof(us))) {
+    if (!path_of_us(us)) {
         return false;
     }
-    int n = snprintf(path, size, "%.*s/pimalloc/" SONAME,
+    int n = snprintf(path, PATH_MAX, "%.*s/pimalloc/" SONAME,
                      (int)(strrchr(us, '/') - us), us);
-    return n > 0 && (size_t)n < size;
+    return n > 0 && n < PATH_MAX &&
+           (!pim_is_privileged() || pim_privilege_trusts(path));
 }
 
 // What a module calls itself, whatever its file is called; NULL: nothing.
@@ -243,13 +273,21 @@ path_in_process(char path[PATH_MAX])
 
 // A mimalloc that all modules see, of any version and name, such as the process's
 // malloc.  A second one beside it would call the functions of the first.
-static const char *
-path_of_global(void)
+static bool
+path_of_global(char path[PATH_MAX])
 {
-    Dl_info info;
-    void *version = dlsym(RTLD_DEFAULT, "mi_version");
-    return version != NULL && dladdr(version, &info) != 0 ? info.dli_fname
-                                                          : NULL;
+    const void *version = dlsym(RTLD_DEFAULT, "mi_version");
+    if (version != NULL) {
+        path_of_module(version, path);
+    }
+    return version != NULL;
+}
+
+// A relative one would be looked for where the process was started.
+static bool
+is_relative(const char *path)
+{
+    return path[0] != '/' && strchr(path, '/') != NULL;
 }
 
 int
@@ -257,6 +295,11 @@ pim_mi_load(const char *path, char *why, size_t why_size)
 {
     if (loaded.handle != NULL) {
         return 0;
+    }
+    pim_privilege_forget("MIMALLOC_");
+    if (path != NULL && is_relative(path) && pim_is_privileged()) {
+        snprintf(why, why_size, "%s is no absolute path", path);
+        return -ENOENT;
     }
     if (path != NULL) {
         int err = take(path, 0, why, why_size);
@@ -266,26 +309,29 @@ pim_mi_load(const char *path, char *why, size_t why_size)
         return err;
     }
 
-    const char *global = path_of_global();
-    if (global != NULL) {
-        snprintf(why, why_size,
-                 "%s, the mimalloc of this program, cannot be used", global);
-        return take(global, RTLD_NOLOAD, why, why_size);
-    }
     char present[PATH_MAX];
+    if (path_of_global(present)) {
+        snprintf(why, why_size,
+                 "the mimalloc of this program%s%s cannot be used",
+                 present[0] != '\0' ? ", " : "", present);
+        return present[0] != '\0' ? take(present, RTLD_NOLOAD, why, why_size)
+                                  : -ENOENT;
+    }
     char beside[PATH_MAX];
+    bool beside_us = path_beside_us(beside);
     struct {
         const char *path;
         int flags;
     } const candidates[] = {
         // A second copy would waste memory.
         {path_in_process(present) ? present : NULL, RTLD_NOLOAD},
-        {path_beside_us(beside, sizeof(beside)) ? beside : NULL, 0},
+        {beside_us ? beside : NULL, 0},
         {SONAME, 0},
     };
     snprintf(why, why_size,
              "libmimalloc 3.6 or newer was not found (looked for " SONAME
-             " in the process, beside pimalloc and where the loader looks)");
+             " in the process%s and where the loader looks)",
+             beside_us ? ", beside pimalloc" : "");
     int err = -ENOENT;
     for (size_t i = 0; i < PIM_ARRAY_LEN(candidates); i++) {
         if (candidates[i].path == NULL) {

@@ -6,10 +6,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "pimalloc/tenants.h"
+#include "platform/privilege.h"
 #include "platform/say.h"
 #include "platform/signals.h"
 #include "platform/sizes.h"
@@ -249,7 +249,8 @@ pim_options_read(pim_options *out)
 {
     static bool reported;
     *out = (pim_options){.stats_format = -1};
-    if (getauxval(AT_SECURE) != 0) {
+    if (pim_is_privileged()) {
+        pim_privilege_forget(PREFIX);
         return;
     }
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -24,6 +23,7 @@
 #include "cpython/interp.h"
 #include "cpython/table.h"
 #include "mi/mi.h"
+#include "platform/privilege.h"
 #include "platform/say.h"
 #include "preload/preload.h"
 
@@ -67,13 +67,6 @@ module_of(const void *address)
     return find != NULL && find((void *)(uintptr_t)address, &found) == 0
                ? found.dlfo_link_map
                : NULL;
-}
-
-// The user of a setuid program is not its owner.
-static bool
-is_privileged(void)
-{
-    return getauxval(AT_SECURE) != 0;
 }
 
 // A handle of a module, which stays loaded from now on.
@@ -168,7 +161,7 @@ pim_preload_runtime_starts(const void *caller)
 {
     const struct link_map *map = module_of(caller);
     if (map == NULL || !pim_preload_defines(map, "PyMem_SetAllocator") ||
-        is_privileged()) {
+        pim_is_privileged()) {
         return;
     }
     int self = getpid();
@@ -222,10 +215,10 @@ check(bool has_python, char **argv)
 static bool
 may_speak(bool has_python)
 {
-    return has_python || getenv("PIMALLOC_STATS") != NULL ||
-           getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
-           getenv("PIMALLOC_LEAKS") != NULL ||
-           getenv("PIMALLOC_VERBOSE") != NULL;
+    return has_python || secure_getenv("PIMALLOC_STATS") != NULL ||
+           secure_getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
+           secure_getenv("PIMALLOC_LEAKS") != NULL ||
+           secure_getenv("PIMALLOC_VERBOSE") != NULL;
 }
 
 // Not by pim_options_read(), which would complain of a bad option in programs
@@ -233,7 +226,7 @@ may_speak(bool has_python)
 static bool
 asked_to_check(void)
 {
-    const char *value = getenv("PIMALLOC_RUN_CHECK");
+    const char *value = secure_getenv("PIMALLOC_RUN_CHECK");
     return value != NULL && strcmp(value, "1") == 0;
 }
 
@@ -260,7 +253,7 @@ process_starts(int argc, char **argv, char **envp)
 {
     (void)argc;
     (void)envp;
-    if (is_privileged()) {
+    if (pim_is_privileged()) {
         return;
     }
     // In every Python, so that one that is too old is called by its name.

@@ -39,7 +39,7 @@ pim_target_find(const char *name, char out[PATH_MAX])
         return n < PATH_MAX && exists;
     }
     char fallback[PATH_MAX] = "";
-    const char *path = getenv("PATH");
+    const char *path = secure_getenv("PATH");
     if (path == NULL) {
         confstr(_CS_PATH, fallback, sizeof(fallback));
         path = fallback;
