@@ -46,7 +46,7 @@ pim_domain_refuse(void)
 typedef enum pim_raw_source {
     PIM_RAW_LIBC,
     PIM_RAW_MIMALLOC,
-    PIM_RAW_OWN, // small blocks from a heap of our own, larger from mimalloc
+    PIM_RAW_OWN, // heaps of our own; what is large and nobody's from mimalloc
 } pim_raw_source;
 
 // The functions of a raw allocator that we stand in for.
@@ -60,6 +60,9 @@ typedef struct pim_raw_table {
 // takes back blocks that are older than the installation.  At install.
 void pim_raw_set_source(pim_raw_source source, pim_raw_table replaced);
 pim_raw_source pim_raw_get_source(void);
+
+// For people and reports: libc, mimalloc or pimalloc.
+const char *pim_raw_source_name(void);
 
 // A raw block of at least this many bytes may hold an interpreter's state; its
 // free is reported below.  CPython's are 195 to 385 KB.

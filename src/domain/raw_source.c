@@ -49,6 +49,15 @@ pim_raw_get_source(void)
     return pim_raw_from;
 }
 
+const char *
+pim_raw_source_name(void)
+{
+    static const char *const names[] = {[PIM_RAW_LIBC] = "libc",
+                                        [PIM_RAW_MIMALLOC] = "mimalloc",
+                                        [PIM_RAW_OWN] = "pimalloc"};
+    return names[pim_raw_from];
+}
+
 void
 pim_raw_watch(const void *block, size_t bytes)
 {

@@ -172,9 +172,7 @@ put_build(const pim_report *report, pim_out *out)
                    report->python.text);
     pim_out_printf(out, ",thread_state=\"%s\",raw_source=\"%s\"} 1\n",
                    report->reads_word ? "word" : "call",
-                   !report->installed    ? ""
-                   : report->raw_is_libc ? "libc"
-                                         : "mimalloc");
+                   report->installed ? report->raw_source : "");
 }
 
 void

@@ -119,19 +119,19 @@ pim_run_check(char **command, const char *library)
                     name);
         return PIM_RUN_FAILED;
     }
-    pim_answer answer = {.error = 0};
-    if (target.is_known && loader_takes(target.argv, library)) {
+    pim_answer answer = {.status = -1};
+    bool takes = target.is_known && loader_takes(target.argv, library);
+    if (takes) {
         pim_spawn_ask(target.argv, "PIMALLOC_RUN_CHECK=1", SECONDS_MAX,
                       &answer);
-    } else {
-        answer.status = -1;
     }
     if (!is_answer(&answer)) {
         pim_run_say("%s: it could not be found out whether %s would be "
                     "served%s; run it with --verbose --stats",
                     name, target.file,
-                    target.is_known ? ": its loader passes the library over"
-                                    : ", whose format is not known here");
+                    takes             ? ": the library in it gave no answer"
+                    : target.is_known ? ": its loader passes the library over"
+                                      : ", whose format is not known here");
         return PIM_RUN_FAILED;
     }
     print_name(command, &target);

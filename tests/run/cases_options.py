@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from harness import case, contains, equal
+from harness import Skip, case, contains, equal
 
 
 @case
@@ -110,6 +110,21 @@ def stats_mistakes(b):
     b.fails(125, "--stats=json:/no/such/x", "true", says=["/no/such is no directory"])
     b.fails(125, "--stats=json:/dev", "true", says=["/dev is a directory"])
     b.fails(125, "--stats=json:" + "x" * 5000, "true", says=["too long"])
+    b.fails(125, f"--stats=json:{b.script('plain-file', '')}/x", "true",
+            says=["plain-file is no directory"])
+
+
+@case
+def stats_in_a_closed_directory(b):
+    """a folder that cannot be looked at is said to be closed, not to be missing"""
+    if os.getuid() != 0:
+        raise Skip("only root can run as another user")
+    closed = Path(b.path("closed"))
+    (closed / "inner").mkdir(parents=True)
+    closed.chmod(0o700)
+    done = b.fails(125, f"--stats=json:{closed}/inner/x", "true", user=65534, group=65534,
+                   extra_groups=[], says=[f"{closed}/inner: Permission denied"])
+    equal("no directory" in done.stderr, False, "that it is no directory")
 
 
 @case

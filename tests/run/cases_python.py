@@ -162,6 +162,9 @@ def mimalloc_for_all(b):
     equal((done.returncode, done.stdout, done.stderr), (0, "True True\n", ""))
     done = real(b, "--check", "--with-malloc", python)
     equal((done.returncode, done.stderr), (0, ""))
+    done = real(b, "--with-malloc", "--verbose", "--stats", python, "-c", "pass")
+    contains(done.stderr, ", raw on mimalloc\n", "raw is served by mimalloc's malloc")
+    equal("at times" in done.stderr, version(python) < "3.14", "that figures are approximate")
 
 
 @case
