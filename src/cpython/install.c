@@ -179,7 +179,9 @@ open_region(size_t bytes)
     return pim_region_init(bytes != 0 ? bytes : PIM_REGION_SIZE) == 0
                ? 0
                : fail(-ENOMEM, "no address space for an arena; raise the limit "
-                               "of virtual memory (ulimit -v)");
+                               "of virtual memory (ulimit -v), and that of "
+                               "locked memory (ulimit -l) if mlockall() locks "
+                               "what is mapped");
 }
 
 // What the first installation chose stays: a layer that has not seen all blocks

@@ -19,6 +19,7 @@
 
 #include "base/atomic.h"
 #include "platform/gate.h"
+#include "platform/module.h"
 #include "platform/os.h"
 #include "platform/privilege.h"
 
@@ -162,44 +163,13 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
     return 0;
 }
 
-typedef struct module {
-    uintptr_t address; // somewhere in it
-    char path[PATH_MAX];
-} module;
-
-static int
-is_module(struct dl_phdr_info *info, size_t info_size, void *found)
-{
-    module *m = found;
-    (void)info_size;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
-        if (part->p_type == PT_LOAD &&
-            m->address - info->dlpi_addr - part->p_vaddr < part->p_memsz) {
-            snprintf(m->path, PATH_MAX, "%s", info->dlpi_name);
-            return 1;
-        }
-    }
-    return 0;
-}
-
-// The path of the module that an address is in; "" if that is the program.  Of the
-// program dladdr() would answer argv[0], which is whatever its caller says.
-static void
-path_of_module(const void *address, char path[PATH_MAX])
-{
-    module m = {.address = (uintptr_t)address};
-    dl_iterate_phdr(is_module, &m);
-    memcpy(path, m.path, PATH_MAX);
-}
-
 // The file that this code is in.  If it is the program's, the kernel knows it, but
 // in a privileged process that may be a link in a folder of the caller's.  Never
 // look into the current directory for a library.
 static bool
 path_of_us(char path[PATH_MAX])
 {
-    path_of_module(&pim_mi, path);
+    pim_module_path(&pim_mi, path);
     if (path[0] == '/') {
         return true;
     }
@@ -278,7 +248,7 @@ path_of_global(char path[PATH_MAX])
 {
     const void *version = dlsym(RTLD_DEFAULT, "mi_version");
     if (version != NULL) {
-        path_of_module(version, path);
+        pim_module_path(version, path);
     }
     return version != NULL;
 }
@@ -296,7 +266,9 @@ pim_mi_load(const char *path, char *why, size_t why_size)
     if (loaded.handle != NULL) {
         return 0;
     }
-    pim_privilege_forget("MIMALLOC_");
+    if (pim_is_privileged()) {
+        pim_privilege_forget("MIMALLOC_");
+    }
     if (path != NULL && is_relative(path) && pim_is_privileged()) {
         snprintf(why, why_size, "%s is no absolute path", path);
         return -ENOENT;

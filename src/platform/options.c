@@ -88,6 +88,16 @@ parse_debug(const char *value, pim_options *out)
     return parse_switch(value, &out->debug);
 }
 
+// What it says is for the preload library, which reads it before all others
+// (preload/children.c) and puts a process's id behind the 0.
+static bool
+parse_children(const char *value, pim_options *out)
+{
+    bool ignored;
+    (void)out;
+    return parse_switch(value, &ignored) || strncmp(value, "0:", 2) == 0;
+}
+
 static bool
 parse_teardown(const char *value, pim_options *out)
 {
@@ -203,6 +213,7 @@ static const option options[] = {
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
      parse_signal},
     {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
+    {"CHILDREN", "0 or 1", parse_children},
     {"RUN_CHECK", "0 or 1", parse_run_check},
     {"LIMIT", "SOFT or SOFT:HARD, sizes such as 64M, the second not smaller",
      parse_limit},
@@ -244,10 +255,24 @@ read_one(const char *entry, bool quiet, pim_options *out)
     }
 }
 
+static pim_options kept;
+static bool is_kept;
+
+void
+pim_options_keep(const pim_options *from_now_on)
+{
+    kept = *from_now_on;
+    is_kept = true;
+}
+
 void
 pim_options_read(pim_options *out)
 {
     static bool reported;
+    if (is_kept) {
+        *out = kept;
+        return;
+    }
     *out = (pim_options){.stats_format = -1};
     if (pim_is_privileged()) {
         pim_privilege_forget(PREFIX);

@@ -41,4 +41,7 @@ typedef struct pim_options {
 // thread at a time.
 void pim_options_read(pim_options *out);
 
+// Every later read answers this, whatever the environment says by then.
+void pim_options_keep(const pim_options *from_now_on);
+
 #endif // PIM_PLATFORM_OPTIONS_H

@@ -31,7 +31,7 @@ void
 pim_privilege_forget(const char *prefix)
 {
     char **entry = environ;
-    while (pim_is_privileged() && entry != NULL && *entry != NULL) {
+    while (entry != NULL && *entry != NULL) {
         // One that goes leaves its place to the next.
         if (strncasecmp(*entry, prefix, strlen(prefix)) != 0 ||
             strchr(*entry, '=') == NULL || !forget(*entry)) {

@@ -13,10 +13,10 @@
 
 bool pim_is_privileged(void);
 
-// In a privileged process, takes all variables whose names begin so, in any case
-// of letters, out of the environment: other libraries may read them, and so may
-// child processes, which look unprivileged once the privilege is complete.  Like
-// unsetenv(3), not beside threads that use the environment.
+// Takes all variables whose names begin so, in any case of letters, out of the
+// environment: other libraries may read them, and so may child processes, which
+// look unprivileged once the privilege is complete.  Like unsetenv(3), not beside
+// threads that use the environment.
 void pim_privilege_forget(const char *prefix);
 
 // Replaces a path by one without symbolic links.  False: it does not exist, or

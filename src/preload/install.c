@@ -109,6 +109,18 @@ read_options(void)
     }
 }
 
+// Python is in this process, so what the process starts from now on gets what it
+// is to get.
+static void
+settle_children(void)
+{
+    if (pim_preload_keeps_out()) {
+        read_options();
+        pim_options_keep(&pim_preload_options);
+        pim_preload_leave_environment();
+    }
+}
+
 // `python` as for pim_install().
 static void
 try_install(void *python)
@@ -138,6 +150,7 @@ static void
 runtime_starts_in(const struct link_map *python)
 {
     static bool told;
+    settle_children();
     if (tried == python) {
         if (begins_again()) {
             try_install(handle_of(python));
@@ -161,7 +174,7 @@ pim_preload_runtime_starts(const void *caller)
 {
     const struct link_map *map = module_of(caller);
     if (map == NULL || !pim_preload_defines(map, "PyMem_SetAllocator") ||
-        pim_is_privileged()) {
+        pim_is_privileged() || pim_preload_is_child()) {
         return;
     }
     int self = getpid();
@@ -190,8 +203,11 @@ check(bool has_python, char **argv)
     const char *other = pim_preload_other_choice(argv_of_python(argv));
     int status = 1;
     if (!has_python) {
-        printf("no CPython in this program at its start; one that it loads "
-               "later, and its child processes, are served\n");
+        printf(pim_preload_keeps_out()
+                   ? "no CPython in this program at its start; one that it "
+                     "loads later is served, its child processes are not\n"
+                   : "no CPython in this program at its start; one that it "
+                     "loads later, and its child processes, are served\n");
         status = 2;
     } else if (outcome != 0) {
         printf("not served: %s\n", without_name(pimalloc_strerror(outcome)));
@@ -239,6 +255,11 @@ try_first(const void *python, char **argv)
         return; // a constructor before ours has started it
     }
     tried = module_of(python);
+    if (pim_preload_is_child()) {
+        pim_preload_say_why_not("PIMALLOC_CHILDREN=0 of a parent process keeps "
+                                "pimalloc from its children");
+        return;
+    }
     if (other != NULL && argv_of_python(argv) != NULL) {
         // Python would replace us at once.
         read_options();
@@ -256,6 +277,10 @@ process_starts(int argc, char **argv, char **envp)
     if (pim_is_privileged()) {
         return;
     }
+    if (pim_preload_is_foreign()) {
+        pim_preload_leave_environment();
+        return;
+    }
     // In every Python, so that one that is too old is called by its name.
     const void *python = dlsym(RTLD_DEFAULT, "Py_GetVersion");
     pim_preload_find_setlocale();
@@ -264,10 +289,14 @@ process_starts(int argc, char **argv, char **envp)
     if (may_speak(python != NULL)) {
         pim_say_look_at_stderr();
     }
+    bool asked = asked_to_check();
     if (python != NULL) {
+        settle_children();
         try_first(python, argv);
+    } else if (pim_preload_is_child()) { // which marks the others
+        pim_preload_leave_environment();
     }
-    if (asked_to_check()) {
+    if (asked) {
         check(python != NULL, argv);
     }
 }

@@ -10,6 +10,8 @@
 // from where somebody else may have linked our file to, and COMMAND's loader would
 // ignore LD_PRELOAD.
 
+#define _GNU_SOURCE
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +55,11 @@ set_options(const pim_run_options *o)
     }
     if (o->limit != NULL) {
         set("PIMALLOC_LIMIT", o->limit);
+    }
+    // What a parent process made of it says nothing about COMMAND.
+    const char *children = secure_getenv("PIMALLOC_CHILDREN");
+    if (o->no_children || (children != NULL && children[0] == '0')) {
+        set("PIMALLOC_CHILDREN", "0");
     }
     if (o->debug) {
         set("PIMALLOC_DEBUG", "1");
@@ -143,22 +150,28 @@ main(int argc, char **argv)
         if (options.with_malloc) {
             pim_place_mimalloc(library, mimalloc, sizeof(mimalloc));
         }
-        set_options(&options);
     }
     if (options.check) {
         if (prepares) {
+            set_options(&options);
             set_preload(library, mimalloc);
         }
-        return pim_run_check(options.command, library);
+        return pim_run_check(options.command, library, options.no_children);
     }
 
     pim_target target;
     pim_target_follow(options.command, false, &target);
-    if (target.file[0] != '\0' && target.why[0] != '\0' && options.verbose) {
-        pim_run_say("%s is not served: %s", target.file, target.why);
+    bool not_served = target.file[0] != '\0' && target.why[0] != '\0';
+    if (not_served && options.verbose) {
+        pim_run_say("%s is not served: %s", target.file,
+                    pim_target_why(&target, options.no_children));
     }
-    if (prepares && !target.is_foreign) {
-        set_preload(library, mimalloc);
+    // Where the library does not come to, nothing would keep it from the children.
+    if (prepares && !(not_served && options.no_children)) {
+        set_options(&options);
+        if (!target.is_foreign) {
+            set_preload(library, mimalloc);
+        }
     }
     execvp(options.command[0], options.command);
     report_failure(options.command[0], errno);

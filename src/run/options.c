@@ -239,6 +239,13 @@ parse_verbose(const char *value, pim_run_options *out)
 }
 
 static void
+parse_no_children(const char *value, pim_run_options *out)
+{
+    (void)value;
+    out->no_children = true;
+}
+
+static void
 parse_with_malloc(const char *value, pim_run_options *out)
 {
     (void)value;
@@ -287,6 +294,7 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\
   --with-module            let Python import the module pimalloc\n\
+  --no-children            leave the programs alone that COMMAND starts\n\
   --check                  do not run COMMAND; say whether its Python would be\n\
                              served, and if not, why (exit status 0: served;\n\
                              1: not served; 2: no Python in it at its start)\n\
@@ -324,6 +332,7 @@ static const option options_plain[] = {
     {"--check", parse_check},
     {"--debug", parse_debug},
     {"--help", print_help},
+    {"--no-children", parse_no_children},
     {"--verbose", parse_verbose},
     {"--version", print_version},
     {"--with-malloc", parse_with_malloc},

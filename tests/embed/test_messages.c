@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "support/embed.h"
@@ -78,9 +80,27 @@ remedy_is_where_the_library_was_named(void)
     expect_remedy(&nowhere, "and name it in pimalloc_config.mimalloc_path");
 }
 
+// Root has no such limit.
+static void
+remedy_for_locked_memory_is_named(void)
+{
+    const rlim_t limit = 16 << 20;
+    setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){limit, limit});
+    if ((geteuid() == 0 && setuid(65534) != 0) || mlockall(MCL_FUTURE) != 0) {
+        embed_skip("memory cannot be locked within a limit here");
+    }
+    embed_preinit();
+    int err = pimalloc_install(NULL);
+    if (err != 0) {
+        EXPECT_EQ(err, -ENOMEM);
+        EXPECT_HAS(pimalloc_strerror(err), "ulimit -l");
+    }
+}
+
 static const embed_case cases[] = {
     CASE_ENV(messages_and_reports_agree_on_where_raw_is, "PIMALLOC_VERBOSE=1"),
     CASE(failure_is_forgotten_after_a_success),
+    CASE(remedy_for_locked_memory_is_named),
     CASE_ENV(remedy_is_where_the_library_was_named,
              "PIMALLOC_MIMALLOC=/elsewhere/libmi.so"),
 };

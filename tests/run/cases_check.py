@@ -100,6 +100,8 @@ def check_static(b):
     """--check of a static program: not served, without running it"""
     answers(check(b, b.compile("check-static", "-static")), 1,
             "not served: it is linked statically", "child processes are served")
+    done = b.run("--check", "--no-children", b.path("check-static"))
+    equal((done.returncode, "child processes" in done.stdout), (1, False))
 
 
 @case

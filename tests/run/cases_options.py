@@ -192,6 +192,15 @@ def limits(b):
 
 
 @case
+def no_children(b):
+    """--no-children sets PIMALLOC_CHILDREN, and what a parent made of it says nothing"""
+    equal(b.variable("PIMALLOC_CHILDREN"), None)
+    equal(b.variable("PIMALLOC_CHILDREN", "--no-children"), "0")
+    for old, new in (("0", "0"), ("0:1", "0"), ("1", "1")):
+        equal(b.variable("PIMALLOC_CHILDREN", env={"PIMALLOC_CHILDREN": old}), new, old)
+
+
+@case
 def module_path(b):
     """--with-module appends to PYTHONPATH, once"""
     b.fails(125, "--with-module", "true", says=["pimalloc.abi3.so is missing"])

@@ -164,6 +164,19 @@ def static_program(b):
 
 
 @case
+def static_program_without_children(b):
+    """--no-children prepares nothing for a program that the library does not come to"""
+    program = b.compile("static-shell", "-static", code="""#include <stdio.h>
+        #include <stdlib.h>
+        int main(void) { printf("%d %d\\n", getenv("LD_PRELOAD") != NULL,
+                                getenv("PIMALLOC_STATS") != NULL); }""")
+    equal(b.run("--stats", program).stdout, "1 1\n")
+    done = b.run("--stats", "--no-children", "--verbose", program)
+    equal(done.stdout, "0 0\n")
+    equal("child processes are served" in done.stderr, False, "a promise")
+
+
+@case
 def setuid_program(b):
     """a setuid program runs; --verbose says why it is not served"""
     program = b.compile("setuid")
