@@ -18,10 +18,10 @@ void *pim_mi_alloc_again(size_t size, bool zero, size_t *bytes);
 PIM_INLINE void *
 pim_mi_alloc(size_t size, bool zero, size_t *bytes)
 {
+    PIM_KEEP_ERRNO;
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN)) {
         pim_maps_make_way(size);
     }
-    PIM_KEEP_ERRNO;
     void *block =
         zero ? pim_mi.ucalloc(1, size, bytes) : pim_mi.umalloc(size, bytes);
     return PIM_LIKELY(block != NULL) ? block

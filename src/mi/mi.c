@@ -324,12 +324,14 @@ pim_mi_version(void)
     return loaded.version;
 }
 
+// The process's malloc() itself may have an address in the program, where that is
+// linked to a fixed place and takes it (Debian's python3), so its neighbour is asked.
 bool
 pim_mi_is_process_malloc(void)
 {
     Dl_info of_malloc;
     Dl_info of_mi;
-    void *process_malloc = dlsym(RTLD_DEFAULT, "malloc");
+    void *process_malloc = dlsym(RTLD_DEFAULT, "malloc_usable_size");
     void *mi_malloc =
         loaded.handle != NULL ? dlsym(loaded.handle, "mi_malloc") : NULL;
     return process_malloc != NULL && mi_malloc != NULL &&
