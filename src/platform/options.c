@@ -213,10 +213,10 @@ static const option options[] = {
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
      parse_signal},
     {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
-    {"CHILDREN", "0 or 1", parse_children},
     {"RUN_CHECK", "0 or 1", parse_run_check},
     {"LIMIT", "SOFT or SOFT:HARD, sizes such as 64M, the second not smaller",
      parse_limit},
+    {"CHILDREN", "0 or 1", parse_children},
 };
 
 static void
