@@ -193,7 +193,8 @@ realloc_large(unsigned domain, void *block, size_t size)
 {
     size_t old_size = pim_large_usable(block);
     if (old_size == 0) {
-        return pim_domain_refuse(); // not ours: its size is unknown, so it cannot be moved
+        // Not ours: its size is unknown, so it cannot be moved.
+        return pim_domain_refuse();
     }
     void *resized = pim_large_resize(pim_current_heap(), block, size);
     return resized != NULL ? resized : move(domain, block, old_size, size);
