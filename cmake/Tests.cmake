@@ -29,6 +29,11 @@ file(GLOB PIM_TEST_SUPPORT CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/suppor
 add_library(pim_test_support OBJECT ${PIM_TEST_SUPPORT} "${PROJECT_BINARY_DIR}/src/empty.c")
 target_link_libraries(pim_test_support PUBLIC pim_library_flags pim::cmocka)
 target_include_directories(pim_test_support PUBLIC "${PROJECT_SOURCE_DIR}/tests")
+# What the core asks of the system goes through tests/support/hostile.c.
+set(PIM_HOSTILE_CALLS calloc clock_gettime free getrlimit madvise malloc mmap mprotect mremap munmap
+  nanosleep prctl process_vm_readv pthread_setspecific realloc sched_yield syscall sysconf)
+list(TRANSFORM PIM_HOSTILE_CALLS PREPEND "-Wl,--wrap=" OUTPUT_VARIABLE wraps)
+target_link_options(pim_test_support INTERFACE ${wraps})
 
 function(pim_core_tests folder)
   cmake_parse_arguments(arg "" "TIMEOUT" "" ${ARGN})

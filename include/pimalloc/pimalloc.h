@@ -79,7 +79,10 @@ typedef struct pimalloc_config {
 
     // Path of the libmimalloc to load; NULL: the one in the process if it is
     // new enough, else the one installed beside pimalloc (pimalloc/ in its own
-    // directory), else the system's.  Loaded once in a process.
+    // directory), else the system's.  Loaded once in a process.  In a process with
+    // raised privileges (AT_SECURE) a path must be absolute, and the one beside
+    // pimalloc is taken only if libpimalloc is a shared library and nobody but root
+    // could have put it there.
     const char *mimalloc_path;
 
     // What becomes of what interpreters leave: enum pimalloc_policy of
@@ -146,9 +149,9 @@ typedef struct pimalloc_snapshot {
 //   -EBUSY     Python runs already
 //   -ENOTSUP   a free-threaded build of Python; or config->teardown is
 //              PIMALLOC_RELEASE and Python is older than 3.14
-//   -ENOSYS    Python is older than 3.12, or no Python is in the process
+//   -ENOSYS    Python is older than 3.12, or no Python can be seen in the process
 //   -ENOENT    libmimalloc was not found
-//   -EPROTO    the libmimalloc found is older than 3.6
+//   -EPROTO    the libmimalloc found is older than 3.6 or lacks functions
 //   -EINVAL    config->size is not one this version knows, or there is no policy
 //              config->teardown
 //   -ENOMEM    no address space for an arena

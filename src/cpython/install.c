@@ -24,6 +24,7 @@
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/options.h"
+#include "platform/privilege.h"
 #include "platform/say.h"
 
 #define REFUSED_RELEASE                                                        \
@@ -49,7 +50,6 @@ static int
 fail(int err, const char *text)
 {
     snprintf(failure, sizeof(failure), "pimalloc: %s", text);
-    failure_code = err;
     return err;
 }
 
@@ -79,8 +79,10 @@ check_python(void *module, bool unasked)
     if (err != 0) {
         return fail(err,
                     found.hexversion == 0
-                        ? "there is no CPython in this process; link or load "
-                          "libpython before pimalloc_install()"
+                        ? "no CPython can be seen in this process; link or "
+                          "load libpython (RTLD_GLOBAL) before "
+                          "pimalloc_install(), or link a program that contains "
+                          "it with --export-dynamic (-rdynamic)"
                     : found.hexversion < PIM_VERSION_MIN
                         ? "this Python is older than 3.12; use CPython 3.12 or "
                           "newer"
@@ -107,17 +109,30 @@ check_python(void *module, bool unasked)
     return 0;
 }
 
+// What helps, where the program, the environment or nobody named a library.
+static const char *
+remedy(const char *named, bool by_program)
+{
+    return by_program ? "and name it in pimalloc_config.mimalloc_path, which "
+                        "wins over PIMALLOC_MIMALLOC"
+           : named != NULL ? "and name it in PIMALLOC_MIMALLOC, or unset that"
+           : pim_is_privileged()
+               ? "or name the library in pimalloc_config.mimalloc_path"
+               : "or name the library in PIMALLOC_MIMALLOC";
+}
+
 static int
-load_mimalloc(const char *path)
+load_mimalloc(const pimalloc_config *config, const char *named)
 {
     char why[PATH_MAX + 256] = "";
     char text[PATH_MAX + 384];
+    bool by_program = config != NULL && config->mimalloc_path != NULL;
+    const char *path = by_program ? config->mimalloc_path : named;
     int err = pim_mi_load(path, why, sizeof(why));
     if (err != 0) {
         snprintf(text, sizeof(text),
-                 "%s; install libmimalloc3 (3.6 or newer), or name the library "
-                 "in PIMALLOC_MIMALLOC",
-                 why);
+                 "%s; install libmimalloc3 (3.6 or newer) %s", why,
+                 remedy(named, by_program));
         fail(err, text);
     }
     return err;
@@ -135,7 +150,10 @@ set_teardown(const pimalloc_config *config, int from_environment)
                    ? fail(err, "there is no policy like "
                                "pimalloc_config.teardown; take one "
                                "of enum pimalloc_policy")
-                   : fail(err, REFUSED_RELEASE);
+               : err == -ENOTSUP
+                   ? fail(err, REFUSED_RELEASE)
+                   : fail(err, "whoever touches poisoned memory could not be "
+                               "told: the system refuses a signal handler");
     }
     if (from_environment != 0 &&
         pim_policy_set_default(from_environment) == -ENOTSUP) {
@@ -161,7 +179,9 @@ open_region(size_t bytes)
     return pim_region_init(bytes != 0 ? bytes : PIM_REGION_SIZE) == 0
                ? 0
                : fail(-ENOMEM, "no address space for an arena; raise the limit "
-                               "of virtual memory (ulimit -v)");
+                               "of virtual memory (ulimit -v), and that of "
+                               "locked memory (ulimit -l) if mlockall() locks "
+                               "what is mapped");
 }
 
 // What the first installation chose stays: a layer that has not seen all blocks
@@ -200,13 +220,10 @@ install(const pimalloc_config *config, void *python, bool unasked)
         return err;
     }
     pim_options_read(&options);
-    if (config != NULL && config->mimalloc_path != NULL) {
-        options.mimalloc = config->mimalloc_path;
-    }
     if (config != NULL && config->region_bytes != 0) {
         options.region_bytes = config->region_bytes;
     }
-    err = load_mimalloc(options.mimalloc);
+    err = load_mimalloc(config, options.mimalloc);
     if (err != 0) {
         return err;
     }
@@ -239,8 +256,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
         pim_say(
             "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s%s\n",
             pim_py.get_version(), PIM_VERSION_PARTS(pim_mi_version()),
-            pim_raw_get_source() == PIM_RAW_LIBC ? "libc" : "mimalloc",
-            pim_check_is_on() ? ", checked" : "");
+            pim_raw_source_name(), pim_check_is_on() ? ", checked" : "");
     }
     return 0;
 }
@@ -252,6 +268,7 @@ pim_install(const pimalloc_config *config, void *python, bool unasked)
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
     int err = install(config, python, unasked);
+    failure_code = err; // a failure before a success explains nothing any more
     pim_lock_release(&install_lock);
     pim_gate_exit();
     return err;
@@ -301,11 +318,12 @@ pimalloc_strerror(int err)
                "3.14; the main interpreter, and those that share its memory, "
                "have no policy";
     case -ENOSYS:
-        return "pimalloc: no CPython 3.12 or newer in this process";
+        return "pimalloc: no CPython 3.12 or newer can be seen in this process";
     case -ENOENT:
-        return "pimalloc: libmimalloc was not found, or no such interpreter";
+        return "pimalloc: there is no such library, interpreter, block or file";
     case -EPROTO:
-        return "pimalloc: the libmimalloc found is older than 3.6";
+        return "pimalloc: the libmimalloc found is older than 3.6 or lacks "
+               "functions";
     case -EINVAL:
         return "pimalloc: a structure's size member is not set to its size, or "
                "a value is none of those that are known";

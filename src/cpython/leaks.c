@@ -16,12 +16,8 @@
 
 #include "cpython/leaks.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/bits.h"
 #include "cpython/api.h"
@@ -29,9 +25,9 @@
 #include "cpython/object.h"
 #include "heap/registry.h"
 #include "heap/walk.h"
+#include "platform/file.h"
 #include "platform/lock.h"
 #include "platform/os.h"
-#include "platform/path.h"
 #include "platform/say.h"
 
 #define KINDS 1024
@@ -205,28 +201,6 @@ sort(table *t)
     t->sum.leaks = t->sorted;
 }
 
-// A descriptor to append to the file with, or a negative errno.
-static int
-open_file(char path[PATH_MAX])
-{
-    struct stat s;
-    bool has_pid;
-    int err = pim_path_expand(file, path, &has_pid);
-    if (err != 0) {
-        return err;
-    }
-    int fd =
-        open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
-    if (fd < 0) {
-        return -errno;
-    }
-    if (fstat(fd, &s) != 0 || pim_path_is_planted(path, &s)) {
-        close(fd);
-        return -EACCES;
-    }
-    return fd;
-}
-
 static void
 write_report(const pimalloc_leaks *leaks)
 {
@@ -235,17 +209,16 @@ write_report(const pimalloc_leaks *leaks)
         (void)pim_leaks_write(pim_say_fd(), leaks, as_json);
         return;
     }
-    char path[PATH_MAX] = "";
-    int fd = open_file(path);
-    int err = fd < 0 ? fd : pim_leaks_write(fd, leaks, as_json);
-    if (fd >= 0) {
-        close(fd);
+    pim_file out;
+    int err = pim_file_open(&out, file, PIM_FILE_APPEND);
+    if (err == 0) {
+        err = pim_file_close(&out, pim_leaks_write(out.fd, leaks, as_json));
     }
     if (err != 0) {
         pim_say("pimalloc: what an interpreter left could not be written to "
                 "%s: %s; name a file in a folder that this process may write "
                 "to\n",
-                path[0] != '\0' ? path : file, strerror(-err));
+                out.path[0] != '\0' ? out.path : file, strerror(-err));
     }
 }
 

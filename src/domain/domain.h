@@ -4,7 +4,9 @@
 // NULL to free and realloc.  The rules, for every function here:
 //
 //   - blocks are 16-byte aligned; a request for 0 bytes gets a distinct block
-//   - a request that cannot be served returns NULL and changes nothing
+//   - a request that cannot be served returns NULL with ENOMEM in errno, as libc's
+//     does, and changes nothing else
+//   - what is served, and a free, leave errno alone (base/keep_errno.h)
 //   - realloc(p, 0) gives a block and is not a free; calloc checks for overflow
 //   - any thread may free any block
 //
@@ -13,6 +15,8 @@
 
 #ifndef PIM_DOMAIN_DOMAIN_H
 #define PIM_DOMAIN_DOMAIN_H
+
+#include <errno.h>
 
 #include "heap/figures.h"
 
@@ -31,10 +35,18 @@ void *pim_raw_calloc(void *ctx, size_t count, size_t size);
 void *pim_raw_realloc(void *ctx, void *block, size_t size);
 void pim_raw_free(void *ctx, void *block);
 
+// The answer to a request that cannot be served.
+PIM_INLINE void *
+pim_domain_refuse(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
 typedef enum pim_raw_source {
     PIM_RAW_LIBC,
     PIM_RAW_MIMALLOC,
-    PIM_RAW_OWN, // small blocks from a heap of our own, larger from mimalloc
+    PIM_RAW_OWN, // heaps of our own; what is large and nobody's from mimalloc
 } pim_raw_source;
 
 // The functions of a raw allocator that we stand in for.
@@ -48,6 +60,9 @@ typedef struct pim_raw_table {
 // takes back blocks that are older than the installation.  At install.
 void pim_raw_set_source(pim_raw_source source, pim_raw_table replaced);
 pim_raw_source pim_raw_get_source(void);
+
+// For people and reports: libc, mimalloc or pimalloc.
+const char *pim_raw_source_name(void);
 
 // A raw block of at least this many bytes may hold an interpreter's state; its
 // free is reported below.  CPython's are 195 to 385 KB.

@@ -32,9 +32,9 @@ alloc_owned(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return block;
 }
 
-// Any size, any thread.
-static PIM_NOINLINE void *
-alloc_any(unsigned domain, size_t size, bool zero)
+// Any size, any thread.  NULL: errno says nothing.
+static void *
+serve(unsigned domain, size_t size, bool zero)
 {
     pim_heap *heap = pim_current_heap();
     size += size == 0;
@@ -47,6 +47,13 @@ alloc_any(unsigned domain, size_t size, bool zero)
     pim_lock_release(&pim_process_lock);
     pim_gate_exit();
     return block;
+}
+
+static PIM_NOINLINE void *
+alloc_any(unsigned domain, size_t size, bool zero)
+{
+    void *block = serve(domain, size, zero);
+    return PIM_LIKELY(block != NULL) ? block : pim_domain_refuse();
 }
 
 PIM_INLINE void *
@@ -69,7 +76,7 @@ domain_calloc(unsigned domain, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
-        return NULL;
+        return pim_domain_refuse();
     }
     if (PIM_LIKELY(bytes - 1 < PIM_TINY_MAX)) {
         void *block = domain_malloc(domain, bytes);
@@ -157,15 +164,15 @@ move_within_limit(unsigned domain, void *block, size_t old_size, size_t size)
         }
     }
     if (moved == NULL) {
-        moved = alloc_any(domain, size, false);
+        moved = serve(domain, size, false);
     }
     if (moved != NULL) {
         memcpy(moved, block, old_size < size ? old_size : size);
         domain_free(domain, block);
-    } else if (size <= old_size) {
-        moved = block; // shrinking needs no memory
+        return moved;
     }
-    return moved;
+    return size <= old_size ? block // shrinking needs no memory
+                            : pim_domain_refuse();
 }
 
 static void *
@@ -186,7 +193,8 @@ realloc_large(unsigned domain, void *block, size_t size)
 {
     size_t old_size = pim_large_usable(block);
     if (old_size == 0) {
-        return NULL; // not ours: its size is unknown, so it cannot be moved
+        // Not ours: its size is unknown, so it cannot be moved.
+        return pim_domain_refuse();
     }
     void *resized = pim_large_resize(pim_current_heap(), block, size);
     return resized != NULL ? resized : move(domain, block, old_size, size);

@@ -85,9 +85,9 @@ alloc_shared(size_t size, bool zero)
     return zero ? memset(block, 0, size) : block;
 }
 
-// Any size.
-static PIM_NOINLINE void *
-alloc_any(size_t size, bool zero)
+// Any size.  NULL: errno says nothing.
+static void *
+serve(size_t size, bool zero)
 {
     if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
         return NULL;
@@ -99,6 +99,13 @@ alloc_any(size_t size, bool zero)
     size += size == 0;
     return heap != NULL ? alloc_owned(heap, size, zero)
                         : alloc_shared(size, zero);
+}
+
+static PIM_NOINLINE void *
+alloc_any(size_t size, bool zero)
+{
+    void *block = serve(size, zero);
+    return PIM_LIKELY(block != NULL) ? block : pim_domain_refuse();
 }
 
 // A heap has no raw pages unless raw is our own.
@@ -124,7 +131,7 @@ pim_raw_calloc(void *ctx, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
-        return NULL;
+        return pim_domain_refuse();
     }
     if (PIM_LIKELY(bytes - 1 < PIM_TINY_MAX)) {
         void *block = pim_raw_malloc(ctx, bytes);
@@ -237,10 +244,11 @@ move_within_limit(void *block, size_t old_size, size_t size)
 {
     void *moved = alloc_growing(old_size, size);
     if (moved == NULL) {
-        moved = pim_raw_malloc(NULL, size);
+        moved = serve(size, false);
     }
     if (moved == NULL) {
-        return size <= old_size ? block : NULL; // shrinking needs no memory
+        return size <= old_size ? block // shrinking needs no memory
+                                : pim_domain_refuse();
     }
     memcpy(moved, block, old_size < size ? old_size : size);
     pim_raw_free(NULL, block);
@@ -277,7 +285,8 @@ realloc_outside(void *block, size_t size)
 {
     size_t old_size = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
     if (old_size == 0) {
-        return pim_raw_source_realloc(block, size);
+        void *moved = pim_raw_source_realloc(block, size);
+        return moved != NULL ? moved : pim_domain_refuse();
     }
     pim_heap *heap = pim_current_owner();
     void *resized =
@@ -292,7 +301,7 @@ pim_raw_realloc(void *ctx, void *block, size_t size)
         return pim_raw_malloc(ctx, size);
     }
     if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
-        return NULL;
+        return pim_domain_refuse();
     }
     return pim_region_contains(block) ? realloc_inside(block, size)
                                       : realloc_outside(block, size);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/keep_errno.h"
 #include "domain/raw_small.h"
 #include "domain/raw_tag.h"
 #include "heap/current.h"
@@ -46,6 +47,15 @@ pim_raw_source
 pim_raw_get_source(void)
 {
     return pim_raw_from;
+}
+
+const char *
+pim_raw_source_name(void)
+{
+    static const char *const names[] = {[PIM_RAW_LIBC] = "libc",
+                                        [PIM_RAW_MIMALLOC] = "mimalloc",
+                                        [PIM_RAW_OWN] = "pimalloc"};
+    return names[pim_raw_from];
 }
 
 void
@@ -168,7 +178,6 @@ mimalloc_realloc(void *block, size_t size)
 static void
 mimalloc_free(void *block)
 {
-    size_t ignored;
     const pim_heap *heap = pim_current_owner();
     pim_gate_enter();
     size_t bytes = pim_mi.usable_size(block);
@@ -178,7 +187,7 @@ mimalloc_free(void *block)
         pim_gate_enter();
     }
     pim_raw_tag_uncount(heap, pim_raw_tag_take(block, bytes), bytes);
-    pim_mi.ufree(block, &ignored);
+    pim_mi_free(block);
     pim_gate_exit();
 }
 
@@ -248,6 +257,7 @@ adopt_libc_block(void *block, size_t size)
 void *
 pim_raw_source_alloc(size_t size, bool zero)
 {
+    PIM_KEEP_ERRNO;
     return pim_raw_from == PIM_RAW_LIBC ? libc_alloc(size, zero)
                                         : mimalloc_alloc(size, zero);
 }
@@ -255,6 +265,7 @@ pim_raw_source_alloc(size_t size, bool zero)
 void *
 pim_raw_source_realloc(void *block, size_t size)
 {
+    PIM_KEEP_ERRNO;
     switch (owner_of(block)) {
     case OWNER_LIBC:
         return adopt_libc_block(block, size);
@@ -269,6 +280,7 @@ pim_raw_source_realloc(void *block, size_t size)
 void
 pim_raw_source_free(void *block)
 {
+    PIM_KEEP_ERRNO;
     switch (owner_of(block)) {
     case OWNER_LIBC:
         pim_raw_watch(block, malloc_usable_size(block));

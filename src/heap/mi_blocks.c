@@ -18,6 +18,7 @@ _Atomic uint64_t pim_mi_until;
 void
 pim_mi_free(void *block)
 {
+    PIM_KEEP_ERRNO;
     size_t ignored;
     pim_mi.ufree(block, &ignored);
     if (pim_load_relaxed(&pim_mi_until) == 0) {
@@ -28,6 +29,7 @@ pim_mi_free(void *block)
 void
 pim_mi_purge(void)
 {
+    PIM_KEEP_ERRNO;
     pim_store_relaxed(&pim_mi_until, 0);
     pim_mi.purge();
 }
@@ -44,6 +46,7 @@ will_move(const void *block, size_t size)
 void *
 pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after)
 {
+    PIM_KEEP_ERRNO;
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN) && will_move(block, size)) {
         pim_maps_make_way(size);
     }

@@ -7,6 +7,7 @@
 #ifndef PIM_HEAP_MI_BLOCKS_H
 #define PIM_HEAP_MI_BLOCKS_H
 
+#include "base/keep_errno.h"
 #include "heap/maps.h"
 #include "mi/mi.h"
 
@@ -17,6 +18,7 @@ void *pim_mi_alloc_again(size_t size, bool zero, size_t *bytes);
 PIM_INLINE void *
 pim_mi_alloc(size_t size, bool zero, size_t *bytes)
 {
+    PIM_KEEP_ERRNO;
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN)) {
         pim_maps_make_way(size);
     }

@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "base/keep_errno.h"
 #include "heap/mi_blocks.h"
 #include "heap/poison.h"
 #include "heap/registry.h"
@@ -147,6 +148,7 @@ settle_doomed(pim_heap *heap)
 void
 pim_heap_retire(pim_heap *heap, pim_figures *left)
 {
+    PIM_KEEP_ERRNO; // the watch may ask for anything
     PIM_ASSERT(!pim_gate_is_inside());
     const pim_end_watch *watch = pim_load_acquire(&pim_end_watcher);
     pim_gate_enter();

@@ -19,7 +19,9 @@
 
 #include "base/atomic.h"
 #include "platform/gate.h"
+#include "platform/module.h"
 #include "platform/os.h"
+#include "platform/privilege.h"
 
 #define SONAME "libmimalloc.so.3"
 
@@ -161,22 +163,19 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
     return 0;
 }
 
-// The file that this code is in.  Of a program that contains it the loader knows
-// what it was called by, which may be relative to where it was started, so the
-// kernel is asked: never look into the current directory for a library.
+// The file that this code is in.  If it is the program's, the kernel knows it, but
+// in a privileged process that may be a link in a folder of the caller's.  Never
+// look into the current directory for a library.
 static bool
-path_of_us(char *path, size_t size)
+path_of_us(char path[PATH_MAX])
 {
-    Dl_info us;
-    if (dladdr((void *)&pim_mi, &us) == 0 || us.dli_fname == NULL) {
-        return false;
+    pim_module_path(&pim_mi, path);
+    if (path[0] == '/') {
+        return true;
     }
-    if (us.dli_fname[0] == '/') {
-        int n = snprintf(path, size, "%s", us.dli_fname);
-        return n > 0 && (size_t)n < size;
-    }
-    ssize_t n = readlink("/proc/self/exe", path, size);
-    if (n <= 0 || (size_t)n >= size) {
+    ssize_t n =
+        pim_is_privileged() ? -1 : readlink("/proc/self/exe", path, PATH_MAX);
+    if (n <= 0 || n >= PATH_MAX) {
         return false;
     }
     path[n] = '\0';
@@ -185,15 +184,16 @@ path_of_us(char *path, size_t size)
 
 // The copy installed beside us: DIR/pimalloc/libmimalloc.so.3.
 static bool
-path_beside_us(char *path, size_t size)
+path_beside_us(char path[PATH_MAX])
 {
     char us[PATH_MAX];
-    if (!path_of_us(us, sizeof(us))) {
+    if (!path_of_us(us)) {
         return false;
     }
-    int n = snprintf(path, size, "%.*s/pimalloc/" SONAME,
+    int n = snprintf(path, PATH_MAX, "%.*s/pimalloc/" SONAME,
                      (int)(strrchr(us, '/') - us), us);
-    return n > 0 && (size_t)n < size;
+    return n > 0 && n < PATH_MAX &&
+           (!pim_is_privileged() || pim_privilege_trusts(path));
 }
 
 // What a module calls itself, whatever its file is called; NULL: nothing.
@@ -243,13 +243,21 @@ path_in_process(char path[PATH_MAX])
 
 // A mimalloc that all modules see, of any version and name, such as the process's
 // malloc.  A second one beside it would call the functions of the first.
-static const char *
-path_of_global(void)
+static bool
+path_of_global(char path[PATH_MAX])
 {
-    Dl_info info;
-    void *version = dlsym(RTLD_DEFAULT, "mi_version");
-    return version != NULL && dladdr(version, &info) != 0 ? info.dli_fname
-                                                          : NULL;
+    const void *version = dlsym(RTLD_DEFAULT, "mi_version");
+    if (version != NULL) {
+        pim_module_path(version, path);
+    }
+    return version != NULL;
+}
+
+// A relative one would be looked for where the process was started.
+static bool
+is_relative(const char *path)
+{
+    return path[0] != '/' && strchr(path, '/') != NULL;
 }
 
 int
@@ -257,6 +265,13 @@ pim_mi_load(const char *path, char *why, size_t why_size)
 {
     if (loaded.handle != NULL) {
         return 0;
+    }
+    if (pim_is_privileged()) {
+        pim_privilege_forget("MIMALLOC_");
+    }
+    if (path != NULL && is_relative(path) && pim_is_privileged()) {
+        snprintf(why, why_size, "%s is no absolute path", path);
+        return -ENOENT;
     }
     if (path != NULL) {
         int err = take(path, 0, why, why_size);
@@ -266,26 +281,29 @@ pim_mi_load(const char *path, char *why, size_t why_size)
         return err;
     }
 
-    const char *global = path_of_global();
-    if (global != NULL) {
-        snprintf(why, why_size,
-                 "%s, the mimalloc of this program, cannot be used", global);
-        return take(global, RTLD_NOLOAD, why, why_size);
-    }
     char present[PATH_MAX];
+    if (path_of_global(present)) {
+        snprintf(why, why_size,
+                 "the mimalloc of this program%s%s cannot be used",
+                 present[0] != '\0' ? ", " : "", present);
+        return present[0] != '\0' ? take(present, RTLD_NOLOAD, why, why_size)
+                                  : -ENOENT;
+    }
     char beside[PATH_MAX];
+    bool beside_us = path_beside_us(beside);
     struct {
         const char *path;
         int flags;
     } const candidates[] = {
         // A second copy would waste memory.
         {path_in_process(present) ? present : NULL, RTLD_NOLOAD},
-        {path_beside_us(beside, sizeof(beside)) ? beside : NULL, 0},
+        {beside_us ? beside : NULL, 0},
         {SONAME, 0},
     };
     snprintf(why, why_size,
              "libmimalloc 3.6 or newer was not found (looked for " SONAME
-             " in the process, beside pimalloc and where the loader looks)");
+             " in the process%s and where the loader looks)",
+             beside_us ? ", beside pimalloc" : "");
     int err = -ENOENT;
     for (size_t i = 0; i < PIM_ARRAY_LEN(candidates); i++) {
         if (candidates[i].path == NULL) {
@@ -306,12 +324,14 @@ pim_mi_version(void)
     return loaded.version;
 }
 
+// The process's malloc() itself may have an address in the program, where that is
+// linked to a fixed place and takes it (Debian's python3), so its neighbour is asked.
 bool
 pim_mi_is_process_malloc(void)
 {
     Dl_info of_malloc;
     Dl_info of_mi;
-    void *process_malloc = dlsym(RTLD_DEFAULT, "malloc");
+    void *process_malloc = dlsym(RTLD_DEFAULT, "malloc_usable_size");
     void *mi_malloc =
         loaded.handle != NULL ? dlsym(loaded.handle, "mi_malloc") : NULL;
     return process_malloc != NULL && mi_malloc != NULL &&

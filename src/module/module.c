@@ -46,7 +46,7 @@ active_library(PyObject *module)
         state->library.found
             ? "pimalloc is in this process but does not serve this Python: it "
               "was never installed, or PYTHONMALLOC, -X dev or another "
-              "allocator came in its place; pimalloc-run --check says why"
+              "allocator came in its place; pimalloc-run --verbose may say why"
             : "pimalloc is not in this process; run python under "
               "pimalloc-run, or embed it with pimalloc_install()");
     return NULL;
@@ -112,7 +112,7 @@ PyDoc_STRVAR(
     "                   live_blocks, peak_bytes, peak_blocks, total_bytes and\n"
     "                   total_blocks; total is all that was ever allocated\n"
     "and for the process also\n"
-    "  raw_is_libc      True: the raw figures are approximate\n"
+    "  raw_is_libc      True: raw is libc's; raw figures may be too high\n"
     "Bytes are those of blocks, that is, of requests rounded up.\n"
     "\n"
     "Raises NotActiveError; ValueError if no such interpreter is known;\n"

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "base/keep_errno.h"
 #include "platform/lock.h"
 #include "platform/os.h"
 
@@ -115,6 +116,7 @@ thread_exits(void *record)
 PIM_COLD void
 pim_gate_enter_slow(void)
 {
+    PIM_KEEP_ERRNO;
     pim_self *self = &pim_gate_self;
     if (self->locked != 0 || self->forking) {
         self->locked++; // the lock is held by this thread

@@ -6,10 +6,10 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "pimalloc/tenants.h"
+#include "platform/privilege.h"
 #include "platform/say.h"
 #include "platform/signals.h"
 #include "platform/sizes.h"
@@ -86,6 +86,16 @@ static bool
 parse_debug(const char *value, pim_options *out)
 {
     return parse_switch(value, &out->debug);
+}
+
+// What it says is for the preload library, which reads it before all others
+// (preload/children.c) and puts a process's id behind the 0.
+static bool
+parse_children(const char *value, pim_options *out)
+{
+    bool ignored;
+    (void)out;
+    return parse_switch(value, &ignored) || strncmp(value, "0:", 2) == 0;
 }
 
 static bool
@@ -206,6 +216,7 @@ static const option options[] = {
     {"RUN_CHECK", "0 or 1", parse_run_check},
     {"LIMIT", "SOFT or SOFT:HARD, sizes such as 64M, the second not smaller",
      parse_limit},
+    {"CHILDREN", "0 or 1", parse_children},
 };
 
 static void
@@ -244,12 +255,27 @@ read_one(const char *entry, bool quiet, pim_options *out)
     }
 }
 
+static pim_options kept;
+static bool is_kept;
+
+void
+pim_options_keep(const pim_options *from_now_on)
+{
+    kept = *from_now_on;
+    is_kept = true;
+}
+
 void
 pim_options_read(pim_options *out)
 {
     static bool reported;
+    if (is_kept) {
+        *out = kept;
+        return;
+    }
     *out = (pim_options){.stats_format = -1};
-    if (getauxval(AT_SECURE) != 0) {
+    if (pim_is_privileged()) {
+        pim_privilege_forget(PREFIX);
         return;
     }
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {

@@ -34,11 +34,14 @@ typedef struct pim_options {
     bool run_check; // PIMALLOC_RUN_CHECK=1: internal, of pimalloc-run --check
 } pim_options;
 
-// Reads the environment; nothing of it if the process runs with privileges that
-// its user does not have.  An empty value counts as not set.  Unknown PIMALLOC_*
+// Reads the environment; in a privileged process (platform/privilege.h) nothing, and
+// takes these variables out of it.  An empty value counts as not set.  Unknown PIMALLOC_*
 // names and bad values are reported on stderr with the valid ones, once per
 // process, and otherwise ignored.  Texts are copies that last as long as the process.  By one
 // thread at a time.
 void pim_options_read(pim_options *out);
+
+// Every later read answers this, whatever the environment says by then.
+void pim_options_keep(const pim_options *from_now_on);
 
 #endif // PIM_PLATFORM_OPTIONS_H

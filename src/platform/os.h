@@ -3,7 +3,8 @@
 // One table of functions, so that tests can put a fake in its place and fail
 // any call.  Conventions: sizes and addresses are multiples of the system's
 // page size; a function that returns int returns 0 or a negative errno; a
-// function that returns a pointer returns NULL on failure.  None allocates.
+// function that returns a pointer returns NULL on failure.  None allocates, and
+// none changes errno (base/keep_errno.h).
 
 #ifndef PIM_PLATFORM_OS_H
 #define PIM_PLATFORM_OS_H

@@ -4,7 +4,6 @@
 
 #include "platform/os.h"
 
-#include <errno.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,6 +13,7 @@
 
 #include "base/bits.h"
 #include "base/config.h"
+#include "base/keep_errno.h"
 
 // Linux 4.17; older kernels take the address for a wish.
 #ifndef MAP_FIXED_NOREPLACE
@@ -34,6 +34,7 @@ pim_os_page_size(void)
     static size_t cached; // the same value from whichever thread is first
     size_t size = __atomic_load_n(&cached, __ATOMIC_RELAXED);
     if (size == 0) {
+        PIM_KEEP_ERRNO;
         size = (size_t)sysconf(_SC_PAGESIZE);
         __atomic_store_n(&cached, size, __ATOMIC_RELAXED);
     }
@@ -43,6 +44,7 @@ pim_os_page_size(void)
 size_t
 pim_os_address_limit(void)
 {
+    PIM_KEEP_ERRNO;
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
         return SIZE_MAX;
@@ -53,6 +55,7 @@ pim_os_address_limit(void)
 bool
 pim_os_read(const void *from, void *to, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     struct iovec here = {.iov_base = to, .iov_len = bytes};
     struct iovec there = {.iov_base = (void *)(uintptr_t)from,
                           .iov_len = bytes};
@@ -72,6 +75,7 @@ pim_os_read_before(const void *block, uint64_t *word)
     return pim_os_read(before, word, sizeof(*word));
 }
 
+// The one function here that leaves errno to its callers.
 static void *
 linux_map_prot(void *hint, size_t bytes, int prot, int flags)
 {
@@ -83,6 +87,7 @@ linux_map_prot(void *hint, size_t bytes, int prot, int flags)
 static int
 linux_commit(void *start, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     return mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
 }
 
@@ -91,6 +96,7 @@ linux_commit(void *start, size_t bytes)
 static int
 linux_decommit(void *start, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     return linux_map_prot(start, bytes, PROT_NONE, MAP_FIXED) != NULL ? 0
                                                                       : -errno;
 }
@@ -98,12 +104,14 @@ linux_decommit(void *start, size_t bytes)
 static int
 linux_reset(void *start, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     return madvise(start, bytes, MADV_DONTNEED) == 0 ? 0 : -errno;
 }
 
 static int
 linux_unmap(void *start, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     if (munmap(start, bytes) == 0) {
         return 0;
     }
@@ -115,6 +123,7 @@ linux_unmap(void *start, size_t bytes)
 static void *
 linux_map(size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     const int prot = PROT_READ | PROT_WRITE;
     size_t whole = pim_align_up(bytes, PIM_ARENA_SIZE);
     if (bytes > PIM_ARENA_SIZE && whole > bytes) {
@@ -132,6 +141,7 @@ linux_map(size_t bytes)
 static void *
 linux_map_aligned(size_t bytes, size_t align)
 {
+    PIM_KEEP_ERRNO;
     const int prot = PROT_READ | PROT_WRITE;
     char *start = linux_map_prot(NULL, bytes, prot, 0);
     if (start == NULL || (uintptr_t)start % align == 0) {
@@ -153,6 +163,7 @@ linux_map_aligned(size_t bytes, size_t align)
 static int
 linux_map_at(void *start, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     void *p = linux_map_prot(start, bytes, PROT_READ | PROT_WRITE,
                              MAP_FIXED_NOREPLACE);
     if (p == NULL) {
@@ -168,6 +179,7 @@ linux_map_at(void *start, size_t bytes)
 static void *
 linux_remap(void *start, size_t old_bytes, size_t new_bytes)
 {
+    PIM_KEEP_ERRNO;
     void *p = mremap(start, old_bytes, new_bytes, MREMAP_MAYMOVE);
     return p == MAP_FAILED ? NULL : p;
 }
@@ -175,24 +187,28 @@ linux_remap(void *start, size_t old_bytes, size_t new_bytes)
 static void
 linux_advise_huge(void *start, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     madvise(start, bytes, MADV_HUGEPAGE);
 }
 
 static void
 linux_advise_small(void *start, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     madvise(start, bytes, MADV_NOHUGEPAGE);
 }
 
 static void
 linux_name(void *start, size_t bytes, const char *name)
 {
+    PIM_KEEP_ERRNO;
     prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, bytes, name);
 }
 
 static uint64_t
 linux_now_ms(void)
 {
+    PIM_KEEP_ERRNO;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;

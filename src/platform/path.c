@@ -58,14 +58,16 @@ pim_path_is_planted(const char *path, const struct stat *file)
     char folder[PATH_MAX];
     struct stat s;
     int length = (int)pim_path_folder(path);
+    bool is_ours = file->st_uid == geteuid();
+    bool has_names = S_ISREG(file->st_mode) && file->st_nlink > 1;
     snprintf(folder, sizeof(folder), "%.*s", length != 0 ? length : 1,
              length != 0 ? path : ".");
-    if (file->st_uid == geteuid()) {
+    if (is_ours && !has_names) {
         return false;
     }
     return stat(folder, &s) != 0 ||
            ((s.st_mode & S_ISVTX) != 0 && (s.st_mode & S_IWOTH) != 0 &&
-            s.st_uid != file->st_uid);
+            (has_names || s.st_uid != file->st_uid));
 }
 
 // A link of procfs stands for an open file; its text is no path if that is not a

@@ -5,7 +5,6 @@
 #include "platform/say.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -82,7 +81,8 @@ pim_print(FILE *stream, const char *data, size_t bytes)
 void
 pim_say_look_at_stderr(void)
 {
-    stderr_was_closed = fcntl(STDERR_FILENO, F_GETFD) < 0;
+    struct pollfd it = {.fd = STDERR_FILENO};
+    stderr_was_closed = poll(&it, 1, 0) == 1 && (it.revents & POLLNVAL) != 0;
 }
 
 int

@@ -1,6 +1,7 @@
 // signals.c -- names and numbers.
-
-#define _GNU_SOURCE
+//
+// The names are here and not glibc's, which has sigabbrev_np() since 2.32 and which
+// other C libraries follow or do not.
 
 #include "platform/signals.h"
 
@@ -13,6 +14,19 @@
 
 // Signals 1 to 31 have names, the same on every system.
 #define STANDARD_SIGNALS 31
+
+static const char *const names[STANDARD_SIGNALS + 1] = {
+    [SIGHUP] = "HUP",       [SIGINT] = "INT",       [SIGQUIT] = "QUIT",
+    [SIGILL] = "ILL",       [SIGTRAP] = "TRAP",     [SIGABRT] = "ABRT",
+    [SIGBUS] = "BUS",       [SIGFPE] = "FPE",       [SIGKILL] = "KILL",
+    [SIGUSR1] = "USR1",     [SIGSEGV] = "SEGV",     [SIGUSR2] = "USR2",
+    [SIGPIPE] = "PIPE",     [SIGALRM] = "ALRM",     [SIGTERM] = "TERM",
+    [SIGSTKFLT] = "STKFLT", [SIGCHLD] = "CHLD",     [SIGCONT] = "CONT",
+    [SIGSTOP] = "STOP",     [SIGTSTP] = "TSTP",     [SIGTTIN] = "TTIN",
+    [SIGTTOU] = "TTOU",     [SIGURG] = "URG",       [SIGXCPU] = "XCPU",
+    [SIGXFSZ] = "XFSZ",     [SIGVTALRM] = "VTALRM", [SIGPROF] = "PROF",
+    [SIGWINCH] = "WINCH",   [SIGPOLL] = "POLL",     [SIGPWR] = "PWR",
+    [SIGSYS] = "SYS"};
 
 // A decimal number without sign that ends the text; -1 if it is none.
 static int
@@ -31,8 +45,7 @@ pim_signal_of(const char *text)
     }
     text += strncasecmp(text, "SIG", 3) == 0 ? 3 : 0;
     for (int i = 1; i <= STANDARD_SIGNALS; i++) {
-        const char *known = sigabbrev_np(i);
-        if (known != NULL && strcasecmp(known, text) == 0) {
+        if (names[i] != NULL && strcasecmp(names[i], text) == 0) {
             return i;
         }
     }

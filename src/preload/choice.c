@@ -4,6 +4,8 @@
 // for naming the cause.  The command line is read as Python reads it: options end
 // at the first argument, at -c and at -m.
 
+#define _GNU_SOURCE
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +80,7 @@ read_command_line(char **argv)
 static bool
 is_set(const char *name)
 {
-    const char *value = getenv(name);
+    const char *value = secure_getenv(name);
     return value != NULL && *value != '\0';
 }
 

@@ -58,6 +58,9 @@ say_why_not_served(void)
     pim_preload_say_why_not(choice);
 }
 
+// musl has none (foreign.c); there it is not called.
+extern __typeof__(on_exit) on_exit __attribute__((weak));
+
 // Whether the process's status is known, and what was left was told; handlers that
 // libc calls at exit come before or after our destructor, depending on when they
 // were registered.

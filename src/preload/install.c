@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -24,6 +23,7 @@
 #include "cpython/interp.h"
 #include "cpython/table.h"
 #include "mi/mi.h"
+#include "platform/privilege.h"
 #include "platform/say.h"
 #include "preload/preload.h"
 
@@ -69,13 +69,6 @@ module_of(const void *address)
                : NULL;
 }
 
-// The user of a setuid program is not its owner.
-static bool
-is_privileged(void)
-{
-    return getauxval(AT_SECURE) != 0;
-}
-
 // A handle of a module, which stays loaded from now on.
 static void *
 handle_of(const struct link_map *map)
@@ -116,6 +109,18 @@ read_options(void)
     }
 }
 
+// Python is in this process, so what the process starts from now on gets what it
+// is to get.
+static void
+settle_children(void)
+{
+    if (pim_preload_keeps_out()) {
+        read_options();
+        pim_options_keep(&pim_preload_options);
+        pim_preload_leave_environment();
+    }
+}
+
 // `python` as for pim_install().
 static void
 try_install(void *python)
@@ -145,6 +150,7 @@ static void
 runtime_starts_in(const struct link_map *python)
 {
     static bool told;
+    settle_children();
     if (tried == python) {
         if (begins_again()) {
             try_install(handle_of(python));
@@ -168,7 +174,7 @@ pim_preload_runtime_starts(const void *caller)
 {
     const struct link_map *map = module_of(caller);
     if (map == NULL || !pim_preload_defines(map, "PyMem_SetAllocator") ||
-        is_privileged()) {
+        pim_is_privileged() || pim_preload_is_child()) {
         return;
     }
     int self = getpid();
@@ -197,8 +203,11 @@ check(bool has_python, char **argv)
     const char *other = pim_preload_other_choice(argv_of_python(argv));
     int status = 1;
     if (!has_python) {
-        printf("no CPython in this program at its start; one that it loads "
-               "later, and its child processes, are served\n");
+        printf(pim_preload_keeps_out()
+                   ? "no CPython in this program at its start; one that it "
+                     "loads later is served, its child processes are not\n"
+                   : "no CPython in this program at its start; one that it "
+                     "loads later, and its child processes, are served\n");
         status = 2;
     } else if (outcome != 0) {
         printf("not served: %s\n", without_name(pimalloc_strerror(outcome)));
@@ -222,10 +231,10 @@ check(bool has_python, char **argv)
 static bool
 may_speak(bool has_python)
 {
-    return has_python || getenv("PIMALLOC_STATS") != NULL ||
-           getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
-           getenv("PIMALLOC_LEAKS") != NULL ||
-           getenv("PIMALLOC_VERBOSE") != NULL;
+    return has_python || secure_getenv("PIMALLOC_STATS") != NULL ||
+           secure_getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
+           secure_getenv("PIMALLOC_LEAKS") != NULL ||
+           secure_getenv("PIMALLOC_VERBOSE") != NULL;
 }
 
 // Not by pim_options_read(), which would complain of a bad option in programs
@@ -233,7 +242,7 @@ may_speak(bool has_python)
 static bool
 asked_to_check(void)
 {
-    const char *value = getenv("PIMALLOC_RUN_CHECK");
+    const char *value = secure_getenv("PIMALLOC_RUN_CHECK");
     return value != NULL && strcmp(value, "1") == 0;
 }
 
@@ -246,6 +255,11 @@ try_first(const void *python, char **argv)
         return; // a constructor before ours has started it
     }
     tried = module_of(python);
+    if (pim_preload_is_child()) {
+        pim_preload_say_why_not("PIMALLOC_CHILDREN=0 of a parent process keeps "
+                                "pimalloc from its children");
+        return;
+    }
     if (other != NULL && argv_of_python(argv) != NULL) {
         // Python would replace us at once.
         read_options();
@@ -260,7 +274,11 @@ process_starts(int argc, char **argv, char **envp)
 {
     (void)argc;
     (void)envp;
-    if (is_privileged()) {
+    if (pim_is_privileged()) {
+        return;
+    }
+    if (pim_preload_is_foreign()) {
+        pim_preload_leave_environment();
         return;
     }
     // In every Python, so that one that is too old is called by its name.
@@ -271,10 +289,14 @@ process_starts(int argc, char **argv, char **envp)
     if (may_speak(python != NULL)) {
         pim_say_look_at_stderr();
     }
+    bool asked = asked_to_check();
     if (python != NULL) {
+        settle_children();
         try_first(python, argv);
+    } else if (pim_preload_is_child()) { // which marks the others
+        pim_preload_leave_environment();
     }
-    if (asked_to_check()) {
+    if (asked) {
         check(python != NULL, argv);
     }
 }

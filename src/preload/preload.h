@@ -6,6 +6,8 @@
 //   choice.c    was Python told to use another allocator?
 //   exit.c      what the process tells when it ends
 //   signal.c    figures on a signal
+//   children.c  PIMALLOC_CHILDREN=0
+//   foreign.c   what to do in a program of another C library: nothing
 
 #ifndef PIM_PRELOAD_PRELOAD_H
 #define PIM_PRELOAD_PRELOAD_H
@@ -13,6 +15,19 @@
 #include <link.h>
 
 #include "platform/options.h"
+
+// Whether this process's C library is not the one that we were built for.
+bool pim_preload_is_foreign(void);
+
+// Whether the programs that this process starts are to be left alone, and the
+// environment does not do so yet.
+bool pim_preload_keeps_out(void);
+
+// Whether this is such a program itself.
+bool pim_preload_is_child(void);
+
+// Then takes us and our options out of the environment.
+void pim_preload_leave_environment(void);
 
 // The options of this process; nothing is set before a Python was found.
 extern pim_options pim_preload_options;

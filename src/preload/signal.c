@@ -80,16 +80,16 @@ pim_preload_watch_signal(void)
     }
     struct sigaction before;
     if (sigaction(number, NULL, &before) != 0 || before.sa_handler != SIG_DFL) {
-        pim_say("pimalloc: %s handles the signal of PIMALLOC_STATS_SIGNAL "
-                "itself; choose another one\n",
+        pim_say("pimalloc: %s handles or ignores the signal of "
+                "PIMALLOC_STATS_SIGNAL itself; choose another one\n",
                 program_invocation_short_name);
         return;
     }
     sem_init(&asked, 0, 0);
     int err = start_thread();
     if (err != 0) {
-        pim_say("pimalloc: no thread for PIMALLOC_STATS_SIGNAL: %s; figures "
-                "are told at exit only\n",
+        pim_say("pimalloc: no thread for PIMALLOC_STATS_SIGNAL: %s; the "
+                "signal keeps its meaning\n",
                 strerror(err));
         return;
     }

@@ -73,7 +73,8 @@ pim_report_collect(pim_report *report)
     *report = (pim_report){
         .installed = pim_region.base != NULL,
         .active = pimalloc_active() == 1,
-        .raw_is_libc = pim_raw_get_source() == PIM_RAW_LIBC,
+        .raw_is_ours = pim_raw_get_source() == PIM_RAW_OWN,
+        .raw_source = pim_raw_source_name(),
         .raw_is_bypassed = pim_py_swaps_raw(),
         .reads_word = pim_tstate_is_word(),
         .reason = pim_tstate_describe(),

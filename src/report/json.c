@@ -88,8 +88,7 @@ put_heading(pim_out *out, const pim_report *report)
     put_number(out, ", \"call\"", report->call_threads);
     pim_out_text(out, "}}");
     if (report->installed) {
-        put_string(out, ",\n \"raw_source\"",
-                   report->raw_is_libc ? "libc" : "mimalloc");
+        put_string(out, ",\n \"raw_source\"", report->raw_source);
     } else {
         pim_out_text(out, ",\n \"raw_source\": null");
     }

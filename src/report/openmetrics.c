@@ -196,9 +196,7 @@ put_build(const pim_report *report, pim_out *out)
                    report->python.text);
     pim_out_printf(out, ",thread_state=\"%s\",raw_source=\"%s\"} 1\n",
                    pim_report_found_by(report->reads_word),
-                   !report->installed    ? ""
-                   : report->raw_is_libc ? "libc"
-                                         : "mimalloc");
+                   report->installed ? report->raw_source : "");
 }
 
 void

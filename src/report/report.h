@@ -20,7 +20,8 @@ typedef struct pim_version_text {
 typedef struct pim_report {
     bool installed; // ever; if not, there are no figures and no interpreters
     bool active;    // the three tables are ours now
-    bool raw_is_libc;
+    bool raw_is_ours;
+    const char *raw_source;    // libc, mimalloc or pimalloc
     bool raw_is_bypassed;      // this Python swaps the raw table at moments
     bool reads_word;           // how the thread state is found
     const char *reason;        // why so, a sentence

@@ -94,13 +94,13 @@ pim_report_text(const pim_report *report, pim_out *out)
         put_interp(out, &report->interps[i], names_runtime);
     }
     put_snapshot(out, &report->process, "process", 0);
-    if (report->raw_is_libc) {
-        pim_out_text(out,
-                     report->raw_is_bypassed
-                         ? "raw is served by libc's malloc: this Python swaps "
-                           "its raw allocator at times, so raw figures are "
-                           "approximate\n"
-                         : "raw is served by libc's malloc\n");
+    if (!report->raw_is_ours) {
+        pim_out_printf(out, "raw is served by %s's malloc%s\n",
+                       report->raw_source,
+                       report->raw_is_bypassed
+                           ? ": this Python swaps its raw allocator at times, "
+                             "so raw figures are approximate"
+                           : "");
     }
     if (report->foreign_frees != 0) {
         put_count(out, "", report->foreign_frees, "block");

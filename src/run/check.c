@@ -90,7 +90,7 @@ report_missing(const char *name, const pim_target *target)
 }
 
 int
-pim_run_check(char **command, const char *library)
+pim_run_check(char **command, const char *library, bool no_children)
 {
     const char *name = command[0];
     char first[PATH_MAX];
@@ -110,7 +110,7 @@ pim_run_check(char **command, const char *library)
     }
     if (target.why[0] != '\0') {
         print_name(command, &target);
-        printf("not served: %s\n", target.why);
+        printf("not served: %s\n", pim_target_why(&target, no_children));
         return finish(PIM_CHECK_NOT_SERVED);
     }
     if (target.is_unclear) {
@@ -119,25 +119,28 @@ pim_run_check(char **command, const char *library)
                     name);
         return PIM_RUN_FAILED;
     }
-    pim_answer answer = {.error = 0};
-    if (target.is_known && loader_takes(target.argv, library)) {
+    pim_answer answer = {.status = -1};
+    bool takes = target.is_known && loader_takes(target.argv, library);
+    if (takes) {
         pim_spawn_ask(target.argv, "PIMALLOC_RUN_CHECK=1", SECONDS_MAX,
                       &answer);
-    } else {
-        answer.status = -1;
     }
     if (!is_answer(&answer)) {
         pim_run_say("%s: it could not be found out whether %s would be "
                     "served%s; run it with --verbose --stats",
                     name, target.file,
-                    target.is_known ? ": its loader passes the library over"
-                                    : ", whose format is not known here");
+                    takes             ? ": the library in it gave no answer"
+                    : target.is_known ? ": its loader passes the library over"
+                                      : ", whose format is not known here");
         return PIM_RUN_FAILED;
     }
     print_name(command, &target);
     if (answer.status == PIM_CHECK_NO_PYTHON && target.is_script) {
-        printf("no CPython in the interpreter of this script at its start; the "
-               "programs that the script starts are served\n");
+        printf(
+            "no CPython in the interpreter of this script at its start; %s\n",
+            no_children ? "one that it executes in its place is served, the "
+                          "programs that it starts are not"
+                        : "the programs that the script starts are served");
     } else {
         printf("%s\n", answer.text);
     }

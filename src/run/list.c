@@ -51,7 +51,7 @@ pim_list_append(const char *name, const char *path, const char *separators)
                      path, name,
                      separators[1] != '\0' ? "a colon or a space" : "a colon");
     }
-    const char *old = getenv(name);
+    const char *old = secure_getenv(name);
     if (old == NULL || *old == '\0') {
         old = NULL;
     } else if (contains(old, path, separators)) {

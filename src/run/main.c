@@ -3,8 +3,14 @@
 //     options --> where are our parts --> what is COMMAND --> environment --> exec
 //
 // The process stays the same one, so exit status, signals, terminal and
-// everything else are COMMAND's own.  Of pimalloc, only the names of signals are
+// everything else are COMMAND's own.  Of pimalloc, a few sources of platform are
 // linked in.
+//
+// In a privileged process nothing is prepared: what lies beside us would be taken
+// from where somebody else may have linked our file to, and COMMAND's loader would
+// ignore LD_PRELOAD.
+
+#define _GNU_SOURCE
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "platform/privilege.h"
 #include "run/check.h"
 #include "run/image.h"
 #include "run/list.h"
@@ -49,6 +56,11 @@ set_options(const pim_run_options *o)
     if (o->limit != NULL) {
         set("PIMALLOC_LIMIT", o->limit);
     }
+    // What a parent process made of it says nothing about COMMAND.
+    const char *children = secure_getenv("PIMALLOC_CHILDREN");
+    if (o->no_children || (children != NULL && children[0] == '0')) {
+        set("PIMALLOC_CHILDREN", "0");
+    }
     if (o->debug) {
         set("PIMALLOC_DEBUG", "1");
     }
@@ -79,6 +91,15 @@ set_preload(const char *library, const char *mimalloc)
     }
 }
 
+// line: what follows #!.
+static bool
+interpreter_exists(const char *line)
+{
+    char path[sizeof(((pim_image *)NULL)->script)];
+    snprintf(path, sizeof(path), "%.*s", (int)strcspn(line, " \t"), line);
+    return access(path, F_OK) == 0;
+}
+
 // execvp() failed with `error`: which file is at fault?
 static _Noreturn void
 report_failure(const char *command, int error)
@@ -98,10 +119,12 @@ report_failure(const char *command, int error)
     pim_image image;
     pim_image_read(file, &image);
     if (error == ENOENT && image.kind == PIM_IMAGE_SCRIPT) {
-        pim_run_fail(PIM_RUN_NOT_STARTED,
-                     "%s: its first line names an interpreter that does not "
-                     "exist: #!%s",
-                     file, image.script);
+        bool exists = interpreter_exists(image.script);
+        pim_run_fail(
+            PIM_RUN_NOT_STARTED,
+            "%s: its first line names an interpreter that %s: #!%s", file,
+            exists ? "lacks its own interpreter or loader" : "does not exist",
+            image.script);
     }
     if (error == ENOENT && image.kind == PIM_IMAGE_ELF) {
         pim_run_fail(PIM_RUN_NOT_STARTED,
@@ -119,25 +142,36 @@ main(int argc, char **argv)
     pim_run_options options;
     pim_run_options_read(argv, &options);
 
-    char library[PATH_MAX];
+    char library[PATH_MAX] = "";
     char mimalloc[PATH_MAX] = "";
-    pim_place_library(library, sizeof(library));
-    if (options.with_malloc) {
-        pim_place_mimalloc(library, mimalloc, sizeof(mimalloc));
+    bool prepares = !pim_is_privileged();
+    if (prepares) {
+        pim_place_library(library, sizeof(library));
+        if (options.with_malloc) {
+            pim_place_mimalloc(library, mimalloc, sizeof(mimalloc));
+        }
     }
-    set_options(&options);
     if (options.check) {
-        set_preload(library, mimalloc);
-        return pim_run_check(options.command, library);
+        if (prepares) {
+            set_options(&options);
+            set_preload(library, mimalloc);
+        }
+        return pim_run_check(options.command, library, options.no_children);
     }
 
     pim_target target;
     pim_target_follow(options.command, false, &target);
-    if (target.file[0] != '\0' && target.why[0] != '\0' && options.verbose) {
-        pim_run_say("%s is not served: %s", target.file, target.why);
+    bool not_served = target.file[0] != '\0' && target.why[0] != '\0';
+    if (not_served && options.verbose) {
+        pim_run_say("%s is not served: %s", target.file,
+                    pim_target_why(&target, options.no_children));
     }
-    if (!target.is_foreign) {
-        set_preload(library, mimalloc);
+    // Where the library does not come to, nothing would keep it from the children.
+    if (prepares && !(not_served && options.no_children)) {
+        set_options(&options);
+        if (!target.is_foreign) {
+            set_preload(library, mimalloc);
+        }
     }
     execvp(options.command[0], options.command);
     report_failure(options.command[0], errno);

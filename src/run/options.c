@@ -82,6 +82,25 @@ expand(const char *file, char out[PATH_MAX])
     return true;
 }
 
+static void
+check_folder(const char *asked_by, const char *folder)
+{
+    struct stat status;
+    int error = stat(folder, &status) != 0 ? errno : 0;
+    if (error == ENOENT || (error == 0 && !S_ISDIR(status.st_mode))) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "%s: %s is no directory, so no file in it can be "
+                     "written; create it first",
+                     asked_by, folder);
+    }
+    if (error != 0) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "%s: %s: %s; name a file in a folder that COMMAND may "
+                     "write to",
+                     asked_by, folder, strerror(error));
+    }
+}
+
 // What cannot be written would be noticed only when COMMAND ends.
 static void
 check_file(const char *asked_by, const char *file)
@@ -91,12 +110,8 @@ check_file(const char *asked_by, const char *file)
     struct stat status;
     snprintf(path, sizeof(path), "%.*s", (int)(strrchr(file, '/') - file),
              file);
-    if (path[0] != '\0' && expand(path, folder) &&
-        (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode))) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "%s: %s is no directory, so no file in it can be "
-                     "written; create it first",
-                     asked_by, folder);
+    if (path[0] != '\0' && expand(path, folder)) {
+        check_folder(asked_by, folder);
     }
     if (expand(file, path) && stat(path, &status) == 0 &&
         S_ISDIR(status.st_mode)) {
@@ -224,6 +239,13 @@ parse_verbose(const char *value, pim_run_options *out)
 }
 
 static void
+parse_no_children(const char *value, pim_run_options *out)
+{
+    (void)value;
+    out->no_children = true;
+}
+
+static void
 parse_with_malloc(const char *value, pim_run_options *out)
 {
     (void)value;
@@ -272,6 +294,7 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\
   --with-module            let Python import the module pimalloc\n\
+  --no-children            leave the programs alone that COMMAND starts\n\
   --check                  do not run COMMAND; say whether its Python would be\n\
                              served, and if not, why (exit status 0: served;\n\
                              1: not served; 2: no Python in it at its start)\n\
@@ -309,6 +332,7 @@ static const option options_plain[] = {
     {"--check", parse_check},
     {"--debug", parse_debug},
     {"--help", print_help},
+    {"--no-children", parse_no_children},
     {"--verbose", parse_verbose},
     {"--version", print_version},
     {"--with-malloc", parse_with_malloc},
@@ -354,7 +378,7 @@ void
 pim_run_options_read(char **argv, pim_run_options *out)
 {
     *out = (pim_run_options){0};
-    const char *verbose = getenv("PIMALLOC_VERBOSE");
+    const char *verbose = secure_getenv("PIMALLOC_VERBOSE");
     out->verbose = verbose != NULL && strcmp(verbose, "1") == 0;
     char **next = argv + (argv[0] != NULL);
     for (; *next != NULL && (*next)[0] == '-'; next++) {

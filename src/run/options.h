@@ -13,6 +13,7 @@ typedef struct pim_run_options {
     bool check;
     bool debug;
     bool verbose; // also if PIMALLOC_VERBOSE=1 was there already
+    bool no_children;
     bool with_malloc;
     bool with_module;
     int signal; // --stats-signal; 0: none

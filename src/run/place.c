@@ -82,7 +82,8 @@ find_beside_us(const char *const folders[2], const char *file, const char *what,
     }
     bool same = strcmp(tried[0], tried[1]) == 0;
     pim_run_fail(PIM_RUN_FAILED,
-                 "%s %s is missing (looked in %s%s%s); install pimalloc as a "
+                 "%s %s is missing or cannot be read (looked in %s%s%s); "
+                 "install pimalloc as a "
                  "whole, or build all of it",
                  what, file, tried[0], same ? "" : " and ",
                  same ? "" : tried[1]);
@@ -141,7 +142,7 @@ void
 pim_place_mimalloc(const char *library, char *out, size_t size)
 {
     char why[PATH_MAX] = MIMALLOC " was not found";
-    const char *named = getenv("PIMALLOC_MIMALLOC");
+    const char *named = secure_getenv("PIMALLOC_MIMALLOC");
     if (named != NULL && *named != '\0') {
         char path[PATH_MAX];
         if (realpath(named, path) != NULL && take(path, 0, out, size, why)) {

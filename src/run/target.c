@@ -39,7 +39,7 @@ pim_target_find(const char *name, char out[PATH_MAX])
         return n < PATH_MAX && exists;
     }
     char fallback[PATH_MAX] = "";
-    const char *path = getenv("PATH");
+    const char *path = secure_getenv("PATH");
     if (path == NULL) {
         confstr(_CS_PATH, fallback, sizeof(fallback));
         path = fallback;
@@ -135,9 +135,10 @@ judge(pim_target *t, const pim_image *image)
                  image->elf_class == 1 ? "32-bit" : "64-bit",
                  image->elf_machine);
     } else if (t->is_known && image->loader[0] == '\0' && !image->is_loader) {
+        t->hands_on = true;
         snprintf(t->why, sizeof(t->why),
                  "it is linked statically, so nothing can be preloaded; use a "
-                 "dynamically linked one (its child processes are served)");
+                 "dynamically linked one");
     } else if (image->loader[0] != '\0' && us.loader[0] != '\0' &&
                !is_named(image->loader, strrchr(us.loader, '/') + 1)) {
         t->is_foreign = true;
@@ -207,4 +208,15 @@ pim_target_follow(char **command, bool for_check, pim_target *out)
                  "env takes LD_PRELOAD away on the way to it; put pimalloc-run "
                  "between env and the command");
     }
+}
+
+const char *
+pim_target_why(const pim_target *target, bool no_children)
+{
+    static char text[sizeof(target->why) + 64];
+    snprintf(text, sizeof(text), "%s%s", target->why,
+             target->hands_on && !no_children
+                 ? " (its child processes are served)"
+                 : "");
+    return text;
 }

@@ -18,6 +18,7 @@ typedef struct pim_target {
     bool is_unclear;     // it is env, with options that we do not know
     bool is_foreign; // its loader cannot load our library, and would complain
     char why[512];   // why it will not be served, and a remedy; "" if it may
+    bool hands_on;   // then its child processes may be served all the same
     char **argv;     // what executing it comes down to; argv[0] as looked up
 } pim_target;
 
@@ -27,6 +28,10 @@ typedef struct pim_target {
 // its Python is done here: env's assignments go to our environment, and a pyenv
 // shim is replaced by what pyenv answers.
 void pim_target_follow(char **command, bool for_check, pim_target *out);
+
+// Why it will not be served, with what that means for its child processes, which
+// may be to be left alone.  Valid until the next call.
+const char *pim_target_why(const pim_target *target, bool no_children);
 
 // Where execvp() would find `name`.  False if nowhere.
 bool pim_target_find(const char *name, char out[PATH_MAX]);

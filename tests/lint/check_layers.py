@@ -5,6 +5,8 @@
   front     another layer is entered by its own headers; hooks/ sees include/
             and src/cpython's front header only
   python    Python.h only in src/cpython, src/preload, src/module and hooks
+  secure    src/ reads the environment with secure_getenv(), and takes no file's name
+            from dladdr(), which answers argv[0] for the program
   size      no source has more than 600 lines, no function of ours more than 60
   braces    if, else, for, while and do always have braces
   readme    the README's C example is examples/embed15.c, which the tests run
@@ -127,6 +129,15 @@ def check_braces(text):
             yield code.count("\n", 0, match.start()) + 1, "braces", f"{match.group(1)} without braces"
 
 
+def check_secure(text):
+    """What a privileged process must not believe (src/platform/privilege.h)."""
+    code = blanked(text)
+    for match in re.finditer(r"\b(getenv\s*\(|dli_fname\b)", code):
+        yield (code.count("\n", 0, match.start()) + 1, "secure",
+               "secure_getenv() reads the environment" if match.group(1) != "dli_fname"
+               else "dli_fname may be argv[0]; take dl_iterate_phdr()'s name")
+
+
 def check_functions(text):
     """In PEP 7's shape a body is what lies between { and } in column one."""
     begun = 0
@@ -149,6 +160,8 @@ def check_text(path):
         yield from check_braces(text)
     if path.as_posix().startswith(PURE):
         yield from check_functions(text)
+    if path.as_posix().startswith("src/"):
+        yield from check_secure(text)
 
 
 def check_readme():

@@ -211,6 +211,13 @@ class Signals(support.TestCase):
         self.assertEqual(done.stdout, "[1]\n")
         self.assertEqual(len(found), 1)
 
+    def test_a_signal_that_is_ignored_stays_so(self):
+        done = run("/bin/sh", "-c", "trap '' USR1; exec \"$@\"", "sh", sys.executable, "-c",
+                   START + "os.kill(me, signal.SIGUSR1); time.sleep(0.2); print('lives')",
+                   PIMALLOC_STATS_SIGNAL="USR1")
+        self.assertEqual((done.status, done.stdout), (0, "lives\n"), str(done))
+        self.assertIn("handles or ignores the signal of PIMALLOC_STATS_SIGNAL", done.stderr)
+
     def test_reads_go_on(self):
         # In C, since Python would read again by itself.
         done, found = self.ask("import ctypes\n"

@@ -1,6 +1,7 @@
 """What interpreters leave is told at their ends, and can fail a process."""
 
 import json
+import os
 import sys
 import tempfile
 import unittest
@@ -99,6 +100,28 @@ class Leaks(support.TestCase):
         done = python("-c", "pass", PIMALLOC_LEAKS="json:/no/such/folder/x")
         self.assertEqual(done.status, 0, str(done))
         self.assertIn("could not be written to /no/such/folder/x", done.stderr)
+
+    def test_pipe_without_a_reader_is_an_error_at_once(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pipe"
+            os.mkfifo(path)
+            done = python("-c", "pass", PIMALLOC_LEAKS=f"json:{path}")
+        self.assertEqual(done.status, 0, str(done))
+        self.assertIn(f"could not be written to {path}: No such device or address", done.stderr)
+
+    def test_file_that_others_laid_for_us_is_left_alone(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can make files of others")
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o1777)
+            victim, link = Path(folder) / "victim", Path(folder) / "link"
+            victim.write_text("secret", encoding="utf-8")
+            link.symlink_to(victim)
+            os.lchown(link, 65534, 65534)
+            done = python("-c", "pass", PIMALLOC_LEAKS=f"json:{link}")
+            self.assertEqual(victim.read_text(encoding="utf-8"), "secret")
+        self.assertEqual(done.status, 0, str(done))
+        self.assertIn(f"could not be written to {link}: Permission denied", done.stderr)
 
 
 if __name__ == "__main__":

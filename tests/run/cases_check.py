@@ -51,7 +51,7 @@ def check_runs_nothing(b):
     (root / b.options.libdir / "libpimalloc-preload.so").write_text("nothing")
     done = check(b, "touch", witness, file=root / "bin/pimalloc-run")
     equal((done.returncode, done.stdout), (125, ""))
-    contains(done.stderr, "could not be found out")
+    contains(done.stderr, "could not be found out", "its loader passes the library over")
     equal(os.path.exists(witness), False, "COMMAND ran")
 
 
@@ -60,7 +60,7 @@ def check_does_not_take_output_for_an_answer(b):
     """--check takes no output of COMMAND for an answer"""
     done = b.run("--check", "echo", "CPythons everywhere")
     equal((done.returncode, done.stdout), (125, ""))
-    contains(done.stderr, "could not be found out whether", "echo")
+    contains(done.stderr, "could not be found out whether", "echo", "gave no answer")
 
 
 @case
@@ -100,6 +100,8 @@ def check_static(b):
     """--check of a static program: not served, without running it"""
     answers(check(b, b.compile("check-static", "-static")), 1,
             "not served: it is linked statically", "child processes are served")
+    done = b.run("--check", "--no-children", b.path("check-static"))
+    equal((done.returncode, "child processes" in done.stdout), (1, False))
 
 
 @case

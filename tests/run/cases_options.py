@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from harness import case, contains, equal
+from harness import Skip, case, contains, equal
 
 
 @case
@@ -110,6 +110,21 @@ def stats_mistakes(b):
     b.fails(125, "--stats=json:/no/such/x", "true", says=["/no/such is no directory"])
     b.fails(125, "--stats=json:/dev", "true", says=["/dev is a directory"])
     b.fails(125, "--stats=json:" + "x" * 5000, "true", says=["too long"])
+    b.fails(125, f"--stats=json:{b.script('plain-file', '')}/x", "true",
+            says=["plain-file is no directory"])
+
+
+@case
+def stats_in_a_closed_directory(b):
+    """a folder that cannot be looked at is said to be closed, not to be missing"""
+    if os.getuid() != 0:
+        raise Skip("only root can run as another user")
+    closed = Path(b.path("closed"))
+    (closed / "inner").mkdir(parents=True)
+    closed.chmod(0o700)
+    done = b.fails(125, f"--stats=json:{closed}/inner/x", "true", user=65534, group=65534,
+                   extra_groups=[], says=[f"{closed}/inner: Permission denied"])
+    equal("no directory" in done.stderr, False, "that it is no directory")
 
 
 @case
@@ -174,6 +189,15 @@ def limits(b):
         equal(b.variable("PIMALLOC_LIMIT", f"--limit={word}"), word)
     for word in ("--limit", "--limit=", "--limit=0", "--limit=x", "--limit=2M:1M", "--limit:64M"):
         b.fails(125, word, "true", says=["--limit=64M:72M"])
+
+
+@case
+def no_children(b):
+    """--no-children sets PIMALLOC_CHILDREN, and what a parent made of it says nothing"""
+    equal(b.variable("PIMALLOC_CHILDREN"), None)
+    equal(b.variable("PIMALLOC_CHILDREN", "--no-children"), "0")
+    for old, new in (("0", "0"), ("0:1", "0"), ("1", "1")):
+        equal(b.variable("PIMALLOC_CHILDREN", env={"PIMALLOC_CHILDREN": old}), new, old)
 
 
 @case

@@ -162,6 +162,9 @@ def mimalloc_for_all(b):
     equal((done.returncode, done.stdout, done.stderr), (0, "True True\n", ""))
     done = real(b, "--check", "--with-malloc", python)
     equal((done.returncode, done.stderr), (0, ""))
+    done = real(b, "--with-malloc", "--verbose", "--stats", python, "-c", "pass")
+    contains(done.stderr, ", raw on mimalloc\n", "raw is served by mimalloc's malloc")
+    equal("at times" in done.stderr, version(python) < "3.14", "that figures are approximate")
 
 
 @case
@@ -178,6 +181,27 @@ def children(b):
     equal((done.returncode, done.stdout, done.stderr), (0, "1\n1\n", ""))
     equal(real(b, sys.executable, "-c", "import os; print(len(os.environ['LD_PRELOAD'].split(':')))"
                ).stdout, "1\n")
+
+
+@case
+def no_children(b):
+    """--no-children: COMMAND is served, what it starts has never heard of us"""
+    python = pythons(b)[0]
+    code = ("import ctypes, os, subprocess, sys\n"
+            "print(hasattr(ctypes.CDLL(None), 'pimalloc_active'), *(name for name in os.environ\n"
+            "      if name.startswith(('LD_PRELOAD', 'PIMALLOC'))), flush=True)\n"
+            "if len(sys.argv) == 1:\n"
+            "    sys.exit(subprocess.call([sys.executable, sys.argv[0], 'child']))\n")
+    script = b.script("no-children.py", f"#!/usr/bin/env -S {python}\n{code}")
+    for command in ((python, script), (script,), ("env", script),
+                    ("sh", "-c", f'exec "{python}" "{script}"')):
+        done = real(b, "--no-children", "--with-malloc", "--limit=1G", *command)
+        equal((done.returncode, done.stdout, done.stderr), (0, "True\nFalse\n", ""))
+    for command, says in (("sh", "its child processes are not"),
+                          (b.script("no-children.sh", "#!/bin/sh\n"), "that it starts are not")):
+        done = real(b, "--check", "--no-children", command)
+        equal((done.returncode, done.stderr), (2, ""))
+        contains(done.stdout, says)
 
 
 @case

@@ -72,6 +72,8 @@ def statuses_of_our_own(b):
     b.fails(126, plain, says=[f"{plain}: cannot be executed", "denied"])
     lost = b.script("lost-interpreter", "#!/no/such/interpreter -x\n")
     b.fails(126, lost, says=["interpreter that does not exist", "/no/such/interpreter -x"])
+    nested = b.script("nested-interpreter", f"#!{lost} -y\n")
+    b.fails(126, nested, says=["interpreter that lacks its own interpreter or loader", f"{lost} -y"])
     done = b.run("true", unset=["PATH"])
     equal(done.returncode, 0, "exit status without PATH")
 
@@ -162,6 +164,19 @@ def static_program(b):
 
 
 @case
+def static_program_without_children(b):
+    """--no-children prepares nothing for a program that the library does not come to"""
+    program = b.compile("static-shell", "-static", code="""#include <stdio.h>
+        #include <stdlib.h>
+        int main(void) { printf("%d %d\\n", getenv("LD_PRELOAD") != NULL,
+                                getenv("PIMALLOC_STATS") != NULL); }""")
+    equal(b.run("--stats", program).stdout, "1 1\n")
+    done = b.run("--stats", "--no-children", "--verbose", program)
+    equal(done.stdout, "0 0\n")
+    equal("child processes are served" in done.stderr, False, "a promise")
+
+
+@case
 def setuid_program(b):
     """a setuid program runs; --verbose says why it is not served"""
     program = b.compile("setuid")
@@ -180,6 +195,26 @@ def make_setuid(path):
         raise Skip("the folder for temporary files is mounted nosuid")
     os.chown(path, 65534, 65534)
     os.chmod(path, 0o4755)
+
+
+@case
+def setuid_launcher(b):
+    """a launcher with raised privileges runs COMMAND as always and loads nothing"""
+    root = b.make_tree("setuid-tree")
+    launcher = root / "bin/pimalloc-run"
+    beside = root / b.options.libdir / "pimalloc/libmimalloc.so.3"
+    beside.parent.mkdir()
+    shutil.copy(b.options.standin, beside)
+    make_setuid(launcher)
+    trace = b.path("setuid-trace")
+    for named in ({}, {"PIMALLOC_MIMALLOC": b.options.standin}):
+        done = b.run("--with-malloc", "--stats", "sh", "-c", "echo $LD_PRELOAD$PIMALLOC_STATS",
+                     file=launcher, env={"STANDIN_TRACE": trace, **named})
+        equal((done.returncode, done.stdout, done.stderr), (0, "\n", ""))
+    done = b.run("--check", "--with-malloc", "true", file=launcher, env={"STANDIN_TRACE": trace})
+    equal(done.returncode, 1)
+    contains(done.stdout, "not served: this process has raised privileges")
+    equal(os.path.exists(trace), False, "something of the tree was loaded")
 
 
 @case

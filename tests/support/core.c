@@ -18,12 +18,6 @@
 
 #define CHILD_SECONDS 30
 
-const core_domain core_domains[3] = {
-    {"raw", pim_raw_malloc, pim_raw_calloc, pim_raw_realloc, pim_raw_free},
-    {"mem", pim_mem_malloc, pim_mem_calloc, pim_mem_realloc, pim_mem_free},
-    {"obj", pim_obj_malloc, pim_obj_calloc, pim_obj_realloc, pim_obj_free},
-};
-
 void
 core_start_with_region(size_t bytes)
 {

@@ -22,7 +22,8 @@ int64_t core_next_id(void);
 // of the run that serves one above that.
 size_t core_block_bytes(size_t size);
 
-// One domain's functions.
+// One domain's functions; a call that changes errno, but for ENOMEM where it is
+// refused, fails the test.
 typedef struct core_domain {
     const char *name;
     void *(*malloc)(void *, size_t);

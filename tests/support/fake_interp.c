@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "domain/domain.h"
+#include "support/core.h"
 #include "support/expect.h"
 
 // Like CPython's: the state is not at the block's first byte.
@@ -159,7 +160,7 @@ fake_look_calls(void)
 void
 fake_interp_begin(fake_interp *interp, int64_t id)
 {
-    interp->block = pim_raw_malloc(NULL, STATE_BLOCK);
+    interp->block = core_domains[PIM_RAW].malloc(NULL, STATE_BLOCK);
     EXPECT_NOT_NULL(interp->block);
     interp->state =
         (fake_state *)(void *)((char *)interp->block + STATE_OFFSET);
@@ -207,7 +208,7 @@ fake_interp_end(fake_interp *interp)
     fake_tstate *before = current_tstate;
     current_tstate = NULL;
     pthread_mutex_destroy(&interp->own_gil);
-    pim_raw_free(NULL, interp->block);
+    core_domains[PIM_RAW].free(NULL, interp->block);
     current_tstate = before;
     interp->block = NULL;
     interp->state = NULL;

@@ -6,9 +6,9 @@
 
 #include "support/fake_mi.h"
 
-#include "support/tsan.h"
-
 #include "support/expect.h"
+#include "support/hostile.h"
+#include "support/tsan.h"
 
 fake_mi_state fake_mi;
 
@@ -56,6 +56,7 @@ tell_released(void *address)
 static bool
 must_fail(void)
 {
+    errno = HOSTILE_ERRNO;
     uint64_t nth = pim_add_relaxed(&fake_mi.counted, 1) + 1;
     uint64_t at = pim_load_relaxed(&fake_mi.fail_at);
     bool fails = at != 0 && (nth == at || (nth > at && fake_mi.fail_rest));
@@ -93,6 +94,7 @@ fake_ufree(void *block, size_t *block_size)
     pim_add_relaxed(&fake_mi.blocks_freed, 1);
     tell_order(tell_released, block);
     real.ufree(block, block_size);
+    errno = HOSTILE_ERRNO;
 }
 
 static void *

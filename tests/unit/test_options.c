@@ -370,6 +370,9 @@ TEST(bad_values_are_reported_once_and_ignored)
     expect_options("PIMALLOC_DEBUG", "on", is_default, "0 or 1");
     expect_options("PIMALLOC_CHECK", "2", is_default, "0 or 1");
     expect_options("PIMALLOC_RUN_CHECK", "2", is_default, "0 or 1");
+    expect_options("PIMALLOC_CHILDREN", "0", is_default, NULL);
+    expect_options("PIMALLOC_CHILDREN", "0:123", is_default, NULL);
+    expect_options("PIMALLOC_CHILDREN", "1:123", is_default, "0 or 1");
 
     static const char *const stats[] = {
         "2",     "yes", "JSON",       "json:",        "text:",   ":file",
@@ -409,7 +412,8 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
                    "PIMALLOC_TSTATE, PIMALLOC_VERBOSE, PIMALLOC_DEBUG, "
                    "PIMALLOC_CHECK, PIMALLOC_PURGE_THREAD, PIMALLOC_TEARDOWN, "
                    "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_LEAKS, "
-                   "PIMALLOC_RUN_CHECK, PIMALLOC_LIMIT\n");
+                   "PIMALLOC_RUN_CHECK, PIMALLOC_LIMIT, "
+                   "PIMALLOC_CHILDREN\n");
 }
 
 int
