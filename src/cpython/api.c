@@ -6,7 +6,10 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+
+#include "platform/module.h"
 
 // Stands for all that are too old to say.
 #define VERSION_BEFORE_3_11 0x030a0000ul
@@ -116,9 +119,10 @@ pim_py_find(void *m, pim_py_api *py)
 static void
 keep_loaded(const void *address)
 {
-    Dl_info module;
-    if (dladdr(address, &module) != 0 && module.dli_fname != NULL) {
-        dlopen(module.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    char path[PATH_MAX];
+    pim_module_path(address, path);
+    if (path[0] != '\0') {
+        dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
     }
 }
 
