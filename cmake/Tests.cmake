@@ -5,6 +5,10 @@
 set(PIM_TEST_ENV "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
   "UBSAN_OPTIONS=print_stacktrace=1")
 
+# Tests that depend on what mimalloc does run once more with each other version.
+set(PIM_MIMALLOC_TESTS
+  "^(mi_|unit_(large|maps)$|thread_raw$|fault_|embed_(install|raw|threads)_)")
+
 # pim_add_test(<test> <target> LABEL <label> TIMEOUT <seconds> [NO_LEAK_CHECK]
 #              [ARGUMENTS ...])
 function(pim_add_test test target)
@@ -21,6 +25,15 @@ function(pim_add_test test target)
   endif()
   set_tests_properties(${test} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
     ENVIRONMENT "${asan};${PIM_TEST_ENV}")
+  if(test MATCHES "${PIM_MIMALLOC_TESTS}")
+    foreach(version IN LISTS PIM_MIMALLOC_OTHERS)
+      add_test(NAME ${test}_mimalloc${version}
+        COMMAND ${PIM_TEST_LAUNCHER} $<TARGET_FILE:${target}> ${arg_ARGUMENTS})
+      set_tests_properties(${test}_mimalloc${version} PROPERTIES
+        LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+        ENVIRONMENT "${asan};${PIM_TEST_ENV};PIMALLOC_MIMALLOC=${PIM_MIMALLOC_${version}}")
+    endforeach()
+  endif()
 endfunction()
 
 # Every tests/<folder>/test_*.c is a program over the core's objects, with the

@@ -120,6 +120,23 @@ linux_unmap(void *start, size_t bytes)
     return err;
 }
 
+// By trying.  Pages of two kinds in turn are as many maps.
+bool
+pim_os_has_room(size_t bytes, unsigned maps)
+{
+    char *start = linux_map_prot(NULL, bytes, PROT_READ | PROT_WRITE, 0);
+    if (start == NULL) {
+        return false;
+    }
+    size_t page = pim_os_page_size();
+    bool split = true;
+    for (size_t i = 1; i < maps && split; i += 2) {
+        split = mprotect(start + i * page, page, PROT_NONE) == 0;
+    }
+    linux_unmap(start, bytes);
+    return split;
+}
+
 static void *
 linux_map(size_t bytes)
 {

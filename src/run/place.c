@@ -123,16 +123,16 @@ take(const char *path, int flags, char *out, size_t size, char *why)
     memcpy(&version, &symbol, sizeof(symbol));
     struct link_map *map = NULL;
     int found = version != NULL ? version() : 0;
-    if (found >= PIM_MI_VERSION_MIN &&
-        dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) {
+    const char *lack = pim_mi_version_lack(found);
+    if (lack == NULL && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) {
         // Left open: its pages go with the exec.
         int n = snprintf(out, size, "%s", map->l_name);
         return n > 0 && (size_t)n < size;
     }
-    if (version == NULL) {
+    if (lack == NULL || version == NULL) {
         snprintf(why, PATH_MAX, "%s is no mimalloc", path);
     } else {
-        snprintf(why, PATH_MAX, "%s is too old (mimalloc %d)", path, found);
+        snprintf(why, PATH_MAX, "%s %s (mimalloc %d)", path, lack, found);
     }
     dlclose(handle);
     return false;
