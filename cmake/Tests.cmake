@@ -7,7 +7,7 @@ set(PIM_TEST_ENV "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
 
 # Tests that depend on what mimalloc does run once more with each other version.
 set(PIM_MIMALLOC_TESTS
-  "^(mi_|unit_(large|maps)$|thread_raw$|fault_|embed_(install|raw|threads)_)")
+  "^(mi_|unit_(large|maps|raw_tag)$|thread_raw$|fault_kept$|embed_(install|raw)_)")
 
 # pim_add_test(<test> <target> LABEL <label> [NO_LEAK_CHECK]
 #              [ARGUMENTS ...])

@@ -278,7 +278,7 @@ from_the_main_thread(void)
     start_crowd(busy_process_heap, 1);
     wait_for_crowd();
     PyEval_RestoreThread(outer);
-    fork_rounds(25);
+    fork_rounds(16);
     outer = PyEval_SaveThread();
     stop_crowd();
     PyEval_RestoreThread(outer);
@@ -289,7 +289,7 @@ static void *
 fork_without_thread_state(void *arg)
 {
     (void)arg;
-    fork_rounds(25);
+    fork_rounds(16);
     return NULL;
 }
 
@@ -316,7 +316,7 @@ fork_in_an_interpreter(void *arg)
     embed_guest guest;
     embed_enter(&guest, EMBED_OWN_GIL);
     embed_run("import json");
-    fork_rounds(20);
+    fork_rounds(12);
     embed_leave(&guest);
     return NULL;
 }
