@@ -21,8 +21,8 @@
 #include "platform/gate.h"
 #include "platform/lock.h"
 #include "platform/module.h"
-#include "platform/os.h"
 #include "platform/privilege.h"
+#include "platform/room.h"
 
 #define SONAME "libmimalloc.so.3"
 
@@ -75,7 +75,7 @@ may_tune(void *handle)
 static bool
 is_affordable(long kib)
 {
-    return pim_os_has_room((size_t)kib * 1024 * ADDRESS_SHARE, 1);
+    return pim_has_room((size_t)kib * 1024 * ADDRESS_SHARE, 1);
 }
 
 // Makes mimalloc cheaper for small processes.
@@ -228,7 +228,7 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
 {
     const int flags = RTLD_NOW | RTLD_LOCAL | extra_flags;
     bool is_new = (extra_flags & RTLD_NOLOAD) == 0;
-    if (is_new && !pim_os_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
+    if (is_new && !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
         return no_room(why, why_size);
     }
     void *handle = dlopen(path, flags);

@@ -6,7 +6,6 @@
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,17 +38,6 @@ pim_os_page_size(void)
         __atomic_store_n(&cached, size, __ATOMIC_RELAXED);
     }
     return size;
-}
-
-size_t
-pim_os_address_limit(void)
-{
-    PIM_KEEP_ERRNO;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return SIZE_MAX;
-    }
-    return (size_t)limit.rlim_cur;
 }
 
 bool
@@ -118,23 +106,6 @@ linux_unmap(void *start, size_t bytes)
     int err = -errno;
     madvise(start, bytes, MADV_DONTNEED);
     return err;
-}
-
-// By trying.  Pages of two kinds in turn are as many maps.
-bool
-pim_os_has_room(size_t bytes, unsigned maps)
-{
-    char *start = linux_map_prot(NULL, bytes, PROT_READ | PROT_WRITE, 0);
-    if (start == NULL) {
-        return false;
-    }
-    size_t page = pim_os_page_size();
-    bool split = true;
-    for (size_t i = 1; i < maps && split; i += 2) {
-        split = mprotect(start + i * page, page, PROT_NONE) == 0;
-    }
-    linux_unmap(start, bytes);
-    return split;
 }
 
 static void *

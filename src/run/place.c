@@ -17,6 +17,7 @@
 
 #include "base/compiler.h"
 #include "mi/mi.h"
+#include "platform/room.h"
 #include "run/message.h"
 
 // Seen from BINDIR: first as installed, then as in the build tree.
@@ -114,6 +115,14 @@ pim_place_module(char *out, size_t size)
 static bool
 take(const char *path, int flags, char *out, size_t size, char *why)
 {
+    if ((flags & RTLD_NOLOAD) == 0 &&
+        !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--with-malloc: no address space for mimalloc, which "
+                     "needs %zu MiB to start; raise the limit of virtual "
+                     "memory (ulimit -v)",
+                     PIM_MI_START_BYTES >> 20);
+    }
     void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | flags);
     if (handle == NULL) {
         return false;
