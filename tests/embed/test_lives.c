@@ -36,7 +36,7 @@
 
 #define THREADS 4
 #define LIVES_MIN 4 // of each thread, however slow the machine is
-#define SECONDS 8
+#define SECONDS 4
 
 static pthread_rwlock_t calm; // held while a lack of memory would end CPython
 static atomic_int alive;      // threads that still live lives
