@@ -5,10 +5,14 @@
 set(PIM_TEST_ENV "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
   "UBSAN_OPTIONS=print_stacktrace=1")
 
-# pim_add_test(<test> <target> LABEL <label> TIMEOUT <seconds> [NO_LEAK_CHECK]
+# Tests that depend on what mimalloc does run once more with each other version.
+set(PIM_MIMALLOC_TESTS
+  "^(mi_|unit_(large|maps|raw_tag)$|thread_raw$|fault_kept$|embed_(install|raw)_)")
+
+# pim_add_test(<test> <target> LABEL <label> [NO_LEAK_CHECK]
 #              [ARGUMENTS ...])
 function(pim_add_test test target)
-  cmake_parse_arguments(arg "NO_LEAK_CHECK" "LABEL;TIMEOUT" "ARGUMENTS" ${ARGN})
+  cmake_parse_arguments(arg "NO_LEAK_CHECK" "LABEL" "ARGUMENTS" ${ARGN})
   add_test(NAME ${test}
     COMMAND ${PIM_TEST_LAUNCHER} $<TARGET_FILE:${target}> ${arg_ARGUMENTS})
   set(asan "ASAN_OPTIONS=detect_stack_use_after_return=1")
@@ -19,8 +23,17 @@ function(pim_add_test test target)
   elseif(arg_NO_LEAK_CHECK)
     string(APPEND asan ":detect_leaks=0")
   endif()
-  set_tests_properties(${test} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
+  set_tests_properties(${test} PROPERTIES LABELS ${arg_LABEL}
     ENVIRONMENT "${asan};${PIM_TEST_ENV}")
+  if(test MATCHES "${PIM_MIMALLOC_TESTS}")
+    foreach(version IN LISTS PIM_MIMALLOC_OTHERS)
+      add_test(NAME ${test}_mimalloc${version}
+        COMMAND ${PIM_TEST_LAUNCHER} $<TARGET_FILE:${target}> ${arg_ARGUMENTS})
+      set_tests_properties(${test}_mimalloc${version} PROPERTIES
+        LABELS ${arg_LABEL}
+        ENVIRONMENT "${asan};${PIM_TEST_ENV};PIMALLOC_MIMALLOC=${PIM_MIMALLOC_${version}}")
+    endforeach()
+  endif()
 endfunction()
 
 # Every tests/<folder>/test_*.c is a program over the core's objects, with the
@@ -36,14 +49,13 @@ list(TRANSFORM PIM_HOSTILE_CALLS PREPEND "-Wl,--wrap=" OUTPUT_VARIABLE wraps)
 target_link_options(pim_test_support INTERFACE ${wraps})
 
 function(pim_core_tests folder)
-  cmake_parse_arguments(arg "" "TIMEOUT" "" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/${folder}/test_*.c")
   foreach(source IN LISTS sources)
     get_filename_component(name "${source}" NAME_WE)
     string(REPLACE "test_" "${folder}_" name "${name}")
     add_executable(${name} "${source}")
     target_link_libraries(${name} PRIVATE pim_core pim_test_support)
-    pim_add_test(${name} ${name} LABEL ${folder} TIMEOUT ${arg_TIMEOUT})
+    pim_add_test(${name} ${name} LABEL ${folder})
   endforeach()
 endfunction()
 
@@ -69,7 +81,6 @@ endfunction()
 # tests/<folder>/support.  Other .c files there are programs for measuring,
 # built for each Python and run by nobody: bin/cycles_py3.13.0.
 function(pim_embed_tests folder)
-  cmake_parse_arguments(arg "" "TIMEOUT" "" ${ARGN})
   set(dir "${PROJECT_SOURCE_DIR}/tests/${folder}")
   file(GLOB sources CONFIGURE_DEPENDS "${dir}/*.c")
   file(GLOB helpers CONFIGURE_DEPENDS "${dir}/support/*.c")
@@ -86,7 +97,7 @@ function(pim_embed_tests folder)
       if(stem MATCHES "^test_(.*)$")
         set(name "${folder}_${CMAKE_MATCH_1}_${id}")
         pim_embed_program(${name} ${id} "${source}" ${helpers})
-        pim_add_test(${name} ${name} LABEL ${folder} TIMEOUT ${arg_TIMEOUT})
+        pim_add_test(${name} ${name} LABEL ${folder})
       else()
         pim_embed_program(${stem}_${id} ${id} "${source}")
       endif()
@@ -94,11 +105,10 @@ function(pim_embed_tests folder)
   endforeach()
 endfunction()
 
-# pim_late_tests(<folder> <stem>... TIMEOUT <seconds>): the named tests of the folder
+# pim_late_tests(<folder> <stem>...): the named tests of the folder
 # once more on a libpython that is loaded late, and <folder>/late/reload.c, a host
 # that closes it.
 function(pim_late_tests folder)
-  cmake_parse_arguments(arg "" "TIMEOUT" "" ${ARGN})
   set(dir "${PROJECT_SOURCE_DIR}/tests/${folder}")
   file(GLOB helpers CONFIGURE_DEPENDS "${dir}/support/*.c")
   foreach(program host reload)
@@ -112,14 +122,14 @@ function(pim_late_tests folder)
     if(NOT PIM_${id}_LINK MATCHES "^[^;]*\\.so[^;]*$")
       continue()
     endif()
-    foreach(stem IN LISTS arg_UNPARSED_ARGUMENTS)
+    foreach(stem IN LISTS ARGN)
       set(name "${folder}_late_${stem}_${id}")
       add_library(${name} MODULE "${dir}/test_${stem}.c" ${helpers})
       set_target_properties(${name} PROPERTIES C_VISIBILITY_PRESET default)
       pim_embed_flags(${name})
       pim_use_python(${name} ${id})
       add_dependencies(late_host ${name})
-      pim_add_test(${name} late_host LABEL ${folder} TIMEOUT ${arg_TIMEOUT})
+      pim_add_test(${name} late_host LABEL ${folder})
       set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT
         "PIM_TEST_LIBPYTHON=${PIM_${id}_LINK}" "PIM_TEST_MODULE=$<TARGET_FILE:${name}>")
     endforeach()
@@ -127,7 +137,7 @@ function(pim_late_tests folder)
     target_link_libraries(plug_in_${id} PRIVATE pimalloc::static pim_warnings)
     pim_embed_python(plug_in_${id} ${id})
     add_dependencies(late_reload pimalloc plug_in_${id})
-    pim_add_test(${folder}_late_reload_${id} late_reload LABEL ${folder} TIMEOUT ${arg_TIMEOUT}
+    pim_add_test(${folder}_late_reload_${id} late_reload LABEL ${folder}
       ARGUMENTS "${PIM_${id}_LINK}" $<TARGET_FILE:pimalloc> $<TARGET_FILE:plug_in_${id}>)
   endforeach()
 endfunction()

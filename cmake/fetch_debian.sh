@@ -6,10 +6,13 @@
 # Uses apt with lists, cache and sources of its own under DIR/apt, so nothing on
 # the system changes and no root is needed.  The mirror, its proxies and its
 # credentials are the ones this machine's apt is set up with; a variable
-# PIM_DEBIAN_MIRROR names another.  PACKAGE+ is PACKAGE and what it depends
-# on directly (a -dev package's library, whose name differs between releases).
-# What the packages hold lands in DIR/root.
+# PIM_DEBIAN_MIRROR names another, and PIM_DEBIAN_KEYRING whose signature counts.
+# PACKAGE+ is PACKAGE and what it depends on directly (a -dev package's library,
+# whose name differs between releases).  What the packages hold lands in DIR/root.
 set -eu
+
+# shellcheck source=cmake/apt_dates.sh
+. "$(dirname -- "$0")/apt_dates.sh"
 
 dir=$1
 suite=$2
@@ -43,7 +46,7 @@ fi
     "set PIM_DEBIAN_MIRROR=<uri> or install by hand: $*"
 
 signed=
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+keyring=${PIM_DEBIAN_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 [ ! -r "$keyring" ] || signed="[signed-by=$keyring] "
 echo "deb $signed$mirror $suite main" >"$dir/apt/sources.list"
 
@@ -63,7 +66,9 @@ Acquire::Retries "3";
 EOF
 
 echo "   apt: $mirror $suite: $*"
-apt-get -q -c "$dir/apt/apt.conf" update
+# shellcheck disable=SC2086 # words are wanted
+apt-get -q -c "$dir/apt/apt.conf" $APT_ANY_DAY update
+apt_say_dates "$dir/apt/lists" "$suite"
 
 # The packages to take, with the + resolved.
 expand() {

@@ -18,6 +18,9 @@
 program=${0##*/}
 top=$(cd -- "$(dirname -- "$0")/.." && pwd)
 
+# shellcheck source=cmake/apt_dates.sh
+. "$top/cmake/apt_dates.sh"
+
 suite=unstable
 root=
 mirror=
@@ -98,7 +101,8 @@ require_debootstrap()
     command -v apt-get >/dev/null ||
         die "debootstrap is missing: install your distribution's package"
     say "installing debootstrap"
-    quietly apt-get update || die "apt-get update failed"
+    # shellcheck disable=SC2086 # words are wanted
+    quietly apt-get $APT_ANY_DAY update || die "apt-get update failed"
     quietly env DEBIAN_FRONTEND=noninteractive apt-get install \
         --yes --no-install-recommends debootstrap ||
         die "debootstrap could not be installed"
@@ -232,7 +236,6 @@ mount_proc()
 
 # From here on there is a root, and a folder `scratch` with the file `log`; both
 # are seen to at the exit.  `fresh_lists`: apt's lists in the root are of today.
-# shellcheck disable=SC2034
 start_root()
 {
     require_privileges "$@"
@@ -240,6 +243,7 @@ start_root()
     log=$scratch/log
     made_root=no
     fresh_lists=no
+    lists_are_seen_to=no
     trap leave EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
@@ -259,6 +263,17 @@ have_packages()
     # shellcheck disable=SC2016 # dpkg-query expands it
     states=$(inside dpkg-query -W -f '${db:Status-Status}\n' "$@" 2>"$log") &&
         [ "$(sort -u <<<"$states")" = installed ]
+}
+
+# Before the first package is installed.
+update_lists()
+{
+    [ "$lists_are_seen_to" = no ] || return 0
+    # shellcheck disable=SC2086 # words are wanted
+    [ "$fresh_lists" = yes ] || quietly inside apt-get $APT_ANY_DAY update ||
+        say "apt-get update failed: going on with the lists there are"
+    lists_are_seen_to=yes
+    apt_say_dates "$root/var/lib/apt/lists" "$suite"
 }
 
 install_packages()

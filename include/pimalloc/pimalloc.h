@@ -151,10 +151,11 @@ typedef struct pimalloc_snapshot {
 //              PIMALLOC_RELEASE and Python is older than 3.14
 //   -ENOSYS    Python is older than 3.12, or no Python can be seen in the process
 //   -ENOENT    libmimalloc was not found
-//   -EPROTO    the libmimalloc found is older than 3.6 or lacks functions
+//   -EPROTO    the libmimalloc found is older than 3.6, lacks functions or does not
+//              pass a test
 //   -EINVAL    config->size is not one this version knows, or there is no policy
 //              config->teardown
-//   -ENOMEM    no address space for an arena
+//   -ENOMEM    no address space for mimalloc or for an arena
 PIMALLOC_EXPORT int pimalloc_install(const pimalloc_config *config);
 
 // Whether CPython's three domains are served by pimalloc: 1, or 0 (never

@@ -129,7 +129,9 @@ load_mimalloc(const pimalloc_config *config, const char *named)
     bool by_program = config != NULL && config->mimalloc_path != NULL;
     const char *path = by_program ? config->mimalloc_path : named;
     int err = pim_mi_load(path, why, sizeof(why));
-    if (err != 0) {
+    if (err == -ENOMEM) {
+        fail(err, why);
+    } else if (err != 0) {
         snprintf(text, sizeof(text),
                  "%s; install libmimalloc3 (3.6 or newer) %s", why,
                  remedy(named, by_program));
@@ -322,8 +324,8 @@ pimalloc_strerror(int err)
     case -ENOENT:
         return "pimalloc: there is no such library, interpreter, block or file";
     case -EPROTO:
-        return "pimalloc: the libmimalloc found is older than 3.6 or lacks "
-               "functions";
+        return "pimalloc: the libmimalloc found is none that will do: 3.6 or "
+               "newer, below 4";
     case -EINVAL:
         return "pimalloc: a structure's size member is not set to its size, or "
                "a value is none of those that are known";

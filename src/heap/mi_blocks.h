@@ -19,6 +19,9 @@ PIM_INLINE void *
 pim_mi_alloc(size_t size, bool zero, size_t *bytes)
 {
     PIM_KEEP_ERRNO;
+    if (PIM_UNLIKELY(!pim_load_acquire(&pim_mi_is_prepared))) {
+        pim_mi_prepare();
+    }
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN)) {
         pim_maps_make_way(size);
     }

@@ -1,8 +1,8 @@
 // mi.c -- finding, checking and loading libmimalloc.
 //
 // The SONAME says little: 3.0 has the same one and binds heaps to threads.  So
-// every candidate is asked for its version before anything else, and closed
-// again if it is too old.
+// every candidate is asked for its version before anything else, and closed again
+// if that will not do; then it has to show what it can (self_test.c).
 
 #define _GNU_SOURCE
 
@@ -17,11 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/atomic.h"
+#include "mi/self_test.h"
 #include "platform/gate.h"
+#include "platform/lock.h"
 #include "platform/module.h"
-#include "platform/os.h"
 #include "platform/privilege.h"
+#include "platform/room.h"
 
 #define SONAME "libmimalloc.so.3"
 
@@ -31,43 +32,50 @@
 #define ARENA_RESERVE_DEFAULT_KIB (1024L * 1024)
 #define ARENA_RESERVE_KIB (256L * 1024)
 #define ARENA_RESERVE_MIN_KIB (32L * 1024)
-#define ADDRESS_SHARE 32 // of a limited address space, as a divisor
+#define ADDRESS_SHARE 8 // of what is left, as a divisor
 
 pim_mi_ops pim_mi;
+_Atomic bool pim_mi_is_prepared;
 
 static struct {
     void *handle;
     int version;
 } loaded;
 
-// dlsym() into a function pointer of any type; ISO C has no such cast.
-static bool
-bind(void *handle, const char *name, void *function)
-{
-    void *symbol = dlsym(handle, name);
-    memcpy(function, &symbol, sizeof(symbol));
-    return symbol != NULL;
-}
-
-static bool
-bind_all(void *handle)
-{
-    pim_mi_ops *mi = &pim_mi;
-    return bind(handle, "mi_usable_size", &mi->usable_size) &&
-           bind(handle, "mi_umalloc", &mi->umalloc) &&
-           bind(handle, "mi_ucalloc", &mi->ucalloc) &&
-           bind(handle, "mi_urealloc", &mi->urealloc) &&
-           bind(handle, "mi_ufree", &mi->ufree) &&
-           bind(handle, "mi_any_heap_contains", &mi->contains) &&
-           bind(handle, "mi_arenas_purge", &mi->purge);
-}
-
 // mi_version() of a candidate; -1 if it has none.
 static int
 version_of(void *handle)
 {
     int (*version)(void) = NULL;
-    return bind(handle, "mi_version", &version) ? version() : -1;
+    return pim_mi_symbol(handle, "mi_version", &version) ? version() : -1;
+}
+
+// --- arenas ------------------------------------------------------------------
+//
+// An arena takes much address space, and under the preload library hardly a block
+// is asked of mimalloc.  So it has none before the first one is.
+
+static struct {
+    long (*get)(int);
+    void (*set)(int, long);
+    int (*reserve)(size_t, bool, bool, bool, void **);
+} arenas;
+
+// Whether the sizes of arenas are ours to choose.
+static bool
+may_tune(void *handle)
+{
+    return pim_mi_symbol(handle, "mi_option_get", &arenas.get) &&
+           pim_mi_symbol(handle, "mi_option_set", &arenas.set) &&
+           pim_mi_symbol(handle, "mi_reserve_os_memory_ex", &arenas.reserve) &&
+           arenas.get(OPTION_ARENA_RESERVE) == ARENA_RESERVE_DEFAULT_KIB;
+}
+
+// Whether an arena of so many KiB leaves enough to others.
+static bool
+is_affordable(long kib)
+{
+    return pim_has_room((size_t)kib * 1024 * ADDRESS_SHARE, 1);
 }
 
 // Makes mimalloc cheaper for small processes.
@@ -75,23 +83,42 @@ version_of(void *handle)
 // It asks for huge pages in the arenas that it reserves itself, which costs a
 // process of a few interpreters tens of MiB; so the first arena is reserved here,
 // without.  A process that outgrows it is large enough to gain from the others.
+// Where address space is scarce it gets none, and maps what it needs.
 static void
-tune(void *handle)
+tune(void)
 {
-    long (*get)(int) = NULL;
-    void (*set)(int, long) = NULL;
-    int (*reserve)(size_t, bool, bool, bool, void **) = NULL;
-    if (bind(handle, "mi_option_get", &get) &&
-        bind(handle, "mi_option_set", &set) &&
-        bind(handle, "mi_reserve_os_memory_ex", &reserve) &&
-        get(OPTION_ARENA_RESERVE) == ARENA_RESERVE_DEFAULT_KIB) {
-        size_t share = pim_os_address_limit() / 1024 / ADDRESS_SHARE;
-        long kib = share < ARENA_RESERVE_MIN_KIB ? ARENA_RESERVE_MIN_KIB
-                   : share < ARENA_RESERVE_KIB   ? (long)share
-                                                 : ARENA_RESERVE_KIB;
-        set(OPTION_ARENA_RESERVE, kib);
-        reserve((size_t)kib * 1024, false, false, false, NULL);
+    long kib = ARENA_RESERVE_KIB;
+    while (kib >= ARENA_RESERVE_MIN_KIB && !is_affordable(kib)) {
+        kib /= 2;
     }
+    if (kib < ARENA_RESERVE_MIN_KIB) {
+        arenas.set(OPTION_ARENA_RESERVE, 0);
+        return;
+    }
+    arenas.set(OPTION_ARENA_RESERVE, kib);
+    arenas.reserve((size_t)kib * 1024, false, false, false, NULL);
+}
+
+PIM_COLD void
+pim_mi_prepare(void)
+{
+    static pim_lock lock = PIM_LOCK_INIT;
+    pim_lock_acquire(&lock);
+    if (!pim_load_relaxed(&pim_mi_is_prepared)) {
+        tune();
+        pim_store_release(&pim_mi_is_prepared, true);
+    }
+    pim_lock_release(&lock);
+}
+
+// The self-test of a mimalloc that is ours alone, which gets no arena for it.
+static int
+test_without_arena(const pim_mi_ops *mi, const char **fault)
+{
+    arenas.set(OPTION_ARENA_RESERVE, 0);
+    int err = pim_mi_self_test(mi, fault);
+    arenas.set(OPTION_ARENA_RESERVE, ARENA_RESERVE_DEFAULT_KIB);
+    return err;
 }
 
 // --- ends of threads -------------------------------------------------------
@@ -118,8 +145,8 @@ static void
 take_over_thread_ends(void *handle)
 {
     void *(*theap)(void) = NULL;
-    if (!bind(handle, "mi_thread_done", &thread_done) ||
-        !bind(handle, "mi_theap_get_default", &theap)) {
+    if (!pim_mi_symbol(handle, "mi_thread_done", &thread_done) ||
+        !pim_mi_symbol(handle, "mi_theap_get_default", &theap)) {
         return;
     }
     const void *ours = theap();
@@ -133,34 +160,98 @@ take_over_thread_ends(void *handle)
     }
 }
 
-// Takes one candidate if it is new enough.  0, -ENOENT or -EPROTO.
+// --- candidates --------------------------------------------------------------
+
+// What stands against a library, by its number and by what it has; NULL: nothing,
+// and `mi` is bound to it.
+static const char *
+lack_of(void *handle, pim_mi_ops *mi, char *text, size_t size)
+{
+    int version = version_of(handle);
+    const char *lack =
+        version < 0 ? "is no mimalloc" : pim_mi_version_lack(version);
+    if (lack != NULL) {
+        return lack;
+    }
+    const char *name = pim_mi_bind(handle, mi);
+    if (name == NULL) {
+        return NULL;
+    }
+    snprintf(text, size, "lacks %s()", name);
+    return text;
+}
+
+static int
+refuse(const char *path, void *handle, const char *lack, char *why,
+       size_t why_size)
+{
+    snprintf(why, why_size,
+             "%s (mimalloc %d) %s: pimalloc needs version 3.6 (%d) or newer, "
+             "below 4",
+             path, version_of(handle), lack, PIM_MI_VERSION_MIN);
+    return -EPROTO;
+}
+
+static int
+no_room(char *why, size_t why_size)
+{
+    snprintf(
+        why, why_size,
+        "no address space for mimalloc, which needs %zu MiB to start; raise "
+        "the limit of virtual memory (ulimit -v, or -d, or "
+        "vm.max_map_count)",
+        PIM_MI_START_BYTES >> 20);
+    return -ENOMEM;
+}
+
+// Puts what is loaded to use if it works; `is_new`: nobody used it before.
+static int
+start(void *handle, const pim_mi_ops *mi, bool is_new, const char **fault)
+{
+    loaded.handle = handle; // of which the next line asks
+    bool is_ours = !pim_mi_is_process_malloc() && may_tune(handle);
+    int err = is_ours && is_new ? test_without_arena(mi, fault)
+                                : pim_mi_self_test(mi, fault);
+    if (err != 0) {
+        loaded.handle = NULL;
+        return err;
+    }
+    loaded.version = version_of(handle);
+    pim_mi = *mi;
+    pim_store_release(&pim_mi_is_prepared, !is_ours);
+    return 0;
+}
+
+// Takes one candidate if it will do.  0, -ENOENT, -EPROTO or -ENOMEM.
 static int
 take(const char *path, int extra_flags, char *why, size_t why_size)
 {
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | extra_flags);
+    const int flags = RTLD_NOW | RTLD_LOCAL | extra_flags;
+    bool is_new = (extra_flags & RTLD_NOLOAD) == 0;
+    if (is_new && !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
+        return no_room(why, why_size);
+    }
+    void *handle = dlopen(path, flags);
     if (handle == NULL) {
         return -ENOENT;
     }
-    int version = version_of(handle);
-    if (version < PIM_MI_VERSION_MIN || !bind_all(handle)) {
-        const char *lack = version < 0                    ? "is no mimalloc"
-                           : version < PIM_MI_VERSION_MIN ? "is too old"
-                                                          : "lacks functions";
-        snprintf(why, why_size,
-                 "%s (mimalloc %d) %s: pimalloc needs version 3.6 (%d) or "
-                 "newer",
-                 path, version, lack, PIM_MI_VERSION_MIN);
+    char text[64];
+    pim_mi_ops mi;
+    const char *lack = lack_of(handle, &mi, text, sizeof(text));
+    if (lack != NULL) {
+        refuse(path, handle, lack, why, why_size);
         dlclose(handle); // so that its SONAME does not stand in the way
         return -EPROTO;
     }
-    dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | extra_flags);
-    loaded.handle = handle;
-    loaded.version = version;
-    if (!pim_mi_is_process_malloc()) {
-        tune(handle);
+    // From here on threads may have to do with it when they end.
+    dlopen(path, flags | RTLD_NODELETE);
+    int err = start(handle, &mi, is_new, &lack);
+    if (err == 0) {
+        take_over_thread_ends(handle);
     }
-    take_over_thread_ends(handle);
-    return 0;
+    return err == -EPROTO   ? refuse(path, handle, lack, why, why_size)
+           : err == -ENOMEM ? no_room(why, why_size)
+                            : err;
 }
 
 // The file that this code is in.  If it is the program's, the kernel knows it, but
@@ -310,8 +401,8 @@ pim_mi_load(const char *path, char *why, size_t why_size)
             continue;
         }
         int e = take(candidates[i].path, candidates[i].flags, why, why_size);
-        if (e == 0) {
-            return 0;
+        if (e == 0 || e == -ENOMEM) {
+            return e;
         }
         err = e == -EPROTO ? e : err;
     }

@@ -10,10 +10,29 @@
 #ifndef PIM_MI_MI_H
 #define PIM_MI_MI_H
 
+#include "base/atomic.h"
 #include "base/compiler.h"
 
-// The oldest mi_version() that binds heaps to no thread.
+// From which mi_version() on up to which a library is looked at more closely
+// (self_test.h): older ones bind heaps to threads or have known faults, and a new
+// major version may give the same names to other functions.
 #define PIM_MI_VERSION_MIN 30600
+#define PIM_MI_VERSION_END 40000
+
+// What must be there when a mimalloc is started, which ends the process if it finds
+// too little (3.7).  It maps a part of it; a Python that has no more for itself is
+// better off without us.
+#define PIM_MI_START_BYTES ((size_t)16 << 20)
+#define PIM_MI_START_MAPS 16
+
+// What stands against a mi_version(); NULL: nothing.
+PIM_INLINE const char *
+pim_mi_version_lack(int version)
+{
+    return version < PIM_MI_VERSION_MIN    ? "is too old"
+           : version >= PIM_MI_VERSION_END ? "is of another major version"
+                                           : NULL;
+}
 
 typedef struct pim_mi_ops {
     size_t (*usable_size)(const void *block);
@@ -36,9 +55,16 @@ extern pim_mi_ops pim_mi;
 // Loads libmimalloc once; later calls answer like the first success.
 //
 // path: the library to take and no other, or NULL for the search order of
-// pimalloc_config.mimalloc_path.  Returns 0, -ENOENT or -EPROTO; then `why`
-// says in one sentence what was tried.  One thread at a time.
+// pimalloc_config.mimalloc_path.  Returns 0, -ENOENT, -EPROTO or -ENOMEM; then
+// `why` says in one sentence what was tried.  One thread at a time.
 int pim_mi_load(const char *path, char *why, size_t why_size);
+
+// Whether pim_mi_prepare() was called, or need not be.
+extern _Atomic bool pim_mi_is_prepared;
+
+// Before the first block that is asked for, for a mimalloc's arenas are large.  Any
+// thread; takes a lock that stands alone.
+void pim_mi_prepare(void);
 
 // mi_version() of the loaded library, 0 before.
 int pim_mi_version(void);

@@ -61,9 +61,6 @@ extern const pim_os_ops *pim_os;
 // The system's page size in bytes.
 size_t pim_os_page_size(void);
 
-// How much address space the process may have (RLIMIT_AS), SIZE_MAX: no limit.
-size_t pim_os_address_limit(void);
-
 // Whether an address is the first of a system page, so that what lies in front
 // of it may not be mapped.
 PIM_INLINE bool

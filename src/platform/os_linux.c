@@ -6,7 +6,6 @@
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,17 +38,6 @@ pim_os_page_size(void)
         __atomic_store_n(&cached, size, __ATOMIC_RELAXED);
     }
     return size;
-}
-
-size_t
-pim_os_address_limit(void)
-{
-    PIM_KEEP_ERRNO;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return SIZE_MAX;
-    }
-    return (size_t)limit.rlim_cur;
 }
 
 bool

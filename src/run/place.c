@@ -17,6 +17,7 @@
 
 #include "base/compiler.h"
 #include "mi/mi.h"
+#include "platform/room.h"
 #include "run/message.h"
 
 // Seen from BINDIR: first as installed, then as in the build tree.
@@ -114,6 +115,14 @@ pim_place_module(char *out, size_t size)
 static bool
 take(const char *path, int flags, char *out, size_t size, char *why)
 {
+    if ((flags & RTLD_NOLOAD) == 0 &&
+        !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--with-malloc: no address space for mimalloc, which "
+                     "needs %zu MiB to start; raise the limit of virtual "
+                     "memory (ulimit -v)",
+                     PIM_MI_START_BYTES >> 20);
+    }
     void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | flags);
     if (handle == NULL) {
         return false;
@@ -123,16 +132,16 @@ take(const char *path, int flags, char *out, size_t size, char *why)
     memcpy(&version, &symbol, sizeof(symbol));
     struct link_map *map = NULL;
     int found = version != NULL ? version() : 0;
-    if (found >= PIM_MI_VERSION_MIN &&
-        dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) {
+    const char *lack = pim_mi_version_lack(found);
+    if (lack == NULL && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) {
         // Left open: its pages go with the exec.
         int n = snprintf(out, size, "%s", map->l_name);
         return n > 0 && (size_t)n < size;
     }
-    if (version == NULL) {
+    if (lack == NULL || version == NULL) {
         snprintf(why, PATH_MAX, "%s is no mimalloc", path);
     } else {
-        snprintf(why, PATH_MAX, "%s is too old (mimalloc %d)", path, found);
+        snprintf(why, PATH_MAX, "%s %s (mimalloc %d)", path, lack, found);
     }
     dlclose(handle);
     return false;

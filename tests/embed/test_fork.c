@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "support/embed.h"
-
-#define CHILD_SECONDS 20
+#include "support/patience.h"
 
 static atomic_bool stop;
+static atomic_int at_work; // of the crowd that goes on meanwhile
 
 // Blocks of the parent, of all owners and domains, for the child to free.
 #define INHERITED 64
@@ -91,7 +91,7 @@ look_around(void)
 static void
 child_uses_everything(void)
 {
-    alarm(CHILD_SECONDS);
+    alarm(patience());
     use_raw(NULL);
     use_mem_and_obj();
     int n = atomic_load(&inherited_count);
@@ -129,7 +129,8 @@ wait_for(pid_t child, int round)
 static void
 fork_rounds(int rounds)
 {
-    for (int i = 0; i < rounds; i++) {
+    budget time = budget_open();
+    for (int i = 0; i < rounds && budget_is_left(&time); i++) {
         pid_t child = fork();
         EXPECT(child >= 0);
         if (child == 0) {
@@ -165,6 +166,7 @@ busy_interpreter(void *arg)
             inherited[k] = PyMem_Malloc(i % 2 == 0 ? 100 : 50000);
         }
     }
+    atomic_fetch_add(&at_work, 1);
     while (!atomic_load(&stop)) {
         embed_run("x = json.loads(json.dumps([str(i) for i in range(300)]))\n"
                   "y = [bytes(n * 100) for n in range(400)]\n"
@@ -181,6 +183,7 @@ busy_raw(void *arg)
 {
     uint32_t seed = (uint32_t)(uintptr_t)arg + 7;
     void *blocks[64] = {NULL};
+    atomic_fetch_add(&at_work, 1);
     while (!atomic_load(&stop)) {
         uint32_t k = embed_random(&seed) % 64;
         PyMem_RawFree(blocks[k]);
@@ -200,6 +203,7 @@ busy_process_heap(void *arg)
 {
     (void)arg;
     uint32_t seed = 9;
+    atomic_fetch_add(&at_work, 1);
     while (!atomic_load(&stop)) {
         void *block = PyMem_Malloc(embed_random(&seed) % 60000);
         PyMem_Free(block);
@@ -211,6 +215,7 @@ static void *
 interpreters_come_and_go(void *arg)
 {
     (void)arg;
+    atomic_fetch_add(&at_work, 1);
     while (!atomic_load(&stop)) {
         embed_guest guest;
         embed_enter(&guest, EMBED_OWN_GIL);
@@ -230,6 +235,15 @@ start_crowd(void *(*run)(void *), int count)
     for (int i = 0; i < count; i++) {
         crowd[crowd_count] = embed_thread(run, (void *)(uintptr_t)crowd_count);
         crowd_count++;
+    }
+}
+
+// Without a thread state, which those that begin an interpreter want.
+static void
+wait_for_crowd(void)
+{
+    while (atomic_load(&at_work) < crowd_count) {
+        embed_sleep_ms(1);
     }
 }
 
@@ -262,9 +276,9 @@ from_the_main_thread(void)
     start_crowd(busy_interpreter, 2);
     start_crowd(busy_raw, 1);
     start_crowd(busy_process_heap, 1);
-    embed_sleep_ms(200);
+    wait_for_crowd();
     PyEval_RestoreThread(outer);
-    fork_rounds(25);
+    fork_rounds(16);
     outer = PyEval_SaveThread();
     stop_crowd();
     PyEval_RestoreThread(outer);
@@ -275,7 +289,7 @@ static void *
 fork_without_thread_state(void *arg)
 {
     (void)arg;
-    fork_rounds(25);
+    fork_rounds(16);
     return NULL;
 }
 
@@ -288,7 +302,7 @@ from_a_thread_without_thread_state(void)
     start_crowd(busy_interpreter, 2);
     start_crowd(busy_raw, 1);
     start_crowd(busy_process_heap, 1);
-    embed_sleep_ms(200);
+    wait_for_crowd();
     embed_join(embed_thread(fork_without_thread_state, NULL));
     stop_crowd();
     PyEval_RestoreThread(outer);
@@ -302,7 +316,7 @@ fork_in_an_interpreter(void *arg)
     embed_guest guest;
     embed_enter(&guest, EMBED_OWN_GIL);
     embed_run("import json");
-    fork_rounds(20);
+    fork_rounds(12);
     embed_leave(&guest);
     return NULL;
 }
@@ -315,7 +329,7 @@ from_an_own_gil_interpreter(void)
     PyThreadState *outer = PyEval_SaveThread();
     start_crowd(busy_interpreter, 2);
     start_crowd(busy_process_heap, 1);
-    embed_sleep_ms(200);
+    wait_for_crowd();
     embed_join(embed_thread(fork_in_an_interpreter, NULL));
     stop_crowd();
     PyEval_RestoreThread(outer);
@@ -331,7 +345,7 @@ while_interpreters_come_and_go(void)
     PyThreadState *outer = PyEval_SaveThread();
     start_crowd(interpreters_come_and_go, 2);
     start_crowd(busy_process_heap, 1);
-    embed_sleep_ms(50);
+    wait_for_crowd();
     embed_join(embed_thread(fork_without_thread_state, NULL));
     stop_crowd();
     PyEval_RestoreThread(outer);
@@ -346,7 +360,7 @@ from_several_threads_at_once(void)
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
     start_crowd(busy_interpreter, 1);
-    embed_sleep_ms(100);
+    wait_for_crowd();
     pthread_t forkers[3];
     for (int i = 0; i < 3; i++) {
         forkers[i] = embed_thread(fork_without_thread_state, NULL);
@@ -364,7 +378,7 @@ from_several_threads_at_once(void)
 #define FORK_CODE                                                              \
     "import os, json, signal\n"                                                \
     "def child():\n"                                                           \
-    "    signal.alarm(20)\n"                                                   \
+    "    signal.alarm(300)\n"                                                  \
     "    x = [str(i) for i in range(20000)]\n"                                 \
     "    assert json.loads(json.dumps(x)) == x\n"                              \
     "    b = bytearray()\n"                                                    \
@@ -386,7 +400,7 @@ os_fork_beside_raw_threads(void)
 {
     embed_start();
     start_crowd(busy_raw, 2);
-    embed_sleep_ms(50);
+    wait_for_crowd();
     embed_run("import warnings; warnings.simplefilter('ignore')\n" FORK_CODE);
     stop_crowd();
     embed_stop();
@@ -421,7 +435,7 @@ os_fork_child_runs_interpreters(void)
     for (int i = 0; i < 5; i++) {
         long long pid = embed_eval("__import__('os').fork()");
         if (pid == 0) {
-            alarm(CHILD_SECONDS);
+            alarm(patience());
             sub = embed_new_interp(EMBED_OWN_GIL);
             embed_run("import json, re");
             if (!embed_is_vanilla()) {
@@ -443,7 +457,7 @@ subprocesses_start_beside_interpreters(void)
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
     start_crowd(busy_interpreter, 2);
-    embed_sleep_ms(100);
+    wait_for_crowd();
     PyEval_RestoreThread(outer);
     embed_run(
         "import os, subprocess\n"

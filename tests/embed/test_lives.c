@@ -32,11 +32,11 @@
 #include <unistd.h>
 
 #include "support/embed.h"
+#include "support/patience.h"
 
 #define THREADS 4
 #define LIVES_MIN 4 // of each thread, however slow the machine is
-#define SECONDS 8
-#define CHILD_SECONDS 30
+#define SECONDS 4
 
 static pthread_rwlock_t calm; // held while a lack of memory would end CPython
 static atomic_int alive;      // threads that still live lives
@@ -205,7 +205,7 @@ fork_one(uint32_t *seed)
     pid_t child = fork();
     EXPECT(child >= 0);
     if (child == 0) {
-        alarm(CHILD_SECONDS);
+        alarm(patience());
         churn(seed, 100);
         pimalloc_trim(PIMALLOC_EACH);
         _exit(0);

@@ -14,20 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <pimalloc/tenants.h>
 
 #include "support/embed.h"
+#include "support/patience.h"
 
 #define FORKS 300
-#define FORKS_MIN                                                              \
-    20 // where a machine is so loaded that there is no time for more
-#define FORKS_SECONDS 12
-#define CHILD_SECONDS 30
 
 static atomic_bool stop;
+static atomic_int at_work; // of the crowd
 
 typedef struct outcome {
     int forks;
@@ -49,13 +46,12 @@ forks_wanted(void)
 
 // By hand, all that were asked for.
 static bool
-is_over(int forks, time_t start)
+is_over(int forks, const budget *time)
 {
     if (getenv("STORM_FORKS") != NULL && forks % 500 == 0) {
         printf("%d forks\n", forks);
     }
-    return getenv("STORM_FORKS") == NULL && forks >= FORKS_MIN &&
-           time(NULL) - start > FORKS_SECONDS;
+    return getenv("STORM_FORKS") == NULL && !budget_is_left(time);
 }
 
 // --- what goes on meanwhile ------------------------------------------------
@@ -97,6 +93,7 @@ static void *
 busy_raw(void *arg)
 {
     uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+    atomic_fetch_add(&at_work, 1);
     while (!atomic_load(&stop)) {
         churn(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree, &seed, 100);
     }
@@ -107,6 +104,7 @@ static void *
 busy_process_heap(void *arg)
 {
     uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+    atomic_fetch_add(&at_work, 1);
     while (!atomic_load(&stop)) {
         churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 100);
         pimalloc_trim(PIMALLOC_EACH);
@@ -120,6 +118,7 @@ busy_interpreter(void *arg)
     uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
     embed_guest guest;
     embed_enter(&guest, EMBED_OWN_GIL);
+    atomic_fetch_add(&at_work, 1);
     while (!atomic_load(&stop)) {
         churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 300);
         churn(PyObject_Malloc, PyObject_Realloc, PyObject_Free, &seed, 300);
@@ -133,6 +132,7 @@ static void *
 interpreters_come_and_go(void *arg)
 {
     uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
+    atomic_fetch_add(&at_work, 1);
     for (int i = 0; !atomic_load(&stop); i++) {
         embed_guest guest;
         embed_enter(&guest, EMBED_OWN_GIL);
@@ -153,7 +153,7 @@ static void
 be_child(bool has_tstate)
 {
     uint32_t seed = 77;
-    alarm(CHILD_SECONDS);
+    alarm(patience());
     churn(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree, &seed, 200);
     churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 200);
     if (has_tstate) {
@@ -189,8 +189,8 @@ fork_often(int forks, bool has_tstate)
 {
     outcome o = {0};
     uint32_t seed = 5;
-    time_t start = time(NULL);
-    for (int i = 0; i < forks && !is_over(i, start); i++) {
+    budget time = budget_open();
+    for (int i = 0; i < forks && !is_over(i, &time); i++) {
         pid_t child = fork();
         EXPECT(child >= 0);
         if (child == 0) {
@@ -250,7 +250,9 @@ forks_of_c_code(void)
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
     start_crowd();
-    embed_sleep_ms(100);
+    while (atomic_load(&at_work) < CROWD) {
+        embed_sleep_ms(1);
+    }
     PyEval_RestoreThread(outer);
     outcome o = fork_often(forks_wanted() / 2, true);
     outer = PyEval_SaveThread();
@@ -277,7 +279,7 @@ os_fork(void)
 static void
 be_python_child(void)
 {
-    alarm(CHILD_SECONDS);
+    alarm(patience());
     embed_run("x = [str(i) for i in range(5000)]\n"
               "import gc; gc.collect(); del x\n");
     _exit(0);
@@ -294,8 +296,8 @@ os_forks_beside_threads(void)
     for (uintptr_t i = 0; i < 2; i++) {
         raw[i] = embed_thread(busy_raw, (void *)i);
     }
-    time_t start = time(NULL);
-    for (int i = 0; i < forks_wanted() / 2 && !is_over(i, start); i++) {
+    budget time = budget_open();
+    for (int i = 0; i < forks_wanted() / 2 && !is_over(i, &time); i++) {
         long long pid = os_fork();
         if (pid == 0) {
             be_python_child();

@@ -8,7 +8,7 @@ import socket
 import struct
 from pathlib import Path
 
-from bench import find, need_file
+from bench import PATIENCE, find, need_file
 
 NAME = "unbound"
 ENTRY = "linked"
@@ -72,7 +72,7 @@ def query(port):
     question = labels + b"\0" + struct.pack(">HH", TXT, IN)
     header = struct.pack(">HHHHHH", 4711, 0x0100, 1, 0, 0, 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(20)
+        client.settimeout(PATIENCE)
         client.connect(("127.0.0.1", port))
         try:
             client.send(header + question)

@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 
 import work
-from bench import Bench, Failed, Skip
+from bench import PATIENCE, Bench, Failed, Skip
 
 HERE = Path(__file__).resolve().parent
 MANY = 10_000
@@ -64,7 +64,7 @@ def children():
 
 def reap():
     """Gives orphans a little time to end, then ends them; the names of those."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while children() and time.monotonic() < end:
         while children() and os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG):
             pass

@@ -2,8 +2,8 @@
 //
 // Several interpreters are begun, switched between and ended in one thread;
 // blocks are freed by whoever is current, so remote frees, leaks and late frees
-// come about by themselves.  PIM_TEST_SEED repeats a run, PIM_TEST_OPS makes it
-// longer.
+// come about by themselves.  PIM_TEST_SEED repeats a run; PIM_TEST_OPS makes it
+// longer, and takes the limit of time away.
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +16,14 @@
 #include "support/expect.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
+#include "support/patience.h"
 #include "support/reference.h"
 #include "support/tsan.h"
 
 #if PIM_TSAN || defined(__SANITIZE_ADDRESS__)
 #    define OPS 400000
 #else
-#    define OPS 12000000
+#    define OPS 4000000
 #endif
 
 #define BLOCKS_MAX 60000
@@ -260,22 +261,26 @@ finish(void)
     switch_to(REF_PROCESS);
 }
 
-static uint64_t
-ops_wanted(void)
+static bool
+has_time(uint64_t op, const budget *time)
 {
-    const char *given = getenv("PIM_TEST_OPS");
-    return given != NULL ? strtoull(given, NULL, 0) : OPS;
+    return op % 4096 != 0 || getenv("PIM_TEST_OPS") != NULL ||
+           budget_is_left(time);
 }
 
+// As many operations as are wanted, or a part of them.
 static void
-run(uint64_t ops, void (*extra)(void))
+run(unsigned part, void (*extra)(void))
 {
+    const char *given = getenv("PIM_TEST_OPS");
+    uint64_t ops = (given != NULL ? strtoull(given, NULL, 0) : OPS) / part;
+    budget time = budget_open();
     memset(&w, 0, sizeof(w));
     w.may_fail = extra != NULL;
     ref_open(&w.ref, random_seed(), BLOCKS_MAX);
     w.bias = 55;
     switch_to(REF_MAIN);
-    for (uint64_t i = 0; i < ops; i++) {
+    for (uint64_t i = 0; i < ops && has_time(i, &time); i++) {
         request();
         if (below(16) == 0) {
             seldom();
@@ -296,7 +301,7 @@ run(uint64_t ops, void (*extra)(void))
 TEST(random_programs_agree_with_the_reference)
 {
     uint64_t mapped = pim_load_relaxed(&fake.mapped_bytes);
-    run(ops_wanted(), NULL);
+    run(1, NULL);
     EXPECT_EQ(w.ref.refused, 0);
     // Records and bindings stay mapped (HEAP-3), large blocks only for a while.
     pim_gate_enter();
@@ -308,7 +313,7 @@ TEST(random_programs_agree_with_the_reference)
 TEST(random_programs_agree_when_the_word_is_unknown)
 {
     fake_python_hide_word(true);
-    run(ops_wanted() / 8, NULL);
+    run(8, NULL);
     fake_python_hide_word(false);
 }
 
@@ -334,7 +339,7 @@ fail_sometimes(void)
 
 TEST(random_programs_survive_failures)
 {
-    run(ops_wanted() / 4, fail_sometimes);
+    run(4, fail_sometimes);
 }
 
 static int

@@ -13,10 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/patience.h"
+
 #define LOADS 200
 #define FORKS 500
-#define SECONDS 60
-#define CHILD_SECONDS 20
 
 // Two places that ask, as in two libraries.
 static void *
@@ -53,7 +53,7 @@ fork_often(void)
         int status = 0;
         pid_t pid = fork();
         if (pid == 0) {
-            alarm(CHILD_SECONDS);
+            alarm(patience());
             _exit(setlocale(LC_CTYPE, NULL) != NULL ? 0 : 1);
         }
         if (waitpid(pid, &status, 0) != pid || status != 0) {
@@ -68,7 +68,7 @@ int
 main(int argc, char **argv)
 {
     pthread_t thread;
-    alarm(SECONDS);
+    alarm(patience());
     if (argc != 2 || pthread_create(&thread, NULL, ask_for_ever, NULL) != 0) {
         return 2;
     }

@@ -20,7 +20,7 @@ from pathlib import Path
 
 PRELOAD = os.environ["PIM_TEST_PRELOAD"]
 GUARD = os.environ["PIM_TEST_GUARD"]
-SECONDS = 120
+SECONDS = int(os.environ.get("PIM_TEST_PATIENCE", "300"))  # a hang
 
 # Objects enough to be told from those of a Python that was not served.
 WORK = "kept = [[i] for i in range(20000)]\n"

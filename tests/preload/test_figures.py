@@ -9,12 +9,21 @@ from pathlib import Path
 import support
 from support import GUARD, PRELOAD, WORK, python, run
 
-# What is read from the program must not depend on when signals come.
-START = WORK + "import os, signal, sys, threading, time\nme = os.getpid()\n"
+# What is read from the program must not depend on when signals come, nor on how fast
+# they are answered: told(n) waits until n answers are whole, if stderr is a file.
+START = WORK + """
+import os, signal, sys, threading, time
+me = os.getpid()
+def told(wanted, last='}\\n'):
+    while True:
+        with open('/proc/self/fd/2', encoding='utf-8') as stderr:
+            if stderr.read().count(last) >= wanted: return
+        time.sleep(0.001)
+"""
 
 
 def documents(text):
-    """The JSON documents in a text, and what is between them."""
+    """The JSON documents in a text, one a line, and what is between them."""
     found, rest = [], ""
     decoder = json.JSONDecoder()
     while text:
@@ -124,10 +133,20 @@ class Files(support.TestCase):
 
 
 class Signals(support.TestCase):
+    @staticmethod
+    def with_file_as_stderr(code, **options):
+        """Runs START and code, so that told() works."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "stderr")
+            done = python("-W", "ignore", "-c", START + code,
+                          shell_limits=f"exec 2>>{path}", **options)
+            done.stderr += path.read_text(encoding="utf-8")
+        return done
+
     def ask(self, code, **changes):
         changes.setdefault("PIMALLOC_STATS", "json")
         changes.setdefault("PIMALLOC_STATS_SIGNAL", "USR1")
-        done = python("-W", "ignore", "-c", START + code, libraries=(PRELOAD, GUARD), **changes)
+        done = self.with_file_as_stderr(code, libraries=(PRELOAD, GUARD), **changes)
         found, rest = documents(done.stderr)
         self.assertEqual((done.status, rest), (0, ""), str(done))
         for document in found:
@@ -138,13 +157,14 @@ class Signals(support.TestCase):
         for name, number in (("USR1", "SIGUSR1"), ("SIGUSR2", "SIGUSR2"), ("10", "SIGUSR1"),
                              ("RTMIN+3", "SIGRTMIN + 3"), ("HUP", "SIGHUP"), ("WINCH", "SIGWINCH")):
             with self.subTest(name):
-                _, found = self.ask(f"os.kill(me, signal.{number}); time.sleep(0.3)",
+                _, found = self.ask(f"os.kill(me, signal.{number}); told(1)",
                                     PIMALLOC_STATS_SIGNAL=name)
                 self.assertEqual(len(found), 2)  # one at the end
 
     def test_only_on_the_signal_without_the_other_option(self):
-        done = python("-c", START + "os.kill(me, signal.SIGUSR1); time.sleep(0.3)",
-                      PIMALLOC_STATS="", PIMALLOC_STATS_SIGNAL="USR1")
+        done = self.with_file_as_stderr(
+            "os.kill(me, signal.SIGUSR1); told(1, 'raw is served by')",
+            PIMALLOC_STATS="", PIMALLOC_STATS_SIGNAL="USR1")
         self.assertEqual(done.status, 0)
         self.assertEqual(done.stderr.count(", active, "), 1, str(done))
 
@@ -155,7 +175,7 @@ class Signals(support.TestCase):
             self.assertIn("bad value in PIMALLOC_STATS_SIGNAL", done.stderr)
 
     def test_many_in_a_row(self):
-        _, found = self.ask("for _ in range(2000): os.kill(me, signal.SIGUSR1)\ntime.sleep(0.5)")
+        _, found = self.ask("for _ in range(2000): os.kill(me, signal.SIGUSR1)\ntold(1)")
         self.assertGreater(len(found), 1)
 
     def test_during_the_end(self):
@@ -171,12 +191,15 @@ class Signals(support.TestCase):
             self.assertEqual((done.status, done.stderr), (0, ""), str(done))
 
     def test_a_forked_child_answers_too(self):
-        _, found = self.ask("pid = os.fork()\n"
+        _, found = self.ask("reading, writing = os.pipe()\n"
+                            "pid = os.fork()\n"
                             "if pid:\n"
-                            "    time.sleep(0.2); os.kill(pid, signal.SIGUSR1); os.wait()\n"
-                            "    os.kill(me, signal.SIGUSR1); time.sleep(0.3)\n"
+                            "    os.read(reading, 1)\n"
+                            "    os.kill(pid, signal.SIGUSR1); os.wait()\n"
+                            "    os.kill(me, signal.SIGUSR1); told(2)\n"
                             "else:\n"
-                            "    time.sleep(1); os._exit(0)\n")
+                            "    os.write(writing, b'.')\n"
+                            "    told(1); os._exit(0)\n")
         self.assertEqual(len(found), 3)
         self.assertEqual(len({document["pid"] for document in found}), 2)
 
@@ -184,10 +207,9 @@ class Signals(support.TestCase):
         _, found = self.ask("if os.fork(): os.wait()\n"
                             "elif os.fork(): os.wait(); os._exit(0)\n"
                             "else:\n"
-                            "    os.kill(os.getpid(), signal.SIGUSR1); time.sleep(0.3)\n"
-                            "    os.execv(sys.executable, [sys.executable, '-c', 'import os, "
-                            "signal, time; os.kill(os.getpid(), signal.SIGUSR1); "
-                            "time.sleep(0.3)'])\n")
+                            "    os.kill(os.getpid(), signal.SIGUSR1); told(1)\n"
+                            "    os.execv(sys.executable, [sys.executable, '-c', "
+                            f"{START + 'os.kill(me, signal.SIGUSR1); told(2)'!r}])\n")
         self.assertEqual(len(found), 4)
 
     def test_forks_under_fire(self):
@@ -207,7 +229,9 @@ class Signals(support.TestCase):
     def test_the_programs_handler_wins(self):
         done, found = self.ask("got = []\n"
                                "signal.signal(signal.SIGUSR1, lambda *_: got.append(1))\n"
-                               "os.kill(me, signal.SIGUSR1); time.sleep(0.2); print(got)")
+                               "os.kill(me, signal.SIGUSR1)\n"
+                               "while not got: pass\n"
+                               "print(got)")
         self.assertEqual(done.stdout, "[1]\n")
         self.assertEqual(len(found), 1)
 
@@ -233,7 +257,7 @@ class Signals(support.TestCase):
                                "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})\n"
                                "buffer = ctypes.create_string_buffer(100)\n"
                                "print(libc.read(reading, buffer, 100), ctypes.get_errno())\n"
-                               "thread.join()\n")
+                               "thread.join(); told(1)\n")
         self.assertEqual(done.stdout, "4 0\n")
         self.assertGreater(len(found), 1)
 

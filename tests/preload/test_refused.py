@@ -142,13 +142,22 @@ class Impossible(support.TestCase):
         self.assertRegex(done.why_not[-1], "free-threaded build")
         self.assertEqual(len(done.why_not), 2, str(done))  # and of the old Python
 
-    def test_a_python_that_no_memory_is_left_for(self):
-        # Enough for CPython's debug builds, too little for the smallest region as well.
-        plain = python("-c", WORK, libraries=(), shell_limits="ulimit -v 75000")
-        done = python("-c", WORK, shell_limits="ulimit -v 75000", PIMALLOC_VERBOSE="1")
-        self.assertEqual((plain.status, done.status), (0, 0), str(done))
-        self.assertEqual(done.stdout, plain.stdout)
-        self.assertIn("no address space", done.why_not[0])
+    def test_a_python_that_little_address_space_is_left_for(self):
+        """where it runs without us it runs, on its own allocator if need be"""
+        ourselves = 2 << 10  # to be there at all
+        for kib in range(12 << 10, 92 << 10, 6 << 10):
+            plain = python("-c", WORK, libraries=(), shell_limits=f"ulimit -v {kib}")
+            if plain.status != 0:
+                continue
+            limits = f"ulimit -v {kib + ourselves}"
+            with self.subTest(limits):
+                done = python("-c", WORK, shell_limits=limits, PIMALLOC_VERBOSE="1")
+                self.assertEqual((done.status, done.stdout), (0, plain.stdout), str(done))
+                if done.why_not:
+                    self.assertIn("no address space", done.why_not[0])
+                    self.assertIn("ulimit -v", done.why_not[0])
+                else:
+                    self.assert_served(done)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "needs root")

@@ -10,6 +10,7 @@ import unittest
 
 import pimalloc
 
+SECONDS = int(os.environ.get("PIM_TEST_PATIENCE", "300"))  # a hang
 needs_active = unittest.skipUnless(pimalloc.active(), "pimalloc does not serve this Python")
 
 
@@ -29,7 +30,7 @@ def run_python(code, *arguments, **changes):
         else:
             environment[name] = value
     return subprocess.run([sys.executable, "-s", "-B", *arguments, "-c", code], env=environment,
-                          capture_output=True, text=True, timeout=120, check=False)
+                          capture_output=True, text=True, timeout=SECONDS, check=False)
 
 
 def resident_bytes():

@@ -127,7 +127,7 @@ class Threads(unittest.TestCase):
         work = ("import time, pimalloc\n"
                 "stop = time.monotonic() + %f\n"
                 "result = 0\n"
-                "while time.monotonic() < stop:\n"
+                "while not result or time.monotonic() < stop:\n"
                 "    things = [[i, str(i)] for i in range(2000)]\n"
                 "    pimalloc.stats(); pimalloc.trim()\n"
                 "    result += 1\n" % self.SECONDS)

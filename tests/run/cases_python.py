@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import Skip, case, contains, equal
+from harness import SECONDS, Skip, case, contains, equal
 
 PRINT = "print(sum(len(str(n)) for n in range(1000)))"
 
@@ -235,7 +235,7 @@ def figures_on_a_signal(b):
     file = b.path("on-signal.json")
     code = ("import os, pathlib, signal, time\n"
             "os.kill(os.getpid(), signal.SIGUSR2)\n"
-            "end = time.monotonic() + 20\n"
+            f"end = time.monotonic() + {SECONDS}\n"
             f"while not pathlib.Path({file!r}).exists() and time.monotonic() < end:\n"
             "    time.sleep(0.01)\n"
             f"print(pathlib.Path({file!r}).exists())\n")

@@ -307,6 +307,16 @@ def with_malloc(b):
 
 
 @case
+def with_malloc_without_room(b):
+    """--with-malloc says so where mimalloc would end the process for want of address space"""
+    if not b.options.mimalloc or b.options.sanitized:
+        raise Skip("needs a mimalloc, and no sanitizer, which needs address space itself")
+    limited = b.script("limited", f'#!/bin/sh\nulimit -v 12000\nexec {b.run_file} "$@"\n')
+    b.fails(125, "--with-malloc", "true", file=limited, says=["no address space", "ulimit -v"],
+            env={"PIMALLOC_MIMALLOC": os.path.realpath(b.options.mimalloc)})
+
+
+@case
 def with_malloc_without(b):
     """--with-malloc without a usable mimalloc names the cause"""
     for named in ("/no/such/file", b.options.standin, b.options.old_mimalloc):

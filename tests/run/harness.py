@@ -9,6 +9,7 @@ import traceback
 from pathlib import Path
 
 CASES = []
+SECONDS = int(os.environ.get("PIM_TEST_PATIENCE", "300"))  # a hang
 
 
 class Skip(Exception):
@@ -83,7 +84,7 @@ class Bench:
         more.setdefault("stdin", None if "input" in more else subprocess.DEVNULL)
         return subprocess.run([str(file or self.run_file), *map(str, words)],
                               env=environment, capture_output=True, text=True,
-                              timeout=60, check=False, **more)
+                              timeout=SECONDS, check=False, **more)
 
     def fails(self, status, *words, says=(), **more):
         """Runs, and expects a failure of the launcher with one line on stderr."""

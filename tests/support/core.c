@@ -15,14 +15,14 @@
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
-
-#define CHILD_SECONDS 30
+#include "support/patience.h"
 
 void
 core_start_with_region(size_t bytes)
 {
     pim_gate_start();
     fake_os_start();
+    fake_os_stop_clock();
     fake_mi_start();
     EXPECT_EQ(pim_region_init(bytes), 0);
     pim_process_heap_init();
@@ -41,6 +41,14 @@ core_set_up(void **state)
 {
     (void)state;
     core_start();
+    return 0;
+}
+
+int
+core_set_up_with_clock(void **state)
+{
+    core_set_up(state);
+    fake_os_run_clock();
     return 0;
 }
 
@@ -77,7 +85,7 @@ core_in_child(void (*body)(void *), void *arg, char *text, size_t size)
         signal(SIGSEGV, SIG_DFL); // cmocka's would jump into the parent's test
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
-        alarm(CHILD_SECONDS);
+        alarm(patience());
         body(arg);
         _exit(0);
     }

@@ -8,12 +8,14 @@
 // Address space for arenas in tests: small, so that descriptors stay few.
 #define CORE_REGION ((size_t)4 << 30)
 
-// fake OS, fake mimalloc, region, process heap, raw heap, fake Python.
+// fake OS, fake mimalloc, region, process heap, raw heap, fake Python.  The clock
+// stands, so that nothing depends on how fast the machine is.
 void core_start(void);
 void core_start_with_region(size_t bytes);
 
-// As a cmocka group set-up.
+// As a cmocka group set-up; the second for threads that want the clock to go.
 int core_set_up(void **state);
+int core_set_up_with_clock(void **state);
 
 // An id that no interpreter of this process had.
 int64_t core_next_id(void);

@@ -6,6 +6,8 @@
 
 #include "support/fake_mi.h"
 
+#include <stdlib.h>
+
 #include "support/expect.h"
 #include "support/hostile.h"
 #include "support/tsan.h"
@@ -124,7 +126,8 @@ void
 fake_mi_start(void)
 {
     char why[512] = "";
-    if (pim_mi_load(NULL, why, sizeof(why)) != 0) {
+    // CTest names another one than that of the build tree.
+    if (pim_mi_load(getenv("PIMALLOC_MIMALLOC"), why, sizeof(why)) != 0) {
         expect_failed(__FILE__, __LINE__, why);
     }
     if (pim_mi.umalloc == fake_umalloc) {

@@ -247,6 +247,12 @@ fake_os_heal(void)
 }
 
 void
+fake_os_run_clock(void)
+{
+    pim_store_relaxed(&fake.clock_stands, false);
+}
+
+void
 fake_os_stop_clock(void)
 {
     pim_store_relaxed(&fake.now, 1000000);

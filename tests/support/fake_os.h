@@ -59,8 +59,9 @@ void fake_os_start(void);
 void fake_os_fail(unsigned kinds, uint64_t nth, bool and_rest);
 void fake_os_heal(void);
 
-// Stops the clock at a time, and moves it on.
+// Stops the clock, moves it on, and lets it go again.
 void fake_os_stop_clock(void);
+void fake_os_run_clock(void);
 void fake_os_advance(uint64_t ms);
 
 // Bytes that arenas and their tables have: placed and not decommitted.

@@ -151,5 +151,5 @@ main(void)
         CASE(classes_are_exact_though_others_read_and_free),
         CASE(classes_are_counted_once_when_blocks_are_freed_during_the_end),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

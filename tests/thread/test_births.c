@@ -8,6 +8,7 @@
 #include "support/exchange.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
+#include "support/patience.h"
 #include "support/team.h"
 
 #define THREADS 4
@@ -15,7 +16,8 @@
 #define OBJ PIM_SLOT(PIM_OBJ)
 
 static exchange x;
-static _Atomic uint64_t lives;
+static budget time_for_lives;
+static _Atomic unsigned living; // threads that begin and end interpreters
 
 // Frees the interpreter's state past raw: the next block in the same place must be
 // taken for the end.
@@ -44,16 +46,16 @@ live(random_state *r, unsigned blocks)
     } else {
         fake_interp_end(&interp);
     }
-    pim_add_relaxed(&lives, 1);
 }
 
 static void
 live_often(team_member *self)
 {
     random_state r = random_from(self->number + 1);
-    for (unsigned i = 0; i < LIVES; i++) {
+    for (unsigned i = 0; i < LIVES && budget_is_left(&time_for_lives); i++) {
         live(&r, (unsigned)random_below(&r, 200));
     }
+    pim_sub_relaxed(&living, 1);
 }
 
 static void
@@ -99,11 +101,13 @@ TEST(interpreters_come_and_go_in_four_threads)
     random_state r = random_from(random_seed());
     pim_figures before = fake_figures(PIM_PROCESS_ID);
     uint64_t subs = pim_load_relaxed(&pim_registry_subs);
+    time_for_lives = budget_open();
+    pim_store_relaxed(&living, THREADS);
     for (unsigned i = 0; i < THREADS; i++) {
         team_add(&t, live_often);
     }
     team_add(&t, read_all_statistics);
-    while (pim_load_relaxed(&lives) < THREADS * LIVES) {
+    while (pim_load_relaxed(&living) != 0) {
         live(&r, 50);
     }
     team_join(&t);
@@ -124,5 +128,5 @@ main(void)
     const struct CMUnitTest cases[] = {
         CASE(interpreters_come_and_go_in_four_threads),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

@@ -11,11 +11,10 @@
 #include "support/exchange.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/patience.h"
 #include "support/team.h"
 
 #define FORKS TEAM_ROUNDS(250)
-#define CHILD_SECONDS 20
-#define ALL_SECONDS 240
 
 static exchange x;
 static _Atomic bool forking_thread_is_done;
@@ -95,7 +94,7 @@ work_as_child(void)
 {
     random_state r = random_from(7);
     fake_interp interp;
-    alarm(CHILD_SECONDS);
+    alarm(patience());
     use_domains(&r, 50); // as the thread that forked
     exchange_clear(&x);  // blocks of threads that are gone
     fake_interp_begin(&interp, core_next_id());
@@ -131,7 +130,8 @@ static void
 fork_often(unsigned forks)
 {
     random_state r = random_from(random_seed());
-    for (unsigned i = 0; i < forks; i++) {
+    budget time = budget_open();
+    for (unsigned i = 0; i < forks && budget_is_left(&time); i++) {
         pid_t pid = fork();
         if (pid == 0) {
             be_child(i % 8 == 0);
@@ -145,7 +145,6 @@ fork_often(unsigned forks)
 static void
 start_team(team *t)
 {
-    alarm(ALL_SECONDS); // a hang in the parent must not outlive this
     team_add(t, run_interpreters);
     team_add(t, run_interpreters);
     team_add(t, run_without_a_state);
@@ -193,5 +192,5 @@ main(void)
         CASE(child_of_the_main_interpreter_works_in_every_domain),
         CASE(child_of_a_c_thread_works_in_every_domain),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

@@ -143,5 +143,5 @@ main(void)
     const struct CMUnitTest cases[] = {
         CASE(late_push_on_an_inherited_page_is_seen_by_the_heir),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

@@ -101,5 +101,5 @@ main(void)
     const struct CMUnitTest cases[] = {
         CASE(limits_may_change_at_any_time_from_any_thread),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

@@ -7,6 +7,7 @@
 #include "support/exchange.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/patience.h"
 #include "support/team.h"
 
 #define OWNERS 2
@@ -62,7 +63,8 @@ own(team_member *self)
     uint32_t *blocks[OWN] = {NULL};
     size_t sizes[OWN] = {0};
     fake_interp_attach(&interps[self->number % OWNERS]);
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    budget time = budget_open();
+    for (unsigned i = 0; i < ROUNDS && budget_is_left(&time); i++) {
         unsigned n = (unsigned)random_below(&r, OWN);
         if (blocks[n] != NULL) {
             check(blocks[n], sizes[n]);
@@ -154,5 +156,5 @@ main(void)
     const struct CMUnitTest cases[] = {
         CASE(large_blocks_stay_whole_whoever_frees_and_trims),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

@@ -11,13 +11,13 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
+#include "support/patience.h"
 #include "support/random.h"
 #include "support/team.h"
 
 #define SLOTS 512
 #define TRIMS TEAM_ROUNDS(1500)
 #define FORKS TEAM_ROUNDS(400)
-#define CHILD_SECONDS 20
 
 // Sanitizers do not get over a fork beside other threads, and start none then.
 #if PIM_TSAN || defined(__SANITIZE_ADDRESS__)
@@ -132,7 +132,8 @@ run_team(unsigned times, void (*meanwhile)(unsigned))
     team_add(&t, exchange_often);
     team_add(&t, come_and_go);
     team_add(&t, read_figures);
-    for (unsigned i = 0; i < times; i++) {
+    budget time = budget_open();
+    for (unsigned i = 0; i < times && budget_is_left(&time); i++) {
         meanwhile(i);
     }
     team_join(&t);
@@ -170,7 +171,7 @@ fork_once(unsigned i)
     random_state r = random_from(i);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(CHILD_SECONDS);
+        alarm(patience());
         pim_raw_small_audit(); // as the threads left it
         exchange_some(&r, 300);
         for (uintptr_t n = 1; n <= CHILD_THREADS; n++) {
@@ -244,10 +245,11 @@ TEST(a_forked_child_has_every_block_that_was_counted)
     while (pim_load_acquire(&counting) == NULL) {
         usleep(100);
     }
-    for (unsigned i = 0; i < FORKS; i++) {
+    budget time = budget_open();
+    for (unsigned i = 0; i < FORKS && budget_is_left(&time); i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            alarm(CHILD_SECONDS);
+            alarm(patience());
             check_what_was_counted();
             _exit(0);
         }
@@ -266,5 +268,5 @@ main(void)
         CASE(a_forked_child_goes_on_with_whole_caches),
         CASE(a_forked_child_has_every_block_that_was_counted),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

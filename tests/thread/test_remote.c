@@ -207,5 +207,5 @@ main(void)
         CASE(interpreter_that_migrates_between_threads_frees_nothing_remotely),
         CASE(threads_without_a_state_share_the_process_heap),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

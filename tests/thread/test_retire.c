@@ -10,11 +10,12 @@
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
+#include "support/patience.h"
 #include "support/team.h"
 
 #define FREERS 2
 #define BLOCKS 400
-#define ROUNDS TEAM_ROUNDS(12000)
+#define ROUNDS TEAM_ROUNDS(4000)
 #define OBJ PIM_SLOT(PIM_OBJ)
 
 static exchange x;
@@ -113,6 +114,7 @@ race(unsigned large_per_1000, unsigned maps_per_1000, bool with_heirs,
      unsigned rounds)
 {
     team t = {.count = 0};
+    budget time = budget_open();
     random_state r = random_from(random_seed());
     pim_figures before = fake_figures(PIM_PROCESS_ID);
     uint64_t mi_blocks = fake_mi_live_blocks();
@@ -126,7 +128,7 @@ race(unsigned large_per_1000, unsigned maps_per_1000, bool with_heirs,
     if (with_heirs) {
         team_add(&t, inherit_and_end);
     }
-    for (unsigned i = 0; i < rounds; i++) {
+    for (unsigned i = 0; i < rounds && budget_is_left(&time); i++) {
         one_round(&r);
     }
     pim_store_release(&over, true);
@@ -205,5 +207,5 @@ main(void)
         CASE(small_blocks_freed_while_they_are_poisoned_are_counted_once),
         CASE(maps_freed_while_they_are_poisoned_are_counted_once),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

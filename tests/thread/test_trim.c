@@ -85,5 +85,5 @@ main(void)
     const struct CMUnitTest cases[] = {
         CASE(memory_of_busy_interpreters_is_given_back_from_outside),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

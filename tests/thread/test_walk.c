@@ -126,5 +126,5 @@ main(void)
         CASE(process_is_walked_beside_interpreters_that_end_and_inherit),
         CASE(interpreter_is_walked_by_its_owner_while_others_free_its_blocks),
     };
-    return RUN(cases, core_set_up, NULL);
+    return RUN(cases, core_set_up_with_clock, NULL);
 }

@@ -15,10 +15,12 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_os.h"
+#include "support/patience.h"
 #include "support/team.h"
 
 static _Atomic bool flag_a;
 static _Atomic bool flag_b;
+static _Atomic bool waits; // who is to wait is about to
 
 static void
 wait_for(const _Atomic bool *flag)
@@ -36,6 +38,7 @@ set_up(void **state)
     fake_os_start();
     pim_store_relaxed(&flag_a, false);
     pim_store_relaxed(&flag_b, false);
+    pim_store_relaxed(&waits, false);
     return 0;
 }
 
@@ -67,13 +70,19 @@ TEST(inside_is_odd_exactly_while_inside)
 
 // --- waiting -----------------------------------------------------------------
 
+#define LONG_ENOUGH 200 // for a few instructions of another thread, in turns
+
+// Until somebody waits for it, as far as can be told from here.
 static void
 stay_inside(team_member *self)
 {
     (void)self;
     pim_gate_enter();
     pim_store_release(&flag_a, true);
-    usleep(20000);
+    wait_for(&waits);
+    for (unsigned i = 0; i < LONG_ENOUGH; i++) {
+        sched_yield();
+    }
     pim_store_release(&flag_b, true);
     pim_gate_exit();
 }
@@ -83,6 +92,7 @@ TEST(synchronize_waits_for_who_is_inside)
     team t = {.count = 0};
     team_add(&t, stay_inside);
     wait_for(&flag_a);
+    pim_store_release(&waits, true);
     pim_gate_synchronize();
     EXPECT(pim_load_acquire(&flag_b));
     team_join(&t);
@@ -219,13 +229,13 @@ fork_and_use_gate(void)
     pid_t pid = fork();
     EXPECT_GE(pid, 0);
     if (pid == 0) {
-        alarm(10);
+        alarm(patience());
         pim_gate_enter();
         pim_gate_exit();
         pim_gate_synchronize();
         pid_t again = fork();
         if (again == 0) {
-            alarm(10);
+            alarm(patience());
             pim_gate_synchronize();
             _exit(0);
         }
@@ -243,6 +253,7 @@ TEST(fork_waits_for_who_is_inside)
     team t = {.count = 0};
     team_add(&t, stay_inside);
     wait_for(&flag_a);
+    pim_store_release(&waits, true);
     pid_t pid = fork();
     if (pid == 0) {
         _exit(pim_load_acquire(&flag_b) ? 0 : 1);
@@ -259,7 +270,8 @@ TEST(child_can_enter_and_synchronize)
     team_add(&t, enter_and_leave);
     team_add(&t, enter_and_leave);
     wait_for(&flag_a);
-    for (unsigned i = 0; i < TEAM_ROUNDS(300); i++) {
+    budget time = budget_open();
+    for (unsigned i = 0; i < TEAM_ROUNDS(300) && budget_is_left(&time); i++) {
         EXPECT_EQ(fork_and_use_gate(), 0);
     }
     team_join(&t);
@@ -304,10 +316,11 @@ TEST(regress_child_forgets_who_was_about_to_enter)
     memset(ballast, 1, ballast_bytes);
     team_add(&t, enter_during_fork);
     wait_for(&flag_a);
-    for (unsigned i = 0; i < 400 && !met; i++) {
+    budget time = budget_open();
+    for (unsigned i = 0; i < 400 && !met && budget_is_left(&time); i++) {
         pid_t pid = fork();
         if (pid == 0) {
-            alarm(5);
+            alarm(patience());
             pim_gate_synchronize();
             _exit(entering ? 42 : 0);
         }
@@ -389,7 +402,7 @@ fork_in_crowd(void *arg)
     EXPECT(!has_record);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(5);
+        alarm(patience());
         pim_gate_enter();
         pim_gate_exit();
         pim_gate_synchronize();
@@ -417,7 +430,6 @@ hold_a_record(void *arg)
 TEST(regress_thread_without_a_record_can_fork)
 {
     pthread_t threads[CROWD];
-    alarm(30);
     EXPECT_EQ(pthread_atfork(NULL, enter_as_handler, enter_as_handler), 0);
     pim_store_relaxed(&flag_b, true);
     fake_os_fail(FAKE_MAP, 1, true);
@@ -430,7 +442,6 @@ TEST(regress_thread_without_a_record_can_fork)
     for (unsigned i = 0; i < CROWD; i++) {
         pthread_join(threads[i], NULL);
     }
-    alarm(0);
     fake_os_heal();
     pim_store_relaxed(&flag_b, false);
 }

@@ -15,6 +15,7 @@
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/patience.h"
 #include "support/random.h"
 #include "support/team.h"
 
@@ -436,7 +437,7 @@ static void
 be_child(void)
 {
     pthread_t threads[TEAM_MAX];
-    alarm(20);
+    alarm(patience());
     EXPECT_GE(pim_raw_small_audit(), LEFT);
     pthread_barrier_init(&crowd_is_in, NULL, TEAM_MAX);
     for (unsigned i = 0; i < TEAM_MAX; i++) {

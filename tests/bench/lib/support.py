@@ -16,6 +16,7 @@ BENCH = ROOT / "bench"
 sys.path.insert(0, str(BENCH))
 sys.dont_write_bytecode = True
 
+SECONDS = int(os.environ.get("PIM_TEST_PATIENCE", "300"))  # a hang
 VERSION = "3.14.99"  # no such Python, so none that is here is taken for it
 MICRO_ROWS = ["pair/32", "pair/64", "growth/16777216",
               "parallel_pair/32/2/real_time"]
@@ -109,7 +110,7 @@ def tool(name, *words, **variables):
     return subprocess.run(
         [sys.executable, "-B", str(BENCH / name), *map(str, words)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        timeout=100, env={**env, **variables})
+        timeout=SECONDS, env={**env, **variables})
 
 
 def bench_run(folder, *words, groups="micro,embedded1,embedded2", **variables):

@@ -100,7 +100,8 @@ class Served(WithGenerator):
         return subprocess.run(
             [sys.executable, "-B", str(BENCH / "serve"), *words],
             stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            check=False, timeout=300)
+            check=False,
+            timeout=int(os.environ.get("PIM_TEST_PATIENCE", "300")))
 
     @servers
     def test_a_command_runs_beside_it(self, host):

@@ -25,6 +25,8 @@
 
 #include <cmocka.h>
 
+#include "support/patience.h"
+
 #define SKIPPED 77
 #define OUTPUT_SHOWN 20000
 
@@ -39,7 +41,7 @@ run_here(const embed_case *c)
         }
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(EMBED_CASE_SECONDS);
+    alarm(patience());
     c->run();
     return 0;
 }

@@ -38,9 +38,7 @@ typedef struct embed_case {
         .name = #function, .run = (function), .env = { __VA_ARGS__ }           \
     }
 
-// Longest time a case may take, in seconds; then it is killed.
-#define EMBED_CASE_SECONDS 60
-
+// A case is killed if it takes longer than patience() (support/patience.h).
 int embed_main(int argc, char **argv, const embed_case *cases, size_t count);
 
 #define EMBED_MAIN(cases)                                                      \

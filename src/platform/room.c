@@ -1,0 +1,27 @@
+// room.c -- see room.h.  In the launcher, too, so without pim_os.
+
+#define _GNU_SOURCE
+
+#include "platform/room.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+// By trying, for no limit tells what is left of it.  Pages of two kinds in turn are
+// as many maps.
+bool
+pim_has_room(size_t bytes, unsigned maps)
+{
+    char *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        return false;
+    }
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    bool has_room = true;
+    for (size_t i = 1; i < maps && has_room; i += 2) {
+        has_room = mprotect(start + i * page, page, PROT_NONE) == 0;
+    }
+    munmap(start, bytes);
+    return has_room;
+}

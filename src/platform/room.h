@@ -1,0 +1,12 @@
+// room.h -- whether there is room for something that must not fail.
+
+#ifndef PIM_PLATFORM_ROOM_H
+#define PIM_PLATFORM_ROOM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Whether so much memory, and so many maps more, could be had at this moment.
+bool pim_has_room(size_t bytes, unsigned maps);
+
+#endif // PIM_PLATFORM_ROOM_H
