@@ -23,6 +23,7 @@
 #include "domain/domain.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
+#include "platform/cancel.h"
 #include "platform/options.h"
 #include "platform/privilege.h"
 #include "platform/say.h"
@@ -31,7 +32,7 @@
     "before CPython 3.14, memory of interpreters is used after their end; "    \
     "take keep, or poison to see by whom"
 
-static pim_lock install_lock = PIM_LOCK_INIT;
+static PIM_LOCK(install_lock);
 static char failure[PATH_MAX + 512]; // text of the last failure
 static int failure_code;
 static bool hooks_on_top; // PIMALLOC_DEBUG=1
@@ -70,6 +71,10 @@ static int
 check_python(void *module, bool unasked)
 {
     pim_py_api found;
+    if (pim_gate_is_adrift()) {
+        return fail(-EBUSY, "this process was forked while a thread was inside "
+                            "the allocator, and uses libc's malloc since");
+    }
     int err = find_python(module, &found);
     if (found.free_threaded) {
         return fail(-ENOTSUP,
@@ -264,6 +269,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
 int
 pim_install(const pimalloc_config *config, void *python, bool unasked)
 {
+    int cancel = pim_cancel_forbid();
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
@@ -271,6 +277,7 @@ pim_install(const pimalloc_config *config, void *python, bool unasked)
     failure_code = err; // a failure before a success explains nothing any more
     pim_lock_release(&install_lock);
     pim_gate_exit();
+    pim_cancel_allow(cancel);
     return err;
 }
 
@@ -283,7 +290,7 @@ pimalloc_install(const pimalloc_config *config)
 int
 pimalloc_active(void)
 {
-    if (pim_py.get_allocator == NULL) {
+    if (pim_py.get_allocator == NULL || pim_gate_is_adrift()) {
         return 0;
     }
     // Under a debug layer, tracemalloc or a profiler we still serve; what was

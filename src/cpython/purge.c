@@ -26,6 +26,7 @@
 #include "domain/raw_small.h"
 #include "heap/mi_blocks.h"
 #include "heap/registry.h"
+#include "platform/cancel.h"
 #include "platform/os.h"
 
 #define STACK_BYTES ((size_t)128 << 10)
@@ -157,10 +158,12 @@ process_ends(void)
     if (runs == 0 || runs != getpid()) {
         return; // strangers make no system call of ours
     }
+    int cancel = pim_cancel_forbid();
     pim_store_relaxed(&runs_in, 0);
     pthread_mutex_lock(&lock);
     stop = true;
     pthread_cond_signal(&wake);
     pthread_mutex_unlock(&lock);
     pthread_join(thread, NULL);
+    pim_cancel_allow(cancel);
 }

@@ -150,7 +150,7 @@ typedef struct entry {
 
 #define TABLE_MIN ((size_t)1 << 12)
 
-static pim_lock table_lock = PIM_LOCK_INIT_SPIN;
+static PIM_LOCK_SPIN(table_lock);
 static entry *table;
 static size_t capacity; // a power of two
 static size_t used;     // entries that are not NULL

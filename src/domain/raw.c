@@ -22,6 +22,7 @@
 
 #include <string.h>
 
+#include "domain/adrift.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
 #include "domain/raw_source.h"
@@ -95,6 +96,9 @@ serve(size_t size, bool zero)
     if (pim_raw_from != PIM_RAW_OWN) {
         return pim_raw_source_alloc(size, zero);
     }
+    if (pim_gate_is_adrift()) {
+        return pim_adrift_malloc(size, zero);
+    }
     pim_heap *heap = pim_current_owner();
     size += size == 0;
     return heap != NULL ? alloc_owned(heap, size, zero)
@@ -155,6 +159,9 @@ static PIM_NOINLINE void
 free_inside(void *block)
 {
     bool tagged;
+    if (pim_gate_is_adrift() && pim_adrift_free(block)) {
+        return;
+    }
     pim_page *page = pim_page_of(block);
     const pim_heap *owner = pim_page_owner(page, &tagged);
     pim_heap *heap = pim_current_owner();
@@ -190,7 +197,7 @@ free_large(void *block, size_t bytes)
 static PIM_NOINLINE void
 free_outside(void *block)
 {
-    if (block == NULL) {
+    if (block == NULL || (pim_gate_is_adrift() && pim_adrift_free(block))) {
         return;
     }
     if (pim_region_elsewhere_contains(block)) {
@@ -283,6 +290,11 @@ realloc_inside(void *block, size_t size)
 static void *
 realloc_outside(void *block, size_t size)
 {
+    if (pim_gate_is_adrift()) {
+        bool is_ours;
+        void *moved = pim_adrift_realloc(block, size, &is_ours);
+        return is_ours ? moved : pim_raw_source_realloc(block, size);
+    }
     size_t old_size = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
     if (old_size == 0) {
         void *moved = pim_raw_source_realloc(block, size);

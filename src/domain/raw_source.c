@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/keep_errno.h"
+#include "domain/adrift.h"
 #include "domain/raw_small.h"
 #include "domain/raw_tag.h"
 #include "heap/current.h"
@@ -39,6 +40,7 @@ pim_raw_set_source(pim_raw_source source, pim_raw_table replaced_table)
         pim_raw_small_start();
     }
     pim_raw_tag_start();
+    pim_adrift_start();
     pim_raw_from = source;
     replaced = replaced_table;
 }

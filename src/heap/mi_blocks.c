@@ -7,10 +7,7 @@
 PIM_COLD void *
 pim_mi_alloc_again(size_t size, bool zero, size_t *bytes)
 {
-    if (pim_maps_trim(true) == 0) {
-        return NULL;
-    }
-    return zero ? pim_mi.ucalloc(1, size, bytes) : pim_mi.umalloc(size, bytes);
+    return pim_maps_trim(true) != 0 ? pim_mi_malloc(size, zero, bytes) : NULL;
 }
 
 _Atomic uint64_t pim_mi_until;
@@ -20,7 +17,9 @@ pim_mi_free(void *block)
 {
     PIM_KEEP_ERRNO;
     size_t ignored;
+    int cancel = pim_cancel_forbid();
     pim_mi.ufree(block, &ignored);
+    pim_cancel_allow(cancel);
     if (pim_load_relaxed(&pim_mi_until) == 0) {
         pim_store_relaxed(&pim_mi_until, pim_os->now_ms() + PIM_PURGE_DELAY_MS);
     }
@@ -31,7 +30,9 @@ pim_mi_purge(void)
 {
     PIM_KEEP_ERRNO;
     pim_store_relaxed(&pim_mi_until, 0);
+    int cancel = pim_cancel_forbid();
     pim_mi.purge();
+    pim_cancel_allow(cancel);
 }
 
 // Whether mimalloc is about to move a block: the new one is faulted in while the
@@ -50,9 +51,11 @@ pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after)
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN) && will_move(block, size)) {
         pim_maps_make_way(size);
     }
+    int cancel = pim_cancel_forbid();
     void *moved = pim_mi.urealloc(block, size, before, after);
     if (PIM_UNLIKELY(moved == NULL) && pim_maps_trim(true) != 0) {
         moved = pim_mi.urealloc(block, size, before, after);
     }
+    pim_cancel_allow(cancel);
     return moved;
 }

@@ -3,11 +3,12 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "platform/cancel.h"
 #include "platform/file.h"
 #include "report/report.h"
 
-int
-pimalloc_stats_save(const char *path, int format)
+static int
+save(const char *path, int format)
 {
     pim_file file;
     pim_out out;
@@ -20,4 +21,13 @@ pimalloc_stats_save(const char *path, int format)
     }
     pim_out_open_fd(&out, file.fd);
     return pim_file_close(&file, pim_report_write(&out, format, file.has_pid));
+}
+
+int
+pimalloc_stats_save(const char *path, int format)
+{
+    int cancel = pim_cancel_forbid();
+    int err = save(path, format);
+    pim_cancel_allow(cancel);
+    return err;
 }
