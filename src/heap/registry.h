@@ -3,10 +3,8 @@
 #ifndef PIM_HEAP_REGISTRY_H
 #define PIM_HEAP_REGISTRY_H
 
+#include "heap/ended.h"
 #include "heap/figures.h"
-
-// How many ended interpreters stay readable.
-#define PIM_ENDED_KEPT 64
 
 // All functions: any thread; inside the gate or outside unless they say so.
 
@@ -82,8 +80,17 @@ extern _Atomic(const pim_end_watch *) pim_end_watcher;
 void pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap),
                             void *arg);
 
-// Gives back what an ended interpreter held (retire.c); fills *left with what
-// remained live.  Afterwards the record may be recycled.  Outside the gate.
-void pim_heap_retire(pim_heap *heap, pim_figures *left);
+// How far the retirement of a heap is (retire.c).
+enum pim_retiring {
+    PIM_RETIRE_NOT,
+    PIM_RETIRE_HANDED_OVER, // frees that found the old owner may be under way
+    PIM_RETIRE_SETTLED,     // of large blocks that are to be poisoned, too
+};
+
+// Gives back what an ended interpreter held: a first step, and further ones, each
+// after a grace period, until there is none more.  Then the record may be recycled.
+// The first returns what the watch, which may be NULL, saw.  Inside the gate.
+void *pim_retire_begin(pim_heap *heap, const pim_end_watch *watch);
+bool pim_retire_go_on(pim_heap *heap);
 
 #endif // PIM_HEAP_REGISTRY_H
