@@ -69,17 +69,42 @@ pim_table_install(void)
 }
 
 static bool
+has_functions_of(const PyMemAllocatorEx *a, const PyMemAllocatorEx *b)
+{
+    return a->malloc == b->malloc && a->calloc == b->calloc &&
+           a->realloc == b->realloc && a->free == b->free;
+}
+
+static bool
 tables_are(const PyMemAllocatorEx *expected)
 {
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
         PyMemAllocatorEx now = table_now(d);
-        const PyMemAllocatorEx *want = &expected[d];
-        if (now.malloc != want->malloc || now.calloc != want->calloc ||
-            now.realloc != want->realloc || now.free != want->free) {
+        if (!has_functions_of(&now, &expected[d])) {
             return false;
         }
     }
     return true;
+}
+
+PyMemAllocatorEx
+pim_table_raw_now(void)
+{
+    return table_now(PIM_RAW);
+}
+
+bool
+pim_table_is_our_raw(const PyMemAllocatorEx *raw)
+{
+    return has_functions_of(raw, &tables[PIM_RAW]);
+}
+
+// CPython's debug layer has a context, and may be in front of us by now.
+bool
+pim_table_is_pythons_raw(const PyMemAllocatorEx *raw)
+{
+    return raw->ctx == NULL && replaced[PIM_RAW].ctx == NULL &&
+           has_functions_of(raw, &replaced[PIM_RAW]);
 }
 
 bool

@@ -13,6 +13,12 @@ pim_raw_table pim_table_replaced_raw(void);
 // pim_py is filled.
 void pim_table_install(void);
 
+// The raw domain's table in force; and whether one is ours, or what CPython has by
+// itself, which passes nothing on to us.
+PyMemAllocatorEx pim_table_raw_now(void);
+bool pim_table_is_our_raw(const PyMemAllocatorEx *raw);
+bool pim_table_is_pythons_raw(const PyMemAllocatorEx *raw);
+
 // Whether all three domains are ours at this moment.
 bool pim_table_is_installed(void);
 

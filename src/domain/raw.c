@@ -40,7 +40,7 @@ static void *
 watched(void *block)
 {
     if (PIM_LIKELY(block != NULL)) {
-        pim_raw_watch(block, pim_large_usable(block));
+        pim_raw_watch_new(block, pim_large_usable(block));
     }
     return block;
 }
@@ -92,6 +92,9 @@ serve(size_t size, bool zero)
 {
     if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
         return NULL;
+    }
+    if (PIM_UNLIKELY(pim_load_relaxed(&pim_raw_awaited))) {
+        pim_raw_arrived();
     }
     if (pim_raw_from != PIM_RAW_OWN) {
         return pim_raw_source_alloc(size, zero);
@@ -182,7 +185,7 @@ free_inside(void *block)
 static void
 free_large(void *block, size_t bytes)
 {
-    pim_raw_watch(block, bytes);
+    pim_raw_watch_freed(block, bytes);
     pim_heap *heap = pim_current_owner();
     bool is_unowned = pim_large_is_unowned(block);
     pim_gate_enter();

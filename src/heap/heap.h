@@ -54,6 +54,7 @@ typedef struct pim_heap {
     unsigned idle_run_units;
     unsigned empty_units; // of pages in partial lists that have no live block
     unsigned next_emptied;
+    unsigned emptied_pages;                // so far
     pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
     uint64_t purge_at;     // when to purge next, in now_ms(); 0: never
     unsigned patience;     // slow paths until the clock is looked at again

@@ -34,6 +34,7 @@ typedef struct binding {
     int64_t id;
     uint32_t generation;
     bool shared;          // the heap is another interpreter's
+    bool doubted;         // see pim_registry_doubt()
     struct binding *next; // in its bucket, or in the pool
     struct binding *younger;
     struct binding *older;
@@ -153,6 +154,39 @@ pim_registry_find(const void *interp, int64_t id, uint32_t generation)
     return heap;
 }
 
+bool
+pim_registry_is_bound(const void *interp)
+{
+    lock();
+    bool bound = binding_find(interp) != NULL;
+    unlock();
+    return bound;
+}
+
+void
+pim_registry_doubt(const void *interp)
+{
+    lock();
+    binding *b = binding_find(interp);
+    if (b != NULL) {
+        b->doubted = true;
+        if (!b->shared) {
+            pim_store_relaxed(&b->heap->policy, PIM_KEEP);
+        }
+    }
+    unlock();
+}
+
+bool
+pim_registry_is_doubted(const void *interp)
+{
+    lock();
+    const binding *b = binding_find(interp);
+    bool doubted = b != NULL && b->doubted;
+    unlock();
+    return doubted;
+}
+
 // Ids may repeat: the newest wins.  Under the lock.
 static const binding *
 binding_of_id(int64_t id)
@@ -258,16 +292,12 @@ pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
 
 // --- end -------------------------------------------------------------------
 
-// CPython aligns the state inside the block that it allocates, and its debug
-// layer adds a header: the interpreter begins within this many bytes.
-#define STATE_OFFSET_MAX 256
-
 static binding *
 binding_within(const void *start, size_t bytes)
 {
     const char *at = start;
     const char *end =
-        at + (bytes < STATE_OFFSET_MAX ? bytes : STATE_OFFSET_MAX);
+        at + (bytes < PIM_STATE_OFFSET_MAX ? bytes : PIM_STATE_OFFSET_MAX);
     binding *b = NULL;
     for (; b == NULL && at < end; at += sizeof(void *)) {
         b = binding_find(at);
@@ -431,7 +461,10 @@ pim_registry_set_policy(int64_t id, int policy)
 {
     lock();
     const binding *b = binding_of_id(id);
-    int err = b == NULL ? -ENOENT : b->shared || id == 0 ? -ENOTSUP : 0;
+    int err = b == NULL                          ? -ENOENT
+              : b->shared || id == 0             ? -ENOTSUP
+              : b->doubted && policy != PIM_KEEP ? -ENOTSUP
+                                                 : 0;
     if (err == 0) {
         pim_store_relaxed(&b->heap->policy, policy);
     }

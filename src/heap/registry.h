@@ -28,11 +28,26 @@ pim_heap *pim_registry_birth(const void *interp, int64_t id,
 // Returns whether there was one.
 bool pim_registry_end(const void *start, size_t bytes);
 
+// CPython aligns the state inside the block that it allocates, and its debug layer adds
+// a header: an interpreter begins within this many bytes.
+#define PIM_STATE_OFFSET_MAX 256
+
+// Whether somebody is known under that pointer.
+bool pim_registry_is_bound(const void *interp);
+
+// The end of the interpreter that was made known under that pointer may not be seen.
+// What it leaves is kept, whatever the policy.
+void pim_registry_doubt(const void *interp);
+
+// Whether that was said of it.
+bool pim_registry_is_doubted(const void *interp);
+
 // Interpreters known besides main: a cheap filter for pim_registry_end().
 extern _Atomic uint64_t pim_registry_subs;
 
 // Sets what becomes of what a living interpreter leaves (enum pim_policy).
-// 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap.
+// 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap, or its
+// end may not be seen and the policy is not to keep.
 int pim_registry_set_policy(int64_t id, int policy);
 
 // Copies ids out, of the ended ones in order of their end, then of the living in
