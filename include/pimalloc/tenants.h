@@ -252,8 +252,9 @@ typedef int (*pimalloc_visitor)(void *arg, const pimalloc_block *block);
 // does.  The id of a legacy interpreter stands for main's, as in pimalloc_stats().
 // Of the process: any thread, no GIL needed; threads that come to a slow path of the
 // allocator wait until the walk is over.
-// Returns 0, what visit() returned, -EINVAL (no visitor), or -ENOENT: no such
-// interpreter lives, or pimalloc was never installed.
+// Returns 0, what visit() returned, -EINVAL (no visitor), -ENOENT: no such
+// interpreter lives, or pimalloc was never installed; or -EAGAIN: of the process,
+// while a fork is under way whose handlers wait.
 PIMALLOC_EXPORT int pimalloc_walk(int64_t interp, pimalloc_visitor visit,
                                   void *arg);
 

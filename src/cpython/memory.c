@@ -61,9 +61,10 @@ static size_t
 trim_others(const pim_heap *own, const pim_heap *one)
 {
     trimming r = {.own = own, .one = one};
-    pim_gate_close();
-    pim_registry_each_heap(trim_other, &r);
-    pim_gate_open();
+    if (pim_gate_close()) {
+        pim_registry_each_heap(trim_other, &r);
+        pim_gate_open();
+    }
     return r.bytes;
 }
 

@@ -47,9 +47,10 @@ purge_one(void *arg, pim_heap *heap)
 static void
 purge_interpreters(void)
 {
-    pim_gate_close();
-    pim_registry_each_heap(purge_one, NULL);
-    pim_gate_open();
+    if (pim_gate_close()) {
+        pim_registry_each_heap(purge_one, NULL);
+        pim_gate_open();
+    }
 }
 
 static bool

@@ -20,6 +20,9 @@ extern pim_lock pim_gate_lock;
 extern _Atomic uint64_t pim_closing;
 extern _Atomic int pim_closer;
 
+// PIM_FORK_PATIENCE_MS, but in tests.
+extern unsigned pim_fork_patience_ms;
+
 // Set by pim_gate_start().
 extern _Atomic bool pim_gate_started;
 

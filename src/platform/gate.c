@@ -231,21 +231,41 @@ pim_gate_let_all_in(void)
     pim_word_wake(&pim_gate.closed);
 }
 
-void
+// False: a fork has the lock, and the calling thread should not wait for it.
+static bool
+take_lock(void)
+{
+    const pim_thread *record = pim_gate_self.thread;
+    unsigned rounds = 0;
+    while (!pim_lock_try(&pim_gate_lock)) {
+        uint32_t why = pim_load_acquire(&pim_gate.closed);
+        if (why == PIM_GATE_OPEN || why == PIM_GATE_BY_OTHER) {
+            pause_for(&rounds);
+        } else if (pim_gate_queue(record != NULL ? record : &pim_crowd) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
 pim_gate_close(void)
 {
     pim_self *self = &pim_gate_self;
     if (self->closed) {
         self->nested++;
-        return;
+        return true;
     }
     pim_gate_take_record(); // it may be needed meanwhile
     self->closing = true;
-    pim_lock_acquire(&pim_gate_lock);
-    pim_gate_shut(PIM_GATE_BY_OTHER);
-    self->closed = true;
+    bool taken = take_lock();
+    if (taken) {
+        pim_gate_shut(PIM_GATE_BY_OTHER);
+        self->closed = true;
+        pim_gate_wait_for_others(PIM_FOR_EVER);
+    }
     self->closing = false;
-    pim_gate_wait_for_others(PIM_FOR_EVER);
+    return taken;
 }
 
 void

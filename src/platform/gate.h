@@ -163,8 +163,8 @@ void pim_gate_synchronize(void);
 // Keeps every other thread out, as fork does, until pim_gate_open(): nobody else is
 // in a slow path, and all locks are free.  The caller is outside and holds no lock;
 // meanwhile it may enter.  Nests.  One thread at a time; others that close or fork
-// wait for it.
-void pim_gate_close(void);
+// wait for it.  False: a fork is under way that may be waiting for the caller.
+bool pim_gate_close(void);
 void pim_gate_open(void);
 
 // All records, of threads that ended too; any thread, without a lock.

@@ -39,6 +39,7 @@
 #include "platform/threads.h"
 
 void (*_Atomic pim_gate_on_fork_child[PIM_CHILD_CALLS])(bool adrift);
+unsigned pim_fork_patience_ms = PIM_FORK_PATIENCE_MS;
 
 // --- prepare ---------------------------------------------------------------
 
@@ -47,11 +48,11 @@ say_whom(const pim_thread *inside)
 {
     static _Atomic bool said;
     if (!pim_exchange(&said, true)) {
-        pim_say_at_once("pimalloc: fork() has waited %d s for thread %d, which "
+        pim_say_at_once("pimalloc: fork() has waited %u s for thread %d, which "
                         "is inside the "
                         "allocator, and waits no longer; the child will use "
                         "libc's malloc\n",
-                        PIM_FORK_PATIENCE_MS / 1000,
+                        pim_fork_patience_ms / 1000,
                         inside != NULL ? pim_load_relaxed(&inside->id)
                                        : pim_load_relaxed(&pim_closer));
     }
@@ -75,13 +76,13 @@ close_for_fork(void)
     pim_self *self = &pim_gate_self;
     pim_gate_take_record(); // between the handlers this thread may allocate
     self->closing = true;
-    self->for_fork = take_gate_lock(PIM_FORK_PATIENCE_MS);
+    self->for_fork = take_gate_lock(pim_fork_patience_ms);
     self->gave_up = !self->for_fork;
     if (self->for_fork) {
         pim_gate_shut(PIM_GATE_CLOSING);
         self->closed = true;
         const pim_thread *inside =
-            pim_gate_wait_for_others(PIM_FORK_PATIENCE_MS);
+            pim_gate_wait_for_others(pim_fork_patience_ms);
         pim_store_release(&pim_gate.closed, PIM_GATE_FOR_FORK);
         self->gave_up = inside != NULL;
         if (inside != NULL) {

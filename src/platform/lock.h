@@ -14,10 +14,13 @@
 
 #include "base/compiler.h"
 
+// Aligned to its size, so that those of one section are an array.
 typedef struct pim_lock {
     pthread_mutex_t mutex;
     bool spins; // before it sleeps
-} pim_lock;
+} PIM_CACHE_ALIGNED pim_lock;
+
+_Static_assert(sizeof(pim_lock) == PIM_CACHE_LINE, "a lock has its own line");
 
 // Of one that is held for a moment only, by many: who finds it taken spins a little
 // before it sleeps.  glibc shows it to _GNU_SOURCE.
