@@ -83,6 +83,7 @@ typedef struct pim_heap {
 
     // Retirement, under the process heap's lock; see retire.c and poison.c.
     uint8_t retiring;            // enum pim_retiring
+    bool left;                   // in the middle of it; the registry's lock
     pim_page *doomed;            // pages, by `next`
     pim_pending gone[PIM_SLOTS]; // what was live in them, and in maps
 

@@ -21,6 +21,7 @@
 
 #include "base/keep_errno.h"
 #include "heap/current.h"
+#include "heap/endings.h"
 #include "heap/lives.h"
 #include "heap/poison.h"
 #include "platform/cancel.h"
@@ -49,7 +50,6 @@ static binding *buckets[BUCKETS];
 static binding *oldest;
 static binding *youngest;
 static binding *binding_pool;
-static pim_heap *retiring;       // heaps that are being retired, by `next`
 static uint64_t last_serial = 1; // the process heap's
 
 // The addresses at which interpreters were ever bound, main apart.
@@ -68,6 +68,18 @@ unlock(void)
 {
     pim_lock_release(&registry_lock);
     pim_gate_exit();
+}
+
+void
+pim_registry_lock(void)
+{
+    lock();
+}
+
+void
+pim_registry_unlock(void)
+{
+    unlock();
 }
 
 // --- bindings --------------------------------------------------------------
@@ -210,12 +222,12 @@ pim_registry_heap(int64_t id)
 
 // --- birth -----------------------------------------------------------------
 
-static void finish_ends(bool adrift);
+static void in_child(bool adrift);
 
 static pim_heap *
 heap_new(int64_t id, uint32_t generation)
 {
-    pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_ENDS], finish_ends);
+    pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_ENDS], in_child);
     pim_heap *heap = pim_life_begin();
     if (heap != NULL) {
         pim_heap_open(heap);
@@ -314,51 +326,18 @@ may_hold_interp(const void *start, size_t bytes)
            from <= pim_load_relaxed(&highest_interp);
 }
 
-// The interpreter of a binding ends.  Known as ended at once; what was left follows
-// when it is settled.  Under the lock.
+// The interpreter of a binding ends.  Under the lock.
 static void
 unbind(binding *b)
 {
-    pim_heap *heap = b->heap;
     if (!b->shared) {
-        pim_ended_note(heap);
-        pim_life_end(heap);
-        heap->next = retiring;
-        retiring = heap;
+        pim_ending_begin(b->heap);
     }
     binding_unlink(b);
     b->next = binding_pool;
     binding_pool = b;
     pim_sub_relaxed(&pim_registry_subs, 1);
     atomic_fetch_add(&pim_current_epoch, 1);
-}
-
-// Nothing refers to the record any more.
-static void
-bury(pim_heap *heap)
-{
-    lock();
-    pim_ended_note(heap);
-    pim_heap **at = &retiring;
-    while (*at != heap) {
-        at = &(*at)->next;
-    }
-    *at = heap->next;
-    pim_life_bury(heap);
-    unlock();
-}
-
-// A further step of a retirement.  Returns whether there is one more.
-static bool
-go_on(pim_heap *heap)
-{
-    pim_gate_enter();
-    bool more = pim_retire_go_on(heap);
-    if (!more) {
-        bury(heap);
-    }
-    pim_gate_exit();
-    return more;
 }
 
 // One stay inside the gate, so a fork finds a whole heap or one that is handed over.
@@ -398,9 +377,7 @@ pim_registry_end(const void *start, size_t bytes)
     int cancel = pim_cancel_forbid(); // this is the free of a block
     pim_heap *heap = end_within(start, bytes, watch, &seen, &found);
     if (heap != NULL) {
-        do {
-            pim_gate_synchronize();
-        } while (go_on(heap));
+        pim_ending_finish(heap);
         if (watch != NULL) {
             watch->tell(seen);
         }
@@ -409,25 +386,17 @@ pim_registry_end(const void *start, size_t bytes)
     return found;
 }
 
-// In a forked child the threads that were retiring heaps are gone.  What their watches
-// saw is the parent's to tell.
 static void
-finish_ends(bool adrift)
+in_child(bool adrift)
 {
     if (adrift) { // nothing here can be trusted, nor is it needed
         memset(buckets, 0, sizeof(buckets));
         oldest = youngest = binding_pool = NULL;
-        retiring = NULL;
         pim_life_forget_all();
         pim_ended_forget_all();
         pim_store_relaxed(&pim_registry_subs, 0);
-        return;
     }
-    while (retiring != NULL) {
-        pim_heap *heap = retiring;
-        while (go_on(heap)) {
-        }
-    }
+    pim_endings_in_child(adrift);
 }
 
 // --- figures ---------------------------------------------------------------

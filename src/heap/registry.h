@@ -42,6 +42,10 @@ void pim_registry_doubt(const void *interp);
 // Whether that was said of it.
 bool pim_registry_is_doubted(const void *interp);
 
+// The lock of all this and of ended.h, lives.h and endings.h; enters the gate.
+void pim_registry_lock(void);
+void pim_registry_unlock(void);
+
 // Interpreters known besides main: a cheap filter for pim_registry_end().
 extern _Atomic uint64_t pim_registry_subs;
 

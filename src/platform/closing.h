@@ -6,9 +6,6 @@
 #include "platform/gate.h"
 #include "platform/lock.h"
 
-// How long to wait where there is no end to it.
-#define PIM_FOR_EVER UINT64_MAX
-
 // The record that threads without one share, and who may use it.
 extern pim_thread pim_crowd;
 extern pthread_mutex_t pim_crowd_lock;
@@ -20,8 +17,8 @@ extern pim_lock pim_gate_lock;
 extern _Atomic uint64_t pim_closing;
 extern _Atomic int pim_closer;
 
-// PIM_FORK_PATIENCE_MS, but in tests.
-extern unsigned pim_fork_patience_ms;
+// PIM_INSIDE_PATIENCE_MS, but in tests.
+extern unsigned pim_inside_patience_ms;
 
 // Set by pim_gate_start().
 extern _Atomic bool pim_gate_started;
@@ -37,9 +34,10 @@ pim_gate_is_closed_to_us(void)
            !pim_gate_self.closed;
 }
 
-// Waits until each other thread that is inside has left once, or for so many
-// milliseconds.  Returns the record of who is still inside; NULL: nobody.
-const pim_thread *pim_gate_wait_for_others(uint64_t ms);
+// Waits until each other thread that is inside has left once.  False: one stays.
+// `what` waits, in the message that is then given once.
+bool pim_gate_wait_for_others(const char *what);
+void pim_gate_say_whom(const char *what, int thread_id);
 
 // Waits, outside, until the gate is open or `self`, who comes to it, may pass all the
 // same.  Returns at which closing; 0: the gate is open.

@@ -20,10 +20,12 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "base/config.h"
 #include "base/keep_errno.h"
 #include "platform/closing.h"
 #include "platform/fence.h"
 #include "platform/record.h"
+#include "platform/say.h"
 #include "platform/threads.h"
 
 PIM_TLS pim_self pim_gate_self;
@@ -36,6 +38,7 @@ pim_thread pim_crowd;
 _Atomic uint64_t pim_closing;
 _Atomic int pim_closer;
 _Atomic bool pim_gate_started;
+unsigned pim_inside_patience_ms = PIM_INSIDE_PATIENCE_MS;
 
 // --- a closed gate ---------------------------------------------------------
 
@@ -166,9 +169,10 @@ pause_for(unsigned *rounds)
     }
 }
 
-// Whether the thread has been outside once when the clock says `until`.
+// Whether the thread has been outside once when the clock says `until`.  Who was
+// waited for in vain is not waited for again, as long as it stays where it is.
 static bool
-wait_for(const pim_thread *t, uint64_t until)
+wait_for(pim_thread *t, uint64_t until)
 {
     uint64_t seen = pim_load_acquire(&t->inside);
     unsigned rounds = 0;
@@ -177,21 +181,35 @@ wait_for(const pim_thread *t, uint64_t until)
     }
     while (pim_load_acquire(&t->inside) == seen) {
         pause_for(&rounds);
-        if (rounds >= 64 && until != PIM_FOR_EVER && pim_clock_ms() >= until) {
+        if (pim_load_relaxed(&t->given_up) == seen ||
+            (rounds >= 64 && pim_clock_ms() >= until)) {
+            pim_store_relaxed(&t->given_up, seen);
             return false;
         }
     }
     return true;
 }
 
-const pim_thread *
-pim_gate_wait_for_others(uint64_t ms)
+void
+pim_gate_say_whom(const char *what, int thread_id)
+{
+    static _Atomic bool said;
+    if (!pim_exchange(&said, true)) {
+        pim_say_at_once("pimalloc: %s has waited %u s for thread %d, which is "
+                        "inside the allocator, and waits no longer\n",
+                        what, pim_inside_patience_ms / 1000, thread_id);
+    }
+}
+
+bool
+pim_gate_wait_for_others(const char *what)
 {
     const pim_thread *still = NULL;
-    uint64_t until = ms == PIM_FOR_EVER ? ms : pim_clock_ms() + ms;
+    uint64_t until = pim_clock_ms() + pim_inside_patience_ms;
     int err = errno;
     pim_fence_everywhere();
-    for (const pim_thread *t = pim_gate_records(); t != NULL; t = t->next) {
+    pim_thread *t = (pim_thread *)(uintptr_t)pim_gate_records();
+    for (; t != NULL; t = t->next) {
         if (t != pim_gate_self.thread && !wait_for(t, until)) {
             still = t;
         }
@@ -199,19 +217,22 @@ pim_gate_wait_for_others(uint64_t ms)
     if (pim_gate_self.locked == 0 && !wait_for(&pim_crowd, until)) {
         still = &pim_crowd;
     }
+    if (still != NULL) {
+        pim_gate_say_whom(what, pim_load_relaxed(&still->id));
+    }
     errno = err;
-    return still;
+    return still == NULL;
 }
 
 // Who has closed the gate has done the waiting; and in a child, whose handlers run,
 // there is nobody, although records may look as if there were.
-void
+bool
 pim_gate_synchronize(void)
 {
     PIM_ASSERT(!pim_gate_is_inside());
-    if (!pim_gate_self.closed) {
-        pim_gate_wait_for_others(PIM_FOR_EVER);
-    }
+    return pim_gate_self.closed
+               ? !pim_gate_self.gave_up
+               : pim_gate_wait_for_others("the end of an interpreter");
 }
 
 // --- closing ---------------------------------------------------------------
@@ -262,10 +283,13 @@ pim_gate_close(void)
     if (taken) {
         pim_gate_shut(PIM_GATE_BY_OTHER);
         self->closed = true;
-        pim_gate_wait_for_others(PIM_FOR_EVER);
+    }
+    bool alone = taken && pim_gate_wait_for_others("a walk or trim");
+    if (taken && !alone) {
+        pim_gate_open();
     }
     self->closing = false;
-    return taken;
+    return alone;
 }
 
 void

@@ -14,9 +14,9 @@
 // process has forbidden it to itself, every entry executes a full fence instead
 // (pim_gate.fence_on_enter; fence.c), as does every entry before pim_gate_start().
 //
-// Nothing of this waits for ever.  A fork does not wait longer than
-// PIM_FORK_PATIENCE_MS, and a thread that a fork keeps waiting is let in after
-// PIM_GATE_PATIENCE_MS (gate_fork.c).  If then a thread was inside at the very moment
+// Nothing of this waits for ever.  Nobody waits longer than PIM_INSIDE_PATIENCE_MS for
+// a thread that does not leave, and a thread that a fork keeps waiting is let in after
+// PIM_GATE_PATIENCE_MS (gate_queue.c).  If then a thread was inside at the very moment
 // of the fork, the child is *adrift*: it trusts nothing of what threads share, and
 // lives on libc's malloc (domain/adrift.h).
 //
@@ -56,6 +56,7 @@ typedef struct pim_thread {
     struct pim_raw_cache *raw_cache; // its thread's; stays like the tally
     _Atomic int id;                  // the system's, of the thread
     _Atomic uint64_t let_in;         // at which closing; written by its thread
+    _Atomic uint64_t given_up; // of `inside`: nobody waits for that any more
 } PIM_CACHE_ALIGNED pim_thread;
 
 _Static_assert(offsetof(pim_thread, next) == PIM_CACHE_LINE,
@@ -157,13 +158,14 @@ pim_gate_exit(void)
 }
 
 // Waits until every other thread that is inside now has been outside once.
-// The caller is outside and holds no lock.
-void pim_gate_synchronize(void);
+// The caller is outside and holds no lock.  False: one stays inside.
+bool pim_gate_synchronize(void);
 
 // Keeps every other thread out, as fork does, until pim_gate_open(): nobody else is
 // in a slow path, and all locks are free.  The caller is outside and holds no lock;
 // meanwhile it may enter.  Nests.  One thread at a time; others that close or fork
-// wait for it.  False: a fork is under way that may be waiting for the caller.
+// wait for it.  False: a fork is under way that may be waiting for the caller, or a
+// thread stays inside.
 bool pim_gate_close(void);
 void pim_gate_open(void);
 

@@ -1,6 +1,6 @@
 // gate_fork.c -- fork() by threads of a process in which others allocate.
 //
-//   prepare   close the gate, wait for those inside           PIM_FORK_PATIENCE_MS
+//   prepare   close the gate, wait for those inside           PIM_INSIDE_PATIENCE_MS
 //   clone()
 //   parent    open the gate
 //   child     forget the others; finish what they were doing between two stays
@@ -31,38 +31,20 @@
 #include <errno.h>
 #include <pthread.h>
 
-#include "base/config.h"
 #include "platform/closing.h"
 #include "platform/fence.h"
 #include "platform/record.h"
-#include "platform/say.h"
 #include "platform/threads.h"
 
 void (*_Atomic pim_gate_on_fork_child[PIM_CHILD_CALLS])(bool adrift);
-unsigned pim_fork_patience_ms = PIM_FORK_PATIENCE_MS;
 
 // --- prepare ---------------------------------------------------------------
 
-static void
-say_whom(const pim_thread *inside)
-{
-    static _Atomic bool said;
-    if (!pim_exchange(&said, true)) {
-        pim_say_at_once("pimalloc: fork() has waited %u s for thread %d, which "
-                        "is inside the "
-                        "allocator, and waits no longer; the child will use "
-                        "libc's malloc\n",
-                        pim_fork_patience_ms / 1000,
-                        inside != NULL ? pim_load_relaxed(&inside->id)
-                                       : pim_load_relaxed(&pim_closer));
-    }
-}
-
 // Whether the lock could be had in time.
 static bool
-take_gate_lock(uint64_t ms)
+take_gate_lock(void)
 {
-    uint64_t until = pim_clock_ms() + ms;
+    uint64_t until = pim_clock_ms() + pim_inside_patience_ms;
     bool taken;
     while (!(taken = pim_lock_try(&pim_gate_lock)) && pim_clock_ms() < until) {
         pim_sleep_us(50);
@@ -76,20 +58,15 @@ close_for_fork(void)
     pim_self *self = &pim_gate_self;
     pim_gate_take_record(); // between the handlers this thread may allocate
     self->closing = true;
-    self->for_fork = take_gate_lock(pim_fork_patience_ms);
+    self->for_fork = take_gate_lock();
     self->gave_up = !self->for_fork;
     if (self->for_fork) {
         pim_gate_shut(PIM_GATE_CLOSING);
         self->closed = true;
-        const pim_thread *inside =
-            pim_gate_wait_for_others(pim_fork_patience_ms);
+        self->gave_up = !pim_gate_wait_for_others("fork()");
         pim_store_release(&pim_gate.closed, PIM_GATE_FOR_FORK);
-        self->gave_up = inside != NULL;
-        if (inside != NULL) {
-            say_whom(inside);
-        }
     } else {
-        say_whom(NULL);
+        pim_gate_say_whom("fork()", pim_load_relaxed(&pim_closer));
     }
     self->closing = false;
 }

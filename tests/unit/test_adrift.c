@@ -225,7 +225,7 @@ fork_beside_who_holds_all(void *arg)
 {
     pthread_t thread;
     begin(arg);
-    pim_fork_patience_ms = 20;
+    pim_inside_patience_ms = 20;
     EXPECT_EQ(pthread_create(&thread, NULL, hold_all, NULL), 0);
     while (!pim_load_acquire(&has_all)) {
         sched_yield();

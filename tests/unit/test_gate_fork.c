@@ -261,7 +261,7 @@ static void
 fork_beside_who_stays(void *arg)
 {
     (void)arg;
-    pim_fork_patience_ms = 50;
+    pim_inside_patience_ms = 50;
     pthread_create(&thread, NULL, stay_inside, NULL);
     wait_for(&is_theirs);
     EXPECT_EQ(fork_child(), ADRIFT);
@@ -355,7 +355,7 @@ static void
 fork_at_a_closed_gate(void *arg)
 {
     (void)arg;
-    pim_fork_patience_ms = 50;
+    pim_inside_patience_ms = 50;
     pim_gate_take_record();
     pthread_create(&thread, NULL, keep_the_gate_closed, NULL);
     wait_for(&is_theirs);
