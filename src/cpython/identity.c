@@ -8,7 +8,8 @@
 //
 // The table is looked at when interpreters are made known, at every so many slow paths
 // of a heap if there are any but main, and when somebody asks.  What was remembered ends
-// with the epoch at each change.
+// with the epoch at each change.  Where it cannot be looked at, an interpreter whose
+// state came past us is evidence, and one whose state did not.
 //
 // `lock` guards the tables; states are read without it.
 
@@ -33,7 +34,7 @@ typedef enum trust { SURE, OPEN, OTHERS } trust;
 static PIM_LOCK(lock);
 static _Atomic int state = SURE;
 static PyMemAllocatorEx judged; // not ours: a layer if SURE
-static bool verbose;
+static _Atomic bool verbose;
 
 static bool
 is_same(const PyMemAllocatorEx *a, const PyMemAllocatorEx *b)
@@ -54,11 +55,14 @@ become(trust next)
     }
 }
 
-// Under the lock.
+// Under the lock.  Where the table cannot be read, only evidence counts.
 static void
 judge(void)
 {
-    PyMemAllocatorEx now = pim_table_raw_now();
+    PyMemAllocatorEx now;
+    if (!pim_table_read_raw(&now)) {
+        return;
+    }
     if (pim_table_is_our_raw(&now)) {
         memset(&judged, 0, sizeof(judged));
         become(SURE);
@@ -68,25 +72,32 @@ judge(void)
     }
 }
 
-// Says so when it has shown twice: what a thread sees in passing may be a moment of
-// CPython's own (api.h, pim_py_swaps_raw).
+// Says so when it has shown twice in a row: what a thread sees in passing may be a
+// moment of CPython's own (api.h, pim_py_swaps_raw).
 static void
-say_others(void)
+say_if_others(trust now)
 {
     static _Atomic unsigned times;
-    if (verbose && pim_add_relaxed(&times, 1) == 1) {
+    if (now != OTHERS) {
+        pim_store_relaxed(&times, 0);
+    } else if (verbose && pim_add_relaxed(&times, 1) == 1) {
         pim_say_at_once(
-            "pimalloc: another raw allocator was set after pimalloc and passes "
-            "nothing on: the ends of interpreters cannot be seen, so each "
-            "request "
-            "finds out whose it is, and the policies poison and release are "
-            "refused\n");
+            "pimalloc: another raw allocator was set after pimalloc "
+            "and passes nothing on: the ends of interpreters cannot "
+            "be seen, so each request finds out whose it is, and "
+            "the policies poison and release are refused\n");
+        verbose = false; // once is enough
     }
 }
 
 static trust
 look(void)
 {
+    PyMemAllocatorEx table;
+    if (pim_identity_is_sure() &&
+        (!pim_table_read_raw(&table) || pim_table_is_our_raw(&table))) {
+        return SURE;
+    }
     pim_gate_enter();
     pim_lock_acquire(&lock);
     judge();
@@ -100,18 +111,18 @@ look(void)
 static trust
 conclude(bool arrives)
 {
+    PyMemAllocatorEx table;
     pim_gate_enter();
     pim_lock_acquire(&lock);
     judge();
-    if (judged.malloc != NULL) { // not ours
-        become(arrives ? SURE : OTHERS);
+    if (judged.malloc != NULL || !pim_table_read_raw(&table)) { // not ours
+        bool may_pass_on = !pim_table_is_pythons_raw(&judged);
+        become(arrives && may_pass_on ? SURE : OTHERS);
     }
     trust now = (trust)pim_load_relaxed(&state);
     pim_lock_release(&lock);
     pim_gate_exit();
-    if (now == OTHERS) {
-        say_others();
-    }
+    say_if_others(now);
     return now;
 }
 
@@ -189,7 +200,8 @@ pim_identity_of_newborn(const void *interp)
 static bool
 try_table(void)
 {
-    PyMemAllocatorEx now = pim_table_raw_now();
+    PyMemAllocatorEx now;
+    pim_py.get_allocator(PYMEM_DOMAIN_RAW, &now);
     void *block = now.malloc(now.ctx, PIM_RAW_WATCH_BYTES);
     if (block == NULL) {
         return true;
@@ -212,10 +224,22 @@ look_twice(void)
     return now;
 }
 
+// Where the table cannot be read, CPython is asked: this is no request for memory.
+static trust
+ask(void)
+{
+    PyMemAllocatorEx table;
+    if (pim_table_read_raw(&table)) {
+        return look_twice();
+    }
+    pim_py.get_allocator(PYMEM_DOMAIN_RAW, &table);
+    return pim_table_is_our_raw(&table) ? SURE : OPEN;
+}
+
 bool
 pim_identity_raw_is_ours(void)
 {
-    trust now = look_twice();
+    trust now = ask();
     if (now == OPEN && pim_py.tstate() != NULL) {
         now = conclude(try_table());
     }
