@@ -20,7 +20,8 @@
 //     clone(), which may take long in a large process.  Once M is free, it does not
 //     sleep any more, and whoever comes waits.
 //   - A handler may wait without sleeping, and the system may not say who sleeps.
-//     Then it takes PIM_GATE_PATIENCE_AWAKE_MS for the first time.
+//     Then it takes PIM_GATE_PATIENCE_AWAKE_MS for the first time, and a new map,
+//     which nobody gets while clone() copies the others, comes before.
 //
 // In a process where it happened once, patience is short.
 
@@ -28,6 +29,7 @@
 
 #include "base/config.h"
 #include "platform/closing.h"
+#include "platform/os.h"
 #include "platform/say.h"
 #include "platform/threads.h"
 
@@ -48,6 +50,7 @@ typedef struct wait {
     bool again;      // was let in at this closing
     unsigned ms;     // waited
     unsigned asleep; // so many ms of that the forking thread slept
+    bool mapped;     // no copying is under way since long
 } wait;
 
 static void
@@ -62,17 +65,33 @@ say_once(int id)
     }
 }
 
+// Whether the handlers of a fork sleep, not ours.
+static bool
+sleeps(uint32_t why)
+{
+    return why == PIM_GATE_FOR_FORK &&
+           pim_thread_sleeps(pim_load_relaxed(&pim_closer));
+}
+
+// Waits while clone() copies the process's maps; what takes long in it is that.
+static void
+wait_for_copying(void)
+{
+    size_t bytes = pim_os_page_size();
+    void *map = pim_os->map(bytes);
+    if (map != NULL) {
+        pim_os->unmap(map, bytes);
+    }
+}
+
 // Whether `w` has waited long enough at a gate that is closed for that reason.
 static bool
 is_over(const wait *w, uint32_t why)
 {
-    unsigned awake = w->again ? AWAKE_SOON_MS : PIM_GATE_PATIENCE_AWAKE_MS;
     unsigned asleep = w->again     ? 0
                       : w->expects ? LOOKS_SOON * LOOK_SOON_MS
                                    : PIM_GATE_PATIENCE_MS;
-    bool sleeps = why == PIM_GATE_FOR_FORK &&
-                  pim_thread_sleeps(pim_load_relaxed(&pim_closer));
-    return (sleeps && w->asleep >= asleep) || w->ms >= awake;
+    return w->mapped || (w->asleep >= asleep && sleeps(why));
 }
 
 // One more look.
@@ -82,9 +101,13 @@ look(wait *w, uint32_t why)
     unsigned ms = w->expects ? LOOK_SOON_MS : LOOK_MS;
     if (pim_word_wait(&pim_gate.closed, why, ms)) {
         w->ms += ms;
-        bool sleeps = why == PIM_GATE_FOR_FORK &&
-                      pim_thread_sleeps(pim_load_relaxed(&pim_closer));
-        w->asleep = sleeps ? w->asleep + ms : 0;
+        w->asleep = sleeps(why) ? w->asleep + ms : 0;
+    }
+    unsigned awake = w->again ? AWAKE_SOON_MS : PIM_GATE_PATIENCE_AWAKE_MS;
+    if (w->ms >= awake) {
+        wait_for_copying();
+        // The gate is about to be opened, if that was it.
+        w->mapped = pim_word_wait(&pim_gate.closed, why, AWAKE_SOON_MS);
     }
 }
 
