@@ -283,7 +283,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
 int
 pim_install(const pimalloc_config *config, void *python, bool unasked)
 {
-    int cancel = pim_cancel_forbid();
+    PIM_NO_CANCEL;
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
@@ -291,7 +291,6 @@ pim_install(const pimalloc_config *config, void *python, bool unasked)
     failure_code = err; // a failure before a success explains nothing any more
     pim_lock_release(&install_lock);
     pim_gate_exit();
-    pim_cancel_allow(cancel);
     return err;
 }
 

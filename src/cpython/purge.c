@@ -159,12 +159,11 @@ process_ends(void)
     if (runs == 0 || runs != getpid()) {
         return; // strangers make no system call of ours
     }
-    int cancel = pim_cancel_forbid();
+    PIM_NO_CANCEL;
     pim_store_relaxed(&runs_in, 0);
     pthread_mutex_lock(&lock);
     stop = true;
     pthread_cond_signal(&wake);
     pthread_mutex_unlock(&lock);
     pthread_join(thread, NULL);
-    pim_cancel_allow(cancel);
 }

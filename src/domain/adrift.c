@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/keep_errno.h"
 #include "domain/raw_small.h"
 #include "heap/current.h"
 #include "platform/os.h"
@@ -47,6 +48,7 @@ pim_adrift_malloc(size_t size, bool zero)
     if (size > PIM_REQUEST_MAX - 2 * FRONT) {
         return NULL;
     }
+    PIM_KEEP_ERRNO;
     size += 2 * FRONT;
     char *base = zero ? calloc(1, size) : malloc(size);
     if (base == NULL) {
@@ -71,6 +73,7 @@ pim_adrift_free(void *block)
     if (f == NULL) {
         return pim_large_usable(block) != 0;
     }
+    PIM_KEEP_ERRNO;
     bool is_far = f->cookie == (COOKIE_FAR ^ (uint64_t)(uintptr_t)block);
     f->cookie = 0;
     free((char *)block - (is_far ? 2 * FRONT : FRONT));

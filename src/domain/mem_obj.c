@@ -197,7 +197,8 @@ realloc_large(unsigned domain, void *block, size_t size)
 {
     if (pim_gate_is_adrift()) {
         bool ignored;
-        return pim_adrift_realloc(block, size, &ignored);
+        void *moved = pim_adrift_realloc(block, size, &ignored);
+        return moved != NULL ? moved : pim_domain_refuse();
     }
     size_t old_size = pim_large_usable(block);
     if (old_size == 0) {

@@ -296,7 +296,10 @@ realloc_outside(void *block, size_t size)
     if (pim_gate_is_adrift()) {
         bool is_ours;
         void *moved = pim_adrift_realloc(block, size, &is_ours);
-        return is_ours ? moved : pim_raw_source_realloc(block, size);
+        if (!is_ours) {
+            moved = pim_raw_source_realloc(block, size);
+        }
+        return moved != NULL ? moved : pim_domain_refuse();
     }
     size_t old_size = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
     if (old_size == 0) {

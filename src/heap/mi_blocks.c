@@ -16,10 +16,9 @@ void
 pim_mi_free(void *block)
 {
     PIM_KEEP_ERRNO;
+    PIM_NO_CANCEL;
     size_t ignored;
-    int cancel = pim_cancel_forbid();
     pim_mi.ufree(block, &ignored);
-    pim_cancel_allow(cancel);
     if (pim_load_relaxed(&pim_mi_until) == 0) {
         pim_store_relaxed(&pim_mi_until, pim_os->now_ms() + PIM_PURGE_DELAY_MS);
     }
@@ -29,10 +28,9 @@ void
 pim_mi_purge(void)
 {
     PIM_KEEP_ERRNO;
+    PIM_NO_CANCEL;
     pim_store_relaxed(&pim_mi_until, 0);
-    int cancel = pim_cancel_forbid();
     pim_mi.purge();
-    pim_cancel_allow(cancel);
 }
 
 // Whether mimalloc is about to move a block: the new one is faulted in while the
@@ -48,14 +46,13 @@ void *
 pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after)
 {
     PIM_KEEP_ERRNO;
+    PIM_NO_CANCEL;
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN) && will_move(block, size)) {
         pim_maps_make_way(size);
     }
-    int cancel = pim_cancel_forbid();
     void *moved = pim_mi.urealloc(block, size, before, after);
     if (PIM_UNLIKELY(moved == NULL) && pim_maps_trim(true) != 0) {
         moved = pim_mi.urealloc(block, size, before, after);
     }
-    pim_cancel_allow(cancel);
     return moved;
 }

@@ -374,7 +374,7 @@ pim_registry_end(const void *start, size_t bytes)
     bool found;
     void *seen = NULL;
     const pim_end_watch *watch = pim_load_acquire(&pim_end_watcher);
-    int cancel = pim_cancel_forbid(); // this is the free of a block
+    PIM_NO_CANCEL;
     pim_heap *heap = end_within(start, bytes, watch, &seen, &found);
     if (heap != NULL) {
         pim_ending_finish(heap);
@@ -382,7 +382,6 @@ pim_registry_end(const void *start, size_t bytes)
             watch->tell(seen);
         }
     }
-    pim_cancel_allow(cancel);
     return found;
 }
 

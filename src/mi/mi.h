@@ -39,11 +39,9 @@ extern pim_mi_ops pim_mi;
 PIM_INLINE void *
 pim_mi_malloc(size_t size, bool zero, size_t *block_size)
 {
-    int cancel = pim_cancel_forbid();
-    void *block = zero ? pim_mi.ucalloc(1, size, block_size)
-                       : pim_mi.umalloc(size, block_size);
-    pim_cancel_allow(cancel);
-    return block;
+    PIM_NO_CANCEL;
+    return zero ? pim_mi.ucalloc(1, size, block_size)
+                : pim_mi.umalloc(size, block_size);
 }
 
 // Loads libmimalloc once; later calls answer like the first success.

@@ -31,11 +31,11 @@
 
 #include "platform/fence.h"
 
-#include <errno.h>
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/keep_errno.h"
 #include "platform/gate.h"
 #include "platform/os.h"
 #include "platform/threads.h"
@@ -49,10 +49,8 @@ static _Atomic int means = OWN;
 static bool
 ask(int command)
 {
-    int before = errno;
-    bool done = syscall(SYS_membarrier, command, 0, 0) == 0;
-    errno = before;
-    return done;
+    PIM_KEEP_ERRNO;
+    return syscall(SYS_membarrier, command, 0, 0) == 0;
 }
 
 static void

@@ -16,7 +16,6 @@
 
 #include "platform/gate.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -68,6 +67,7 @@ may_stay(uint64_t let_in)
 PIM_COLD void
 pim_gate_wait_open(pim_thread *self)
 {
+    PIM_KEEP_ERRNO;
     uint64_t let_in = 0;
     while (!may_stay(let_in)) {
         step_out(self);
@@ -204,9 +204,9 @@ pim_gate_say_whom(const char *what, int thread_id)
 bool
 pim_gate_wait_for_others(const char *what)
 {
+    PIM_KEEP_ERRNO;
     const pim_thread *still = NULL;
     uint64_t until = pim_clock_ms() + pim_inside_patience_ms;
-    int err = errno;
     pim_fence_everywhere();
     pim_thread *t = (pim_thread *)(uintptr_t)pim_gate_records();
     for (; t != NULL; t = t->next) {
@@ -220,7 +220,6 @@ pim_gate_wait_for_others(const char *what)
     if (still != NULL) {
         pim_gate_say_whom(what, pim_load_relaxed(&still->id));
     }
-    errno = err;
     return still == NULL;
 }
 

@@ -28,9 +28,9 @@
 
 #define _GNU_SOURCE
 
-#include <errno.h>
 #include <pthread.h>
 
+#include "base/keep_errno.h"
 #include "platform/closing.h"
 #include "platform/fence.h"
 #include "platform/record.h"
@@ -76,16 +76,15 @@ close_for_fork(void)
 static void
 fork_prepare(void)
 {
+    PIM_KEEP_ERRNO;
     pim_self *self = &pim_gate_self;
     if (!pim_load_acquire(&pim_gate_started)) {
         return;
     }
-    int err = errno;
     self->forks++;
     if (!self->closed && !self->closing && !pim_gate_is_inside()) {
         close_for_fork();
     }
-    errno = err;
 }
 
 // --- parent ----------------------------------------------------------------
@@ -186,11 +185,11 @@ tell_others(bool adrift)
 static void
 fork_child(void)
 {
+    PIM_KEEP_ERRNO;
     pim_self *self = &pim_gate_self;
     if (self->forks == 0) {
         return;
     }
-    int err = errno;
     bool adrift = pim_gate_is_adrift() || is_adrift();
     forget_others();
     pim_fence_in_child();
@@ -204,7 +203,6 @@ fork_child(void)
     tell_others(adrift);
     self->gave_up = false;
     fork_parent();
-    errno = err;
 }
 
 __attribute__((constructor(101))) static void

@@ -118,6 +118,7 @@ pim_record_take(void)
     if (t != NULL) {
         t->depth = 0;
         pim_store_relaxed(&t->watched, false);
+        pim_store_relaxed(&t->finds, 0);
         pim_store_release(&t->id, pim_thread_id());
     }
     return t;
@@ -126,6 +127,7 @@ pim_record_take(void)
 void
 pim_record_give(pim_thread *record)
 {
+    pim_store_relaxed(&record->finds, 0);
     pim_store_relaxed(&record->id, 0);
     pim_store_release(&record->used, false);
 }

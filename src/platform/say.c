@@ -58,7 +58,7 @@ put_without_signal(FILE *stream, int fd, const char *data, size_t bytes)
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
     sigpending(&pending);
-    int cancel = pim_cancel_forbid();
+    PIM_NO_CANCEL;
     pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
     int err = stream != NULL ? print_all(stream, data, bytes)
                              : write_all(fd, data, bytes);
@@ -66,7 +66,6 @@ put_without_signal(FILE *stream, int fd, const char *data, size_t bytes)
         sigtimedwait(&broken_pipe, NULL, &(struct timespec){0});
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pim_cancel_allow(cancel);
     return err;
 }
 
@@ -120,10 +119,9 @@ pim_say_at_once(const char *format, ...)
 {
     va_list args;
     struct pollfd room = {.fd = pim_say_fd(), .events = POLLOUT};
-    int cancel = pim_cancel_forbid();
+    PIM_NO_CANCEL;
     bool ready =
         room.fd >= 0 && poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0;
-    pim_cancel_allow(cancel);
     va_start(args, format);
     if (ready) {
         say(room.fd, format, args);

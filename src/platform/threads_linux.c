@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/keep_errno.h"
+
 // Room for /proc/PID/task/TID/stat up to the state: a number, a name in parentheses
 // of at most 15 bytes, and a letter.
 #define STAT_BYTES 64
@@ -33,11 +35,8 @@ pim_process_id(void)
 bool
 pim_thread_is_gone(int id)
 {
-    int before = errno;
-    bool gone =
-        syscall(SYS_tgkill, pim_process_id(), id, 0) != 0 && errno == ESRCH;
-    errno = before;
-    return gone;
+    PIM_KEEP_ERRNO;
+    return syscall(SYS_tgkill, pim_process_id(), id, 0) != 0 && errno == ESRCH;
 }
 
 // How many bytes of a small file were read; 0: none.
@@ -56,14 +55,13 @@ read_start(const char *path, char *text, size_t size)
 bool
 pim_thread_sleeps(int id)
 {
+    PIM_KEEP_ERRNO;
     char path[64];
     char text[STAT_BYTES];
-    int before = errno;
     snprintf(path, sizeof(path), "/proc/self/task/%d/stat", id);
     size_t n = read_start(path, text, sizeof(text) - 1);
     text[n] = '\0';
     const char *name_end = strrchr(text, ')'); // the name may have some, too
-    errno = before;
     return name_end != NULL && strncmp(name_end, ") S", 3) == 0;
 }
 
@@ -78,19 +76,18 @@ pim_clock_ms(void)
 void
 pim_sleep_us(unsigned us)
 {
-    int before = errno;
+    PIM_KEEP_ERRNO;
     const struct timespec time = {.tv_sec = us / 1000000,
                                   .tv_nsec = (long)(us % 1000000) * 1000};
     if (syscall(SYS_nanosleep, &time, NULL) != 0 && errno != EINTR) {
         sched_yield(); // a filter forbids it
     }
-    errno = before;
 }
 
 bool
 pim_word_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms)
 {
-    int before = errno;
+    PIM_KEEP_ERRNO;
     const struct timespec time = {.tv_sec = ms / 1000,
                                   .tv_nsec = (long)(ms % 1000) * 1000000};
     bool over = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &time, NULL,
@@ -99,14 +96,12 @@ pim_word_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms)
     if (over && errno != ETIMEDOUT) {
         pim_sleep_us(ms * 1000);
     }
-    errno = before;
     return over;
 }
 
 void
 pim_word_wake(_Atomic uint32_t *word)
 {
-    int before = errno;
+    PIM_KEEP_ERRNO;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
-    errno = before;
 }

@@ -7,9 +7,10 @@
 #include "platform/file.h"
 #include "report/report.h"
 
-static int
-save(const char *path, int format)
+int
+pimalloc_stats_save(const char *path, int format)
 {
+    PIM_NO_CANCEL;
     pim_file file;
     pim_out out;
     if (path == NULL || *path == '\0') {
@@ -21,13 +22,4 @@ save(const char *path, int format)
     }
     pim_out_open_fd(&out, file.fd);
     return pim_file_close(&file, pim_report_write(&out, format, file.has_pid));
-}
-
-int
-pimalloc_stats_save(const char *path, int format)
-{
-    int cancel = pim_cancel_forbid();
-    int err = save(path, format);
-    pim_cancel_allow(cancel);
-    return err;
 }
