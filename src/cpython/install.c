@@ -338,10 +338,9 @@ pimalloc_strerror(int err)
         return "pimalloc: not with this Python or interpreter: free-threaded "
                "builds are not supported; the policy release needs CPython "
                "3.14; poison and release need to see the ends of interpreters, "
-               "which neither CPython 3.14.0 lets us nor a raw allocator that "
-               "was "
-               "set after pimalloc; the main interpreter, and those that share "
-               "its memory, have no policy";
+               "which neither CPython 3.14.0 nor a raw allocator that was set "
+               "after pimalloc lets us; the main interpreter, and those that "
+               "share its memory, have no policy";
     case -ENOSYS:
         return "pimalloc: no CPython 3.12 or newer can be seen in this process";
     case -ENOENT:

@@ -10,11 +10,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/keep_errno.h"
 #include "domain/raw_small.h"
 #include "heap/current.h"
 #include "platform/os.h"
+#include "platform/say.h"
 
 typedef struct front {
     size_t bytes;
@@ -111,7 +113,14 @@ none(void)
 static void
 begin(bool adrift)
 {
+    static _Atomic bool said; // its children are told nothing new
     if (adrift) {
+        if (!pim_exchange(&said, true)) {
+            pim_say_at_once(
+                "pimalloc: fork() copied the allocator in the middle "
+                "of a request; process %d uses libc's malloc\n",
+                (int)getpid());
+        }
         pim_current_resolve = nobodys;
         pim_current_look = none;
         atomic_fetch_add(&pim_current_epoch, 1);

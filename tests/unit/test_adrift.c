@@ -193,6 +193,9 @@ expect_well(void (*body)(void *), void *arg)
         print_error("%s\n", text);
     }
     EXPECT_EQ(status, 0);
+    const char *said = strstr(text, "pimalloc: fork() copied ");
+    EXPECT_NOT_NULL(said);
+    EXPECT_NULL(strstr(said + 1, "pimalloc: fork() copied ")); // once
 }
 
 TEST(child_lives_on_the_processs_malloc)
