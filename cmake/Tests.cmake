@@ -91,7 +91,7 @@ function(pim_embed_tests folder)
     endif()
     foreach(source IN LISTS sources)
       get_filename_component(stem "${source}" NAME_WE)
-      if(stem MATCHES "^test_(fork|storm)$" AND PIMALLOC_SANITIZE MATCHES "address")
+      if(stem MATCHES "^test_(fork|fork_waits|storm)$" AND PIMALLOC_SANITIZE MATCHES "address")
         continue() # the sanitizer's own malloc hangs in children of busy processes
       endif()
       if(stem MATCHES "^test_(.*)$")

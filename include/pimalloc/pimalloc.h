@@ -146,9 +146,12 @@ typedef struct pimalloc_snapshot {
 //
 // config: NULL for the defaults.  Returns 0, or with nothing changed:
 //   -EALREADY  pimalloc is installed already
-//   -EBUSY     Python runs already
+//   -EBUSY     Python runs already; or this is a forked child that lives on libc's
+//              malloc, because a thread changed the allocator at that moment
 //   -ENOTSUP   a free-threaded build of Python; or config->teardown is
-//              PIMALLOC_RELEASE and Python is older than 3.14
+//              PIMALLOC_RELEASE and Python is older than 3.14, or it is that or
+//              PIMALLOC_POISON and Python is 3.14.0, whose interpreters are not
+//              seen to end
 //   -ENOSYS    Python is older than 3.12, or no Python can be seen in the process
 //   -ENOENT    libmimalloc was not found
 //   -EPROTO    the libmimalloc found is older than 3.6, lacks functions or does not
@@ -159,9 +162,11 @@ typedef struct pimalloc_snapshot {
 PIMALLOC_EXPORT int pimalloc_install(const pimalloc_config *config);
 
 // Whether CPython's three domains are served by pimalloc: 1, or 0 (never
-// installed, or reset by a later Py_Initialize, PYTHONMALLOC or -X dev).  What
-// somebody sets on top later (debug hooks, tracemalloc, a profiler) is taken to
-// pass requests on, which cannot be seen from here.  Any thread, no GIL.
+// installed, or reset by a later Py_Initialize, PYTHONMALLOC or -X dev; in a
+// forked child that lives on libc's malloc, too).  What somebody sets on top
+// later (debug hooks, tracemalloc, a profiler) is taken to pass requests on.  Of
+// raw it is seen if none does: 0 then.  Of the other domains that cannot be seen
+// from here.  Any thread, no GIL.
 PIMALLOC_EXPORT int pimalloc_active(void);
 
 // A sentence that says what went wrong and what to do about it, for a value

@@ -172,7 +172,10 @@ enum pimalloc_policy {
 //             was never installed
 //   -ENOTSUP  the main interpreter, or one that shares its memory; or
 //             PIMALLOC_RELEASE before CPython 3.14, where blocks are used after
-//             the interpreter that allocated them ended
+//             the interpreter that allocated them ended; or, but for
+//             PIMALLOC_KEEP, ends of interpreters are not seen: on CPython
+//             3.14.0, or because another raw allocator that passes nothing on was
+//             set after pimalloc (what was set before counts as PIMALLOC_KEEP)
 PIMALLOC_EXPORT int pimalloc_policy_set(int64_t interp, int policy);
 
 // What PIMALLOC_POISON and PIMALLOC_RELEASE did in this process so far.
@@ -206,6 +209,8 @@ PIMALLOC_EXPORT int pimalloc_teardown_stats(pimalloc_teardown *out);
 // sees to that once in half a second, so what has been free for a second is gone
 // although nobody allocates: but for what an interpreter keeps for its next requests,
 // about 2 MiB and an eighth of what it uses, which waits for these.
+//
+// Less goes if a thread does not leave such a path (pimalloc_walk(): -EAGAIN).
 //
 // Returns the bytes but for mimalloc's, which does not count them; 0 if pimalloc was
 // never installed.  Any thread; if one is attached to an interpreter, with its GIL.
@@ -252,8 +257,10 @@ typedef int (*pimalloc_visitor)(void *arg, const pimalloc_block *block);
 // does.  The id of a legacy interpreter stands for main's, as in pimalloc_stats().
 // Of the process: any thread, no GIL needed; threads that come to a slow path of the
 // allocator wait until the walk is over.
-// Returns 0, what visit() returned, -EINVAL (no visitor), or -ENOENT: no such
-// interpreter lives, or pimalloc was never installed.
+// Returns 0, what visit() returned, -EINVAL (no visitor), -ENOENT: no such
+// interpreter lives, or pimalloc was never installed; or -EAGAIN: of the process,
+// while a fork is under way whose handlers wait, or if a thread does not leave such
+// a path (in the handler of a signal, say).
 PIMALLOC_EXPORT int pimalloc_walk(int64_t interp, pimalloc_visitor visit,
                                   void *arg);
 

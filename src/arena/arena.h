@@ -63,7 +63,7 @@ typedef struct pim_arena {
     _Atomic bool mapped;          // region's lock writes: its memory is there
     struct pim_arena *next_free;  // region's lock: stack of unowned arenas
     struct pim_arena *next_chunk; // of a chunk's first: see space.h
-    _Atomic(_Atomic uint32_t *) notes; // of the checked mode: see known.c
+    _Atomic(_Atomic uint64_t *) notes; // of the checked mode: see known.c
 } PIM_CACHE_ALIGNED pim_arena;
 
 _Static_assert(sizeof(pim_arena) == 2 * PIM_CACHE_LINE,

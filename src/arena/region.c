@@ -20,7 +20,7 @@
 
 _Atomic uint64_t pim_region_warm_until;
 
-static pim_lock region_lock = PIM_LOCK_INIT;
+static PIM_LOCK(region_lock);
 static pim_arena *cold_arenas; // stacks, linked by next_free
 static pim_arena *warm_arenas;
 static size_t warm_bytes; // memory that the warm ones may hold

@@ -124,6 +124,13 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // once cost all the speed won (design.md, section 3).
 #define PIM_PURGE_DELAY_MS 500
 
+// How long forks, walks and ends of interpreters wait for threads that are inside the
+// allocator, in milliseconds; and how long a thread waits for a fork whose other
+// handlers sleep, or do not.
+#define PIM_INSIDE_PATIENCE_MS 10000
+#define PIM_GATE_PATIENCE_MS 100
+#define PIM_GATE_PATIENCE_AWAKE_MS 2000
+
 // The three numbers of a version coded like PIMALLOC_VERSION, which is how
 // mimalloc codes its own; arguments for "%d.%d.%d".
 #define PIM_VERSION_PARTS(v) (v) / 10000, (v) / 100 % 100, (v) % 100

@@ -1,10 +1,13 @@
 // fatal.c -- the last words of a process whose memory cannot be trusted.
 //
-// Uses write(2) and a buffer on the stack only: the heap is what is broken.
+// Uses a system call and a buffer on the stack only: the heap is what is broken.
+
+#define _GNU_SOURCE
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -23,8 +26,8 @@ pim_fatal_text(const char *what, const void *address)
     if (length > 0) {
         size_t n =
             (size_t)length < sizeof(line) ? (size_t)length : sizeof(line) - 1;
-        ssize_t written = write(STDERR_FILENO, line, n);
-        (void)written;
+        // Unlike write(), no cancellation point: the thread may not get away.
+        (void)syscall(SYS_write, STDERR_FILENO, line, n);
     }
     abort();
 }

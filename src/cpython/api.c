@@ -15,6 +15,7 @@
 #define VERSION_BEFORE_3_11 0x030a0000ul
 
 #define VERSION_3_14 0x030e0000ul
+#define VERSION_3_14_1 0x030e0100ul // what comes before it leaks
 
 // Flag of _PyInterpreterState_HasFeature() in 3.12.
 #define FEATURE_MAIN_OBMALLOC (1ul << 5)
@@ -143,6 +144,13 @@ bool
 pim_py_outlives(void)
 {
     return pim_py.hexversion < VERSION_3_14;
+}
+
+bool
+pim_py_hides_ends(void)
+{
+    return pim_py.hexversion >= VERSION_3_14 &&
+           pim_py.hexversion < VERSION_3_14_1;
 }
 
 bool

@@ -64,6 +64,9 @@ bool pim_py_swaps_raw(void);
 // ended: up to 3.13.
 bool pim_py_outlives(void);
 
+// Whether it never frees the state of an interpreter, so that no end is seen: 3.14.0.
+bool pim_py_hides_ends(void);
+
 // Whether an interpreter uses main's object allocator state, so that it shares
 // objects with main.  False where that cannot be asked: a heap of its own is
 // safe for every interpreter, since late frees into it work.

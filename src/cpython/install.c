@@ -13,6 +13,7 @@
 #include "cpython/install.h"
 
 #include "cpython/api.h"
+#include "cpython/identity.h"
 #include "cpython/interp.h"
 #include "cpython/leaks.h"
 #include "cpython/policy.h"
@@ -23,6 +24,7 @@
 #include "domain/domain.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
+#include "platform/cancel.h"
 #include "platform/options.h"
 #include "platform/privilege.h"
 #include "platform/say.h"
@@ -30,8 +32,12 @@
 #define REFUSED_RELEASE                                                        \
     "before CPython 3.14, memory of interpreters is used after their end; "    \
     "take keep, or poison to see by whom"
+#define REFUSED_OF_3_14_0                                                      \
+    "CPython 3.14.0 does not let the end of an interpreter be seen; take "     \
+    "keep, "                                                                   \
+    "or a later 3.14"
 
-static pim_lock install_lock = PIM_LOCK_INIT;
+static PIM_LOCK(install_lock);
 static char failure[PATH_MAX + 512]; // text of the last failure
 static int failure_code;
 static bool hooks_on_top; // PIMALLOC_DEBUG=1
@@ -70,6 +76,10 @@ static int
 check_python(void *module, bool unasked)
 {
     pim_py_api found;
+    if (pim_gate_is_adrift()) {
+        return fail(-EBUSY, "this process was forked while a thread was inside "
+                            "the allocator, and uses libc's malloc since");
+    }
     int err = find_python(module, &found);
     if (found.free_threaded) {
         return fail(-ENOTSUP,
@@ -140,6 +150,12 @@ load_mimalloc(const pimalloc_config *config, const char *named)
     return err;
 }
 
+static const char *
+why_refused(void)
+{
+    return pim_py_hides_ends() ? REFUSED_OF_3_14_0 : REFUSED_RELEASE;
+}
+
 // From the configuration, or else the environment; there a policy that is not to
 // be had is told of and otherwise ignored.
 static int
@@ -153,13 +169,15 @@ set_teardown(const pimalloc_config *config, int from_environment)
                                "pimalloc_config.teardown; take one "
                                "of enum pimalloc_policy")
                : err == -ENOTSUP
-                   ? fail(err, REFUSED_RELEASE)
+                   ? fail(err, why_refused())
                    : fail(err, "whoever touches poisoned memory could not be "
                                "told: the system refuses a signal handler");
     }
     if (from_environment != 0 &&
         pim_policy_set_default(from_environment) == -ENOTSUP) {
-        pim_say("pimalloc: PIMALLOC_TEARDOWN=release: %s\n", REFUSED_RELEASE);
+        pim_say("pimalloc: PIMALLOC_TEARDOWN=%s: %s\n",
+                from_environment == PIMALLOC_RELEASE ? "release" : "poison",
+                why_refused());
     }
     return 0;
 }
@@ -249,6 +267,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_interp_new_runtime(); // what threads know of the last one ends here
     pim_leaks_start(&options);
     pim_table_install();
+    pim_identity_start(options.verbose);
     start_purging(&options);
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
@@ -266,6 +285,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
 int
 pim_install(const pimalloc_config *config, void *python, bool unasked)
 {
+    PIM_NO_CANCEL;
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
@@ -285,13 +305,15 @@ pimalloc_install(const pimalloc_config *config)
 int
 pimalloc_active(void)
 {
-    if (pim_py.get_allocator == NULL) {
+    if (pim_py.get_allocator == NULL || pim_gate_is_adrift()) {
         return 0;
     }
     // Under a debug layer, tracemalloc or a profiler we still serve; what was
     // reset by a new runtime serves itself.  In a debug build the two look alike.
+    // Where raw is somebody else's, the ends of interpreters are not seen.
     bool reset = pim_table_was_reset() && !(hooks_on_top && pim_py.debug_build);
-    return pim_table_is_installed() || (pim_interp_is_served() && !reset);
+    return pim_table_is_installed() ||
+           (pim_interp_is_served() && !reset && pim_identity_raw_is_ours());
 }
 
 int
@@ -317,8 +339,10 @@ pimalloc_strerror(int err)
     case -ENOTSUP:
         return "pimalloc: not with this Python or interpreter: free-threaded "
                "builds are not supported; the policy release needs CPython "
-               "3.14; the main interpreter, and those that share its memory, "
-               "have no policy";
+               "3.14; poison and release need to see the ends of interpreters, "
+               "which neither CPython 3.14.0 nor a raw allocator that was set "
+               "after pimalloc lets us; the main interpreter, and those that "
+               "share its memory, have no policy";
     case -ENOSYS:
         return "pimalloc: no CPython 3.12 or newer can be seen in this process";
     case -ENOENT:

@@ -5,10 +5,14 @@
 // objects with main, which frees some of theirs long after they ended: they get
 // main's heap.  What has no thread state gets the process heap.  A raw request
 // only looks whether its interpreter is known.
+//
+// What a thread remembers holds for the epoch; of an interpreter whose end may not be
+// seen (identity.h) it holds for as long as CPython answers with the same id.
 
 #include "cpython/interp.h"
 
 #include "cpython/api.h"
+#include "cpython/identity.h"
 #include "cpython/tstate.h"
 #include "heap/registry.h"
 
@@ -40,7 +44,38 @@ heap_of(PyInterpreterState *interp)
             return NULL;
         }
     }
-    return pim_registry_birth(interp, id, runtime, shared);
+    bool is_sure = id == 0 || pim_identity_of_newborn(interp);
+    heap = pim_registry_birth(interp, id, runtime, shared);
+    if (heap != NULL && !is_sure) {
+        pim_registry_doubt(interp);
+    }
+    return heap;
+}
+
+// Main's state is static: nobody else is ever there.
+static void
+remember(PyInterpreterState *interp, pim_heap *heap, uint64_t epoch)
+{
+    int64_t id = pim_py.interp_id(interp);
+    if (id == 0 ||
+        (pim_identity_is_sure() && !pim_registry_is_doubted(interp))) {
+        pim_current_remember(interp, heap, epoch);
+    } else {
+        pim_current_remember_doubted(interp, id, heap, epoch);
+    }
+}
+
+// What the thread remembers of an interpreter; NULL: nothing.
+static pim_heap *
+recall(PyInterpreterState *interp, uint64_t epoch)
+{
+    const pim_current *self = &pim_current_self;
+    if (self->epoch != epoch) {
+        return NULL;
+    }
+    bool is_doubted =
+        self->doubted == interp && self->doubted_id == pim_py.interp_id(interp);
+    return self->interp == interp || is_doubted ? self->heap : NULL;
 }
 
 // As resolve(), for the raw domain: an interpreter whose first request is a raw
@@ -48,7 +83,6 @@ heap_of(PyInterpreterState *interp)
 static pim_heap *
 look(void)
 {
-    const pim_current *self = &pim_current_self;
     uint64_t epoch = pim_load_acquire(&pim_current_epoch);
     PyThreadState *tstate = pim_py.tstate();
     if (tstate == NULL) {
@@ -58,14 +92,15 @@ look(void)
         return NULL;
     }
     PyInterpreterState *interp = pim_py.tstate_interp(tstate);
-    if (self->epoch == epoch && self->interp == interp) {
-        return self->heap;
+    pim_heap *heap = recall(interp, epoch);
+    if (heap != NULL) {
+        return heap;
     }
-    pim_heap *heap = pim_registry_find(interp, pim_py.interp_id(interp),
-                                       pim_interp_generation());
+    heap = pim_registry_find(interp, pim_py.interp_id(interp),
+                             pim_interp_generation());
     if (heap != NULL) {
         pim_tstate_settle_thread(tstate);
-        pim_current_remember(interp, heap, epoch);
+        remember(interp, heap, epoch);
     }
     return heap;
 }
@@ -73,22 +108,22 @@ look(void)
 static pim_heap *
 resolve(void)
 {
-    const pim_current *self = &pim_current_self;
     uint64_t epoch = pim_load_acquire(&pim_current_epoch);
     PyThreadState *tstate = pim_py.tstate();
     if (tstate == NULL) {
         return &pim_process_heap;
     }
     PyInterpreterState *interp = pim_py.tstate_interp(tstate);
-    if (self->epoch == epoch && self->interp == interp) {
-        return self->heap; // a thread without a word to read
+    pim_heap *heap = recall(interp, epoch); // a thread without a word to read
+    if (heap != NULL) {
+        return heap;
     }
-    pim_heap *heap = heap_of(interp);
+    heap = heap_of(interp);
     if (heap == NULL) {
         return &pim_process_heap; // works for everyone; tried again next time
     }
     pim_tstate_settle_thread(tstate);
-    pim_current_remember(interp, heap, epoch);
+    remember(interp, heap, epoch);
     return heap;
 }
 

@@ -45,7 +45,7 @@ typedef struct table {
 static pim_leaks_form form;
 static const char *file;
 
-static pim_lock lock = PIM_LOCK_INIT; // callback, arg
+static PIM_LOCK(lock); // callback, arg
 static pimalloc_leaks_callback callback;
 static void *callback_arg;
 static _Atomic uint64_t found;

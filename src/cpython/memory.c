@@ -61,16 +61,17 @@ static size_t
 trim_others(const pim_heap *own, const pim_heap *one)
 {
     trimming r = {.own = own, .one = one};
-    pim_gate_close();
-    pim_registry_each_heap(trim_other, &r);
-    pim_gate_open();
+    if (pim_gate_close()) {
+        pim_registry_each_heap(trim_other, &r);
+        pim_gate_open();
+    }
     return r.bytes;
 }
 
 size_t
 pimalloc_trim(int64_t interp)
 {
-    if (pim_region.base == NULL) {
+    if (pim_region.base == NULL || pim_gate_is_adrift()) {
         return 0;
     }
     pim_heap *own = pim_current_heap();
@@ -95,6 +96,9 @@ pimalloc_prefork_freeze(void)
 {
     if (pim_region.base == NULL) {
         return -ENOENT;
+    }
+    if (pim_gate_is_adrift()) {
+        return 0; // nothing is taken from the heaps any more
     }
     pim_heap *own = pim_current_heap();
     pimalloc_trim(PIMALLOC_PROCESS);

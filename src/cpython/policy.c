@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "cpython/api.h"
+#include "cpython/identity.h"
 #include "heap/poison.h"
 #include "heap/registry.h"
 #include "pimalloc/tenants.h"
@@ -21,7 +22,9 @@ pim_policy_check(int policy)
     if (policy < PIMALLOC_KEEP || policy > PIMALLOC_RELEASE) {
         return -EINVAL;
     }
-    return policy == PIMALLOC_RELEASE && pim_py_outlives() ? -ENOTSUP : 0;
+    bool refused = (policy == PIMALLOC_RELEASE && pim_py_outlives()) ||
+                   (policy != PIMALLOC_KEEP && pim_py_hides_ends());
+    return refused ? -ENOTSUP : 0;
 }
 
 // Who touches a poisoned block is to be named.
@@ -49,6 +52,10 @@ pimalloc_policy_set(int64_t interp, int policy)
 {
     if (pim_region.base == NULL) {
         return -ENOENT;
+    }
+    if ((policy == PIMALLOC_POISON || policy == PIMALLOC_RELEASE) &&
+        !pim_identity_raw_is_ours()) {
+        return -ENOTSUP; // no end is seen
     }
     if (interp == PIMALLOC_EACH) {
         return pim_policy_set_default(policy);

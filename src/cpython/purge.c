@@ -26,6 +26,7 @@
 #include "domain/raw_small.h"
 #include "heap/mi_blocks.h"
 #include "heap/registry.h"
+#include "platform/cancel.h"
 #include "platform/os.h"
 
 #define STACK_BYTES ((size_t)128 << 10)
@@ -46,9 +47,10 @@ purge_one(void *arg, pim_heap *heap)
 static void
 purge_interpreters(void)
 {
-    pim_gate_close();
-    pim_registry_each_heap(purge_one, NULL);
-    pim_gate_open();
+    if (pim_gate_close()) {
+        pim_registry_each_heap(purge_one, NULL);
+        pim_gate_open();
+    }
 }
 
 static bool
@@ -157,6 +159,7 @@ process_ends(void)
     if (runs == 0 || runs != getpid()) {
         return; // strangers make no system call of ours
     }
+    PIM_NO_CANCEL;
     pim_store_relaxed(&runs_in, 0);
     pthread_mutex_lock(&lock);
     stop = true;

@@ -2,13 +2,21 @@
 //
 // They are set once per runtime and never swapped: CPython reads function and
 // context separately, so a swap under running threads can tear.
+//
+// PyMem_GetAllocator() takes a lock and, from 3.13 on, may give up the GIL while it
+// waits for it.  So it is no function to call in a request for memory.  Where the
+// tables lie is found when ours are set: at the only place in CPython's runtime state,
+// which is exported, that holds ours one after the other.
 
 #define _GNU_SOURCE
 
 #include "cpython/table.h"
 
 #include <dlfcn.h>
+#include <link.h>
+#include <string.h>
 
+#include "base/atomic.h"
 #include "cpython/api.h"
 #include "domain/check.h"
 
@@ -29,6 +37,7 @@ _Static_assert(PIM_RAW == (int)PYMEM_DOMAIN_RAW &&
 static PyMemAllocatorEx checked_tables[PIM_DOMAINS];
 static PyMemAllocatorEx *tables = plain_tables; // the one or the other
 static PyMemAllocatorEx replaced[PIM_DOMAINS];
+static PyMemAllocatorEx *_Atomic raw_in_force; // CPython's own; NULL: not found
 
 static PyMemAllocatorEx
 table_now(unsigned domain)
@@ -56,6 +65,29 @@ choose_checked(void)
     tables = checked_tables;
 }
 
+// Where CPython has the three tables that are set now; NULL: not known.
+static PyMemAllocatorEx *
+find_tables(void)
+{
+    const size_t bytes = PIM_DOMAINS * sizeof(PyMemAllocatorEx);
+    const ElfW(Sym) *symbol = NULL;
+    Dl_info info;
+    void *module = pim_py.module != NULL ? pim_py.module : RTLD_DEFAULT;
+    char *runtime = dlsym(module, "_PyRuntime");
+    if (runtime == NULL ||
+        dladdr1(runtime, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) ==
+            0 ||
+        symbol == NULL || info.dli_saddr != runtime) {
+        return NULL;
+    }
+    for (size_t at = 0; at + bytes <= symbol->st_size; at += sizeof(void *)) {
+        if (memcmp(runtime + at, tables, bytes) == 0) {
+            return (PyMemAllocatorEx *)(void *)(runtime + at);
+        }
+    }
+    return NULL;
+}
+
 void
 pim_table_install(void)
 {
@@ -66,6 +98,14 @@ pim_table_install(void)
         replaced[d] = table_now(d);
         pim_py.set_allocator((PyMemAllocatorDomain)d, &tables[d]);
     }
+    pim_store_release(&raw_in_force, find_tables());
+}
+
+static bool
+has_functions_of(const PyMemAllocatorEx *a, const PyMemAllocatorEx *b)
+{
+    return a->malloc == b->malloc && a->calloc == b->calloc &&
+           a->realloc == b->realloc && a->free == b->free;
 }
 
 static bool
@@ -73,13 +113,37 @@ tables_are(const PyMemAllocatorEx *expected)
 {
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
         PyMemAllocatorEx now = table_now(d);
-        const PyMemAllocatorEx *want = &expected[d];
-        if (now.malloc != want->malloc || now.calloc != want->calloc ||
-            now.realloc != want->realloc || now.free != want->free) {
+        if (!has_functions_of(&now, &expected[d])) {
             return false;
         }
     }
     return true;
+}
+
+// A word at a time: somebody may be setting it.
+bool
+pim_table_read_raw(PyMemAllocatorEx *out)
+{
+    void **from = (void **)pim_load_acquire(&raw_in_force);
+    void **to = (void **)out;
+    for (size_t i = 0; from != NULL && i < sizeof(*out) / sizeof(*to); i++) {
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+    }
+    return from != NULL;
+}
+
+bool
+pim_table_is_our_raw(const PyMemAllocatorEx *raw)
+{
+    return has_functions_of(raw, &tables[PIM_RAW]);
+}
+
+// CPython's debug layer has a context, and may be in front of us by now.
+bool
+pim_table_is_pythons_raw(const PyMemAllocatorEx *raw)
+{
+    return raw->ctx == NULL && replaced[PIM_RAW].ctx == NULL &&
+           has_functions_of(raw, &replaced[PIM_RAW]);
 }
 
 bool

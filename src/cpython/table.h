@@ -13,6 +13,15 @@ pim_raw_table pim_table_replaced_raw(void);
 // pim_py is filled.
 void pim_table_install(void);
 
+// Reads the raw domain's table in force where it lies, without asking CPython, which
+// may give up the GIL for that.  Any thread, anywhere.  False: it was not found.
+bool pim_table_read_raw(PyMemAllocatorEx *out);
+
+// Whether a raw table is ours, or what CPython has by itself, which passes nothing on
+// to us.
+bool pim_table_is_our_raw(const PyMemAllocatorEx *raw);
+bool pim_table_is_pythons_raw(const PyMemAllocatorEx *raw);
+
 // Whether all three domains are ours at this moment.
 bool pim_table_is_installed(void);
 

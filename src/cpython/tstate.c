@@ -66,7 +66,7 @@ typedef struct tls_module {
     size_t bytes;     // of a thread's block
 } tls_module;
 
-static pim_lock lock = PIM_LOCK_INIT;
+static PIM_LOCK(lock);
 static _Atomic ptrdiff_t proven = WORD_NEVER; // offset of the word in the block
 static tls_module module;                     // constant once it is found
 static void *(*find_place)(tls_place *);      // likewise

@@ -32,7 +32,7 @@ pimalloc_walk(int64_t interp, pimalloc_visitor visit, void *arg)
     if (visit == NULL) {
         return -EINVAL;
     }
-    if (pim_region.base == NULL) {
+    if (pim_region.base == NULL || pim_gate_is_adrift()) {
         return -ENOENT;
     }
     if (interp == PIMALLOC_PROCESS) {

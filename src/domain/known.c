@@ -15,16 +15,15 @@
 
 // --- words -----------------------------------------------------------------
 
-#define STATE_MASK 3u
+#define STATE_MASK UINT64_C(3)
 #define DOMAIN_SHIFT 2
 #define SIZE_SHIFT 4
-#define ID_SHIFT 12
-#define ID_MAX ((UINT32_MAX >> ID_SHIFT) - 1)
+#define ID_SHIFT 12 // CPython would have to count for ages to need more bits
 
 #define PLACES (PIM_ARENA_SIZE / PIM_ALIGNMENT)
-#define WORDS_BYTES (PLACES * sizeof(uint32_t))
+#define WORDS_BYTES (PLACES * sizeof(known_word))
 
-typedef _Atomic uint32_t known_word;
+typedef _Atomic uint64_t known_word;
 
 static _Atomic bool forgot; // there was no memory for something
 
@@ -48,13 +47,13 @@ size_of_code(unsigned code)
 }
 
 static pim_known
-of_word(uint32_t word, const void *start)
+of_word(uint64_t word, const void *start)
 {
     return (pim_known){
         .state = (pim_known_state)(word & STATE_MASK),
-        .domain = word >> DOMAIN_SHIFT & 3,
+        .domain = (unsigned)(word >> DOMAIN_SHIFT & 3),
         .start = start,
-        .bytes = size_of_code(word >> SIZE_SHIFT & 0xff),
+        .bytes = size_of_code((unsigned)(word >> SIZE_SHIFT & 0xff)),
         .interp = (int64_t)(word >> ID_SHIFT) - 1,
     };
 }
@@ -89,11 +88,12 @@ add_word(const void *block, unsigned domain, int64_t interp)
 {
     known_word *of_arena = words_of(block, true);
     if (of_arena != NULL) {
-        uint32_t id = interp < ID_MAX ? (uint32_t)(interp + 1) : ID_MAX;
+        uint64_t id = (uint64_t)(interp + 1);
+        uint64_t size = size_code(pim_page_of(block));
         pim_store_relaxed(&of_arena[place_of(block)],
-                          id << ID_SHIFT |
-                              size_code(pim_page_of(block)) << SIZE_SHIFT |
-                              domain << DOMAIN_SHIFT | PIM_KNOWN_LIVE);
+                          id << ID_SHIFT | size << SIZE_SHIFT |
+                              (uint64_t)domain << DOMAIN_SHIFT |
+                              PIM_KNOWN_LIVE);
     }
 }
 
@@ -105,8 +105,8 @@ free_word(const void *block, unsigned domain, pim_known *was)
         return false;
     }
     known_word *word = &of_arena[place_of(block)];
-    uint32_t seen = pim_load_relaxed(word);
-    uint32_t freed = (seen & ~STATE_MASK) | PIM_KNOWN_FREED;
+    uint64_t seen = pim_load_relaxed(word);
+    uint64_t freed = (seen & ~STATE_MASK) | PIM_KNOWN_FREED;
     *was = of_word(seen, block);
     return was->state == PIM_KNOWN_LIVE && was->domain == domain &&
            atomic_compare_exchange_strong(word, &seen, freed);
@@ -150,7 +150,7 @@ typedef struct entry {
 
 #define TABLE_MIN ((size_t)1 << 12)
 
-static pim_lock table_lock = PIM_LOCK_INIT_SPIN;
+static PIM_LOCK_SPIN(table_lock);
 static entry *table;
 static size_t capacity; // a power of two
 static size_t used;     // entries that are not NULL

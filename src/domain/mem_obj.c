@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "domain/adrift.h"
 #include "domain/domain.h"
 #include "heap/current.h"
 #include "heap/heap_inline.h"
@@ -36,6 +37,9 @@ alloc_owned(pim_heap *heap, unsigned domain, size_t size, bool zero)
 static void *
 serve(unsigned domain, size_t size, bool zero)
 {
+    if (pim_gate_is_adrift()) {
+        return pim_adrift_malloc(size, zero);
+    }
     pim_heap *heap = pim_current_heap();
     size += size == 0;
     if (PIM_LIKELY(!pim_heap_is_process(heap))) {
@@ -90,7 +94,7 @@ domain_calloc(unsigned domain, size_t count, size_t size)
 static PIM_NOINLINE void
 free_any(void *block)
 {
-    if (block == NULL) {
+    if (block == NULL || (pim_gate_is_adrift() && pim_adrift_free(block))) {
         return;
     }
     pim_heap *heap = pim_current_heap();
@@ -191,6 +195,11 @@ move(unsigned domain, void *block, size_t old_size, size_t size)
 static PIM_NOINLINE void *
 realloc_large(unsigned domain, void *block, size_t size)
 {
+    if (pim_gate_is_adrift()) {
+        bool ignored;
+        void *moved = pim_adrift_realloc(block, size, &ignored);
+        return moved != NULL ? moved : pim_domain_refuse();
+    }
     size_t old_size = pim_large_usable(block);
     if (old_size == 0) {
         // Not ours: its size is unknown, so it cannot be moved.

@@ -22,6 +22,7 @@
 
 #include <string.h>
 
+#include "domain/adrift.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
 #include "domain/raw_source.h"
@@ -39,7 +40,7 @@ static void *
 watched(void *block)
 {
     if (PIM_LIKELY(block != NULL)) {
-        pim_raw_watch(block, pim_large_usable(block));
+        pim_raw_watch_new(block, pim_large_usable(block));
     }
     return block;
 }
@@ -92,8 +93,14 @@ serve(size_t size, bool zero)
     if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
         return NULL;
     }
+    if (PIM_UNLIKELY(pim_load_relaxed(&pim_raw_awaited))) {
+        pim_raw_arrived();
+    }
     if (pim_raw_from != PIM_RAW_OWN) {
         return pim_raw_source_alloc(size, zero);
+    }
+    if (pim_gate_is_adrift()) {
+        return pim_adrift_malloc(size, zero);
     }
     pim_heap *heap = pim_current_owner();
     size += size == 0;
@@ -155,6 +162,9 @@ static PIM_NOINLINE void
 free_inside(void *block)
 {
     bool tagged;
+    if (pim_gate_is_adrift() && pim_adrift_free(block)) {
+        return;
+    }
     pim_page *page = pim_page_of(block);
     const pim_heap *owner = pim_page_owner(page, &tagged);
     pim_heap *heap = pim_current_owner();
@@ -175,7 +185,7 @@ free_inside(void *block)
 static void
 free_large(void *block, size_t bytes)
 {
-    pim_raw_watch(block, bytes);
+    pim_raw_watch_freed(block, bytes);
     pim_heap *heap = pim_current_owner();
     bool is_unowned = pim_large_is_unowned(block);
     pim_gate_enter();
@@ -190,7 +200,7 @@ free_large(void *block, size_t bytes)
 static PIM_NOINLINE void
 free_outside(void *block)
 {
-    if (block == NULL) {
+    if (block == NULL || (pim_gate_is_adrift() && pim_adrift_free(block))) {
         return;
     }
     if (pim_region_elsewhere_contains(block)) {
@@ -283,6 +293,14 @@ realloc_inside(void *block, size_t size)
 static void *
 realloc_outside(void *block, size_t size)
 {
+    if (pim_gate_is_adrift()) {
+        bool is_ours;
+        void *moved = pim_adrift_realloc(block, size, &is_ours);
+        if (!is_ours) {
+            moved = pim_raw_source_realloc(block, size);
+        }
+        return moved != NULL ? moved : pim_domain_refuse();
+    }
     size_t old_size = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
     if (old_size == 0) {
         void *moved = pim_raw_source_realloc(block, size);

@@ -13,7 +13,7 @@
 //            its stores.  A height below zero is minus the difference, whatever
 //            `spare` says; otherwise the difference is the height less `spare`, and
 //            that may be below zero.  So a fork by another thread between two of
-//            these stores loses no block; the child notes the height (gate.c).
+//            these stores loses no block; the child notes the height (gate_fork.c).
 
 #ifndef PIM_DOMAIN_RAW_COUNT_H
 #define PIM_DOMAIN_RAW_COUNT_H

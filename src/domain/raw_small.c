@@ -23,8 +23,7 @@
 pim_heap pim_raw_heap;
 PIM_TLS pim_raw_self pim_raw_mine;
 
-static pim_lock raw_lock =
-    PIM_LOCK_INIT_SPIN; // owner of pim_raw_heap; see lock.h
+static PIM_LOCK_SPIN(raw_lock); // owner of pim_raw_heap; see lock.h
 static pim_raw_block bottoms[PIM_RAW_CLASSES]; // constant once started
 
 static void

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/keep_errno.h"
+#include "domain/adrift.h"
 #include "domain/raw_small.h"
 #include "domain/raw_tag.h"
 #include "heap/current.h"
@@ -30,6 +31,8 @@
 #define MI_CLASS_SHARE 8
 
 pim_raw_source pim_raw_from = PIM_RAW_LIBC;
+_Atomic bool pim_raw_awaited;
+void (*pim_raw_arrived)(void);
 static pim_raw_table replaced;
 
 void
@@ -39,6 +42,7 @@ pim_raw_set_source(pim_raw_source source, pim_raw_table replaced_table)
         pim_raw_small_start();
     }
     pim_raw_tag_start();
+    pim_adrift_start();
     pim_raw_from = source;
     replaced = replaced_table;
 }
@@ -58,13 +62,54 @@ pim_raw_source_name(void)
     return names[pim_raw_from];
 }
 
-void
-pim_raw_watch(const void *block, size_t bytes)
+// Where blocks of PIM_RAW_WATCH_BYTES begin that the thread allocated last.  CPython
+// makes one or two more between an interpreter's state and its first request.
+#define RECENT 4
+static PIM_TLS struct {
+    const void *start[RECENT];
+    unsigned next;
+} recent;
+
+static void
+end_interp_in(const void *block, size_t bytes)
 {
-    if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES) && block != NULL &&
-        pim_load_relaxed(&pim_registry_subs) != 0 && !pim_gate_is_inside()) {
+    if (pim_load_relaxed(&pim_registry_subs) != 0 && !pim_gate_is_inside()) {
         pim_registry_end(block, bytes);
     }
+}
+
+void
+pim_raw_watch_new(const void *block, size_t bytes)
+{
+    if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES) && block != NULL) {
+        recent.start[recent.next++ % RECENT] = block;
+        end_interp_in(block, bytes);
+    }
+}
+
+void
+pim_raw_watch_freed(const void *block, size_t bytes)
+{
+    if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES) && block != NULL) {
+        for (unsigned i = 0; i < RECENT; i++) {
+            if (recent.start[i] == block) {
+                recent.start[i] = NULL;
+            }
+        }
+        end_interp_in(block, bytes);
+    }
+}
+
+bool
+pim_raw_has_seen(const void *address)
+{
+    bool found = false;
+    for (unsigned i = 0; i < RECENT; i++) {
+        const void *start = recent.start[i];
+        found |= start != NULL &&
+                 (uintptr_t)address - (uintptr_t)start < PIM_STATE_OFFSET_MAX;
+    }
+    return found;
 }
 
 // --- whose block is it? ----------------------------------------------------
@@ -148,7 +193,7 @@ mimalloc_alloc(size_t size, bool zero)
     }
     pim_gate_exit();
     if (PIM_LIKELY(block != NULL)) {
-        pim_raw_watch(block, bytes);
+        pim_raw_watch_new(block, bytes);
     }
     return block;
 }
@@ -183,7 +228,7 @@ mimalloc_free(void *block)
     size_t bytes = pim_mi.usable_size(block);
     if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES)) {
         pim_gate_exit(); // an end is waited for from outside
-        pim_raw_watch(block, bytes);
+        pim_raw_watch_freed(block, bytes);
         pim_gate_enter();
     }
     pim_raw_tag_uncount(heap, pim_raw_tag_take(block, bytes), bytes);
@@ -205,7 +250,7 @@ libc_alloc(size_t size, bool zero)
     if (PIM_LIKELY(block != NULL)) {
         size_t bytes = malloc_usable_size(block);
         pim_raw_tag_put(heap, block, bytes);
-        pim_raw_watch(block, bytes);
+        pim_raw_watch_new(block, bytes);
     }
     return block;
 }
@@ -233,7 +278,7 @@ static void
 libc_free(void *block)
 {
     size_t bytes = malloc_usable_size(block);
-    pim_raw_watch(block, bytes);
+    pim_raw_watch_freed(block, bytes);
     pim_raw_tag_uncount(pim_current_owner(), pim_raw_tag_take(block, bytes),
                         bytes);
     free(block);
@@ -283,7 +328,7 @@ pim_raw_source_free(void *block)
     PIM_KEEP_ERRNO;
     switch (owner_of(block)) {
     case OWNER_LIBC:
-        pim_raw_watch(block, malloc_usable_size(block));
+        pim_raw_watch_freed(block, malloc_usable_size(block));
         free(block);
         break;
     case OWNER_REPLACED:

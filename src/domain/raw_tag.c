@@ -1,7 +1,7 @@
 // raw_tag.c -- tags at the ends of blocks; see raw_tag.h.
 //
-//   63             32 31         14 13      0
-//  | check           | serial      | index   |  index 0: of no interpreter
+//   63             32 31              0
+//  | check           | life of a heap  |  0: of no interpreter (lives.h)
 
 #define _GNU_SOURCE
 
@@ -11,9 +11,12 @@
 #include <sys/auxv.h>
 
 #include "domain/raw_count.h"
+#include "heap/lives.h"
 
 #define WHO_BITS 32
-#define SERIAL_MASK ((UINT64_C(1) << (WHO_BITS - PIM_HEAP_INDEX_BITS)) - 1)
+
+_Static_assert(WHO_BITS == 8 * sizeof(pim_process_heap.life),
+               "a life's number fits");
 
 static uint64_t secret;
 
@@ -27,14 +30,14 @@ pim_raw_tag_start(void)
     }
 }
 
-static uint64_t
+static uint32_t
 who_of(pim_raw_tag tag)
 {
-    return tag & ((UINT64_C(1) << WHO_BITS) - 1);
+    return (uint32_t)tag;
 }
 
 static pim_raw_tag
-tag_of(const void *block, uint64_t who)
+tag_of(const void *block, uint32_t who)
 {
     uint64_t x = ((uint64_t)(uintptr_t)block >> 4 ^ secret) +
                  who * UINT64_C(0x9e3779b97f4a7c15);
@@ -77,10 +80,8 @@ void
 pim_raw_tag_put(pim_heap *heap, void *block, size_t bytes)
 {
     size_t usable = bytes - PIM_RAW_TAG_BYTES;
-    uint64_t who = 0;
-    if (heap != NULL && heap->index != 0) {
-        uint64_t serial = pim_load_relaxed(&heap->serial) & SERIAL_MASK;
-        who = serial << PIM_HEAP_INDEX_BITS | heap->index;
+    uint32_t who = heap != NULL ? pim_load_relaxed(&heap->life) : 0;
+    if (who != 0) {
         pim_account_add(&heap->account[PIM_SLOT(PIM_RAW)], PIM_CLASS_LARGE,
                         usable);
     } else {
@@ -89,15 +90,15 @@ pim_raw_tag_put(pim_heap *heap, void *block, size_t bytes)
     pim_raw_tag_restore(block, bytes, tag_of(block, who));
 }
 
-// Of a heap that is retired, or lives again, the process took the account over.
+// Of a heap whose life is over the process took the account over.
 static void
-uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial_bits,
-        size_t bytes)
+uncount(const pim_heap *caller, uint32_t life, size_t bytes)
 {
     pim_gate_enter();
-    uint64_t serial = pim_load_relaxed(&heap->serial);
-    if (serial == 0 || (serial & SERIAL_MASK) != serial_bits) {
-        serial = UINT64_MAX; // nobody's
+    pim_heap *heap = pim_life_heap(life);
+    uint64_t serial = heap != NULL ? pim_load_relaxed(&heap->serial) : 0;
+    if (serial == 0) { // is about to be over
+        heap = &pim_process_heap;
     }
     pim_heap_uncount(caller, heap, serial, PIM_RAW, bytes);
     pim_gate_exit();
@@ -106,17 +107,14 @@ uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial_bits,
 void
 pim_raw_tag_uncount(const pim_heap *caller, pim_raw_tag tag, size_t bytes)
 {
-    uint64_t who = who_of(tag);
+    uint32_t who = who_of(tag);
     size_t usable = bytes - PIM_RAW_TAG_BYTES;
     if (tag == PIM_RAW_NO_TAG) {
         return;
     }
     if (who == 0) {
         pim_raw_count_free(usable);
-        return;
-    }
-    pim_heap *heap = pim_heap_at(who & (PIM_HEAP_INDICES - 1));
-    if (heap != NULL) {
-        uncount(caller, heap, who >> PIM_HEAP_INDEX_BITS, usable);
+    } else {
+        uncount(caller, who, usable);
     }
 }

@@ -13,9 +13,15 @@
 // An interpreter's memory is reused only after the event that retires its heap,
 // which also ends the epoch (retire.c); so a pair of the current epoch is true.
 //
+// Where that event cannot be seen (cpython/identity.h), a thread remembers a triple
+// with the interpreter's id instead, which the fast path does not know, and every
+// request asks pim_current_resolve() (CURRENT-2).
+//
 // CURRENT-1  a thread remembers the heap of an interpreter, never the process
 //            heap, which a thread state has only while there is no memory for
 //            a heap of its own.
+// CURRENT-2  what a thread remembers without an id is true for as long as the epoch
+//            lasts: the interpreter's memory came through us, and others' does.
 //
 // The word is the thread's own: its distance differs from thread to thread where
 // libpython was loaded late.  A thread whose word is not proven has it point at a
@@ -38,6 +44,9 @@ typedef struct pim_current {
     uint64_t epoch; // 0, which no epoch is, until the first resolve
     const void *interp;
     pim_heap *heap;
+    const void
+        *doubted; // the interpreter whose heap that is, if `interp` is none
+    int64_t doubted_id;
     ptrdiff_t word;  // offset from the thread pointer
     void *no_tstate; // always NULL
     bool proven;     // the getter reads that word, so NULL there is its answer
@@ -59,6 +68,10 @@ extern pim_heap *(*pim_current_look)(void);
 // The id of the interpreter that the calling thread is in, PIM_PROCESS_ID: none.
 // Set like the above.  Neither locks nor allocates: called in signal handlers.
 extern int64_t (*pim_current_ask_id)(void);
+
+// The owner of a heap comes to a slow path, one of so many: is it still the owner?
+// Outside the gate.  Set likewise.
+extern void (*pim_current_look_again)(const pim_heap *heap);
 
 // Debug builds check every word read against the getter.
 extern void (*pim_current_verify)(const void *tstate);
@@ -142,6 +155,20 @@ pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
     PIM_ASSERT(heap != NULL && !pim_heap_is_process(heap));
     self->interp = interp;
     self->heap = heap;
+    self->doubted = NULL;
+    self->epoch = epoch;
+}
+
+// The same of an interpreter that may be another one at the next request.
+PIM_INLINE void
+pim_current_remember_doubted(const void *interp, int64_t id, pim_heap *heap,
+                             uint64_t epoch)
+{
+    pim_current *self = &pim_current_self;
+    self->interp = self; // which is no interpreter
+    self->heap = heap;
+    self->doubted = interp;
+    self->doubted_id = id;
     self->epoch = epoch;
 }
 
@@ -152,8 +179,9 @@ pim_current_remember_none(uint64_t epoch)
 {
     pim_current *self = &pim_current_self;
     if (self->epoch != epoch) {
-        self->interp = self; // which is no interpreter
+        self->interp = self;
         self->heap = NULL;
+        self->doubted = NULL;
         self->epoch = epoch;
     }
 }

@@ -23,6 +23,7 @@
 
 #include <string.h>
 
+#include "heap/current.h"
 #include "heap/heap_inline.h"
 #include "heap/mi_blocks.h"
 #include "heap/poison.h"
@@ -30,6 +31,9 @@
 
 // Slow paths between two looks at the clock.
 #define PATIENCE 64
+
+// Pages that run empty between two looks at who owns the heap.
+#define LOOK_PAGES 16
 
 // A purge_at that stands for PIM_PURGE_DELAY_MS after the next look at the clock.
 #define PURGE_LATER 1
@@ -411,6 +415,9 @@ PIM_NOINLINE void *
 pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
 {
     void *block = NULL;
+    if (PIM_UNLIKELY(heap->patience == 0) && heap->id != PIM_PROCESS_ID) {
+        pim_current_look_again(heap);
+    }
     if (pim_limit_is_set(&heap->limit)) {
         if (!limit_allows_page(heap, slot, size_class, &block)) {
             return block;
@@ -467,6 +474,9 @@ partial_emptied(pim_heap *heap, pim_page *page)
     pim_page_start_over(page);
     pim_page_set_owner(page, heap, false); // the last leftover is gone, too
     heap->empty_units += pim_page_units(page);
+    if (heap->emptied_pages++ % LOOK_PAGES == 0) {
+        pim_current_look_again(heap); // an interpreter may be ending
+    }
     pim_heap_purge_later(heap);
     if (heap->empty_units >
         PIM_EMPTY_UNITS + heap->used_units / PIM_EMPTY_SHARE) {

@@ -54,6 +54,7 @@ typedef struct pim_heap {
     unsigned idle_run_units;
     unsigned empty_units; // of pages in partial lists that have no live block
     unsigned next_emptied;
+    unsigned emptied_pages;                // so far
     pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
     uint64_t purge_at;     // when to purge next, in now_ms(); 0: never
     unsigned patience;     // slow paths until the clock is looked at again
@@ -80,7 +81,9 @@ typedef struct pim_heap {
     _Atomic bool trim_wanted;      // all idle memory is to be given back
     _Atomic uint32_t settling;     // odd while pending is taken over
 
-    // Retirement, under the process heap's lock; see poison.c.
+    // Retirement, under the process heap's lock; see retire.c and poison.c.
+    uint8_t retiring;            // enum pim_retiring
+    bool left;                   // in the middle of it; the registry's lock
     pim_page *doomed;            // pages, by `next`
     pim_pending gone[PIM_SLOTS]; // what was live in them, and in maps
 
@@ -89,13 +92,13 @@ typedef struct pim_heap {
     int64_t id;            // CPython's id of the interpreter
     uint32_t generation;   // which runtime of the process
     char name[32];         // of its memory in /proc/PID/maps
-    struct pim_heap *next; // registry's pool
+    struct pim_heap *next; // registry's pool, or those that are being retired
 
     // Unique per life of the record, 0 while it is retired.  A stale header may be
     // compared with it at any time, so opening leaves it and what follows alone.
     _Atomic uint64_t serial;
 
-    unsigned index; // of the record, for ever; see pim_heap_at()
+    _Atomic uint32_t life; // its number, or 0; see lives.h
 } PIM_CACHE_ALIGNED pim_heap;
 
 extern pim_page pim_empty_page;
@@ -107,12 +110,6 @@ pim_heap_is_process(const pim_heap *heap)
 {
     return heap == &pim_process_heap;
 }
-
-// The record of an interpreter's heap by its index, which is below PIM_HEAP_INDICES;
-// NULL: there is none.  A record without one has 0.  Any thread.
-#define PIM_HEAP_INDEX_BITS 14
-#define PIM_HEAP_INDICES (1u << PIM_HEAP_INDEX_BITS)
-pim_heap *pim_heap_at(unsigned index);
 
 // Makes a zeroed or recycled record an empty heap.
 void pim_heap_open(pim_heap *heap);

@@ -126,7 +126,7 @@ is_owner(const pim_heap *heap, const pim_large *large)
 
 // --- rings -----------------------------------------------------------------
 
-static pim_lock ring_lock = PIM_LOCK_INIT;
+static PIM_LOCK(ring_lock);
 
 static void
 ring_add(pim_heap *heap, pim_large *large)

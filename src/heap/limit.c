@@ -17,7 +17,7 @@
 #define SHARE 16
 #define RESERVE_MIN ((uint64_t)1 << 20)
 
-static pim_lock limit_lock = PIM_LOCK_INIT;
+static PIM_LOCK(limit_lock);
 static pim_limit_terms default_terms;
 static bool default_is_chosen; // by the program
 

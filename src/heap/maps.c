@@ -26,7 +26,7 @@ typedef struct gone {
 
 _Atomic uint64_t pim_maps_until;
 
-static pim_lock maps_lock = PIM_LOCK_INIT;
+static PIM_LOCK(maps_lock);
 static _Atomic uint64_t last_origin;
 
 static size_t

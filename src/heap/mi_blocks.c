@@ -7,10 +7,7 @@
 PIM_COLD void *
 pim_mi_alloc_again(size_t size, bool zero, size_t *bytes)
 {
-    if (pim_maps_trim(true) == 0) {
-        return NULL;
-    }
-    return zero ? pim_mi.ucalloc(1, size, bytes) : pim_mi.umalloc(size, bytes);
+    return pim_maps_trim(true) != 0 ? pim_mi_malloc(size, zero, bytes) : NULL;
 }
 
 _Atomic uint64_t pim_mi_until;
@@ -19,6 +16,7 @@ void
 pim_mi_free(void *block)
 {
     PIM_KEEP_ERRNO;
+    PIM_NO_CANCEL;
     size_t ignored;
     pim_mi.ufree(block, &ignored);
     if (pim_load_relaxed(&pim_mi_until) == 0) {
@@ -30,6 +28,7 @@ void
 pim_mi_purge(void)
 {
     PIM_KEEP_ERRNO;
+    PIM_NO_CANCEL;
     pim_store_relaxed(&pim_mi_until, 0);
     pim_mi.purge();
 }
@@ -47,6 +46,7 @@ void *
 pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after)
 {
     PIM_KEEP_ERRNO;
+    PIM_NO_CANCEL;
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN) && will_move(block, size)) {
         pim_maps_make_way(size);
     }

@@ -14,7 +14,7 @@
 // The rare half of what follows.
 void *pim_mi_alloc_again(size_t size, bool zero, size_t *bytes);
 
-// Like pim_mi.umalloc(), or ucalloc() if `zero`.
+// Like pim_mi_malloc().
 PIM_INLINE void *
 pim_mi_alloc(size_t size, bool zero, size_t *bytes)
 {
@@ -25,8 +25,7 @@ pim_mi_alloc(size_t size, bool zero, size_t *bytes)
     if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN)) {
         pim_maps_make_way(size);
     }
-    void *block =
-        zero ? pim_mi.ucalloc(1, size, bytes) : pim_mi.umalloc(size, bytes);
+    void *block = pim_mi_malloc(size, zero, bytes);
     return PIM_LIKELY(block != NULL) ? block
                                      : pim_mi_alloc_again(size, zero, bytes);
 }

@@ -1,4 +1,4 @@
-// registry.c -- bindings of interpreters to heaps, and the records' pool.
+// registry.c -- bindings of interpreters to heaps.
 //
 //   buckets[hash(interp)] -> binding -> binding
 //                               |
@@ -11,8 +11,7 @@
 //   REGISTRY-1  an interpreter pointer is bound at most once.
 //   REGISTRY-2  a binding goes, and the epoch ends, before its interpreter's
 //               memory can be reused.
-//   REGISTRY-3  records and bindings are never unmapped (HEAP-3), and a record
-//               keeps its index.
+//   REGISTRY-3  bindings are never unmapped, nor are records (HEAP-3).
 
 #include "heap/registry.h"
 
@@ -20,8 +19,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/keep_errno.h"
 #include "heap/current.h"
+#include "heap/endings.h"
+#include "heap/lives.h"
 #include "heap/poison.h"
+#include "platform/cancel.h"
 #include "platform/os.h"
 
 #define BUCKETS 256
@@ -32,36 +35,26 @@ typedef struct binding {
     int64_t id;
     uint32_t generation;
     bool shared;          // the heap is another interpreter's
+    bool doubted;         // see pim_registry_doubt()
     struct binding *next; // in its bucket, or in the pool
     struct binding *younger;
     struct binding *older;
 } binding;
 
 pim_heap pim_process_heap;
-pim_lock pim_process_lock = PIM_LOCK_INIT;
+PIM_LOCK(pim_process_lock);
 _Atomic uint64_t pim_registry_subs;
 
-static pim_lock registry_lock = PIM_LOCK_INIT;
+static PIM_LOCK(registry_lock);
 static binding *buckets[BUCKETS];
 static binding *oldest;
 static binding *youngest;
 static binding *binding_pool;
-static pim_heap *heap_pool;
 static uint64_t last_serial = 1; // the process heap's
-static _Atomic(pim_heap *) by_index[PIM_HEAP_INDICES];
-static unsigned last_index;
 
 // The addresses at which interpreters were ever bound, main apart.
 static _Atomic uintptr_t lowest_interp = UINTPTR_MAX;
 static _Atomic uintptr_t highest_interp;
-
-typedef struct ended_interp {
-    pim_figures figures;
-    pim_class_figures by_class[PIM_SLOTS];
-} ended_interp;
-
-static ended_interp ended[PIM_ENDED_KEPT];
-static uint64_t ended_count; // ever; the last is at (ended_count - 1) % KEPT
 
 static void
 lock(void)
@@ -77,48 +70,19 @@ unlock(void)
     pim_gate_exit();
 }
 
-// --- pools -----------------------------------------------------------------
-
-static void
-give_index(pim_heap *heap)
+void
+pim_registry_lock(void)
 {
-    if (last_index + 1 < PIM_HEAP_INDICES) {
-        heap->index = ++last_index;
-        pim_store_release(&by_index[last_index], heap);
-    }
+    lock();
 }
 
-pim_heap *
-pim_heap_at(unsigned index)
+void
+pim_registry_unlock(void)
 {
-    return pim_load_acquire(&by_index[index]);
+    unlock();
 }
 
-static pim_heap *
-heap_take(void)
-{
-    if (heap_pool == NULL) {
-        size_t bytes = pim_align_up(8 * sizeof(pim_heap), pim_os_page_size());
-        pim_heap *chunk = pim_os->map(bytes);
-        for (size_t i = 0; chunk != NULL && i < bytes / sizeof(*chunk); i++) {
-            chunk[i].next = heap_pool;
-            heap_pool = &chunk[i];
-            give_index(heap_pool);
-        }
-    }
-    pim_heap *heap = heap_pool;
-    if (heap != NULL) {
-        heap_pool = heap->next;
-    }
-    return heap;
-}
-
-static void
-heap_put(pim_heap *heap)
-{
-    heap->next = heap_pool;
-    heap_pool = heap;
-}
+// --- bindings --------------------------------------------------------------
 
 static binding *
 binding_take(void)
@@ -137,8 +101,6 @@ binding_take(void)
     }
     return b;
 }
-
-// --- bindings --------------------------------------------------------------
 
 static binding **
 bucket_of(const void *interp)
@@ -204,6 +166,39 @@ pim_registry_find(const void *interp, int64_t id, uint32_t generation)
     return heap;
 }
 
+bool
+pim_registry_is_bound(const void *interp)
+{
+    lock();
+    bool bound = binding_find(interp) != NULL;
+    unlock();
+    return bound;
+}
+
+void
+pim_registry_doubt(const void *interp)
+{
+    lock();
+    binding *b = binding_find(interp);
+    if (b != NULL) {
+        b->doubted = true;
+        if (!b->shared) {
+            pim_store_relaxed(&b->heap->policy, PIM_KEEP);
+        }
+    }
+    unlock();
+}
+
+bool
+pim_registry_is_doubted(const void *interp)
+{
+    lock();
+    const binding *b = binding_find(interp);
+    bool doubted = b != NULL && b->doubted;
+    unlock();
+    return doubted;
+}
+
 // Ids may repeat: the newest wins.  Under the lock.
 static const binding *
 binding_of_id(int64_t id)
@@ -227,10 +222,13 @@ pim_registry_heap(int64_t id)
 
 // --- birth -----------------------------------------------------------------
 
+static void in_child(bool adrift);
+
 static pim_heap *
 heap_new(int64_t id, uint32_t generation)
 {
-    pim_heap *heap = heap_take();
+    pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_ENDS], in_child);
+    pim_heap *heap = pim_life_begin();
     if (heap != NULL) {
         pim_heap_open(heap);
         pim_limit_begin(heap);
@@ -306,16 +304,12 @@ pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
 
 // --- end -------------------------------------------------------------------
 
-// CPython aligns the state inside the block that it allocates, and its debug
-// layer adds a header: the interpreter begins within this many bytes.
-#define STATE_OFFSET_MAX 256
-
 static binding *
 binding_within(const void *start, size_t bytes)
 {
     const char *at = start;
     const char *end =
-        at + (bytes < STATE_OFFSET_MAX ? bytes : STATE_OFFSET_MAX);
+        at + (bytes < PIM_STATE_OFFSET_MAX ? bytes : PIM_STATE_OFFSET_MAX);
     binding *b = NULL;
     for (; b == NULL && at < end; at += sizeof(void *)) {
         b = binding_find(at);
@@ -332,19 +326,41 @@ may_hold_interp(const void *start, size_t bytes)
            from <= pim_load_relaxed(&highest_interp);
 }
 
-static ended_interp *
-next_ended(void)
+// The interpreter of a binding ends.  Under the lock.
+static void
+unbind(binding *b)
 {
-    return &ended[ended_count++ % PIM_ENDED_KEPT];
+    if (!b->shared) {
+        pim_ending_begin(b->heap);
+    }
+    binding_unlink(b);
+    b->next = binding_pool;
+    binding_pool = b;
+    pim_sub_relaxed(&pim_registry_subs, 1);
+    atomic_fetch_add(&pim_current_epoch, 1);
 }
 
-static void
-remember(ended_interp *entry, const pim_figures *left, const pim_heap *heap)
+// One stay inside the gate, so a fork finds a whole heap or one that is handed over.
+// NULL: nobody ended, or one who shares another's heap.
+static pim_heap *
+end_within(const void *start, size_t bytes, const pim_end_watch *watch,
+           void **seen, bool *found)
 {
-    entry->figures = *left;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        pim_heap_class_figures(heap, slot, &entry->by_class[slot]);
+    pim_heap *heap = NULL;
+    pim_gate_enter();
+    lock();
+    binding *b = binding_within(start, bytes);
+    *found = b != NULL && b->id != 0;
+    if (*found) {
+        heap = b->shared ? NULL : b->heap;
+        unbind(b);
     }
+    unlock();
+    if (heap != NULL) {
+        *seen = pim_retire_begin(heap, watch);
+    }
+    pim_gate_exit();
+    return heap;
 }
 
 bool
@@ -353,60 +369,44 @@ pim_registry_end(const void *start, size_t bytes)
     if (!may_hold_interp(start, bytes)) {
         return false;
     }
-    lock();
-    binding *b = binding_within(start, bytes);
-    if (b == NULL || b->id == 0) {
-        unlock();
-        return false;
-    }
-    // Known as ended at once; what was left follows when it is settled.
-    pim_figures left;
-    pim_heap_figures(b->heap, &left);
-    left.ended = true;
-    ended_interp *entry = NULL;
-    if (!b->shared) {
-        entry = next_ended();
-        remember(entry, &left, b->heap);
-    }
-    binding_unlink(b);
-    binding copy = *b;
-    b->next = binding_pool;
-    binding_pool = b;
-    pim_sub_relaxed(&pim_registry_subs, 1);
-    atomic_fetch_add(&pim_current_epoch, 1);
-    unlock();
-
-    if (!copy.shared) {
-        pim_heap_retire(copy.heap, &left);
-        lock();
-        if (entry->figures.id != left.id ||
-            entry->figures.generation != left.generation) {
-            entry = next_ended(); // many others ended meanwhile
+    PIM_KEEP_ERRNO; // the watch may ask for anything
+    PIM_ASSERT(!pim_gate_is_inside());
+    bool found;
+    void *seen = NULL;
+    const pim_end_watch *watch = pim_load_acquire(&pim_end_watcher);
+    PIM_NO_CANCEL;
+    pim_heap *heap = end_within(start, bytes, watch, &seen, &found);
+    if (heap != NULL) {
+        pim_ending_finish(heap);
+        if (watch != NULL) {
+            watch->tell(seen);
         }
-        remember(entry, &left, copy.heap);
-        heap_put(copy.heap);
-        unlock();
     }
-    return true;
+    return found;
+}
+
+static void
+in_child(bool adrift)
+{
+    if (adrift) { // nothing here can be trusted, nor is it needed
+        memset(buckets, 0, sizeof(buckets));
+        oldest = youngest = binding_pool = NULL;
+        pim_life_forget_all();
+        pim_ended_forget_all();
+        pim_store_relaxed(&pim_registry_subs, 0);
+    }
+    pim_endings_in_child(adrift);
 }
 
 // --- figures ---------------------------------------------------------------
-
-// The ended interpreter at place i, the oldest kept being 0; NULL past the end.
-static const ended_interp *
-ended_at(size_t i)
-{
-    uint64_t kept = ended_count < PIM_ENDED_KEPT ? ended_count : PIM_ENDED_KEPT;
-    return i < kept ? &ended[(ended_count - kept + i) % PIM_ENDED_KEPT] : NULL;
-}
 
 size_t
 pim_registry_ids(int64_t *ids, size_t capacity)
 {
     size_t n = 0;
     lock();
-    const ended_interp *gone;
-    for (size_t i = 0; (gone = ended_at(i)) != NULL; i++, n++) {
+    const pim_ended *gone;
+    for (size_t i = 0; (gone = pim_ended_at(i)) != NULL; i++, n++) {
         if (n < capacity) {
             ids[n] = gone->figures.id;
         }
@@ -424,25 +424,15 @@ pim_registry_ids(int64_t *ids, size_t capacity)
     return n;
 }
 
-static const ended_interp *
-ended_of(int64_t id)
-{
-    const ended_interp *found = NULL;
-    const ended_interp *gone;
-    for (size_t i = 0; (gone = ended_at(i)) != NULL; i++) {
-        if (gone->figures.id == id) {
-            found = gone;
-        }
-    }
-    return found;
-}
-
 int
 pim_registry_set_policy(int64_t id, int policy)
 {
     lock();
     const binding *b = binding_of_id(id);
-    int err = b == NULL ? -ENOENT : b->shared || id == 0 ? -ENOTSUP : 0;
+    int err = b == NULL                          ? -ENOENT
+              : b->shared || id == 0             ? -ENOTSUP
+              : b->doubted && policy != PIM_KEEP ? -ENOTSUP
+                                                 : 0;
     if (err == 0) {
         pim_store_relaxed(&b->heap->policy, policy);
     }
@@ -466,13 +456,8 @@ pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
 bool
 pim_registry_has_ended(int64_t id, uint32_t generation)
 {
-    bool found = false;
     lock();
-    const ended_interp *gone;
-    for (size_t i = 0; !found && (gone = ended_at(i)) != NULL; i++) {
-        found =
-            gone->figures.id == id && gone->figures.generation == generation;
-    }
+    bool found = pim_ended_has(id, generation);
     unlock();
     return found;
 }
@@ -481,14 +466,14 @@ bool
 pim_registry_figures(int64_t id, pim_figures *out)
 {
     lock();
-    const ended_interp *gone = NULL;
+    const pim_ended *gone = NULL;
     const binding *b = binding_of_id(id);
     if (id == PIM_PROCESS_ID) {
         pim_heap_figures(&pim_process_heap, out);
         out->id = PIM_PROCESS_ID;
     } else if (b != NULL) {
         pim_heap_figures(b->heap, out);
-    } else if ((gone = ended_of(id)) != NULL) {
+    } else if ((gone = pim_ended_of(id)) != NULL) {
         *out = gone->figures;
     }
     unlock();
@@ -499,13 +484,13 @@ bool
 pim_registry_class_figures(int64_t id, unsigned slot, pim_class_figures *out)
 {
     lock();
-    const ended_interp *gone = NULL;
+    const pim_ended *gone = NULL;
     const binding *b = binding_of_id(id);
     if (id == PIM_PROCESS_ID) {
         pim_heap_class_figures(&pim_process_heap, slot, out);
     } else if (b != NULL) {
         pim_heap_class_figures(b->heap, slot, out);
-    } else if ((gone = ended_of(id)) != NULL) {
+    } else if ((gone = pim_ended_of(id)) != NULL) {
         *out = gone->by_class[slot];
     }
     unlock();
@@ -518,8 +503,8 @@ pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
 {
     pim_figures figures;
     lock();
-    const ended_interp *gone;
-    for (size_t i = 0; (gone = ended_at(i)) != NULL; i++) {
+    const pim_ended *gone;
+    for (size_t i = 0; (gone = pim_ended_at(i)) != NULL; i++) {
         visit(arg, &gone->figures);
     }
     for (const binding *b = oldest; b != NULL; b = b->younger) {

@@ -3,10 +3,8 @@
 #ifndef PIM_HEAP_REGISTRY_H
 #define PIM_HEAP_REGISTRY_H
 
+#include "heap/ended.h"
 #include "heap/figures.h"
-
-// How many ended interpreters stay readable.
-#define PIM_ENDED_KEPT 64
 
 // All functions: any thread; inside the gate or outside unless they say so.
 
@@ -30,11 +28,30 @@ pim_heap *pim_registry_birth(const void *interp, int64_t id,
 // Returns whether there was one.
 bool pim_registry_end(const void *start, size_t bytes);
 
+// CPython aligns the state inside the block that it allocates, and its debug layer adds
+// a header: an interpreter begins within this many bytes.
+#define PIM_STATE_OFFSET_MAX 256
+
+// Whether somebody is known under that pointer.
+bool pim_registry_is_bound(const void *interp);
+
+// The end of the interpreter that was made known under that pointer may not be seen.
+// What it leaves is kept, whatever the policy.
+void pim_registry_doubt(const void *interp);
+
+// Whether that was said of it.
+bool pim_registry_is_doubted(const void *interp);
+
+// The lock of all this and of ended.h, lives.h and endings.h; enters the gate.
+void pim_registry_lock(void);
+void pim_registry_unlock(void);
+
 // Interpreters known besides main: a cheap filter for pim_registry_end().
 extern _Atomic uint64_t pim_registry_subs;
 
 // Sets what becomes of what a living interpreter leaves (enum pim_policy).
-// 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap.
+// 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap, or its
+// end may not be seen and the policy is not to keep.
 int pim_registry_set_policy(int64_t id, int policy);
 
 // Copies ids out, of the ended ones in order of their end, then of the living in
@@ -82,8 +99,17 @@ extern _Atomic(const pim_end_watch *) pim_end_watcher;
 void pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap),
                             void *arg);
 
-// Gives back what an ended interpreter held (retire.c); fills *left with what
-// remained live.  Afterwards the record may be recycled.  Outside the gate.
-void pim_heap_retire(pim_heap *heap, pim_figures *left);
+// How far the retirement of a heap is (retire.c).
+enum pim_retiring {
+    PIM_RETIRE_NOT,
+    PIM_RETIRE_HANDED_OVER, // frees that found the old owner may be under way
+    PIM_RETIRE_SETTLED,     // of large blocks that are to be poisoned, too
+};
+
+// Gives back what an ended interpreter held: a first step, and further ones, each
+// after a grace period, until there is none more.  Then the record may be recycled.
+// The first returns what the watch, which may be NULL, saw.  Inside the gate.
+void *pim_retire_begin(pim_heap *heap, const pim_end_watch *watch);
+bool pim_retire_go_on(pim_heap *heap);
 
 #endif // PIM_HEAP_REGISTRY_H

@@ -13,11 +13,16 @@
 //      A page may be inherited at once, with pushes still to come (estate.c).
 //   2  pim_gate_synchronize(): frees that found the old owner are done.
 //   3  under the lock again: drain what those pushed.  Now nothing refers to
-//      the record, and registry.c may recycle it.
+//      the record, and registry.c may recycle it; or, if maps are poisoned:
+//   4  pim_gate_synchronize() again, and their memory goes.
+//
+// Each step is one stay inside the gate, and what is done is noted in the heap
+// (heap->retiring).  So a fork falls between steps, and in the child, where the
+// thread that did the first is gone and everybody is outside, the others follow at
+// once (registry.c).
 
 #include <string.h>
 
-#include "base/keep_errno.h"
 #include "heap/mi_blocks.h"
 #include "heap/poison.h"
 #include "heap/registry.h"
@@ -145,23 +150,21 @@ settle_doomed(pim_heap *heap)
     return maps;
 }
 
-void
-pim_heap_retire(pim_heap *heap, pim_figures *left)
+void *
+pim_retire_begin(pim_heap *heap, const pim_end_watch *watch)
 {
-    PIM_KEEP_ERRNO; // the watch may ask for anything
-    PIM_ASSERT(!pim_gate_is_inside());
-    const pim_end_watch *watch = pim_load_acquire(&pim_end_watcher);
-    pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
     void *seen = hand_over(heap, watch);
+    heap->retiring = PIM_RETIRE_HANDED_OVER;
     pim_lock_release(&pim_process_lock);
-    pim_gate_exit();
+    return seen;
+}
 
-    pim_gate_synchronize();
-
+// Whether there is a step 4.
+static bool
+settle(pim_heap *heap)
+{
     bool poisons_maps = false;
-    pim_gate_enter();
-    pim_lock_acquire(&pim_process_lock);
     if (pim_heap_keeps(heap)) {
         settle_late(heap);
     } else {
@@ -169,22 +172,23 @@ pim_heap_retire(pim_heap *heap, pim_figures *left)
     }
     hand_over_large(heap); // freed meanwhile: subtracted here, not there
     pim_maps_drop(heap);
+    return poisons_maps;
+}
+
+bool
+pim_retire_go_on(pim_heap *heap)
+{
+    pim_lock_acquire(&pim_process_lock);
+    bool more = false;
+    if (heap->retiring == PIM_RETIRE_HANDED_OVER) {
+        more = settle(heap);
+    } else {
+        pim_poison_maps_finish(heap);
+    }
+    heap->retiring = more ? PIM_RETIRE_SETTLED : PIM_RETIRE_NOT;
     pim_lock_release(&pim_process_lock);
-    if (pim_load_relaxed(&pim_mi_until) != 0) {
+    if (!more && pim_load_relaxed(&pim_mi_until) != 0) {
         pim_mi_purge();
     }
-    pim_heap_figures(heap, left);
-    left->ended = true;
-    pim_gate_exit();
-    if (poisons_maps) {
-        pim_gate_synchronize();
-        pim_gate_enter();
-        pim_lock_acquire(&pim_process_lock);
-        pim_poison_maps_finish(heap);
-        pim_lock_release(&pim_process_lock);
-        pim_gate_exit();
-    }
-    if (watch != NULL) {
-        watch->tell(seen);
-    }
+    return more;
 }

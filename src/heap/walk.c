@@ -18,6 +18,8 @@
 
 #include "heap/walk.h"
 
+#include <errno.h>
+
 typedef struct walk {
     pim_walk_visitor visit;
     void *arg;
@@ -143,7 +145,9 @@ int
 pim_walk_process(pim_walk_visitor visit, void *arg)
 {
     walk w = {.visit = visit, .arg = arg};
-    pim_gate_close();
+    if (!pim_gate_close()) {
+        return -EAGAIN;
+    }
     int result = walk_region(&w);
     if (result == 0) {
         result = walk_large(&pim_process_heap, &w);

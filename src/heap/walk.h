@@ -24,7 +24,8 @@ typedef int (*pim_walk_visitor)(void *arg, const pim_found *found);
 int pim_walk_heap(pim_heap *heap, pim_walk_visitor visit, void *arg);
 
 // The same for the process heap, with what ended interpreters left.  Any thread,
-// outside the gate; keeps all others out of it meanwhile.
+// outside the gate; keeps all others out of it meanwhile.  -EAGAIN: a fork has closed
+// it (pim_gate_close()).
 int pim_walk_process(pim_walk_visitor visit, void *arg);
 
 #endif // PIM_HEAP_WALK_H

@@ -136,7 +136,9 @@ static void (*thread_done)(void);
 static void
 end_thread(void)
 {
-    thread_done();
+    if (!pim_gate_is_adrift()) { // else mimalloc may be locked for ever
+        thread_done();
+    }
     pthread_setspecific(theap_key, NULL);
 }
 

@@ -5,13 +5,15 @@
 // operator new and delete from mimalloc while malloc stays with libc.
 //
 // Callers are inside the gate (platform/gate.h): mimalloc re-initialises no
-// lock in a forked child, so no thread may be in it at fork().
+// lock in a forked child, so no thread may be in it at fork().  It sleeps where it
+// waits for another thread, and writes messages, so threads cannot be cancelled in it
+// (platform/cancel.h).
 
 #ifndef PIM_MI_MI_H
 #define PIM_MI_MI_H
 
 #include "base/atomic.h"
-#include "base/compiler.h"
+#include "platform/cancel.h"
 
 // From which mi_version() on up to which a library is looked at more closely
 // (self_test.h): older ones bind heaps to threads or have known faults, and a new
@@ -51,6 +53,15 @@ typedef struct pim_mi_ops {
 
 // Filled by pim_mi_load(); tests replace single entries.
 extern pim_mi_ops pim_mi;
+
+// Like ucalloc(), or umalloc() without `zero`.
+PIM_INLINE void *
+pim_mi_malloc(size_t size, bool zero, size_t *block_size)
+{
+    PIM_NO_CANCEL;
+    return zero ? pim_mi.ucalloc(1, size, block_size)
+                : pim_mi.umalloc(size, block_size);
+}
 
 // Loads libmimalloc once; later calls answer like the first success.
 //

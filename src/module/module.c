@@ -62,7 +62,8 @@ PyDoc_STRVAR(
     "Return whether this Python allocates from pimalloc now.\n"
     "\n"
     "What was set on top later, such as debug hooks and tracemalloc, is\n"
-    "taken to pass requests on.  Never raises.");
+    "taken to pass requests on, unless no raw request arrives.  Never\n"
+    "raises.");
 
 static PyObject *
 module_active(PyObject *module, PyObject *Py_UNUSED(unused))

@@ -1,4 +1,4 @@
-// gate.c -- thread records, fork handlers and the wait for a quiet moment.
+// gate.c -- entering, leaving, and the wait for a quiet moment.
 //
 //   entering thread                     waiting thread
 //     inside = odd                        closed = true   (or: unlink something)
@@ -7,109 +7,111 @@
 //
 // Either the waiter sees the odd number, or the entering thread sees what the
 // waiter wrote before: the store-load pattern of Dekker's algorithm with both
-// fences on the waiter's side.
+// fences on the waiter's side (fence.c).
 //
-// The fork handlers are registered by a constructor, so that ours are among the
-// first of the process: prepare handlers run last-registered first, so a handler
-// that waits for a thread which is about to enter does so before we close the
-// gate.  They do nothing before pim_gate_start(), and there is no system call
-// before it: a program that has the library in it and no Python pays nothing.
+// There is no system call before pim_gate_start(): a program that has the library in
+// it and no Python pays nothing.
 
 #define _GNU_SOURCE
 
 #include "platform/gate.h"
 
-#include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "base/bits.h"
+#include "base/config.h"
 #include "base/keep_errno.h"
-#include "platform/lock.h"
-#include "platform/os.h"
-
-#define RECORDS_PER_MAP 64
+#include "platform/closing.h"
+#include "platform/fence.h"
+#include "platform/record.h"
+#include "platform/say.h"
+#include "platform/threads.h"
 
 PIM_TLS pim_self pim_gate_self;
 pim_gate_state pim_gate = {.fence_on_enter = true};
 void (*_Atomic pim_gate_on_thread_exit[PIM_EXITS])(void);
 
-static pim_lock gate_lock = PIM_LOCK_INIT; // records, and held across fork
-static _Atomic(pim_thread *) records;      // all; changed under gate_lock
-static pim_thread first_records[RECORDS_PER_MAP];
-static pthread_key_t exit_key;
-static bool exit_key_made;
-static _Atomic bool started;
+PIM_LOCK(pim_gate_lock);
+pthread_mutex_t pim_crowd_lock = PTHREAD_MUTEX_INITIALIZER;
+pim_thread pim_crowd;
+_Atomic uint64_t pim_closing;
+_Atomic int pim_closer;
+_Atomic bool pim_gate_started;
+unsigned pim_inside_patience_ms = PIM_INSIDE_PATIENCE_MS;
 
-// --- thread records --------------------------------------------------------
+// --- a closed gate ---------------------------------------------------------
 
 static void
-records_link(pim_thread *chunk)
+step_in(pim_thread *record)
 {
-    for (unsigned i = 0; i < RECORDS_PER_MAP; i++) {
-        chunk[i].next = pim_load_relaxed(&records);
-        pim_store_release(&records, &chunk[i]);
-    }
-}
-
-// A free record, or NULL if there is no memory for one.  Under gate_lock.
-static pim_thread *
-record_take(void)
-{
-    if (pim_load_relaxed(&records) == NULL) {
-        records_link(first_records);
-    }
-    for (;;) {
-        for (pim_thread *t = pim_load_relaxed(&records); t != NULL;
-             t = t->next) {
-            if (!t->used) {
-                t->used = true;
-                return t;
-            }
-        }
-        pim_thread *chunk = pim_os->map(pim_align_up(
-            RECORDS_PER_MAP * sizeof(pim_thread), pim_os_page_size()));
-        if (chunk == NULL) {
-            return NULL;
-        }
-        records_link(chunk);
-    }
-}
-
-// Under gate_lock, or in a forked child.
-static void
-record_release(pim_thread *record)
-{
-    pim_store_relaxed(&record->finds, 0);
-    record->used = false;
-}
-
-const pim_thread *
-pim_gate_records(void)
-{
-    return pim_load_acquire(&records);
+    pim_own_add(&record->inside, 1);
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void
-thread_exits(void *record)
+step_out(pim_thread *record)
 {
-    pim_thread *self = record;
-    pim_gate_self.ended = true;
-    pim_gate_enter();
-    for (unsigned i = 0; i < PIM_EXITS; i++) {
-        void (*tell)(void) = pim_load_acquire(&pim_gate_on_thread_exit[i]);
-        if (tell != NULL) {
-            tell();
+    pim_store_release(&record->inside, pim_load_relaxed(&record->inside) + 1);
+}
+
+// Whether who was let in at that closing, and has stepped in, may stay.  The gate may
+// have been opened and closed again meanwhile, by somebody who then did not wait.
+static bool
+may_stay(uint64_t let_in)
+{
+    return !pim_gate_is_closed_to_us() ||
+           (let_in != 0 && pim_load_acquire(&pim_closing) == let_in);
+}
+
+// The gate was closed while `self` entered: steps out, waits, steps in again.
+PIM_COLD void
+pim_gate_wait_open(pim_thread *self)
+{
+    PIM_KEEP_ERRNO;
+    uint64_t let_in = 0;
+    while (!may_stay(let_in)) {
+        step_out(self);
+        let_in = pim_gate_queue(self);
+        if (let_in != 0) {
+            pim_store_release(&self->let_in, let_in); // before it is inside
         }
+        step_in(self);
     }
-    pim_gate_exit();
-    pim_lock_acquire(&gate_lock);
-    record_release(self);
-    pim_gate_self.thread = NULL; // a later destructor may register it again
-    pim_lock_release(&gate_lock);
+}
+
+// --- without a record ------------------------------------------------------
+
+static void
+enter_with_crowd(void)
+{
+    uint64_t let_in = 0;
+    pthread_mutex_lock(&pim_crowd_lock);
+    pim_store_relaxed(&pim_crowd.id, pim_thread_id());
+    step_in(&pim_crowd);
+    while (!may_stay(let_in)) {
+        step_out(&pim_crowd);
+        pthread_mutex_unlock(
+            &pim_crowd_lock); // who closed the gate may need it
+        let_in = pim_gate_queue(&pim_crowd);
+        pthread_mutex_lock(&pim_crowd_lock);
+        if (let_in != 0) {
+            pim_store_release(&pim_crowd.let_in, let_in);
+        }
+        step_in(&pim_crowd);
+    }
+    pim_gate_self.locked = 1;
+}
+
+void
+pim_gate_take_record(void)
+{
+    pim_self *self = &pim_gate_self;
+    pim_thread *record =
+        self->thread == NULL && self->locked == 0 ? pim_record_take() : NULL;
+    if (record != NULL) {
+        self->keyed = pim_record_watch(record);
+        self->thread = record;
+    }
 }
 
 // The first entry of a thread, or one of a thread without a record.
@@ -118,30 +120,27 @@ pim_gate_enter_slow(void)
 {
     PIM_KEEP_ERRNO;
     pim_self *self = &pim_gate_self;
-    if (self->locked != 0 || self->forking) {
-        self->locked++; // the lock is held by this thread
-        return;
+    pim_gate_take_record();
+    if (self->thread != NULL) {
+        pim_gate_enter();
+    } else if (self->locked != 0) {
+        self->locked++;
+    } else {
+        enter_with_crowd();
     }
-    pim_lock_acquire(&gate_lock);
-    pim_thread *record = record_take();
-    if (record == NULL) {
-        self->locked = 1; // inside, with the lock held
-        return;
-    }
-    pim_lock_release(&gate_lock);
-    self->keyed = exit_key_made && pthread_setspecific(exit_key, record) == 0;
-    self->thread = record;
-    pim_gate_enter();
 }
 
 PIM_COLD void
 pim_gate_exit_slow(void)
 {
     PIM_ASSERT(pim_gate_self.locked != 0);
-    if (--pim_gate_self.locked == 0 && !pim_gate_self.forking) {
-        pim_lock_release(&gate_lock);
+    if (--pim_gate_self.locked == 0) {
+        step_out(&pim_crowd);
+        pthread_mutex_unlock(&pim_crowd_lock);
     }
 }
+
+// --- questions -------------------------------------------------------------
 
 bool
 pim_gate_will_tell_exit(void)
@@ -159,16 +158,6 @@ pim_gate_is_inside(void)
 
 // --- waiting ---------------------------------------------------------------
 
-// A full fence in every running thread of the process.
-static void
-fence_everywhere(void)
-{
-    atomic_thread_fence(memory_order_seq_cst);
-    if (!pim_load_relaxed(&pim_gate.fence_on_enter)) {
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-    }
-}
-
 // Spins politely: sections are short unless their thread was descheduled.
 static void
 pause_for(unsigned *rounds)
@@ -176,144 +165,174 @@ pause_for(unsigned *rounds)
     if (++*rounds < 64) {
         sched_yield();
     } else {
-        nanosleep(&(struct timespec){.tv_nsec = 50 * 1000}, NULL);
+        pim_sleep_us(50);
     }
 }
 
-// Waits until each other thread that is inside has left once.  Under gate_lock.
-static void
-wait_for_others(void)
+// Whether the thread has been outside once when the clock says `until`.  Who was
+// waited for in vain is not waited for again, as long as it stays where it is.
+static bool
+wait_for(pim_thread *t, uint64_t until)
 {
-    fence_everywhere();
-    for (pim_thread *t = pim_load_relaxed(&records); t != NULL; t = t->next) {
-        uint64_t seen = pim_load_acquire(&t->inside);
-        unsigned rounds = 0;
-        if (t == pim_gate_self.thread || (seen & 1) == 0) {
-            continue;
-        }
-        while (pim_load_acquire(&t->inside) == seen) {
-            pause_for(&rounds);
+    uint64_t seen = pim_load_acquire(&t->inside);
+    unsigned rounds = 0;
+    if ((seen & 1) == 0) {
+        return true;
+    }
+    while (pim_load_acquire(&t->inside) == seen) {
+        pause_for(&rounds);
+        if (pim_load_relaxed(&t->given_up) == seen ||
+            (rounds >= 64 && pim_clock_ms() >= until)) {
+            pim_store_relaxed(&t->given_up, seen);
+            return false;
         }
     }
+    return true;
 }
 
 void
+pim_gate_say_whom(const char *what, int thread_id)
+{
+    static _Atomic bool said;
+    if (!pim_exchange(&said, true)) {
+        pim_say_at_once("pimalloc: %s has waited %u s for thread %d, which is "
+                        "inside the allocator, and waits no longer\n",
+                        what, pim_inside_patience_ms / 1000, thread_id);
+    }
+}
+
+bool
+pim_gate_wait_for_others(const char *what)
+{
+    PIM_KEEP_ERRNO;
+    const pim_thread *still = NULL;
+    uint64_t until = pim_clock_ms() + pim_inside_patience_ms;
+    pim_fence_everywhere();
+    pim_thread *t = (pim_thread *)(uintptr_t)pim_gate_records();
+    for (; t != NULL; t = t->next) {
+        if (t != pim_gate_self.thread && !wait_for(t, until)) {
+            still = t;
+        }
+    }
+    if (pim_gate_self.locked == 0 && !wait_for(&pim_crowd, until)) {
+        still = &pim_crowd;
+    }
+    if (still != NULL) {
+        pim_gate_say_whom(what, pim_load_relaxed(&still->id));
+    }
+    return still == NULL;
+}
+
+// Who has closed the gate has done the waiting; and in a child, whose handlers run,
+// there is nobody, although records may look as if there were.
+bool
 pim_gate_synchronize(void)
 {
     PIM_ASSERT(!pim_gate_is_inside());
-    pim_lock_acquire(&gate_lock);
-    wait_for_others();
-    pim_lock_release(&gate_lock);
+    return pim_gate_self.closed
+               ? !pim_gate_self.gave_up
+               : pim_gate_wait_for_others("the end of an interpreter");
 }
 
-// The gate was closed while `self` entered: steps out, waits, steps in again.
-PIM_COLD void
-pim_gate_wait_open(pim_thread *self)
-{
-    while (pim_load_acquire(&pim_gate.closed) && !pim_gate_self.forking) {
-        pim_store_release(&self->inside, pim_load_relaxed(&self->inside) + 1);
-        pim_lock_acquire(&gate_lock);
-        pim_lock_release(&gate_lock);
-        pim_own_add(&self->inside, 1);
-        atomic_thread_fence(memory_order_seq_cst);
-    }
-}
-
-// --- closing, and fork -----------------------------------------------------
+// --- closing ---------------------------------------------------------------
 
 void
+pim_gate_shut(uint32_t why)
+{
+    pim_add_relaxed(&pim_closing, 1);
+    pim_store_relaxed(&pim_closer, pim_thread_id());
+    pim_store_release(&pim_gate.closed, why);
+}
+
+void
+pim_gate_let_all_in(void)
+{
+    pim_store_release(&pim_gate.closed, PIM_GATE_OPEN);
+    pim_word_wake(&pim_gate.closed);
+}
+
+// False: a fork has the lock, and the calling thread should not wait for it.
+static bool
+take_lock(void)
+{
+    const pim_thread *record = pim_gate_self.thread;
+    unsigned rounds = 0;
+    while (!pim_lock_try(&pim_gate_lock)) {
+        uint32_t why = pim_load_acquire(&pim_gate.closed);
+        if (why == PIM_GATE_OPEN || why == PIM_GATE_BY_OTHER) {
+            pause_for(&rounds);
+        } else if (pim_gate_queue(record != NULL ? record : &pim_crowd) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool
 pim_gate_close(void)
 {
-    // A record first: between the handlers this thread may allocate, and could
-    // not get one under its own lock.
-    pim_gate_enter();
-    pim_gate_exit();
-    if (pim_gate_self.locked != 0) {
-        return; // inside without a record: the lock is held already
+    pim_self *self = &pim_gate_self;
+    if (self->closed) {
+        self->nested++;
+        return true;
     }
-    pim_lock_acquire(&gate_lock);
-    pim_gate_self.forking = true;
-    pim_store_relaxed(&pim_gate.closed, true);
-    wait_for_others();
+    pim_gate_take_record(); // it may be needed meanwhile
+    self->closing = true;
+    bool taken = take_lock();
+    if (taken) {
+        pim_gate_shut(PIM_GATE_BY_OTHER);
+        self->closed = true;
+    }
+    bool alone = taken && pim_gate_wait_for_others("a walk or trim");
+    if (taken && !alone) {
+        pim_gate_open();
+    }
+    self->closing = false;
+    return alone;
 }
 
 void
 pim_gate_open(void)
 {
-    if (!pim_gate_self.forking) {
+    pim_self *self = &pim_gate_self;
+    if (self->nested != 0) {
+        self->nested--;
         return;
     }
-    pim_gate_self.forking = false;
-    pim_store_release(&pim_gate.closed, false);
-    pim_lock_release(&gate_lock);
-}
-
-static void
-fork_prepare(void)
-{
-    if (pim_load_acquire(&started)) {
-        pim_gate_close();
-    }
-}
-
-static void membarrier_register(void);
-
-// Notes the height that a thread which is gone was about to note (TALLY-1).
-static void
-settle_height(_Atomic int64_t *top, _Atomic int64_t *spare)
-{
-    int64_t height = pim_load_relaxed(top);
-    int64_t left = pim_load_relaxed(spare);
-    if (height < 0 || left < 0) {
-        pim_store_relaxed(top, height < 0 ? -height : height - left);
-        pim_store_relaxed(spare, 0);
-    }
-}
-
-static void
-fork_child(void)
-{
-    if (!pim_load_relaxed(&started)) {
-        return;
-    }
-    // The other threads are gone; none was inside.
-    for (pim_thread *t = pim_load_relaxed(&records); t != NULL; t = t->next) {
-        if (t != pim_gate_self.thread) {
-            // It may have been entering, about to find the gate closed.
-            uint64_t inside = pim_load_relaxed(&t->inside);
-            pim_store_relaxed(&t->inside, (inside + 1) & ~UINT64_C(1));
-            t->depth = 0;
-            record_release(t);
-            settle_height(&t->tally.top_bytes, &t->tally.spare_bytes);
-            settle_height(&t->tally.top_blocks, &t->tally.spare_blocks);
-        }
-    }
-    membarrier_register();
-    pim_gate_open();
+    self->closed = false;
+    pim_gate_let_all_in();
+    pim_lock_release(&pim_gate_lock);
 }
 
 // --- set-up ----------------------------------------------------------------
 
 static void
-membarrier_register(void)
+thread_ends(void *record)
 {
-    long err = syscall(SYS_membarrier,
-                       MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
-    pim_store_relaxed(&pim_gate.fence_on_enter, err != 0);
+    pim_self *self = &pim_gate_self;
+    (void)record;
+    self->ended = true;
+    pim_gate_enter();
+    for (unsigned i = 0; i < PIM_EXITS; i++) {
+        void (*tell)(void) = pim_load_acquire(&pim_gate_on_thread_exit[i]);
+        if (tell != NULL) {
+            tell();
+        }
+    }
+    pim_gate_exit();
+    pim_thread *mine = self->thread;
+    self->thread = NULL; // a later destructor may take another
+    if (mine != NULL) {
+        pim_record_give(mine);
+    }
 }
 
 static void
 set_up(void)
 {
-    membarrier_register();
-    exit_key_made = pthread_key_create(&exit_key, thread_exits) == 0;
-    pim_store_release(&started, true);
-}
-
-__attribute__((constructor(101))) static void
-register_fork_handlers(void)
-{
-    pthread_atfork(fork_prepare, pim_gate_open, fork_child);
+    pim_fence_start();
+    pim_record_start(thread_ends);
+    pim_store_release(&pim_gate_started, true);
 }
 
 void

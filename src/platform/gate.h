@@ -10,15 +10,22 @@
 //   - pim_gate_synchronize(): waits until every thread that was inside has left
 //     once.  After it, nobody holds a pointer that was unlinked before it.
 //
-// The asymmetry needs the expedited membarrier of Linux 4.14; without it every
-// entry executes a full fence instead (pim_gate.fence_on_enter), as does every
-// entry before pim_gate_start().
+// The asymmetry needs the expedited membarrier of Linux 4.14; without it, and where a
+// process has forbidden it to itself, every entry executes a full fence instead
+// (pim_gate.fence_on_enter; fence.c), as does every entry before pim_gate_start().
+//
+// Nothing of this waits for ever.  Nobody waits longer than PIM_INSIDE_PATIENCE_MS for
+// a thread that does not leave, and a thread that a fork keeps waiting is let in after
+// PIM_GATE_PATIENCE_MS (gate_queue.c).  If then a thread was inside at the very moment
+// of the fork, the child is *adrift*: it trusts nothing of what threads share, and
+// lives on libc's malloc (domain/adrift.h).
 //
 // Invariants:
 //   GATE-1  inside is odd exactly while its thread is inside.
 //   GATE-2  only its thread writes a record's inside and depth.
 //   GATE-3  records are never unmapped, so a scan may read a dead thread's.
 //   GATE-4  no pim_lock is held when the gate is entered at depth 0.
+//   GATE-5  a child that is not adrift has no structure half changed.
 
 #ifndef PIM_PLATFORM_GATE_H
 #define PIM_PLATFORM_GATE_H
@@ -41,11 +48,15 @@ typedef struct pim_tally {
 typedef struct pim_thread {
     _Atomic uint64_t inside; // odd while inside; written by its thread
     unsigned depth;          // nesting; written and read by its thread
-    bool used;               // under the gate's lock
+    _Atomic bool used;       // it is a thread's
+    _Atomic bool watched;    // the thread's end will be told; see record.h
     _Atomic uint8_t finds;   // its thread's (cpython/tstate.c); 0 if unused
     pim_tally tally;
     struct pim_thread *next;         // all records, newest first; set once
     struct pim_raw_cache *raw_cache; // its thread's; stays like the tally
+    _Atomic int id;                  // the system's, of the thread
+    _Atomic uint64_t let_in;         // at which closing; written by its thread
+    _Atomic uint64_t given_up; // of `inside`: nobody waits for that any more
 } PIM_CACHE_ALIGNED pim_thread;
 
 _Static_assert(offsetof(pim_thread, next) == PIM_CACHE_LINE,
@@ -55,16 +66,30 @@ _Static_assert(offsetof(pim_thread, next) == PIM_CACHE_LINE,
 typedef struct pim_self {
     pim_thread *thread; // NULL until the first entry, and after thread exit
     unsigned locked;    // depth of entries made without a record (no memory)
-    bool forking;       // it has closed the gate, for a fork or otherwise
+    uint8_t forks;      // prepare handlers that ran, and no other one yet
+    uint8_t nested;     // calls of pim_gate_close() when it was closed by us
+    bool closed;        // it has closed the gate, for a fork or otherwise
+    bool for_fork;      // ... for a fork
+    bool closing;       // it is about to
+    bool gave_up;       // somebody is inside all the same
     bool keyed;         // its end will be noticed; not if there was no memory
     bool ended;         // what is called when it ends was called
 } pim_self;
 
 extern PIM_TLS pim_self pim_gate_self;
 
+// Why the gate is closed.
+enum pim_gate_closed {
+    PIM_GATE_OPEN,
+    PIM_GATE_BY_OTHER, // pim_gate_close()
+    PIM_GATE_CLOSING,  // by a fork that waits for those inside
+    PIM_GATE_FOR_FORK, // they are out, and fork handlers of others run
+};
+
 typedef struct pim_gate_state {
-    _Atomic bool closed;         // a fork is under way, or see pim_gate_close()
-    _Atomic bool fence_on_enter; // no membarrier in this kernel
+    _Atomic uint32_t closed;     // enum pim_gate_closed
+    _Atomic bool fence_on_enter; // there is no membarrier
+    _Atomic bool adrift;         // for ever, from the fork on; see above
 } pim_gate_state;
 
 extern pim_gate_state pim_gate;
@@ -74,6 +99,11 @@ extern pim_gate_state pim_gate;
 enum { PIM_EXIT_RAW, PIM_EXIT_MI, PIM_EXITS };
 extern void (*_Atomic pim_gate_on_thread_exit[PIM_EXITS])(void);
 
+// Called in a forked child, in this order, by its only thread, which may enter;
+// all locks are free.  Likewise NULL.
+enum { PIM_CHILD_ENDS, PIM_CHILD_ADRIFT, PIM_CHILD_CALLS };
+extern void (*_Atomic pim_gate_on_fork_child[PIM_CHILD_CALLS])(bool adrift);
+
 void pim_gate_enter_slow(void);
 void pim_gate_wait_open(pim_thread *self);
 void pim_gate_exit_slow(void);
@@ -82,8 +112,15 @@ void pim_gate_exit_slow(void);
 // first heap exists; later calls do nothing.
 void pim_gate_start(void);
 
-// Enters; nests.  Never fails: a thread for which no record can be had holds
-// the gate's lock while inside.
+// Whether this process is a child that is adrift.
+PIM_INLINE bool
+pim_gate_is_adrift(void)
+{
+    return PIM_UNLIKELY(pim_load_relaxed(&pim_gate.adrift));
+}
+
+// Enters; nests.  Never fails: threads for which no record can be had share one,
+// and are inside one at a time.
 PIM_INLINE void
 pim_gate_enter(void)
 {
@@ -121,14 +158,15 @@ pim_gate_exit(void)
 }
 
 // Waits until every other thread that is inside now has been outside once.
-// The caller is outside and holds no lock.
-void pim_gate_synchronize(void);
+// The caller is outside and holds no lock.  False: one stays inside.
+bool pim_gate_synchronize(void);
 
 // Keeps every other thread out, as fork does, until pim_gate_open(): nobody else is
 // in a slow path, and all locks are free.  The caller is outside and holds no lock;
-// meanwhile it may enter, but not synchronize or fork.  One thread at a time; others
-// that close, fork or synchronize wait for it.
-void pim_gate_close(void);
+// meanwhile it may enter.  Nests.  One thread at a time; others that close or fork
+// wait for it.  False: a fork is under way that may be waiting for the caller, or a
+// thread stays inside.
+bool pim_gate_close(void);
 void pim_gate_open(void);
 
 // All records, of threads that ended too; any thread, without a lock.

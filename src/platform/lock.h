@@ -1,7 +1,7 @@
 // lock.h -- a mutex that is ready without an initialiser call.
 //
 // LOCK-1  Every pim_lock is taken inside the gate (gate.h), so at fork() all of
-//         them are free and the child need not repair any.
+//         them are free and the child need not repair any; but see adrift.
 // LOCK-2  Order: install, raw heap, process heap, registry, region, maps, limits;
 //         rings of large blocks, the thread-state search, the table of known
 //         blocks and mimalloc's first arena stand alone.  No lock is held while the gate is entered at
@@ -14,30 +14,44 @@
 
 #include "base/compiler.h"
 
+// Aligned to its size, so that those of one section are an array.
 typedef struct pim_lock {
     pthread_mutex_t mutex;
-} pim_lock;
+    bool spins; // before it sleeps
+} PIM_CACHE_ALIGNED pim_lock;
 
-#define PIM_LOCK_INIT                                                          \
-    {                                                                          \
-        PTHREAD_MUTEX_INITIALIZER                                              \
-    }
+_Static_assert(sizeof(pim_lock) == PIM_CACHE_LINE, "a lock has its own line");
 
-// The same for a lock that is held for a moment only, by many: who finds it taken
-// spins a little before it sleeps.  glibc shows it to _GNU_SOURCE.
+// Of one that is held for a moment only, by many: who finds it taken spins a little
+// before it sleeps.  glibc shows it to _GNU_SOURCE.
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
-#    define PIM_LOCK_INIT_SPIN                                                 \
-        {                                                                      \
-            PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP                              \
-        }
+#    define PIM_MUTEX_SPIN PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
 #else
-#    define PIM_LOCK_INIT_SPIN PIM_LOCK_INIT
+#    define PIM_MUTEX_SPIN PTHREAD_MUTEX_INITIALIZER
 #endif
+
+// Defines a lock, or one that spins.  All of them lie in one section, so that
+// pim_locks_renew() finds them.
+#define PIM_LOCK(name)                                                         \
+    pim_lock name __attribute__((section("pim_locks"))) = {                    \
+        PTHREAD_MUTEX_INITIALIZER, false}
+#define PIM_LOCK_SPIN(name)                                                    \
+    pim_lock name __attribute__((section("pim_locks"))) = {PIM_MUTEX_SPIN, true}
+
+// Makes all locks free, in a child that others have left some to.
+void pim_locks_renew(void);
 
 PIM_INLINE void
 pim_lock_acquire(pim_lock *lock)
 {
     pthread_mutex_lock(&lock->mutex);
+}
+
+// False: it is taken.
+PIM_INLINE bool
+pim_lock_try(pim_lock *lock)
+{
+    return pthread_mutex_trylock(&lock->mutex) == 0;
 }
 
 PIM_INLINE void

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "platform/cancel.h"
+
 static bool stderr_was_closed;
 
 // Writes all of it, however little the system takes at a time.
@@ -56,6 +58,7 @@ put_without_signal(FILE *stream, int fd, const char *data, size_t bytes)
     sigemptyset(&broken_pipe);
     sigaddset(&broken_pipe, SIGPIPE);
     sigpending(&pending);
+    PIM_NO_CANCEL;
     pthread_sigmask(SIG_BLOCK, &broken_pipe, &before);
     int err = stream != NULL ? print_all(stream, data, bytes)
                              : write_all(fd, data, bytes);
@@ -91,17 +94,37 @@ pim_say_fd(void)
     return stderr_was_closed ? -1 : STDERR_FILENO;
 }
 
-void
-pim_say(const char *format, ...)
+static void
+say(int fd, const char *format, va_list args)
 {
     char text[PIM_SAY_MAX];
-    int fd = pim_say_fd();
-    va_list args;
-    va_start(args, format);
     int length = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
     if (fd >= 0 && length > 0) {
         size_t bytes = (size_t)length;
         pim_write(fd, text, bytes < sizeof(text) ? bytes : sizeof(text) - 1);
     }
+}
+
+void
+pim_say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say(pim_say_fd(), format, args);
+    va_end(args);
+}
+
+void
+pim_say_at_once(const char *format, ...)
+{
+    va_list args;
+    struct pollfd room = {.fd = pim_say_fd(), .events = POLLOUT};
+    PIM_NO_CANCEL;
+    bool ready =
+        room.fd >= 0 && poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0;
+    va_start(args, format);
+    if (ready) {
+        say(room.fd, format, args);
+    }
+    va_end(args);
 }

@@ -15,6 +15,10 @@
 // Writes the text to stderr.
 void pim_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+// The same if that need not wait for whoever reads it; else nothing.
+void pim_say_at_once(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
 // Remembers that stderr is closed, if it is: whatever opens as its number later
 // is a file of the program's.
 void pim_say_look_at_stderr(void);

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "cpython/api.h"
+#include "cpython/identity.h"
+#include "cpython/interp.h"
 #include "cpython/stats.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
@@ -73,6 +75,8 @@ pim_report_collect(pim_report *report)
     *report = (pim_report){
         .installed = pim_region.base != NULL,
         .active = pimalloc_active() == 1,
+        .raw_is_anothers = pim_interp_is_served() && !pim_table_was_reset() &&
+                           !pim_identity_raw_is_ours(),
         .raw_is_ours = pim_raw_get_source() == PIM_RAW_OWN,
         .raw_source = pim_raw_source_name(),
         .raw_is_bypassed = pim_py_swaps_raw(),

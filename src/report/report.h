@@ -22,6 +22,7 @@ typedef struct pim_report {
     bool active;    // the three tables are ours now
     bool raw_is_ours;
     const char *raw_source;    // libc, mimalloc or pimalloc
+    bool raw_is_anothers;      // set after us; then not active
     bool raw_is_bypassed;      // this Python swaps the raw table at moments
     bool reads_word;           // how the thread state is found
     const char *reason;        // why so, a sentence

@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "platform/cancel.h"
 #include "platform/file.h"
 #include "report/report.h"
 
 int
 pimalloc_stats_save(const char *path, int format)
 {
+    PIM_NO_CANCEL;
     pim_file file;
     pim_out out;
     if (path == NULL || *path == '\0') {

@@ -67,9 +67,12 @@ put_interp(pim_out *out, const pimalloc_snapshot *s, bool names_runtime)
 static void
 put_heading(pim_out *out, const pim_report *report)
 {
-    pim_out_printf(
-        out, "pimalloc %s, %s, thread state: %s", report->pimalloc.text,
-        report->active ? "active" : "not active any more", report->reason);
+    pim_out_printf(out, "pimalloc %s, %s, thread state: %s",
+                   report->pimalloc.text,
+                   report->active            ? "active"
+                   : report->raw_is_anothers ? "active but for raw"
+                                             : "not active any more",
+                   report->reason);
     put_count(out, " (read by ", report->word_threads, "thread");
     put_count(out, ", asked for by ", report->call_threads, "thread");
     pim_out_text(out, ")\n");
@@ -94,7 +97,12 @@ pim_report_text(const pim_report *report, pim_out *out)
         put_interp(out, &report->interps[i], names_runtime);
     }
     put_snapshot(out, &report->process, "process", 0);
-    if (!report->raw_is_ours) {
+    if (report->raw_is_anothers) {
+        pim_out_text(out,
+                     "another raw allocator was set after pimalloc: an "
+                     "interpreter that ends is taken to live until another "
+                     "one is at its address\n");
+    } else if (!report->raw_is_ours) {
         pim_out_printf(out, "raw is served by %s's malloc%s\n",
                        report->raw_source,
                        report->raw_is_bypassed

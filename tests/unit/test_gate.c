@@ -2,8 +2,6 @@
 
 #define _GNU_SOURCE
 
-#include <dlfcn.h>
-#include <errno.h>
 #include <sched.h>
 
 #include <stdlib.h>
@@ -172,52 +170,6 @@ TEST(records_of_ended_threads_are_used_again)
         team_join(&t);
     }
     EXPECT_EQ(fake_os_calls(FAKE_MAP), maps);
-}
-
-// --- ends ---------------------------------------------------------------------
-
-static PIM_TLS bool has_no_keys;
-
-// In front of the system's, which needs memory for some keys.
-int
-pthread_setspecific(pthread_key_t key, const void *value)
-{
-    int (*real)(pthread_key_t, const void *);
-    void *found = dlsym(RTLD_NEXT, "pthread_setspecific");
-    memcpy(&real, &found, sizeof(real));
-    return has_no_keys ? ENOMEM : real(key, value);
-}
-
-static _Atomic unsigned told;
-
-static void
-tell(void)
-{
-    EXPECT(!pim_gate_will_tell_exit()); // not again
-    pim_add_relaxed(&told, 1);
-}
-
-static void
-enter_and_expect_to_be_told(team_member *self)
-{
-    EXPECT(!pim_gate_will_tell_exit());
-    has_no_keys = self->number == 1;
-    pim_gate_enter();
-    EXPECT_EQ(pim_gate_will_tell_exit(), self->number != 1);
-    pim_gate_exit();
-    has_no_keys = false;
-}
-
-TEST(thread_whose_end_cannot_be_told_knows_it)
-{
-    team t = {.count = 0};
-    pim_store_release(&pim_gate_on_thread_exit[PIM_EXIT_RAW], tell);
-    for (unsigned i = 0; i < 3; i++) {
-        team_add(&t, enter_and_expect_to_be_told);
-    }
-    team_join(&t);
-    pim_store_release(&pim_gate_on_thread_exit[PIM_EXIT_RAW], NULL);
-    EXPECT_EQ(pim_load_relaxed(&told), 2);
 }
 
 // --- fork ---------------------------------------------------------------------
@@ -491,7 +443,6 @@ main(void)
         GATE_CASE(synchronize_does_not_wait_for_later_entries),
         GATE_CASE(nobody_holds_what_was_unlinked_before_synchronize),
         GATE_CASE(records_of_ended_threads_are_used_again),
-        GATE_CASE(thread_whose_end_cannot_be_told_knows_it),
         GATE_CASE(fork_waits_for_who_is_inside),
         GATE_CASE(child_can_enter_and_synchronize),
         GATE_CASE(regress_child_forgets_who_was_about_to_enter),

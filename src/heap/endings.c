@@ -1,0 +1,98 @@
+// endings.c -- see endings.h.  The registry's lock guards the list.
+
+#include "heap/endings.h"
+
+#include "heap/lives.h"
+
+static pim_heap *endings; // by `next`
+
+void
+pim_ending_begin(pim_heap *heap)
+{
+    pim_ended_note(heap); // what was left follows when it is settled
+    pim_life_end(heap);
+    heap->next = endings;
+    endings = heap;
+}
+
+// Nothing refers to the record any more.
+static void
+bury(pim_heap *heap)
+{
+    pim_registry_lock();
+    pim_ended_note(heap);
+    pim_heap **at = &endings;
+    while (*at != heap) {
+        at = &(*at)->next;
+    }
+    *at = heap->next;
+    pim_life_bury(heap);
+    pim_registry_unlock();
+}
+
+// A further step, in one stay inside the gate.  Returns whether there is one more.
+static bool
+go_on(pim_heap *heap)
+{
+    pim_gate_enter();
+    bool more = pim_retire_go_on(heap);
+    if (!more) {
+        bury(heap);
+    }
+    pim_gate_exit();
+    return more;
+}
+
+// A thread that stays inside may hold what it has read before: then the heap is left as
+// it is, for who ends next.
+static bool
+finish(pim_heap *heap)
+{
+    do {
+        if (!pim_gate_synchronize()) {
+            pim_registry_lock();
+            heap->left = true;
+            pim_registry_unlock();
+            return false;
+        }
+    } while (go_on(heap));
+    return true;
+}
+
+// NULL: none is left.
+static pim_heap *
+take_left(void)
+{
+    pim_registry_lock();
+    pim_heap *heap = endings;
+    while (heap != NULL && !heap->left) {
+        heap = heap->next;
+    }
+    if (heap != NULL) {
+        heap->left = false;
+    }
+    pim_registry_unlock();
+    return heap;
+}
+
+void
+pim_ending_finish(pim_heap *heap)
+{
+    while (heap != NULL && finish(heap)) {
+        heap = take_left();
+    }
+}
+
+// The threads that were at it are gone; what their watches saw is the parent's to tell.
+void
+pim_endings_in_child(bool adrift)
+{
+    if (adrift) {
+        endings = NULL;
+    }
+    while (endings != NULL) {
+        pim_heap *heap = endings;
+        while (go_on(heap)) {
+        }
+    }
+}

@@ -1,0 +1,67 @@
+// test_py3140.c -- CPython 3.14.0, which never frees the state of an interpreter: what
+// a later 3.14 says of its version is changed to that.
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pimalloc/tenants.h"
+#include "support/embed.h"
+
+#if PY_314
+const unsigned long Py_Version = 0x030e00f0; // in front of libpython's
+#endif
+
+static void
+skip_if_no_3_14(void)
+{
+    if (!PY_314 || embed_is_vanilla()) {
+        embed_skip("about CPython 3.14");
+    }
+}
+
+static void
+policies_that_need_an_end_are_refused(void)
+{
+    skip_if_no_3_14();
+    embed_preinit();
+    pimalloc_config config = {.size = sizeof(config),
+                              .teardown = PIMALLOC_POISON};
+    EXPECT_EQ(pimalloc_install(&config), -ENOTSUP);
+    EXPECT_HAS(pimalloc_strerror(-ENOTSUP), "3.14.0");
+    config.teardown = PIMALLOC_RELEASE;
+    EXPECT_EQ(pimalloc_install(&config), -ENOTSUP);
+    config.teardown = PIMALLOC_KEEP;
+    EXPECT_EQ(pimalloc_install(&config), 0);
+    embed_init();
+    EXPECT_EQ(pimalloc_active(), 1);
+    EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_POISON), -ENOTSUP);
+    EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_RELEASE), -ENOTSUP);
+    EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_KEEP), 0);
+    embed_stop();
+}
+
+static void
+policy_of_the_environment_is_told_of_and_ignored(void)
+{
+    skip_if_no_3_14();
+    int ends[2];
+    char text[4096] = "";
+    int saved = dup(2);
+    EXPECT_EQ(pipe(ends), 0);
+    dup2(ends[1], 2);
+    embed_start();
+    dup2(saved, 2);
+    close(ends[1]);
+    EXPECT_GT(read(ends[0], text, sizeof(text) - 1), 0);
+    EXPECT_HAS(text, "PIMALLOC_TEARDOWN=poison: CPython 3.14.0");
+    embed_stop();
+}
+
+static const embed_case cases[] = {
+    CASE(policies_that_need_an_end_are_refused),
+    CASE_ENV(policy_of_the_environment_is_told_of_and_ignored,
+             "PIMALLOC_TEARDOWN=poison"),
+};
+
+EMBED_MAIN(cases)

@@ -1,0 +1,163 @@
+// test_fork_ends.c -- forks beside threads that end interpreters, under all policies,
+// and others that free what those left.  What a fork cut in two is whole in the child.
+
+#define _GNU_SOURCE
+
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "domain/domain.h"
+#include "heap/poison.h"
+#include "support/census.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_interp.h"
+#include "support/fake_os.h"
+#include "support/random.h"
+#include "support/team.h"
+
+#define FORKS TEAM_ROUNDS(300)
+#define SECONDS 120 // of a child
+#define BLOCKS 60
+#define SLOTS 256
+
+static _Atomic(void *) slots[SLOTS]; // blocks of mem that may be freed late
+static _Atomic int ending;           // threads that are at it
+
+static void
+free_slot(unsigned i)
+{
+    void *block = pim_exchange(&slots[i % SLOTS], NULL);
+    if (block != NULL) {
+        pim_mem_free(NULL, block);
+    }
+}
+
+static size_t
+some_size(random_state *r)
+{
+    switch (random_below(r, 20)) {
+    case 0:
+        return 20000 + random_below(r, 60000); // runs
+    case 1:
+        return random_below(r, 4) == 0 ? PIM_MAP_BORN + 1 : 5000;
+    default:
+        return 1 + random_below(r, 800);
+    }
+}
+
+// What it releases nobody may free; all else may be.
+static void
+live_and_leave(random_state *r)
+{
+    fake_interp interp;
+    int policy = PIM_KEEP + (int)random_below(r, 3);
+    fake_interp_begin(&interp, core_next_id());
+    fake_interp_attach(&interp);
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
+    EXPECT_EQ(pim_registry_set_policy(interp.state->id, policy), 0);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        void *block = pim_mem_malloc(NULL, some_size(r));
+        EXPECT_NOT_NULL(block);
+        if (policy != PIM_RELEASE) {
+            block = pim_exchange(&slots[random_below(r, SLOTS)], block);
+            pim_mem_free(NULL, block);
+        } else if (i % 2 == 0) {
+            pim_mem_free(NULL, block);
+        }
+    }
+    fake_interp_detach(&interp);
+    atomic_fetch_add(&ending, 1);
+    fake_interp_end(&interp);
+    atomic_fetch_sub(&ending, 1);
+}
+
+static void
+run_interpreters(team_member *self)
+{
+    random_state r = random_from(self->number + 1);
+    while (!team_stops(self)) {
+        live_and_leave(&r);
+    }
+}
+
+static void
+free_late(team_member *self)
+{
+    random_state r = random_from(self->number + 100);
+    while (!team_stops(self)) {
+        free_slot((unsigned)random_below(&r, SLOTS));
+    }
+}
+
+// --- the child -------------------------------------------------------------------
+
+enum { CUT = 10, NOT_CUT };
+
+static void
+expect_whole(void)
+{
+    pim_heap_audit(&pim_process_heap);
+    census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
+}
+
+static void
+expect_over(void *arg, const pim_figures *figures)
+{
+    (void)arg;
+    EXPECT(!figures->ended || figures->arenas == 0);
+}
+
+_Noreturn static void
+be_child(void)
+{
+    random_state r = random_from(3);
+    bool cut = pim_load_relaxed(&ending) != 0;
+    alarm(SECONDS);
+    EXPECT(!pim_gate_is_adrift());
+    expect_whole();
+    pim_registry_each(expect_over, NULL);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        free_slot(i);
+    }
+    expect_whole();
+    live_and_leave(&r);
+    expect_whole();
+    _exit(cut ? CUT : NOT_CUT);
+}
+
+TEST(what_a_fork_cut_in_two_is_whole_in_the_child)
+{
+    team t = {.count = 0};
+    unsigned cut = 0;
+    team_add(&t, run_interpreters);
+    team_add(&t, run_interpreters);
+    team_add(&t, free_late);
+    for (unsigned i = 0; i < FORKS; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            be_child();
+        }
+        int status = 0;
+        EXPECT_EQ(waitpid(child, &status, 0), child);
+        EXPECT(WIFEXITED(status));
+        EXPECT_GE(WEXITSTATUS(status), CUT);
+        cut += WEXITSTATUS(status) == CUT;
+    }
+    team_join(&t);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        free_slot(i);
+    }
+    expect_whole();
+    print_message("%u of %u forks fell into an end\n", cut, FORKS);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        CASE(what_a_fork_cut_in_two_is_whole_in_the_child),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
