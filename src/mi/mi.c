@@ -102,7 +102,7 @@ tune(void)
 PIM_COLD void
 pim_mi_prepare(void)
 {
-    static pim_lock lock = PIM_LOCK_INIT;
+    static PIM_LOCK(lock);
     pim_lock_acquire(&lock);
     if (!pim_load_relaxed(&pim_mi_is_prepared)) {
         tune();

@@ -4,8 +4,8 @@
 //         them are free and the child need not repair any; but see adrift.
 // LOCK-2  Order: install, raw heap, process heap, registry, region, maps, limits;
 //         rings of large blocks, the thread-state search, the table of known
-//         blocks and mimalloc's first arena stand alone.  No lock is held while the gate is entered at
-//         depth 0.
+//         blocks and mimalloc's first arena stand alone.  No lock is held while
+//         the gate is entered at depth 0.
 
 #ifndef PIM_PLATFORM_LOCK_H
 #define PIM_PLATFORM_LOCK_H
