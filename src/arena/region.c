@@ -17,6 +17,7 @@
 #include "arena/space.h"
 #include "platform/lock.h"
 #include "platform/os.h"
+#include "platform/scarcity.h"
 
 _Atomic uint64_t pim_region_warm_until;
 
@@ -168,7 +169,8 @@ pim_region_give(pim_arena *arena)
     size_t bytes = dirty_bytes(arena);
     pim_lock_acquire(&region_lock);
     // The advice to use huge pages goes with the memory only.
-    bool warm = bytes != 0 && !arena->dense && fits_warm(bytes);
+    bool warm =
+        bytes != 0 && !arena->dense && fits_warm(bytes) && !pim_is_tight();
     if (warm) {
         warm_bytes += bytes;
         push(&warm_arenas, arena);

@@ -40,6 +40,11 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // How far the main stretch of arenas may grow.  Nothing of it is reserved.
 #define PIM_REGION_SIZE ((size_t)256 << 30)
 
+// How much more address space must be there for a process not to be taken for one
+// with a limit, or at its limit (scarcity.h).
+#define PIM_LIMITED_BYTES ((size_t)4 << 30)
+#define PIM_TIGHT_BYTES ((size_t)64 << 20)
+
 // Size classes PIM_ALIGNMENT apart up to the first limit, eight to a doubling
 // from there to the second.
 #define PIM_CLASS_HEADER ((size_t)32)

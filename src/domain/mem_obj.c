@@ -14,6 +14,7 @@
 #include "domain/domain.h"
 #include "heap/current.h"
 #include "heap/heap_inline.h"
+#include "platform/scarcity.h"
 
 // --- malloc ----------------------------------------------------------------
 
@@ -160,7 +161,8 @@ static void *
 move_within_limit(unsigned domain, void *block, size_t old_size, size_t size)
 {
     void *moved = alloc_growing_map(domain, old_size, size);
-    if (moved == NULL && size > old_size && size > PIM_RUN_GROWN &&
+    size_t grown = pim_is_limited() ? PIM_SMALL_MAX : PIM_RUN_GROWN;
+    if (moved == NULL && size > old_size && size > grown &&
         size <= PIM_RUN_MAX) {
         pim_heap *heap = pim_current_heap();
         if (!pim_heap_is_process(heap)) {

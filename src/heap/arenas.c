@@ -14,6 +14,7 @@
 
 #include "heap/maps.h"
 #include "platform/os.h"
+#include "platform/scarcity.h"
 
 // How many arenas are looked at for a run.
 #define LOOK_MAX 16
@@ -150,9 +151,10 @@ void
 pim_heap_limit_idle(pim_heap *heap)
 {
     bool is_granted = true;
-    while (is_granted && heap->idle_units > heap->used_units + PIM_IDLE_UNITS +
-                                                heap->granted) {
-        is_granted = ask_for_grant(heap);
+    uint64_t allowed =
+        pim_is_tight() ? PIM_IDLE_UNITS / 8 : heap->used_units + PIM_IDLE_UNITS;
+    while (is_granted && heap->idle_units > allowed + heap->granted) {
+        is_granted = !pim_is_tight() && ask_for_grant(heap);
     }
     if (is_granted) {
         pim_heap_purge_later(heap);
@@ -245,6 +247,7 @@ new_arena(pim_heap *heap, unsigned units)
         arena = pim_region_take(heap, heap->name);
     }
     if (arena != NULL) {
+        pim_scarcity_grew(PIM_ARENA_SIZE);
         pim_maps_make_way(PIM_ARENA_SIZE - dirty_units(arena) * PIM_UNIT_SIZE);
         if (deserves_huge_page(heap, units)) {
             arena->dense =

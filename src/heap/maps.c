@@ -17,6 +17,7 @@
 
 #include "heap/pieces.h"
 #include "platform/os.h"
+#include "platform/scarcity.h"
 
 // What is to be unmapped once the lock is free.
 typedef struct gone {
@@ -121,7 +122,8 @@ tick(void)
 {
     uint64_t until = pim_load_relaxed(&pim_maps_until);
     if (until != 0 && pim_os->now_ms() >= until) {
-        pim_maps_trim(false);
+        pim_scarcity_look();
+        pim_maps_trim(pim_is_tight());
     }
 }
 
@@ -189,7 +191,7 @@ keep(pim_heap *heap, pim_map *map, size_t front)
     maps.count = 0;
     pim_lock_acquire(&maps_lock);
     size_t recent = join(map, &front);
-    if (map->dirty < PIM_MAP_KEPT_MIN) {
+    if (map->dirty < PIM_MAP_KEPT_MIN || pim_is_tight()) {
         let_go(&maps, map);
         unlock_and_unmap(&maps);
         return;
@@ -252,7 +254,8 @@ take_kept(pim_heap *heap, size_t bytes, pim_map_kind kind, pim_map *map)
 static size_t
 with_room(size_t bytes)
 {
-    size_t all = bytes + (bytes < PIM_MAP_ROOM ? bytes : PIM_MAP_ROOM);
+    size_t most = pim_is_tight() ? PIM_MAP_ROOM / 16 : PIM_MAP_ROOM;
+    size_t all = bytes + (bytes < most ? bytes : most);
     return pim_align_up(all, all < PIM_ARENA_SIZE ? pim_os_page_size()
                                                   : PIM_ARENA_SIZE);
 }
@@ -281,6 +284,7 @@ take_new(size_t bytes, pim_map_kind kind, pim_map *map)
     if (map->start == NULL) {
         return false;
     }
+    pim_scarcity_grew(map->bytes);
     map->origin = pim_add_relaxed(&last_origin, 1) + 1;
     advise(map, kind != PIM_MAP_SPARSE &&
                     bytes >= (kind == PIM_MAP_FIXED ? PIM_MAP_HUGE_BORN
@@ -357,6 +361,7 @@ static bool
 enlarge(pim_map *map, size_t bytes)
 {
     size_t room = with_room(bytes);
+    pim_scarcity_grew(room - map->bytes);
     pim_maps_make_way(bytes - map->dirty);
     if (!remap(map, room)) {
         pim_maps_trim(true);

@@ -32,6 +32,9 @@ typedef struct pim_os_ops {
     // -EEXIST: there is one, in part at least.
     int (*map_at)(void *start, size_t bytes);
 
+    // Whether so many bytes could be mapped now.
+    bool (*has_room)(size_t bytes);
+
     // Grows or shrinks a map, moving it if need be, without copying.  NULL: the
     // old map is as it was.
     void *(*remap)(void *start, size_t old_bytes, size_t new_bytes);

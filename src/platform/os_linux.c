@@ -13,6 +13,7 @@
 #include "base/bits.h"
 #include "base/config.h"
 #include "base/keep_errno.h"
+#include "platform/room.h"
 
 // Linux 4.17; older kernels take the address for a wish.
 #ifndef MAP_FIXED_NOREPLACE
@@ -164,6 +165,13 @@ linux_map_at(void *start, size_t bytes)
     return 0;
 }
 
+static bool
+linux_has_room(size_t bytes)
+{
+    PIM_KEEP_ERRNO;
+    return pim_has_room(bytes, 1);
+}
+
 static void *
 linux_remap(void *start, size_t old_bytes, size_t new_bytes)
 {
@@ -209,6 +217,7 @@ const pim_os_ops pim_os_linux = {
     .map = linux_map,
     .map_aligned = linux_map_aligned,
     .map_at = linux_map_at,
+    .has_room = linux_has_room,
     .remap = linux_remap,
     .unmap = linux_unmap,
     .advise_huge = linux_advise_huge,

@@ -144,6 +144,12 @@ fake_map(size_t bytes)
     return p;
 }
 
+static bool
+fake_has_room(size_t bytes)
+{
+    return bytes <= pim_load_relaxed(&fake.room);
+}
+
 // ThreadSanitizer does not see that the place which a map leaves was left before
 // another map gets it.
 static char left_by_remap;
@@ -211,6 +217,7 @@ static const pim_os_ops fake_ops = {
     .map = fake_map,
     .map_aligned = fake_map_aligned,
     .map_at = fake_map_at,
+    .has_room = fake_has_room,
     .remap = fake_remap,
     .unmap = fake_unmap,
     .advise_huge = fake_advise_huge,
@@ -226,6 +233,7 @@ fake_os_start(void)
         pim_store_relaxed(&fake.calls[i], 0);
     }
     fake_os_heal();
+    pim_store_relaxed(&fake.room, SIZE_MAX);
     pim_os = &fake_ops;
 }
 

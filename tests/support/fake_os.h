@@ -42,6 +42,9 @@ typedef struct fake_os {
     _Atomic uint64_t counted; // calls of fail_kinds since fake_os_fail()
     _Atomic uint64_t failed;  // calls that were made to fail
 
+    // What has_room() says is left.
+    _Atomic size_t room;
+
     // Where somebody else has a map: map_at() finds it in its way.
     _Atomic uintptr_t taken_from;
     _Atomic uintptr_t taken_to;

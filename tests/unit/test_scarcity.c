@@ -1,0 +1,149 @@
+// test_scarcity.c -- what changes where address space is limited, or nearly used up.
+
+#include <string.h>
+
+#include "domain/domain.h"
+#include "heap/heap_inline.h"
+#include "heap/maps.h"
+#include "platform/scarcity.h"
+#include "support/blocks.h"
+#include "support/core.h"
+#include "support/expect.h"
+#include "support/fake_os.h"
+
+static void
+leave(size_t bytes)
+{
+    pim_store_relaxed(&fake.room, bytes);
+    pim_scarcity_look();
+}
+
+static int
+begin(void **state)
+{
+    blocks_begin(state);
+    leave(SIZE_MAX);
+    return 0;
+}
+
+static int
+end(void **state)
+{
+    leave(SIZE_MAX);
+    return blocks_end(state);
+}
+
+TEST(what_is_left_is_found_by_trying)
+{
+    EXPECT(!pim_is_limited() && !pim_is_tight());
+    leave(PIM_LIMITED_BYTES - 1);
+    EXPECT(pim_is_limited() && !pim_is_tight());
+    leave(PIM_TIGHT_BYTES - 1);
+    EXPECT(pim_is_limited() && pim_is_tight());
+    leave(PIM_LIMITED_BYTES);
+    EXPECT(!pim_is_limited());
+}
+
+// Growth looks at it now and then.
+TEST(growing_heap_notices_that_little_is_left)
+{
+    void *blocks[64];
+    pim_store_relaxed(&fake.room, PIM_TIGHT_BYTES - 1);
+    EXPECT(!pim_is_tight());
+    for (unsigned i = 0; i < 64; i++) {
+        blocks[i] = pim_mem_malloc(NULL, PIM_RUN_MAX);
+    }
+    EXPECT(pim_is_tight());
+    for (unsigned i = 0; i < 64; i++) {
+        pim_mem_free(NULL, blocks[i]);
+    }
+}
+
+TEST(large_maps_notice_it_too)
+{
+    pim_store_relaxed(&fake.room, PIM_TIGHT_BYTES - 1);
+    drop(make(16 * MIB));
+    EXPECT(pim_is_tight());
+}
+
+TEST(at_the_limit_no_map_is_kept_and_none_has_much_room)
+{
+    leave(PIM_TIGHT_BYTES - 1);
+    uint64_t mapped = pim_load_relaxed(&fake.mapped_bytes);
+    drop(make(8 * MIB));
+    EXPECT_EQ(idle(), 0);
+    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
+    char *p = grow(NULL, 0, 20 * MIB);
+    EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes) - mapped,
+              23 * MIB + 2 * PIM_ARENA_SIZE);
+    drop(p);
+}
+
+TEST(what_was_kept_before_goes_at_the_tick)
+{
+    drop(make(8 * MIB));
+    EXPECT_GE(idle(), 8 * MIB);
+    pim_store_relaxed(&fake.room, PIM_TIGHT_BYTES - 1);
+    fake_os_advance(PIM_PURGE_DELAY_MS);
+    drop(make(2 * MIB));
+    EXPECT_EQ(idle(), 0);
+}
+
+TEST(at_the_limit_arenas_go_back_at_once)
+{
+    enum { N = 2000 };
+    static void *blocks[N];
+    for (unsigned tight = 0; tight < 2; tight++) {
+        leave(tight ? PIM_TIGHT_BYTES - 1 : SIZE_MAX);
+        pim_gate_enter();
+        pim_heap_purge(the.heap, true);
+        pim_region_trim();
+        pim_gate_exit();
+        uint64_t placed = pim_load_relaxed(&fake.placed_bytes);
+        for (unsigned i = 0; i < N; i++) {
+            blocks[i] = pim_mem_malloc(NULL, 30000);
+        }
+        for (unsigned i = 0; i < N; i++) {
+            pim_mem_free(NULL, blocks[i]);
+        }
+        uint64_t left = pim_load_relaxed(&fake.placed_bytes) - placed;
+        if (tight) {
+            EXPECT_LE(left, 4 * PIM_ARENA_SIZE);
+        } else {
+            EXPECT_GE(left, 4 * PIM_ARENA_SIZE);
+        }
+    }
+}
+
+// The whole units of a run would be wasted on a block that stays small.
+TEST(where_space_is_limited_small_blocks_grow_within_their_classes)
+{
+    for (unsigned limited = 0; limited < 2; limited++) {
+        leave(limited ? PIM_LIMITED_BYTES - 1 : SIZE_MAX);
+        char *p = pim_mem_malloc(NULL, 4000);
+        for (size_t size = 4000; size < 9000; size += size / 8) {
+            p = pim_mem_realloc(NULL, p, size);
+            memset(p, 1, size);
+        }
+        EXPECT_EQ(pim_page_of(p)->size_class == PIM_CLASS_RUN, !limited);
+        pim_mem_free(NULL, p);
+    }
+}
+
+#define SCARCITY_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int
+main(void)
+{
+    const struct CMUnitTest cases[] = {
+        SCARCITY_CASE(what_is_left_is_found_by_trying),
+        SCARCITY_CASE(growing_heap_notices_that_little_is_left),
+        SCARCITY_CASE(large_maps_notice_it_too),
+        SCARCITY_CASE(at_the_limit_no_map_is_kept_and_none_has_much_room),
+        SCARCITY_CASE(what_was_kept_before_goes_at_the_tick),
+        SCARCITY_CASE(at_the_limit_arenas_go_back_at_once),
+        SCARCITY_CASE(
+            where_space_is_limited_small_blocks_grow_within_their_classes),
+    };
+    return RUN(cases, core_set_up, NULL);
+}
