@@ -65,6 +65,9 @@ choose_checked(void)
     tables = checked_tables;
 }
 
+// Weak: not every C library has it (preload/foreign.c).
+extern __typeof__(dladdr1) dladdr1 __attribute__((weak));
+
 // Where CPython has the three tables that are set now; NULL: not known.
 static PyMemAllocatorEx *
 find_tables(void)
@@ -74,7 +77,7 @@ find_tables(void)
     Dl_info info;
     void *module = pim_py.module != NULL ? pim_py.module : RTLD_DEFAULT;
     char *runtime = dlsym(module, "_PyRuntime");
-    if (runtime == NULL ||
+    if (runtime == NULL || dladdr1 == NULL ||
         dladdr1(runtime, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) ==
             0 ||
         symbol == NULL || info.dli_saddr != runtime) {
