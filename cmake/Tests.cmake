@@ -119,7 +119,8 @@ function(pim_late_tests folder)
   file(GLOB helpers CONFIGURE_DEPENDS "${dir}/support/*.c")
   foreach(program host reload)
     add_executable(late_${program} "${dir}/late/${program}.c")
-    target_include_directories(late_${program} PRIVATE "${PROJECT_SOURCE_DIR}/include")
+    target_include_directories(late_${program} PRIVATE
+      "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/tests")
     target_link_libraries(late_${program} PRIVATE pim_warnings Threads::Threads ${CMAKE_DL_LIBS})
   endforeach()
   # In the program from its start, before there is a Python.
