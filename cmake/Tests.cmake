@@ -7,7 +7,10 @@ set(PIM_TEST_ENV "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
 
 # Tests that depend on what mimalloc does run once more with each other version.
 set(PIM_MIMALLOC_TESTS
-  "^(mi_|unit_(large|maps|raw_tag)$|thread_raw$|fault_kept$|embed_(install|raw)_)")
+  "^(mi_|unit_(large|maps|raw_tag)$|fault_kept$|embed_(install|raw)_)")
+
+# Long ones begin first, or the last of them would run alone.
+set(PIM_LONG_TESTS "^(model_random$|thread_retire$|embed_(limits|fork|storm|interpreters|lives)_)")
 
 # pim_add_test(<test> <target> LABEL <label> [NO_LEAK_CHECK]
 #              [ARGUMENTS ...])
@@ -25,6 +28,9 @@ function(pim_add_test test target)
   endif()
   set_tests_properties(${test} PROPERTIES LABELS ${arg_LABEL}
     ENVIRONMENT "${asan};${PIM_TEST_ENV}")
+  if(test MATCHES "${PIM_LONG_TESTS}")
+    set_tests_properties(${test} PROPERTIES COST 10)
+  endif()
   if(test MATCHES "${PIM_MIMALLOC_TESTS}")
     foreach(version IN LISTS PIM_MIMALLOC_OTHERS)
       add_test(NAME ${test}_mimalloc${version}
@@ -113,7 +119,8 @@ function(pim_late_tests folder)
   file(GLOB helpers CONFIGURE_DEPENDS "${dir}/support/*.c")
   foreach(program host reload)
     add_executable(late_${program} "${dir}/late/${program}.c")
-    target_include_directories(late_${program} PRIVATE "${PROJECT_SOURCE_DIR}/include")
+    target_include_directories(late_${program} PRIVATE
+      "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/tests")
     target_link_libraries(late_${program} PRIVATE pim_warnings Threads::Threads ${CMAKE_DL_LIBS})
   endforeach()
   # In the program from its start, before there is a Python.

@@ -75,7 +75,7 @@ may_tune(void *handle)
 static bool
 is_affordable(long kib)
 {
-    return pim_has_room((size_t)kib * 1024 * ADDRESS_SHARE, 1);
+    return pim_has_addresses((size_t)kib * 1024 * ADDRESS_SHARE);
 }
 
 // Makes mimalloc cheaper for small processes.
@@ -197,12 +197,12 @@ refuse(const char *path, void *handle, const char *lack, char *why,
 static int
 no_room(char *why, size_t why_size)
 {
-    snprintf(
-        why, why_size,
-        "no address space for mimalloc, which needs %zu MiB to start; raise "
-        "the limit of virtual memory (ulimit -v, or -d, or "
-        "vm.max_map_count)",
-        PIM_MI_START_BYTES >> 20);
+    snprintf(why, why_size,
+             "no address space for mimalloc, which needs %zu MiB to start; "
+             "raise the limit of virtual memory (ulimit -v, -d), that of maps "
+             "(vm.max_map_count), or that of locked memory (ulimit -l) if "
+             "mlockall() locks all maps",
+             PIM_MI_START_BYTES >> 20);
     return -ENOMEM;
 }
 

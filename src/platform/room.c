@@ -7,14 +7,28 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-// By trying, for no limit tells what is left of it.  Pages of two kinds in turn are
-// as many maps.
+// By trying, for no limit tells what is left of it.
+static char *
+map(size_t bytes, int prot)
+{
+    void *start = mmap(NULL, bytes, prot,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return start == MAP_FAILED ? NULL : start;
+}
+
+bool
+pim_has_addresses(size_t bytes)
+{
+    char *start = map(bytes, PROT_NONE);
+    return start != NULL && munmap(start, bytes) == 0;
+}
+
+// Pages of two kinds in turn are as many maps.
 bool
 pim_has_room(size_t bytes, unsigned maps)
 {
-    char *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) {
+    char *start = map(bytes, PROT_READ | PROT_WRITE);
+    if (start == NULL) {
         return false;
     }
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

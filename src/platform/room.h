@@ -9,4 +9,7 @@
 // Whether so much memory, and so many maps more, could be had at this moment.
 bool pim_has_room(size_t bytes, unsigned maps);
 
+// Whether there is so much address space, whatever there is of memory.
+bool pim_has_addresses(size_t bytes);
+
 #endif // PIM_PLATFORM_ROOM_H

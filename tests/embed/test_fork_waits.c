@@ -9,8 +9,7 @@
 #include <unistd.h>
 
 #include "support/embed.h"
-
-#define CHILD_SECONDS 30
+#include "support/patience.h"
 
 // --- a handler that is older than the library's --------------------------------
 
@@ -71,7 +70,7 @@ fork_once(const char *what)
     pid_t child = fork();
     EXPECT(child >= 0);
     if (child == 0) {
-        alarm(CHILD_SECONDS);
+        alarm(patience());
         use_all_domains();
         _exit(0);
     }

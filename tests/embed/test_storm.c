@@ -21,7 +21,7 @@
 #include "support/embed.h"
 #include "support/patience.h"
 
-#define FORKS 300
+#define FORKS 200
 
 static atomic_bool stop;
 static atomic_int at_work; // of the crowd

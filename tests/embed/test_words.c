@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "support/embed.h"
+#include "support/patience.h"
 
 #define TEAM 8
 
@@ -320,7 +321,7 @@ thread_of_a_child_does_not_wait_for_the_loader(void)
               "    x = [[i] for i in range(1000)]\n"
               "child = os.fork()\n"
               "if child == 0:\n"
-              "    signal.alarm(40)\n"
+              "    signal.alarm(300)\n"
               "    t = threading.Thread(target=work)\n"
               "    t.start(); t.join()\n"
               "    os._exit(0)\n"
@@ -343,7 +344,7 @@ child_counts_its_own_threads(void)
     pid_t child = fork();
     if (child == 0) {
         PyOS_AfterFork_Child();
-        alarm(40);
+        alarm(patience());
         expect_readers(1);
         outer = PyEval_SaveThread();
         team_start(&t, attach_and_detach);

@@ -14,11 +14,11 @@
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/patience.h"
 #include "support/random.h"
 #include "support/team.h"
 
 #define FORKS TEAM_ROUNDS(300)
-#define SECONDS 120 // of a child
 #define BLOCKS 60
 #define SLOTS 256
 
@@ -114,7 +114,7 @@ be_child(void)
 {
     random_state r = random_from(3);
     bool cut = pim_load_relaxed(&ending) != 0;
-    alarm(SECONDS);
+    alarm(patience());
     EXPECT(!pim_gate_is_adrift());
     expect_whole();
     pim_registry_each(expect_over, NULL);

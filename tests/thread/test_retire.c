@@ -15,7 +15,7 @@
 
 #define FREERS 2
 #define BLOCKS 400
-#define ROUNDS TEAM_ROUNDS(4000)
+#define ROUNDS TEAM_ROUNDS(3000)
 #define OBJ PIM_SLOT(PIM_OBJ)
 
 static exchange x;

@@ -14,10 +14,9 @@
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
+#include "support/patience.h"
 #include "support/raw_world.h"
 #include "support/tsan.h"
-
-#define SECONDS 60
 
 // Tiny, small, of several units, a run, of mimalloc or a map.
 static const size_t sizes[] = {0,     1,     48,     600,
@@ -127,7 +126,7 @@ static void
 live_adrift(void)
 {
     pthread_t thread = pthread_self();
-    alarm(SECONDS);
+    alarm(patience());
     EXPECT(pim_gate_is_adrift());
     uint64_t mi_blocks = fake_mi_live_blocks();
     use_all(NULL); // as the interpreter that forked

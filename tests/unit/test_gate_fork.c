@@ -13,9 +13,8 @@
 #include "platform/gate.h"
 #include "support/core.h"
 #include "support/expect.h"
+#include "support/patience.h"
 #include "support/team.h"
-
-#define SECONDS 60 // until a hang is one
 
 static pthread_mutex_t theirs = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool is_theirs; // somebody has it, and comes to the gate
@@ -78,7 +77,7 @@ set_up(void **state)
 {
     (void)state;
     pim_gate_start();
-    alarm(SECONDS);
+    alarm(patience());
     pim_store_relaxed(&is_theirs, false);
     pim_store_relaxed(&may_leave, false);
     pim_store_relaxed(&has_left, false);
@@ -103,7 +102,7 @@ enum { WHOLE = 10, ADRIFT };
 static void
 use_gate_as_child(void)
 {
-    alarm(SECONDS);
+    alarm(patience());
     EXPECT(!pim_load_relaxed(&pim_gate.closed));
     pim_gate_enter();
     pim_gate_exit();

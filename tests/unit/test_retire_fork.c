@@ -22,8 +22,8 @@
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/patience.h"
 
-#define SECONDS 60
 #define OBJ PIM_SLOT(PIM_OBJ)
 #define MEM PIM_SLOT(PIM_MEM)
 #define HUGE ((size_t)3 << 20)
@@ -214,7 +214,7 @@ fork_in_the_middle(int policy)
     }
     pid_t child = fork();
     if (child == 0) {
-        alarm(SECONDS);
+        alarm(patience());
         EXPECT(!pim_gate_is_adrift());
         EXPECT_EQ(pim_load_relaxed(&told), 0); // which is the parent's to do
         expect_all_is_well(policy);

@@ -20,9 +20,7 @@
 
 #include "pimalloc/pimalloc.h"
 #include "plug_in.h"
-
-// Longest time a case may take, in seconds; then it is killed.
-#define CASE_SECONDS 60
+#include "support/patience.h"
 
 static const char *libpython;
 static const char *libpimalloc;
@@ -282,7 +280,7 @@ run_case(const char *name, void (*run)(void))
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        alarm(CASE_SECONDS);
+        alarm(patience());
         run();
         fflush(NULL);
         _exit(0);
