@@ -52,8 +52,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_RUN_UNITS 64
 #define PIM_RUN_MAX ((size_t)PIM_RUN_UNITS << PIM_UNIT_SHIFT)
 
-// A block that is grown to this size moves to a run, and back to a class if it
-// shrinks to less than half of it.
+// A block that is grown to this size moves to a run, and back to a class where that
+// is smaller when it shrinks; see run.c.
 #define PIM_RUN_GROWN ((size_t)4 << 10)
 
 // How much of freed runs a heap keeps for the next requests of their lengths, in

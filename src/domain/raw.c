@@ -275,7 +275,8 @@ realloc_inside(void *block, size_t size)
     const pim_page *page = pim_page_of(block);
     PIM_CHECK(is_raws(page), "raw realloc of a block that is not raw's", block);
     size_t old_size = page->block_size;
-    return size <= old_size && size > old_size / 2
+    size += size == 0;
+    return size <= old_size && pim_size_suits(old_size, pim_size_served(size))
                ? block
                : move(block, old_size, size);
 }

@@ -209,6 +209,10 @@ extern _Atomic uint64_t pim_foreign_frees;
 void pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
                       unsigned domain, size_t bytes);
 
+// The same if the heap lives and is no process heap; else false, and nothing changed.
+bool pim_heap_uncount_living(const pim_heap *caller, pim_heap *heap,
+                             uint64_t serial, unsigned domain, size_t bytes);
+
 // For pages and arenas across files of this layer.  Owner, inside the gate.
 
 // Whether the heap's arenas have a run of that many units.
