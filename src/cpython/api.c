@@ -104,6 +104,8 @@ pim_py_find(void *m, pim_py_api *py)
         return -ENOSYS;
     }
     find(m, "PyMem_SetupDebugHooks", NULL, &py->setup_debug_hooks);
+    find(m, "PyObject_GetArenaAllocator", NULL, &py->get_arena_allocator);
+    find(m, "PyObject_SetArenaAllocator", NULL, &py->set_arena_allocator);
     if (!find(m, "_PyInterpreterConfig_InitFromState", NULL,
               &py->interp_config)) {
         find(m, "_PyInterpreterState_HasFeature", NULL,

@@ -33,6 +33,10 @@ typedef struct pim_py_api {
     // PyMem_SetupDebugHooks(); NULL if it is hidden.
     void (*setup_debug_hooks)(void);
 
+    // PyObject_GetArenaAllocator() and its opposite; NULL if they are hidden.
+    void (*get_arena_allocator)(PyObjectArenaAllocator *);
+    void (*set_arena_allocator)(PyObjectArenaAllocator *);
+
     // Private; at most one of the two exists.
     int (*interp_has_feature)(PyInterpreterState *, unsigned long);
     int (*interp_config)(PyInterpreterConfig *, PyInterpreterState *);

@@ -1,4 +1,4 @@
-// table.c -- the three PyMemAllocatorEx tables.
+// table.c -- the three PyMemAllocatorEx tables, and the one of arenas.
 //
 // They are set once per runtime and never swapped: CPython reads function and
 // context separately, so a swap under running threads can tear.
@@ -11,6 +11,7 @@
 
 #include "cpython/api.h"
 #include "domain/check.h"
+#include "domain/stack.h"
 
 static PyMemAllocatorEx plain_tables[PIM_DOMAINS] = {
     [PIM_RAW] = {NULL, pim_raw_malloc, pim_raw_calloc, pim_raw_realloc,
@@ -56,18 +57,6 @@ choose_checked(void)
     tables = checked_tables;
 }
 
-void
-pim_table_install(void)
-{
-    if (pim_check_is_on()) {
-        choose_checked();
-    }
-    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        replaced[d] = table_now(d);
-        pim_py.set_allocator((PyMemAllocatorDomain)d, &tables[d]);
-    }
-}
-
 static bool
 tables_are(const PyMemAllocatorEx *expected)
 {
@@ -100,6 +89,38 @@ module_of(uintptr_t function)
 {
     Dl_info info;
     return dladdr((void *)function, &info) != 0 ? info.dli_fbase : NULL;
+}
+
+// Whose arenas are not Python's own has reasons for it and is left alone: then frame
+// stacks are neither counted nor limited.
+static void
+install_arenas(void)
+{
+    PyObjectArenaAllocator now;
+    PyObjectArenaAllocator ours = {NULL, pim_stack_alloc, pim_stack_free};
+    if (pim_py.get_arena_allocator == NULL ||
+        pim_py.set_arena_allocator == NULL) {
+        return;
+    }
+    pim_py.get_arena_allocator(&now);
+    const void *python = module_of((uintptr_t)pim_py.set_allocator);
+    if (python != NULL && module_of((uintptr_t)now.alloc) == python) {
+        pim_stack_set_source((pim_stack_source){now.ctx, now.alloc, now.free});
+        pim_py.set_arena_allocator(&ours);
+    }
+}
+
+void
+pim_table_install(void)
+{
+    if (pim_check_is_on()) {
+        choose_checked();
+    }
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        replaced[d] = table_now(d);
+        pim_py.set_allocator((PyMemAllocatorDomain)d, &tables[d]);
+    }
+    install_arenas();
 }
 
 bool

@@ -9,8 +9,8 @@
 // What the raw domain's table holds now; asked before ours is set.
 pim_raw_table pim_table_replaced_raw(void);
 
-// Sets all three domains, to the functions of domain/check.h where that is on;
-// pim_py is filled.
+// Sets all three domains, to the functions of domain/check.h where that is on, and
+// what frame stacks come from; pim_py is filled.
 void pim_table_install(void);
 
 // Whether all three domains are ours at this moment.
