@@ -116,6 +116,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // units, of which about half is touched in a young interpreter.
 #define PIM_WARM_BYTES ((size_t)12 << 20)
 
+// What is charged for an interpreter while CPython makes it: more than it has when
+// that is done, about 2.5 MiB and what its pages have free.
+#define PIM_LIMIT_BIRTH ((uint64_t)8 << 20)
+
 // An arena of an ended interpreter is inherited if this much of it is usable.
 #define PIM_ESTATE_ROOM (PIM_ARENA_SIZE / 8)
 

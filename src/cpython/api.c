@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <string.h>
 
 #include "platform/module.h"
@@ -14,6 +15,7 @@
 // Stands for all that are too old to say.
 #define VERSION_BEFORE_3_11 0x030a0000ul
 
+#define VERSION_3_13_8 0x030d0800ul
 #define VERSION_3_14 0x030e0000ul
 
 // Flag of _PyInterpreterState_HasFeature() in 3.12.
@@ -80,6 +82,18 @@ find_getter(void *m, pim_py_api *py)
            find(m, "_PyThreadState_UncheckedGet", NULL, &py->tstate);
 }
 
+static void
+find_runtime(void *m, pim_py_api *py)
+{
+    Dl_info info;
+    void *symbol = NULL;
+    if (find(m, "_PyRuntime", NULL, &py->runtime) &&
+        dladdr1(py->runtime, &info, &symbol, RTLD_DL_SYMENT) != 0 &&
+        symbol != NULL && info.dli_saddr == py->runtime) {
+        py->runtime_bytes = ((const ElfW(Sym) *)symbol)->st_size;
+    }
+}
+
 static bool
 is_exported(void *module, const char *name)
 {
@@ -104,6 +118,7 @@ pim_py_find(void *m, pim_py_api *py)
         return -ENOSYS;
     }
     find(m, "PyMem_SetupDebugHooks", NULL, &py->setup_debug_hooks);
+    find_runtime(m, py);
     find(m, "PyObject_GetArenaAllocator", NULL, &py->get_arena_allocator);
     find(m, "PyObject_SetArenaAllocator", NULL, &py->set_arena_allocator);
     if (!find(m, "_PyInterpreterConfig_InitFromState", NULL,
@@ -145,6 +160,12 @@ bool
 pim_py_outlives(void)
 {
     return pim_py.hexversion < VERSION_3_14;
+}
+
+bool
+pim_py_needs_state(void)
+{
+    return pim_py.hexversion < VERSION_3_13_8;
 }
 
 bool

@@ -37,6 +37,11 @@ typedef struct pim_py_api {
     void (*get_arena_allocator)(PyObjectArenaAllocator *);
     void (*set_arena_allocator)(PyObjectArenaAllocator *);
 
+    // The variable with all of CPython's state, its size as the loader knows it; NULL
+    // and 0 if it is hidden.
+    const void *runtime;
+    size_t runtime_bytes;
+
     // Private; at most one of the two exists.
     int (*interp_has_feature)(PyInterpreterState *, unsigned long);
     int (*interp_config)(PyInterpreterConfig *, PyInterpreterState *);
@@ -67,6 +72,10 @@ bool pim_py_swaps_raw(void);
 // Whether blocks are known to be used after the interpreter that allocated them
 // ended: up to 3.13.
 bool pim_py_outlives(void);
+
+// Whether the process ends where there is no memory for the state of an interpreter:
+// before 3.13.8 (gh-112729).
+bool pim_py_needs_state(void);
 
 // Whether an interpreter uses main's object allocator state, so that it shares
 // objects with main.  False where that cannot be asked: a heap of its own is

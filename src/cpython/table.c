@@ -8,6 +8,7 @@
 #include "cpython/table.h"
 
 #include <dlfcn.h>
+#include <string.h>
 
 #include "cpython/api.h"
 #include "domain/check.h"
@@ -56,6 +57,90 @@ choose_checked(void)
     }
     tables = checked_tables;
 }
+
+// --- the tables in force ---------------------------------------------------
+//
+// CPython keeps them in its runtime variable, three in a row.  Where, is found by what
+// lies there before ours are set and afterwards.
+
+// Nobody's runtime has them further behind its beginning.
+#define SEARCHED_BYTES ((size_t)64 << 10)
+
+static const char *in_force;      // NULL: not found
+static void *on_top[PIM_DOMAINS]; // malloc() of each while nobody else is
+
+#define PLACES_MAX 4
+
+typedef struct table_places {
+    const char *at[PLACES_MAX];
+    unsigned count;
+} table_places;
+
+static bool
+are_at(const char *at, const PyMemAllocatorEx *expected)
+{
+    return memcmp(at, expected, PIM_DOMAINS * sizeof(*expected)) == 0;
+}
+
+// Where such tables lie.
+static table_places
+find_places(const PyMemAllocatorEx *expected)
+{
+    table_places found = {.count = 0};
+    const char *runtime = pim_py.runtime;
+    size_t bytes = pim_py.runtime_bytes < SEARCHED_BYTES ? pim_py.runtime_bytes
+                                                         : SEARCHED_BYTES;
+    for (size_t i = 0; i + PIM_DOMAINS * sizeof(*expected) <= bytes &&
+                       found.count < PLACES_MAX;
+         i += sizeof(void *)) {
+        if (are_at(runtime + i, expected)) {
+            found.at[found.count++] = runtime + i;
+        }
+    }
+    return found;
+}
+
+// One of the places where ours lie now.
+static void
+choose_place(const table_places *found)
+{
+    in_force = NULL;
+    for (unsigned i = 0; i < found->count; i++) {
+        if (are_at(found->at[i], tables)) {
+            in_force = found->at[i];
+        }
+    }
+    pim_table_note_hooks();
+}
+
+static void *
+malloc_in_force(unsigned domain)
+{
+    const PyMemAllocatorEx *table =
+        (const PyMemAllocatorEx *)(const void *)in_force + domain;
+    return *(void *const volatile *)(const void *)&table->malloc;
+}
+
+void
+pim_table_note_hooks(void)
+{
+    for (unsigned d = 0; in_force != NULL && d < PIM_DOMAINS; d++) {
+        on_top[d] = malloc_in_force(d);
+    }
+}
+
+bool
+pim_table_is_wrapped(void)
+{
+    for (unsigned d = 0; in_force != NULL && d < PIM_DOMAINS; d++) {
+        if (malloc_in_force(d) != on_top[d]) {
+            return true;
+        }
+    }
+    return in_force == NULL;
+}
+
+// --- whose tables they are -------------------------------------------------
 
 static bool
 tables_are(const PyMemAllocatorEx *expected)
@@ -118,8 +203,12 @@ pim_table_install(void)
     }
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
         replaced[d] = table_now(d);
+    }
+    table_places places = find_places(replaced);
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
         pim_py.set_allocator((PyMemAllocatorDomain)d, &tables[d]);
     }
+    choose_place(&places);
     install_arenas();
 }
 

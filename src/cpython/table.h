@@ -16,6 +16,15 @@ void pim_table_install(void);
 // Whether all three domains are ours at this moment.
 bool pim_table_is_installed(void);
 
+// CPython's debug hooks were just put on top: they are none that
+// pim_table_is_wrapped() tells of.
+void pim_table_note_hooks(void);
+
+// Whether a domain's functions are somebody else's, who may call ours: tracemalloc's,
+// a profiler's.  Asks no function of CPython's, which would take a lock and may give the
+// GIL up; true also where that cannot be known.  Any thread.
+bool pim_table_is_wrapped(void);
+
 // Whether the tables are again what they were before ours were set: that is what
 // a second Py_Initialize() leaves.
 bool pim_table_was_reset(void);

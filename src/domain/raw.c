@@ -22,6 +22,7 @@
 
 #include <string.h>
 
+#include "domain/birth.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
 #include "domain/raw_source.h"
@@ -89,9 +90,6 @@ alloc_shared(size_t size, bool zero)
 static void *
 serve(size_t size, bool zero)
 {
-    if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
-        return NULL;
-    }
     if (pim_raw_from != PIM_RAW_OWN) {
         return pim_raw_source_alloc(size, zero);
     }
@@ -101,10 +99,24 @@ serve(size_t size, bool zero)
                         : alloc_shared(size, zero);
 }
 
+// The same, but an interpreter's state may be refused.
+static void *
+serve_watched(size_t size, bool zero)
+{
+    if (size > PIM_REQUEST_MAX || !pim_birth_admits(size)) {
+        return NULL;
+    }
+    void *block = serve(size, zero);
+    pim_birth_asked(block, size);
+    return block;
+}
+
 static PIM_NOINLINE void *
 alloc_any(size_t size, bool zero)
 {
-    void *block = serve(size, zero);
+    void *block = PIM_LIKELY(size < PIM_RAW_WATCH_BYTES)
+                      ? serve(size, zero)
+                      : serve_watched(size, zero);
     return PIM_LIKELY(block != NULL) ? block : pim_domain_refuse();
 }
 

@@ -41,6 +41,13 @@ typedef struct pim_current {
     ptrdiff_t word;  // offset from the thread pointer
     void *no_tstate; // always NULL
     bool proven;     // the getter reads that word, so NULL there is its answer
+
+    // Of interpreters that the thread makes; see limit.h.
+    pim_maker maker;   // of the next one
+    pim_credit credit; // for it
+    pim_heap *newborn; // that CPython may be making here; NULL: none
+    uint64_t newborns; // its serial
+    const struct pim_budget *mother; // its maker's
 } pim_current;
 
 extern PIM_TLS pim_current pim_current_self;
@@ -134,6 +141,13 @@ pim_current_set_word(pim_current *self, ptrdiff_t word)
     self->proven = true;
 }
 
+// The heap is that of a newborn interpreter.
+void pim_current_begin(pim_heap *heap);
+
+// Another interpreter is current than before, so one that was newborn may be made; or
+// the heap is to give up its current pages.  Owner of the heap.
+void pim_current_changed(pim_heap *heap);
+
 // Remembers what pim_current_resolve() found out.
 PIM_INLINE void
 pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
@@ -143,6 +157,13 @@ pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
     self->interp = interp;
     self->heap = heap;
     self->epoch = epoch;
+    self->maker.budget = heap->limit.budget;
+    self->maker.serial = pim_load_relaxed(&heap->serial);
+    if (PIM_UNLIKELY(self->newborn != NULL ||
+                     pim_load_relaxed(&heap->limit.newborn) ||
+                     pim_load_relaxed(&heap->limit.revoked))) {
+        pim_current_changed(heap);
+    }
 }
 
 // Remembers that the calling thread, whose word is proven, has no thread state.

@@ -86,6 +86,7 @@ typedef struct pim_heap {
 
     // Identity: written under the registry's lock.
     _Atomic int policy;    // enum pim_policy; any thread reads
+    bool keeps_always;     // no other policy may be set
     int64_t id;            // CPython's id of the interpreter
     uint32_t generation;   // which runtime of the process
     char name[32];         // of its memory in /proc/PID/maps
@@ -113,6 +114,10 @@ pim_heap_is_process(const pim_heap *heap)
 #define PIM_HEAP_INDEX_BITS 14
 #define PIM_HEAP_INDICES (1u << PIM_HEAP_INDEX_BITS)
 pim_heap *pim_heap_at(unsigned index);
+
+// A record that nobody uses, and the way back.  Under the registry's lock.
+pim_heap *pim_heap_take(void);
+void pim_heap_put(pim_heap *heap);
 
 // Makes a zeroed or recycled record an empty heap.
 void pim_heap_open(pim_heap *heap);

@@ -337,6 +337,7 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (block == NULL) {
         block = alloc_mi(heap, domain, size, zero);
     }
+    pim_limit_done(&heap->limit);
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
     return block;
@@ -383,6 +384,7 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
         block = finish_map(heap, domain, used, &map, is_small);
         pim_add_relaxed(&small_maps, is_small);
     }
+    pim_limit_done(&heap->limit);
     pim_gate_exit();
     return block;
 }
@@ -585,6 +587,7 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     }
     pim_gate_enter();
     void *resized = resize_map(heap, large, size);
+    pim_limit_done(&heap->limit);
     pim_gate_exit();
     return resized;
 }

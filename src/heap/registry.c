@@ -46,10 +46,7 @@ static binding *buckets[BUCKETS];
 static binding *oldest;
 static binding *youngest;
 static binding *binding_pool;
-static pim_heap *heap_pool;
 static uint64_t last_serial = 1; // the process heap's
-static _Atomic(pim_heap *) by_index[PIM_HEAP_INDICES];
-static unsigned last_index;
 
 // The addresses at which interpreters were ever bound, main apart.
 static _Atomic uintptr_t lowest_interp = UINTPTR_MAX;
@@ -78,47 +75,6 @@ unlock(void)
 }
 
 // --- pools -----------------------------------------------------------------
-
-static void
-give_index(pim_heap *heap)
-{
-    if (last_index + 1 < PIM_HEAP_INDICES) {
-        heap->index = ++last_index;
-        pim_store_release(&by_index[last_index], heap);
-    }
-}
-
-pim_heap *
-pim_heap_at(unsigned index)
-{
-    return pim_load_acquire(&by_index[index]);
-}
-
-static pim_heap *
-heap_take(void)
-{
-    if (heap_pool == NULL) {
-        size_t bytes = pim_align_up(8 * sizeof(pim_heap), pim_os_page_size());
-        pim_heap *chunk = pim_os->map(bytes);
-        for (size_t i = 0; chunk != NULL && i < bytes / sizeof(*chunk); i++) {
-            chunk[i].next = heap_pool;
-            heap_pool = &chunk[i];
-            give_index(heap_pool);
-        }
-    }
-    pim_heap *heap = heap_pool;
-    if (heap != NULL) {
-        heap_pool = heap->next;
-    }
-    return heap;
-}
-
-static void
-heap_put(pim_heap *heap)
-{
-    heap->next = heap_pool;
-    heap_pool = heap;
-}
 
 static binding *
 binding_take(void)
@@ -228,25 +184,31 @@ pim_registry_heap(int64_t id)
 // --- birth -----------------------------------------------------------------
 
 static pim_heap *
-heap_new(int64_t id, uint32_t generation)
+heap_new(int64_t id, uint32_t generation, const pim_maker *maker)
 {
-    pim_heap *heap = heap_take();
+    pim_heap *heap = pim_heap_take();
     if (heap != NULL) {
         pim_heap_open(heap);
-        pim_limit_begin(heap);
         heap->id = id;
         heap->generation = generation;
+        if (!pim_limit_begin(heap, last_serial + 1, maker,
+                             &pim_current_self.credit)) {
+            pim_heap_put(heap);
+            return NULL;
+        }
         pim_store_relaxed(&heap->policy, pim_load_relaxed(&pim_policy_of_new));
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
                  (long long)id);
         pim_store_release(&heap->serial, ++last_serial);
+        pim_current_begin(heap);
     }
     return heap;
 }
 
 // Under the lock; nothing is bound to `interp`.
 static binding *
-bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared)
+bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared,
+         const pim_maker *maker)
 {
     binding *b = binding_take();
     if (b == NULL) {
@@ -258,7 +220,7 @@ bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared)
                    .generation = generation,
                    .shared = shared != NULL};
     if (shared == NULL) {
-        b->heap = heap_new(id, generation);
+        b->heap = heap_new(id, generation, maker);
         if (b->heap == NULL) {
             b->next = binding_pool;
             binding_pool = b;
@@ -281,7 +243,7 @@ bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared)
 
 pim_heap *
 pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
-                   pim_heap *shared)
+                   pim_heap *shared, const pim_maker *maker)
 {
     lock();
     binding *b = binding_find(interp);
@@ -297,7 +259,7 @@ pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
         b = binding_find(interp);
     }
     if (b == NULL) {
-        b = bind_new(interp, id, generation, shared);
+        b = bind_new(interp, id, generation, shared, maker);
     }
     pim_heap *heap = b != NULL ? b->heap : NULL;
     unlock();
@@ -347,6 +309,16 @@ remember(ended_interp *entry, const pim_figures *left, const pim_heap *heap)
     }
 }
 
+// What stays live until somebody frees it late, if anybody does.  Raw blocks are
+// handed on and freed by others.
+static uint64_t
+left_for_ever(const pim_heap *heap, const pim_figures *left)
+{
+    return pim_heap_keeps(heap) ? left->slot[PIM_SLOT(PIM_MEM)].live_bytes +
+                                      left->slot[PIM_SLOT(PIM_OBJ)].live_bytes
+                                : 0;
+}
+
 bool
 pim_registry_end(const void *start, size_t bytes)
 {
@@ -384,7 +356,8 @@ pim_registry_end(const void *start, size_t bytes)
             entry = next_ended(); // many others ended meanwhile
         }
         remember(entry, &left, copy.heap);
-        heap_put(copy.heap);
+        pim_limit_end(copy.heap, left_for_ever(copy.heap, &left));
+        pim_heap_put(copy.heap);
         unlock();
     }
     return true;
@@ -442,12 +415,23 @@ pim_registry_set_policy(int64_t id, int policy)
 {
     lock();
     const binding *b = binding_of_id(id);
-    int err = b == NULL ? -ENOENT : b->shared || id == 0 ? -ENOTSUP : 0;
+    int err = b == NULL                                       ? -ENOENT
+              : b->shared || id == 0 || b->heap->keeps_always ? -ENOTSUP
+                                                              : 0;
     if (err == 0) {
         pim_store_relaxed(&b->heap->policy, policy);
     }
     unlock();
     return err;
+}
+
+void
+pim_heap_keep_always(pim_heap *heap)
+{
+    lock();
+    heap->keeps_always = true;
+    pim_store_relaxed(&heap->policy, PIM_KEEP);
+    unlock();
 }
 
 bool

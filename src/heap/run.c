@@ -85,6 +85,18 @@ take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
     return page;
 }
 
+// Counts the run's block and returns it; NULL for NULL.
+static void *
+finish(pim_heap *heap, pim_page *page)
+{
+    if (page != NULL) {
+        pim_account_add(&heap->account[PIM_SLOT(page->domain)], PIM_CLASS_RUN,
+                        page->block_size);
+    }
+    pim_limit_done(&heap->limit);
+    return page != NULL ? pim_page_start(page) : NULL;
+}
+
 void *
 pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
@@ -97,13 +109,8 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (page == NULL) {
         page = take(heap, domain, size, 0, &is_zero);
     }
-    if (page == NULL) {
-        return NULL;
-    }
-    pim_account_add(&heap->account[PIM_SLOT(domain)], PIM_CLASS_RUN,
-                    page->block_size);
-    void *block = pim_page_start(page);
-    return zero && !is_zero ? memset(block, 0, size) : block;
+    void *block = finish(heap, page);
+    return zero && !is_zero && block != NULL ? memset(block, 0, size) : block;
 }
 
 void *
@@ -118,12 +125,7 @@ pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     pim_page *page = is_admitted(heap, size, units)
                          ? take(heap, domain, size, room, &ignored)
                          : NULL;
-    if (page == NULL) {
-        return NULL;
-    }
-    pim_account_add(&heap->account[PIM_SLOT(domain)], PIM_CLASS_RUN,
-                    page->block_size);
-    return pim_page_start(page);
+    return finish(heap, page);
 }
 
 void
@@ -215,6 +217,7 @@ pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
         pim_gate_enter();
         done = set_units(heap, page, wanted);
         pim_gate_exit();
+        pim_limit_done(&heap->limit);
     }
     if (done) {
         page->asked = size;
