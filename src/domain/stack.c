@@ -3,6 +3,7 @@
 
 #include "domain/stack.h"
 
+#include "base/keep_errno.h"
 #include "domain/domain.h"
 #include "heap/current.h"
 
@@ -25,9 +26,12 @@ pim_stack_alloc(void *ctx, size_t size)
         return source.alloc(source.ctx, size);
     }
     bool zero = size != PIM_UNIT_SIZE;
-    void *run =
+    void *block =
         size <= PIM_RUN_MAX ? pim_run_alloc(heap, PIM_MEM, size, zero) : NULL;
-    return run != NULL ? run : pim_large_alloc(heap, PIM_MEM, size, zero);
+    if (block == NULL) {
+        block = pim_large_alloc(heap, PIM_MEM, size, zero);
+    }
+    return block != NULL ? block : pim_domain_refuse();
 }
 
 void
@@ -37,6 +41,7 @@ pim_stack_free(void *ctx, void *piece, size_t size)
     if (pim_region_contains(piece) || pim_large_usable(piece) != 0) {
         pim_mem_free(NULL, piece);
     } else {
+        PIM_KEEP_ERRNO;
         source.free(source.ctx, piece, size);
     }
 }

@@ -2,10 +2,10 @@
 //
 // LOCK-1  Every pim_lock is taken inside the gate (gate.h), so at fork() all of
 //         them are free and the child need not repair any.
-// LOCK-2  Order: install, raw heap, process heap, registry, region, maps, limits;
-//         rings of large blocks, the thread-state search, the table of known
-//         blocks and mimalloc's first arena stand alone.  No lock is held while the gate is entered at
-//         depth 0.
+// LOCK-2  Order: install, raw heap, process heap, registry, region, maps, budgets,
+//         a heap's limit; rings of large blocks, the thread-state search, the
+//         table of known blocks and mimalloc's first arena stand alone.  No lock
+//         is held while the gate is entered at depth 0.
 
 #ifndef PIM_PLATFORM_LOCK_H
 #define PIM_PLATFORM_LOCK_H
