@@ -5,9 +5,9 @@
 
 #include "domain/birth.h"
 
-// The blocks that a thread asked for last: the state's is followed by one or two as
-// large for its allocator and its first thread state.
-#define ASKED_KEPT 8
+// The blocks that a thread asked for last: the state's is followed by one as large for
+// its small-block allocator.
+#define ASKED_KEPT 4
 
 typedef struct asked_block {
     uintptr_t start;

@@ -2,8 +2,8 @@
 // it, too.
 //
 //   (top) +- main
-//         +- tenant, 64M +- made by it +- made by that        64M for the four of
-//         |              +- made by it                        them together
+//         +- tenant, 64M +- made by it +- made by that
+//         |              +- made by it                   64M for these four together
 //         +- tenant
 //
 // Each interpreter with a heap of its own has a budget, which stays when it ends and
