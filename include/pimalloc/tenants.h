@@ -72,8 +72,7 @@ typedef struct pimalloc_refusal {
     uint64_t soft_bytes; // the limits; 0: none
     uint64_t hard_bytes;
     uint64_t refusals; // by this limit so far, with this one
-    int64_t asked_by; // whose request it was: its own, or of one that counts
-                      // for it
+    int64_t asked_by;  // that interpreter, or one that counts for it
 } pimalloc_refusal;
 
 // Called once for each refused request, in the thread that asked, which has the
