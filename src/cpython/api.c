@@ -82,15 +82,28 @@ find_getter(void *m, pim_py_api *py)
            find(m, "_PyThreadState_UncheckedGet", NULL, &py->tstate);
 }
 
+// How many bytes of its module's memory follow.
+static int
+measure_runtime(struct dl_phdr_info *info, size_t info_size, void *arg)
+{
+    pim_py_api *py = arg;
+    (void)info_size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        uintptr_t offset =
+            (uintptr_t)py->runtime - info->dlpi_addr - header->p_vaddr;
+        if (header->p_type == PT_LOAD && offset < header->p_memsz) {
+            py->runtime_bytes = header->p_memsz - offset;
+        }
+    }
+    return py->runtime_bytes != 0;
+}
+
 static void
 find_runtime(void *m, pim_py_api *py)
 {
-    Dl_info info;
-    void *symbol = NULL;
-    if (find(m, "_PyRuntime", NULL, &py->runtime) &&
-        dladdr1(py->runtime, &info, &symbol, RTLD_DL_SYMENT) != 0 &&
-        symbol != NULL && info.dli_saddr == py->runtime) {
-        py->runtime_bytes = ((const ElfW(Sym) *)symbol)->st_size;
+    if (find(m, "_PyRuntime", NULL, &py->runtime)) {
+        dl_iterate_phdr(measure_runtime, py);
     }
 }
 

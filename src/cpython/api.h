@@ -37,8 +37,8 @@ typedef struct pim_py_api {
     void (*get_arena_allocator)(PyObjectArenaAllocator *);
     void (*set_arena_allocator)(PyObjectArenaAllocator *);
 
-    // The variable with all of CPython's state, its size as the loader knows it; NULL
-    // and 0 if it is hidden.
+    // The variable with all of CPython's state; NULL if it is hidden.  How much may be
+    // read there at least.
     const void *runtime;
     size_t runtime_bytes;
 

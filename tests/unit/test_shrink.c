@@ -29,7 +29,7 @@ most_for(unsigned domain, size_t size)
     bool is_mimallocs = domain == PIM_RAW && size > PIM_SMALL_MAX;
     uint64_t bytes = is_mimallocs          ? size + size / 8 + 4 * PAGE
                      : size <= PIM_RUN_MAX ? core_block_bytes(size)
-                                           : pim_align_up(size, PAGE);
+                                           : pim_align_up(size, PAGE) + PAGE;
     return bytes + bytes / 8;
 }
 
@@ -77,8 +77,9 @@ shrink_in_steps(random_state *r, unsigned domain, size_t size, bool grown)
     const core_domain *d = &core_domains[domain];
     char *block = make_block(d, size, grown);
     while (size > 1) {
-        size_t less = random_below(r, 2) ? random_below(r, size)
-                                         : size - random_below(r, size / 4 + 1);
+        size_t less = random_below(r, 2)
+                          ? random_below(r, size)
+                          : size - 1 - random_below(r, size / 4 + 1);
         char *moved = d->realloc(NULL, block, less);
         EXPECT_NOT_NULL(moved);
         expect_filled(moved, less);
