@@ -7,10 +7,13 @@
 //   ------------------                          ------------------
 //   creates the interpreter, limits it
 //   runs the script                             refused(): each request over a limit
-//   reads its account, lifts the limit
+//   reads its account, raises the limit
 //   ends the interpreter                        left(): what it did not give back
 //
-// Without scripts, five of our own show what can happen.  docs/tenants.md tells
+// A tenant may make interpreters of its own.  What they have counts for it, and goes on
+// to count when it has ended; the host ends those that are left in the end.
+//
+// Without scripts, six of our own show what can happen.  docs/tenants.md tells
 // about it.
 
 #define PY_SSIZE_T_CLEAN
@@ -22,12 +25,15 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MB ((uint64_t)1 << 20)
 #define STACK_BYTES ((size_t)16 << 20) // parser and compiler recurse deeply
 #define KINDS_SHOWN 3
+#define NOBODY ((int64_t)-1)
+#define END_BYTES (16 * MB) // that finalizers may have on top
 
 struct tenant {
     const char *name;
@@ -35,30 +41,32 @@ struct tenant {
     const char *outcome;
     uint64_t soft_bytes;
     uint64_t hard_bytes;
-    int64_t id;
+    _Atomic int64_t id; // NOBODY before it has one
     pthread_t thread;
 
-    // Written by refused() in the tenant's thread, and read there.
-    uint64_t refusals;
-    uint64_t largest_refused;
-    int hard_refusals;
+    // Written by refused(), in threads of the tenant and of what it made.
+    _Atomic uint64_t refusals;
+    _Atomic uint64_t largest_refused;
+    atomic_int hard_refusals;
 
-    pimalloc_snapshot account; // at the end of the script
+    // At the end of the script.
+    pimalloc_snapshot account;
+    uint64_t made_bytes; // live in interpreters that it made
 
-    // Written by left(), which the tenant's thread calls, too.
-    uint64_t left_blocks;
-    uint64_t left_bytes;
-    uint64_t pythons_blocks; // left by CPython itself, not by the script
+    // Written by left(), as above.
+    _Atomic uint64_t left_bytes;
+    _Atomic uint64_t
+        pythons_blocks; // left by CPython itself, not by the script
     char kinds[KINDS_SHOWN][80];
 };
 
 static struct tenant *tenants;
 static size_t tenant_count;
-static _Thread_local struct tenant *own_tenant; // of the calling thread
 
 // --- what the host is told -------------------------------------------------
 
-// Inside an allocation of the tenant's: must not call Python.
+// Inside an allocation of the tenant's, or of an interpreter that it made: must not
+// call Python.
 static void
 refused(void *arg, const pimalloc_refusal *refusal)
 {
@@ -70,17 +78,37 @@ refused(void *arg, const pimalloc_refusal *refusal)
     }
 }
 
+// The tenant whose interpreter that is or was, or who made it; NULL: none.
+static struct tenant *
+tenant_of(int64_t id)
+{
+    pimalloc_snapshot s = {.size = sizeof(s)};
+    while (id != PIMALLOC_PROCESS) {
+        for (size_t i = 0; i < tenant_count; i++) {
+            if (tenants[i].id == id) {
+                return &tenants[i];
+            }
+        }
+        id = pimalloc_stats(id, &s) == 0 ? s.parent : PIMALLOC_PROCESS;
+    }
+    return NULL;
+}
+
 // The interpreter is gone, and what it left is told by kinds, the largest first.
 static void
 left(void *arg, const pimalloc_leaks *leaks)
 {
-    struct tenant *t = own_tenant;
+    struct tenant *t = tenant_of(leaks->interp);
     (void)arg;
-    t->left_blocks = leaks->blocks;
-    t->left_bytes = leaks->bytes;
-    t->pythons_blocks = leaks->python_blocks;
+    if (t == NULL) {
+        return;
+    }
+    t->left_bytes += leaks->bytes;
+    t->pythons_blocks += leaks->python_blocks;
+    bool is_its_own = t->id == leaks->interp;
     const char *next = (const char *)leaks->leaks;
-    for (size_t i = 0, shown = 0; i < leaks->count && shown < KINDS_SHOWN;
+    for (size_t i = 0, shown = 0;
+         is_its_own && i < leaks->count && shown < KINDS_SHOWN;
          i++, next += leaks->leak_size) {
         const pimalloc_leak *kind = (const pimalloc_leak *)(const void *)next;
         if (!kind->is_pythons) {
@@ -136,6 +164,16 @@ run_script(const struct tenant *t)
     return "error";
 }
 
+static void
+read_account(struct tenant *t)
+{
+    pimalloc_limit limit = {.size = sizeof(limit)};
+    t->account.size = sizeof(t->account);
+    pimalloc_stats(t->id, &t->account);
+    pimalloc_limit_get(t->id, &limit);
+    t->made_bytes = limit.tree_bytes - limit.live_bytes - limit.left_bytes;
+}
+
 // The tenant's interpreter is current, its GIL held.
 static void
 serve(struct tenant *t)
@@ -145,17 +183,15 @@ serve(struct tenant *t)
     int err =
         pimalloc_limit_set(t->id, t->soft_bytes, t->hard_bytes, refused, t);
     t->outcome = err == 0 ? run_script(t) : "no limit";
-    t->account.size = sizeof(t->account);
-    pimalloc_stats(t->id, &t->account);
-    // The end needs some memory, too.
-    pimalloc_limit_set(t->id, 0, 0, NULL, NULL);
+    read_account(t);
+    // The end needs some memory, too.  Without a limit, so would be what it made.
+    pimalloc_limit_set(t->id, 0, t->hard_bytes + END_BYTES, refused, t);
 }
 
 static void *
 run_tenant(void *arg)
 {
     struct tenant *t = arg;
-    own_tenant = t;
     PyInterpreterConfig config = {
         .allow_threads = 1,
         .check_multi_interp_extensions = 1,
@@ -172,6 +208,8 @@ run_tenant(void *arg)
         serve(t);
         Py_EndInterpreter(own); // calls left()
         PyEval_RestoreThread(visit);
+        // Nothing, unless an interpreter is there that it made.
+        pimalloc_limit_set(t->id, t->soft_bytes, t->hard_bytes, refused, t);
     }
     PyThreadState_Clear(visit);
     PyThreadState_DeleteCurrent();
@@ -199,6 +237,23 @@ run_all(void)
     pthread_attr_destroy(&attributes);
 }
 
+// Interpreters that tenants made and did not end.  No other thread runs any more.
+static void
+end_what_is_left(void)
+{
+    PyThreadState *main_state = PyThreadState_Get();
+    PyInterpreterState *next;
+    for (PyInterpreterState *interp = PyInterpreterState_Head(); interp != NULL;
+         interp = next) {
+        next = PyInterpreterState_Next(interp);
+        if (interp != PyInterpreterState_Main()) {
+            PyThreadState_Swap(PyThreadState_New(interp));
+            Py_EndInterpreter(PyThreadState_Get());
+            PyThreadState_Swap(main_state);
+        }
+    }
+}
+
 // --- the table -------------------------------------------------------------
 
 static uint64_t
@@ -212,15 +267,16 @@ peak_of(const pimalloc_snapshot *s)
 static void
 print_table(void)
 {
-    printf("%-12s %6s %-12s %10s %8s %12s %11s  %s\n", "tenant", "interp",
-           "outcome", "peak KiB", "refused", "largest KiB", "left bytes",
-           "of these");
+    printf("%-12s %6s %-12s %10s %8s %12s %9s %11s  %s\n", "tenant", "interp",
+           "outcome", "peak KiB", "refused", "largest KiB", "made KiB",
+           "left bytes", "of these");
     for (size_t i = 0; i < tenant_count; i++) {
         const struct tenant *t = &tenants[i];
         printf("%-12s %6" PRId64 " %-12s %10" PRIu64 " %8" PRIu64 " %12" PRIu64
-               " %11" PRIu64,
+               " %9" PRIu64 " %11" PRIu64,
                t->name, t->id, t->outcome, peak_of(&t->account) / 1024,
-               t->refusals, t->largest_refused / 1024, t->left_bytes);
+               t->refusals, t->largest_refused / 1024, t->made_bytes / 1024,
+               t->left_bytes);
         for (size_t k = 0; k < KINDS_SHOWN && t->kinds[k][0] != '\0'; k++) {
             printf("%s%s", k == 0 ? "  " : "; ", t->kinds[k]);
         }
@@ -248,6 +304,16 @@ static const char *const samples[][2] = {
     {"crowd", "crowd = []\n"
               "while True:\n"
               "    crowd.append({len(crowd): [len(crowd)]})\n"},
+    {"maker", "try:\n"
+              "    import _interpreters as it\n"
+              "except ImportError:\n"
+              "    import _xxsubinterpreters as it\n"
+              "made = it.create()\n"
+              "run = getattr(it, 'exec', None) or it.run_string\n"
+              "run(made, 'crowd = []\\n'\n"
+              "          'try:\\n'\n"
+              "          '    while True: crowd.append([len(crowd)])\\n'\n"
+              "          'except MemoryError: pass\\n')\n"},
     {"leaky", "kept = [str(i) for i in range(10)]\n"
               "forget(kept)\n"},
 };
@@ -348,10 +414,12 @@ main(int argc, char **argv)
     for (size_t i = 0; i < tenant_count; i++) {
         tenants[i].soft_bytes = soft;
         tenants[i].hard_bytes = hard;
+        tenants[i].id = NOBODY;
     }
     pimalloc_leaks_set(left, NULL);
     run_all();
     pimalloc_leaks_set(NULL, NULL);
+    end_what_is_left();
     print_table();
     fflush(stdout); // Python writes past it
     PyRun_SimpleString("print('the host goes on:', sum(range(1000)))");

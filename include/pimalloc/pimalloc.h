@@ -131,6 +131,10 @@ typedef struct pimalloc_snapshot {
                               // builds, which bypass us at times (what libc
                               // frees past us stays in its account); and always
                               // with the preload library
+    int64_t parent;           // whose limit it counts for beside its own
+                              // (pimalloc/tenants.h), or PIMALLOC_PROCESS
+    uint64_t tree_bytes; // live bytes of all that counts for its limit: its
+                         // own of all domains, and those of others
 } pimalloc_snapshot;
 
 // Installs pimalloc as CPython's raw, mem and object allocator.

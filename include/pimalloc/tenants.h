@@ -68,24 +68,33 @@ typedef struct pimalloc_refusal {
     int domain;     // enum pimalloc_domain
     int is_hard;    // 1: it would have exceeded the hard limit
     uint64_t bytes; // usable bytes asked for
-    uint64_t live_bytes; // what the interpreter had then, of all domains
+    uint64_t live_bytes; // what counted for the limit then, of all domains
     uint64_t soft_bytes; // the limits; 0: none
     uint64_t hard_bytes;
-    uint64_t refusals; // of this interpreter so far, with this one
+    uint64_t refusals; // by this limit so far, with this one
+    int64_t asked_by;  // that interpreter, or one that counts for it
 } pimalloc_refusal;
 
 // Called once for each refused request, in the thread that asked, which has the
-// interpreter's thread state attached (its GIL held).  No lock of pimalloc's is
-// held.  It runs inside an allocation: it must not call Python, nor allocate or
-// free in Python's domains, and returns soon.  It may call the functions of this
-// header and of pimalloc.h that say so; changed limits are for the next request.
+// thread state of `asked_by` attached (its GIL held), but where an interpreter
+// cannot be made: then it may have none.  No lock of pimalloc's is held.  It runs
+// inside an allocation: it must not call Python, nor allocate or free in Python's
+// domains, and returns soon.  Interpreters that count for the same one may call it at
+// once.  It may call the functions of this header and of pimalloc.h that say so;
+// changed limits are for the next request.
 typedef void (*pimalloc_limit_callback)(void *arg,
                                         const pimalloc_refusal *refusal);
 
-// Limits the live bytes of an interpreter, of all domains together, that are
-// its own (pimalloc_stats()), raw ones included.  0 is no limit.  What is asked for
-// without a thread state has none.  The state of an interpreter, a raw block, counts
-// for the one that creates it.
+// Limits the live bytes of an interpreter and of all that count for it, of all
+// domains together (pimalloc_stats()), raw ones included.  0 is no limit.  What is
+// asked for without a thread state has none.  The state of an interpreter, a raw
+// block, counts for whose thread state is current when it is asked for, if any is.
+//
+// What counts for an interpreter beside its own: what those have that it made
+// (pimalloc_limit_count_made()) or that were told to count for it
+// (pimalloc_limit_count_for()), and those that these made; and what such interpreters
+// left in mem and obj when they ended, for as long as it lives.  Each of them may have
+// a limit of its own as well.
 //
 //   soft  A request that would take the live bytes above it returns NULL and
 //         changes nothing, so that Python raises MemoryError.  Once one was
@@ -97,25 +106,31 @@ typedef void (*pimalloc_limit_callback)(void *arg,
 //   hard  Nothing is served that would take the live bytes above it.
 //
 // Memory that is kept idle does not count and is not given back before a request
-// is refused.  A map that is kept may serve a request above 1 MiB with up to an eighth
-// more than it asked for, which counts.  A block that is moved to grow counts twice
-// for a moment.  To free
-// and to shrink always works; a block that is moved to shrink may exceed a limit
-// for a moment.
+// is refused; but where several count together, what the pages that the others have
+// open can still serve does.  A map that is kept may serve a request above 1 MiB with
+// up to an eighth more than it asked for, which counts.  A block that is moved to grow
+// counts twice for a moment.  To free and to shrink always works; a block that is
+// moved to shrink may exceed a limit for a moment.
+//
+// While somebody's allocator is on top of pimalloc's, as tracemalloc is, raw requests
+// count and are not refused, but for such as no tracer needs: what it notes in
+// raw is needed to go on, and CPython ends the process where tracemalloc cannot note.
 //
 // interp: an id, also of main (0); PIMALLOC_EACH: those to come, also main if it
 // is still to come.  What is set here wins over PIMALLOC_LIMIT in the
-// environment.  Legacy interpreters share main's memory and main's limit.
+// environment.  Legacy interpreters share main's memory and main's limit, but for
+// those that another interpreter than main made.
 // callback: NULL, or what to call for each refusal; `arg` must stay valid until
-// the interpreter has ended, or longer where another thread may be in a refusal
-// while it is replaced.
+// the interpreter and all that count for it have ended, or longer where another thread
+// may be in a refusal while it is replaced.
 //
 // Any thread, no GIL, at any time; takes effect with the next request that does
 // not fit in what the interpreter has open already: at once for large ones, and
 // for small ones when a page of their size class is used up.  The main interpreter
-// keeps its limit when Python is initialised again.  Returns 0, -ENOENT (no such
-// interpreter, or it has ended), or -EINVAL (the process, or a hard limit below
-// the soft one).
+// keeps its limit when Python is initialised again.  The limit of an interpreter that
+// has ended holds for those that count for it, and may be changed, as long as there
+// are any.  Returns 0, -ENOENT (no such interpreter, or it has ended and none counts
+// for it), or -EINVAL (the process, or a hard limit below the soft one).
 PIMALLOC_EXPORT int pimalloc_limit_set(int64_t interp, uint64_t soft_bytes,
                                        uint64_t hard_bytes,
                                        pimalloc_limit_callback callback,
@@ -126,16 +141,43 @@ typedef struct pimalloc_limit {
     int64_t interp; // main's id for a legacy one; PIMALLOC_EACH if asked for
     uint64_t soft_bytes;
     uint64_t hard_bytes;
-    uint64_t live_bytes; // of all domains; 0 for PIMALLOC_EACH
-    uint64_t refusals;   // requests refused so far; 0 for PIMALLOC_EACH
+    uint64_t live_bytes; // its own, of all domains; 0 for PIMALLOC_EACH
+    uint64_t refusals;   // by this limit so far; 0 for PIMALLOC_EACH
     pimalloc_limit_callback callback;
     void *arg;
+    int64_t parent;      // whom it counts for; PIMALLOC_PROCESS: nobody
+    int counts_made;     // 1: what it makes from now on counts for it
+    uint64_t tree_bytes; // live in all that counts for it, its own included
+    uint64_t left_bytes; // of these, what ended interpreters left
 } pimalloc_limit;
 
-// Fills *out for a living interpreter, or with what those to come get.  Any
-// thread, no GIL.  Returns 0, -ENOENT as above, or -EINVAL (the process, or
-// out->size is not one this version knows).
+// Fills *out for a living interpreter, for one that others still count for, or with
+// what those to come get.  Any thread, no GIL.  Returns 0, -ENOENT as above, or
+// -EINVAL (the process, or out->size is not one this version knows).
 PIMALLOC_EXPORT int pimalloc_limit_get(int64_t interp, pimalloc_limit *out);
+
+// Whether interpreters that one makes from now on count for it, with all that they
+// make: 1 or 0.  By default what the main interpreter makes does not, for it is taken
+// to be the host, and what any other makes does.  PIMALLOC_EACH: of interpreters to
+// come, main apart; wins over PIMALLOC_LIMIT_TREE in the environment.
+//
+// Whose thread state is current when CPython asks for a new interpreter's state, makes
+// it, or if none is, whose was current last in that thread and that lives.  A host
+// that makes interpreters in a thread where it ran a tenant has main's thread state
+// current meanwhile, or says whom the new one counts for afterwards.
+//
+// Any thread, no GIL.  Returns 0, -ENOENT (no such interpreter), or -EINVAL (the
+// process).
+PIMALLOC_EXPORT int pimalloc_limit_count_made(int64_t interp, int count);
+
+// Has an interpreter, with all that count for it, count for `parent` from now on, or
+// with PIMALLOC_PROCESS for nobody.  What they have then is not refused afterwards,
+// also if it is more than a limit.
+//
+// Any thread, no GIL.  Returns 0, -ENOENT (no such interpreter, or one that shares
+// main's memory), or -EINVAL (the main interpreter, PIMALLOC_EACH, or `parent` counts
+// for `interp`).
+PIMALLOC_EXPORT int pimalloc_limit_count_for(int64_t interp, int64_t parent);
 
 // --- what becomes of blocks that an interpreter leaves live at its end ----------
 

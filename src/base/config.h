@@ -57,8 +57,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_RUN_UNITS 64
 #define PIM_RUN_MAX ((size_t)PIM_RUN_UNITS << PIM_UNIT_SHIFT)
 
-// A block that is grown to this size moves to a run, and back to a class if it
-// shrinks to less than half of it.
+// A block that is grown to this size moves to a run, and back to a class where that
+// is smaller when it shrinks; see run.c.
 #define PIM_RUN_GROWN ((size_t)4 << 10)
 
 // How much of freed runs a heap keeps for the next requests of their lengths, in
@@ -120,6 +120,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // interpreter that follows another then faults hardly any page in.  Counted in
 // units, of which about half is touched in a young interpreter.
 #define PIM_WARM_BYTES ((size_t)12 << 20)
+
+// What is charged for an interpreter while CPython makes it: more than it has when
+// that is done, about 2.5 MiB and what its pages have free.
+#define PIM_LIMIT_BIRTH ((uint64_t)8 << 20)
 
 // An arena of an ended interpreter is inherited if this much of it is usable.
 #define PIM_ESTATE_ROOM (PIM_ARENA_SIZE / 8)

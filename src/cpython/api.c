@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <string.h>
 
 #include "platform/module.h"
@@ -14,6 +15,7 @@
 // Stands for all that are too old to say.
 #define VERSION_BEFORE_3_11 0x030a0000ul
 
+#define VERSION_3_13_8 0x030d0800ul
 #define VERSION_3_14 0x030e0000ul
 #define VERSION_3_14_1 0x030e0100ul // what comes before it leaks
 
@@ -81,6 +83,31 @@ find_getter(void *m, pim_py_api *py)
            find(m, "_PyThreadState_UncheckedGet", NULL, &py->tstate);
 }
 
+// How many bytes of its module's memory follow.
+static int
+measure_runtime(struct dl_phdr_info *info, size_t info_size, void *arg)
+{
+    pim_py_api *py = arg;
+    (void)info_size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        uintptr_t offset =
+            (uintptr_t)py->runtime - info->dlpi_addr - header->p_vaddr;
+        if (header->p_type == PT_LOAD && offset < header->p_memsz) {
+            py->runtime_bytes = header->p_memsz - offset;
+        }
+    }
+    return py->runtime_bytes != 0;
+}
+
+static void
+find_runtime(void *m, pim_py_api *py)
+{
+    if (find(m, "_PyRuntime", NULL, &py->runtime)) {
+        dl_iterate_phdr(measure_runtime, py);
+    }
+}
+
 static bool
 is_exported(void *module, const char *name)
 {
@@ -105,6 +132,9 @@ pim_py_find(void *m, pim_py_api *py)
         return -ENOSYS;
     }
     find(m, "PyMem_SetupDebugHooks", NULL, &py->setup_debug_hooks);
+    find_runtime(m, py);
+    find(m, "PyObject_GetArenaAllocator", NULL, &py->get_arena_allocator);
+    find(m, "PyObject_SetArenaAllocator", NULL, &py->set_arena_allocator);
     if (!find(m, "_PyInterpreterConfig_InitFromState", NULL,
               &py->interp_config)) {
         find(m, "_PyInterpreterState_HasFeature", NULL,
@@ -151,6 +181,12 @@ pim_py_hides_ends(void)
 {
     return pim_py.hexversion >= VERSION_3_14 &&
            pim_py.hexversion < VERSION_3_14_1;
+}
+
+bool
+pim_py_needs_state(void)
+{
+    return pim_py.hexversion < VERSION_3_13_8;
 }
 
 bool

@@ -33,6 +33,15 @@ typedef struct pim_py_api {
     // PyMem_SetupDebugHooks(); NULL if it is hidden.
     void (*setup_debug_hooks)(void);
 
+    // PyObject_GetArenaAllocator() and its opposite; NULL if they are hidden.
+    void (*get_arena_allocator)(PyObjectArenaAllocator *);
+    void (*set_arena_allocator)(PyObjectArenaAllocator *);
+
+    // The variable with all of CPython's state; NULL if it is hidden.  How much may be
+    // read there at least.
+    const void *runtime;
+    size_t runtime_bytes;
+
     // Private; at most one of the two exists.
     int (*interp_has_feature)(PyInterpreterState *, unsigned long);
     int (*interp_config)(PyInterpreterConfig *, PyInterpreterState *);
@@ -66,6 +75,10 @@ bool pim_py_outlives(void);
 
 // Whether it never frees the state of an interpreter, so that no end is seen: 3.14.0.
 bool pim_py_hides_ends(void);
+
+// Whether the process ends where there is no memory for the state of an interpreter:
+// before 3.13.8 (gh-112729).
+bool pim_py_needs_state(void);
 
 // Whether an interpreter uses main's object allocator state, so that it shares
 // objects with main.  False where that cannot be asked: a heap of its own is

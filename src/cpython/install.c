@@ -20,6 +20,7 @@
 #include "cpython/purge.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
+#include "cpython/wrapper.h"
 #include "domain/check.h"
 #include "domain/domain.h"
 #include "mi/mi.h"
@@ -49,6 +50,10 @@ set_default_limit(const pim_options *options)
                                    .hard_bytes = options->limit_hard};
     if (terms.soft_bytes != 0) {
         pim_limit_set_default(&terms, true);
+    }
+    if (options->limit_tree != PIM_TREE_UNSAID) {
+        pim_limit_count_by_default(options->limit_tree != PIM_TREE_NONE, true);
+        pim_limit_count_of_main(options->limit_tree == PIM_TREE_ALL);
     }
 }
 
@@ -268,10 +273,12 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_leaks_start(&options);
     pim_table_install();
     pim_identity_start(options.verbose);
+    pim_wrapper_start();
     start_purging(&options);
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
         pim_py.setup_debug_hooks();
+        pim_table_note_hooks();
     }
     if (options.verbose) {
         pim_say(

@@ -14,6 +14,7 @@
 #include "cpython/api.h"
 #include "cpython/identity.h"
 #include "cpython/tstate.h"
+#include "domain/birth.h"
 #include "heap/registry.h"
 
 static _Atomic uint32_t generation;
@@ -22,9 +23,9 @@ static pim_heap *
 main_heap(void)
 {
     PyInterpreterState *interp = pim_py.interp_main();
-    return interp == NULL
-               ? NULL
-               : pim_registry_birth(interp, 0, pim_interp_generation(), NULL);
+    return interp == NULL ? NULL
+                          : pim_registry_birth(
+                                interp, 0, pim_interp_generation(), NULL, NULL);
 }
 
 // NULL: there was no memory for it.
@@ -37,17 +38,25 @@ heap_of(PyInterpreterState *interp)
     if (heap != NULL) {
         return heap;
     }
-    pim_heap *shared = NULL;
-    if (id != 0 && pim_py_is_legacy(interp)) {
-        shared = main_heap();
-        if (shared == NULL) {
-            return NULL;
-        }
+    if (id == 0) {
+        return main_heap();
     }
-    bool is_sure = id == 0 || pim_identity_of_newborn(interp);
-    heap = pim_registry_birth(interp, id, runtime, shared);
+    pim_maker maker = pim_birth_maker(interp);
+    bool legacy = pim_py_is_legacy(interp);
+    // One that a tenant makes has a heap of its own, whatever it shares with main,
+    // or the tenant would have main's memory.
+    bool shares = legacy && !pim_limit_is_tenant(&maker);
+    pim_heap *shared = shares ? main_heap() : NULL;
+    if (shares && shared == NULL) {
+        return NULL;
+    }
+    bool is_sure = pim_identity_of_newborn(interp);
+    heap = pim_registry_birth(interp, id, runtime, shared, &maker);
     if (heap != NULL && !is_sure) {
         pim_registry_doubt(interp);
+    }
+    if (legacy && !shares && heap != NULL) {
+        pim_heap_keep_always(heap); // main uses some of its objects afterwards
     }
     return heap;
 }
@@ -142,6 +151,7 @@ pim_interp_new_runtime(void)
     pim_current_resolve = resolve;
     pim_current_look = look;
     pim_current_ask_id = ask_id;
+    pim_birth_is_told_later = pim_py_needs_state();
     atomic_fetch_add(&pim_current_epoch, 1);
 }
 

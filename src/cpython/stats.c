@@ -76,12 +76,15 @@ copy_figures(const pim_figures *in, pimalloc_snapshot *out)
         .pages = in->pages,
         .committed_bytes = in->committed_bytes,
         .remote_frees = in->remote_frees,
+        .parent = in->parent,
+        .tree_bytes = in->tree_bytes,
     };
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
         out->domain[PIM_SLOT_DOMAIN(slot)] = usage_of(&in->slot[slot]);
     }
     if (in->id == PIM_PROCESS_ID) {
         add_raw(&out->domain[PIM_RAW]);
+        out->tree_bytes = 0; // it has no limit
         add_raw_heap(out);
         out->raw_is_libc = pim_raw_get_source() == PIM_RAW_LIBC;
     }

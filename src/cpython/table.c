@@ -1,4 +1,4 @@
-// table.c -- the three PyMemAllocatorEx tables.
+// table.c -- the three PyMemAllocatorEx tables, and the one of arenas.
 //
 // They are set once per runtime and never swapped: CPython reads function and
 // context separately, so a swap under running threads can tear.
@@ -13,12 +13,12 @@
 #include "cpython/table.h"
 
 #include <dlfcn.h>
-#include <link.h>
 #include <string.h>
 
 #include "base/atomic.h"
 #include "cpython/api.h"
 #include "domain/check.h"
+#include "domain/stack.h"
 
 static PyMemAllocatorEx plain_tables[PIM_DOMAINS] = {
     [PIM_RAW] = {NULL, pim_raw_malloc, pim_raw_calloc, pim_raw_realloc,
@@ -37,7 +37,6 @@ _Static_assert(PIM_RAW == (int)PYMEM_DOMAIN_RAW &&
 static PyMemAllocatorEx checked_tables[PIM_DOMAINS];
 static PyMemAllocatorEx *tables = plain_tables; // the one or the other
 static PyMemAllocatorEx replaced[PIM_DOMAINS];
-static PyMemAllocatorEx *_Atomic raw_in_force; // CPython's own; NULL: not found
 
 static PyMemAllocatorEx
 table_now(unsigned domain)
@@ -65,44 +64,110 @@ choose_checked(void)
     tables = checked_tables;
 }
 
-// Weak: not every C library has it (preload/foreign.c).
-extern __typeof__(dladdr1) dladdr1 __attribute__((weak));
+// --- the tables in force ---------------------------------------------------
+//
+// CPython keeps them in its runtime variable, three in a row.  Where, is found by what
+// lies there before ours are set and afterwards.
 
-// Where CPython has the three tables that are set now; NULL: not known.
-static PyMemAllocatorEx *
-find_tables(void)
+// Nobody's runtime has them further behind its beginning.
+#define SEARCHED_BYTES ((size_t)64 << 10)
+
+static const PyMemAllocatorEx *_Atomic in_force; // NULL: not found
+static void *on_top[PIM_DOMAINS]; // malloc() of each while nobody else is
+
+#define PLACES_MAX 4
+
+typedef struct table_places {
+    const char *at[PLACES_MAX];
+    unsigned count;
+} table_places;
+
+static bool
+are_at(const char *at, const PyMemAllocatorEx *expected)
 {
-    const size_t bytes = PIM_DOMAINS * sizeof(PyMemAllocatorEx);
-    const ElfW(Sym) *symbol = NULL;
-    Dl_info info;
-    void *module = pim_py.module != NULL ? pim_py.module : RTLD_DEFAULT;
-    char *runtime = dlsym(module, "_PyRuntime");
-    if (runtime == NULL || dladdr1 == NULL ||
-        dladdr1(runtime, &info, (void **)(uintptr_t)&symbol, RTLD_DL_SYMENT) ==
-            0 ||
-        symbol == NULL || info.dli_saddr != runtime) {
-        return NULL;
-    }
-    for (size_t at = 0; at + bytes <= symbol->st_size; at += sizeof(void *)) {
-        if (memcmp(runtime + at, tables, bytes) == 0) {
-            return (PyMemAllocatorEx *)(void *)(runtime + at);
+    return memcmp(at, expected, PIM_DOMAINS * sizeof(*expected)) == 0;
+}
+
+// Where such tables lie.
+static table_places
+find_places(const PyMemAllocatorEx *expected)
+{
+    table_places found = {.count = 0};
+    const char *runtime = pim_py.runtime;
+    size_t bytes = pim_py.runtime_bytes < SEARCHED_BYTES ? pim_py.runtime_bytes
+                                                         : SEARCHED_BYTES;
+    for (size_t i = 0; i + PIM_DOMAINS * sizeof(*expected) <= bytes &&
+                       found.count < PLACES_MAX;
+         i += sizeof(void *)) {
+        if (are_at(runtime + i, expected)) {
+            found.at[found.count++] = runtime + i;
         }
     }
-    return NULL;
+    return found;
+}
+
+// One of the places where ours lie now.
+static void
+choose_place(const table_places *found)
+{
+    const char *place = NULL;
+    for (unsigned i = 0; i < found->count; i++) {
+        if (are_at(found->at[i], tables)) {
+            place = found->at[i];
+        }
+    }
+    pim_store_release(&in_force, (const PyMemAllocatorEx *)(const void *)place);
+    pim_table_note_hooks();
+}
+
+// A word at a time: somebody may be setting it.  False: it was not found.
+static bool
+read_in_force(unsigned domain, PyMemAllocatorEx *out)
+{
+    const PyMemAllocatorEx *tables_now = pim_load_acquire(&in_force);
+    void *const *from = (void *const *)(const void *)(tables_now + domain);
+    void **to = (void **)out;
+    for (size_t i = 0; tables_now != NULL && i < sizeof(*out) / sizeof(*to);
+         i++) {
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+    }
+    return tables_now != NULL;
+}
+
+bool
+pim_table_read_raw(PyMemAllocatorEx *out)
+{
+    return read_in_force(PIM_RAW, out);
+}
+
+static void *
+malloc_of(const PyMemAllocatorEx *table)
+{
+    return (void *)(uintptr_t)table->malloc;
 }
 
 void
-pim_table_install(void)
+pim_table_note_hooks(void)
 {
-    if (pim_check_is_on()) {
-        choose_checked();
+    PyMemAllocatorEx now;
+    for (unsigned d = 0; d < PIM_DOMAINS && read_in_force(d, &now); d++) {
+        on_top[d] = malloc_of(&now);
     }
-    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        replaced[d] = table_now(d);
-        pim_py.set_allocator((PyMemAllocatorDomain)d, &tables[d]);
-    }
-    pim_store_release(&raw_in_force, find_tables());
 }
+
+bool
+pim_table_is_wrapped(void)
+{
+    PyMemAllocatorEx now;
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        if (!read_in_force(d, &now) || malloc_of(&now) != on_top[d]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// --- whose tables they are -------------------------------------------------
 
 static bool
 has_functions_of(const PyMemAllocatorEx *a, const PyMemAllocatorEx *b)
@@ -121,18 +186,6 @@ tables_are(const PyMemAllocatorEx *expected)
         }
     }
     return true;
-}
-
-// A word at a time: somebody may be setting it.
-bool
-pim_table_read_raw(PyMemAllocatorEx *out)
-{
-    void **from = (void **)pim_load_acquire(&raw_in_force);
-    void **to = (void **)out;
-    for (size_t i = 0; from != NULL && i < sizeof(*out) / sizeof(*to); i++) {
-        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-    }
-    return from != NULL;
 }
 
 bool
@@ -167,6 +220,42 @@ module_of(uintptr_t function)
 {
     Dl_info info;
     return dladdr((void *)function, &info) != 0 ? info.dli_fbase : NULL;
+}
+
+// Whose arenas are not Python's own has reasons for it and is left alone: then frame
+// stacks are neither counted nor limited.
+static void
+install_arenas(void)
+{
+    PyObjectArenaAllocator now;
+    PyObjectArenaAllocator ours = {NULL, pim_stack_alloc, pim_stack_free};
+    if (pim_py.get_arena_allocator == NULL ||
+        pim_py.set_arena_allocator == NULL) {
+        return;
+    }
+    pim_py.get_arena_allocator(&now);
+    const void *python = module_of((uintptr_t)pim_py.set_allocator);
+    if (python != NULL && module_of((uintptr_t)now.alloc) == python) {
+        pim_stack_set_source((pim_stack_source){now.ctx, now.alloc, now.free});
+        pim_py.set_arena_allocator(&ours);
+    }
+}
+
+void
+pim_table_install(void)
+{
+    if (pim_check_is_on()) {
+        choose_checked();
+    }
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        replaced[d] = table_now(d);
+    }
+    table_places places = find_places(replaced);
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        pim_py.set_allocator((PyMemAllocatorDomain)d, &tables[d]);
+    }
+    choose_place(&places);
+    install_arenas();
 }
 
 bool

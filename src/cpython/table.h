@@ -9,8 +9,8 @@
 // What the raw domain's table holds now; asked before ours is set.
 pim_raw_table pim_table_replaced_raw(void);
 
-// Sets all three domains, to the functions of domain/check.h where that is on;
-// pim_py is filled.
+// Sets all three domains, to the functions of domain/check.h where that is on, and
+// what frame stacks come from; pim_py is filled.
 void pim_table_install(void);
 
 // Reads the raw domain's table in force where it lies, without asking CPython, which
@@ -24,6 +24,15 @@ bool pim_table_is_pythons_raw(const PyMemAllocatorEx *raw);
 
 // Whether all three domains are ours at this moment.
 bool pim_table_is_installed(void);
+
+// CPython's debug hooks were just put on top: they are none that
+// pim_table_is_wrapped() tells of.
+void pim_table_note_hooks(void);
+
+// Whether a domain's functions are somebody else's, who may call ours: tracemalloc's,
+// a profiler's.  Asks no function of CPython's, which would take a lock and may give the
+// GIL up; true also where that cannot be known.  Any thread.
+bool pim_table_is_wrapped(void);
 
 // Whether the tables are again what they were before ours were set: that is what
 // a second Py_Initialize() leaves.

@@ -135,16 +135,6 @@ domain_free(unsigned domain, void *block)
 
 // --- realloc ---------------------------------------------------------------
 
-// Whether a small block still serves: it is large enough, and shrinking would
-// save nothing or less than a quarter of it.
-static bool
-still_fits(size_t block_size, size_t size)
-{
-    size_t slack =
-        block_size / 4 > PIM_ALIGNMENT ? block_size / 4 : PIM_ALIGNMENT;
-    return size <= block_size && size > block_size - slack;
-}
-
 // A map for a block that is being grown; NULL: copying it within the arenas is
 // better, or there is no memory.
 static void *
@@ -238,13 +228,12 @@ domain_realloc(unsigned domain, void *block, size_t size)
     pim_page *page = pim_page_of(block);
     size_t old_size = page->block_size;
     size += size == 0;
-    if (still_fits(old_size, size)) {
-        return block;
-    }
-    if (page->size_class == PIM_CLASS_RUN) {
+    if (PIM_UNLIKELY(page->size_class == PIM_CLASS_RUN)) {
         return realloc_run(domain, page, block, size);
     }
-    return move(domain, block, old_size, size);
+    return size <= old_size && pim_size_suits(old_size, pim_size_served(size))
+               ? block
+               : move(domain, block, old_size, size);
 }
 
 // --- the tables' functions -------------------------------------------------

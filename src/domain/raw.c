@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "domain/adrift.h"
+#include "domain/birth.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
 #include "domain/raw_source.h"
@@ -90,9 +91,6 @@ alloc_shared(size_t size, bool zero)
 static void *
 serve(size_t size, bool zero)
 {
-    if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
-        return NULL;
-    }
     if (PIM_UNLIKELY(pim_load_relaxed(&pim_raw_awaited))) {
         pim_raw_arrived();
     }
@@ -108,10 +106,27 @@ serve(size_t size, bool zero)
                         : alloc_shared(size, zero);
 }
 
+// The same, but an interpreter's state may be refused.
+static void *
+serve_watched(size_t size, bool zero)
+{
+    bool adrift = pim_gate_is_adrift();
+    if (size > PIM_REQUEST_MAX || (!adrift && !pim_birth_admits(size))) {
+        return NULL;
+    }
+    void *block = serve(size, zero);
+    if (!adrift) {
+        pim_birth_asked(block, size);
+    }
+    return block;
+}
+
 static PIM_NOINLINE void *
 alloc_any(size_t size, bool zero)
 {
-    void *block = serve(size, zero);
+    void *block = PIM_LIKELY(size < PIM_RAW_WATCH_BYTES)
+                      ? serve(size, zero)
+                      : serve_watched(size, zero);
     return PIM_LIKELY(block != NULL) ? block : pim_domain_refuse();
 }
 
@@ -285,7 +300,8 @@ realloc_inside(void *block, size_t size)
     const pim_page *page = pim_page_of(block);
     PIM_CHECK(is_raws(page), "raw realloc of a block that is not raw's", block);
     size_t old_size = page->block_size;
-    return size <= old_size && size > old_size / 2
+    size += size == 0;
+    return size <= old_size && pim_size_suits(old_size, pim_size_served(size))
                ? block
                : move(block, old_size, size);
 }

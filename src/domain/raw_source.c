@@ -165,6 +165,15 @@ is_admitted(pim_heap *heap, size_t size, size_t before)
            pim_limit_admits_or_reports(heap, PIM_RAW, size, bytes - before);
 }
 
+// What was admitted is in the account now, or was not to be had.
+static void
+claimed(pim_heap *heap)
+{
+    if (heap != NULL) {
+        pim_limit_done(&heap->limit);
+    }
+}
+
 // --- mimalloc --------------------------------------------------------------
 
 // How much to ask for; mimalloc aligns its smallest class to 8 only.
@@ -191,6 +200,7 @@ mimalloc_alloc(size_t size, bool zero)
     if (PIM_LIKELY(block != NULL)) {
         pim_raw_tag_put(heap, block, bytes);
     }
+    claimed(heap);
     pim_gate_exit();
     if (PIM_LIKELY(block != NULL)) {
         pim_raw_watch_new(block, bytes);
@@ -216,6 +226,7 @@ mimalloc_realloc(void *block, size_t size)
     } else {
         pim_raw_tag_restore(block, before, tag);
     }
+    claimed(heap);
     pim_gate_exit();
     return moved;
 }
@@ -252,6 +263,7 @@ libc_alloc(size_t size, bool zero)
         pim_raw_tag_put(heap, block, bytes);
         pim_raw_watch_new(block, bytes);
     }
+    claimed(heap);
     return block;
 }
 
@@ -271,6 +283,7 @@ libc_realloc(void *block, size_t size)
     } else {
         pim_raw_tag_restore(block, before, tag);
     }
+    claimed(heap);
     return moved;
 }
 

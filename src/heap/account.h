@@ -100,23 +100,32 @@ pim_gauge_shrink(pim_gauge *gauge, uint64_t n)
     pim_own_add_fast(&gauge->spare, (int64_t)n);
 }
 
-// What is live.  Exact for the owner and, while the owner is not at work, for
-// all; else what was live at some moment of the call or, if the two did not come
-// from one moment, nearly so.
-PIM_INLINE uint64_t
-pim_live(const _Atomic int64_t *spare_at, const _Atomic uint64_t *peak_at)
+// What is live: true if *out was live at some moment of the call, else it is nearly
+// so.
+PIM_INLINE bool
+pim_read_live(const _Atomic int64_t *spare_at, const _Atomic uint64_t *peak_at,
+              uint64_t *out)
 {
     uint64_t peak = pim_load_acquire(peak_at);
     int64_t spare = 0;
-    for (unsigned tries = 0; tries < 1000; tries++) {
+    bool is_exact = false;
+    for (unsigned tries = 0; tries < 1000 && !is_exact; tries++) {
         uint64_t before = peak;
         spare = pim_load_acquire(spare_at);
         peak = pim_load_acquire(peak_at);
-        if (before == peak && spare >= 0) {
-            break;
-        }
+        is_exact = before == peak && spare >= 0;
     }
-    return spare < 0 || (uint64_t)spare < peak ? peak - (uint64_t)spare : 0;
+    *out = spare < 0 || (uint64_t)spare < peak ? peak - (uint64_t)spare : 0;
+    return is_exact;
+}
+
+// The same.  Exact for the owner and, while the owner is not at work, for all.
+PIM_INLINE uint64_t
+pim_live(const _Atomic int64_t *spare_at, const _Atomic uint64_t *peak_at)
+{
+    uint64_t live;
+    pim_read_live(spare_at, peak_at, &live);
+    return live;
 }
 
 PIM_INLINE uint64_t

@@ -2,6 +2,8 @@
 
 #include "heap/current.h"
 
+#include "heap/budget.h"
+
 static pim_heap *
 resolve_to_process(void)
 {
@@ -33,3 +35,40 @@ pim_heap *(*pim_current_look)(void) = know_none;
 int64_t (*pim_current_ask_id)(void) = no_interpreter;
 void (*pim_current_look_again)(const pim_heap *heap) = take_for_sure;
 void (*pim_current_verify)(const void *tstate);
+
+static void
+grow_up(pim_current *self)
+{
+    if (self->newborn != NULL &&
+        pim_load_relaxed(&self->newborn->serial) == self->newborns) {
+        pim_limit_born(self->newborn);
+    }
+    self->newborn = NULL;
+}
+
+void
+pim_current_begin(pim_heap *heap)
+{
+    pim_current *self = &pim_current_self;
+    if (pim_load_relaxed(&heap->limit.newborn)) {
+        grow_up(self); // who makes another one is made
+        self->newborn = heap;
+        self->newborns = pim_load_relaxed(&heap->serial);
+        self->mother = heap->limit.budget->parent;
+    }
+}
+
+// CPython makes an interpreter in one thread, in which main's thread state may be
+// current for a moment.  When its maker's is again, or it runs in another thread, it
+// is made.
+void
+pim_current_changed(pim_heap *heap)
+{
+    pim_current *self = &pim_current_self;
+    pim_limit_obey(heap);
+    if (self->newborn == NULL) {
+        pim_limit_born(heap);
+    } else if (heap != self->newborn && heap->limit.budget == self->mother) {
+        grow_up(self);
+    }
+}

@@ -50,6 +50,13 @@ typedef struct pim_current {
     ptrdiff_t word;  // offset from the thread pointer
     void *no_tstate; // always NULL
     bool proven;     // the getter reads that word, so NULL there is its answer
+
+    // Of interpreters that the thread makes; see limit.h.
+    pim_maker maker;   // of the next one
+    pim_credit credit; // for it
+    pim_heap *newborn; // that CPython may be making here; NULL: none
+    uint64_t newborns; // its serial
+    const struct pim_budget *mother; // its maker's
 } pim_current;
 
 extern PIM_TLS pim_current pim_current_self;
@@ -147,6 +154,25 @@ pim_current_set_word(pim_current *self, ptrdiff_t word)
     self->proven = true;
 }
 
+// The heap is that of a newborn interpreter.
+void pim_current_begin(pim_heap *heap);
+
+// Another interpreter is current than before, so one that was newborn may be made; or
+// the heap is to give up its current pages.  Owner of the heap.
+void pim_current_changed(pim_heap *heap);
+
+PIM_INLINE void
+pim_current_note_maker(pim_current *self, pim_heap *heap)
+{
+    self->maker.budget = heap->limit.budget;
+    self->maker.serial = pim_load_relaxed(&heap->serial);
+    if (PIM_UNLIKELY(self->newborn != NULL ||
+                     pim_load_relaxed(&heap->limit.newborn) ||
+                     pim_load_relaxed(&heap->limit.revoked))) {
+        pim_current_changed(heap);
+    }
+}
+
 // Remembers what pim_current_resolve() found out.
 PIM_INLINE void
 pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
@@ -157,6 +183,7 @@ pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
     self->heap = heap;
     self->doubted = NULL;
     self->epoch = epoch;
+    pim_current_note_maker(self, heap);
 }
 
 // The same of an interpreter that may be another one at the next request.
@@ -170,6 +197,7 @@ pim_current_remember_doubted(const void *interp, int64_t id, pim_heap *heap,
     self->doubted = interp;
     self->doubted_id = id;
     self->epoch = epoch;
+    pim_current_note_maker(self, heap);
 }
 
 // Remembers that the calling thread, whose word is proven, has no thread state.

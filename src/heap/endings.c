@@ -3,6 +3,7 @@
 #include "heap/endings.h"
 
 #include "heap/lives.h"
+#include "heap/poison.h"
 
 static pim_heap *endings; // by `next`
 
@@ -15,12 +16,25 @@ pim_ending_begin(pim_heap *heap)
     endings = heap;
 }
 
+// What stays live until somebody frees it late, if anybody does.  Raw blocks are
+// handed on and freed by others.
+static uint64_t
+left_for_ever(const pim_heap *heap)
+{
+    pim_figures left;
+    pim_heap_figures(heap, &left);
+    return pim_heap_keeps(heap) ? left.slot[PIM_SLOT(PIM_MEM)].live_bytes +
+                                      left.slot[PIM_SLOT(PIM_OBJ)].live_bytes
+                                : 0;
+}
+
 // Nothing refers to the record any more.
 static void
 bury(pim_heap *heap)
 {
     pim_registry_lock();
     pim_ended_note(heap);
+    pim_limit_end(heap, left_for_ever(heap));
     pim_heap **at = &endings;
     while (*at != heap) {
         at = &(*at)->next;

@@ -17,24 +17,49 @@ sum(const _Atomic uint64_t *pending, size_t n)
 // live - pending, at one moment: between settlings what is pending only grows, so
 // if it is the same before and after `live` is read, it was so when `live` was.  A
 // heap too busy for that gets an approximation, never a negative number.
+static bool
+read_live(const pim_heap *heap, const _Atomic int64_t *spare,
+          const _Atomic uint64_t *peak, const _Atomic uint64_t *pending,
+          size_t pendings, uint64_t *out)
+{
+    bool is_exact = false;
+    uint64_t is_live = 0;
+    uint64_t is_pending = 0;
+    for (unsigned tries = 0; tries < 1000 && !is_exact; tries++) {
+        uint32_t settling = atomic_load(&heap->settling);
+        uint64_t before = sum(pending, pendings);
+        bool at_once = pim_read_live(spare, peak, &is_live);
+        is_pending = sum(pending, pendings);
+        is_exact = at_once && before == is_pending && settling % 2 == 0 &&
+                   settling == atomic_load(&heap->settling);
+    }
+    *out = is_live > is_pending ? is_live - is_pending : 0;
+    return is_exact;
+}
+
 static uint64_t
 live_now(const pim_heap *heap, const _Atomic int64_t *spare,
          const _Atomic uint64_t *peak, const _Atomic uint64_t *pending,
          size_t pendings)
 {
-    uint64_t is_live = 0;
-    uint64_t is_pending = 0;
-    for (unsigned tries = 0; tries < 1000; tries++) {
-        uint32_t settling = atomic_load(&heap->settling);
-        uint64_t before = sum(pending, pendings);
-        is_live = pim_live(spare, peak);
-        is_pending = sum(pending, pendings);
-        if (before == is_pending && settling % 2 == 0 &&
-            settling == atomic_load(&heap->settling)) {
-            break;
-        }
+    uint64_t live;
+    read_live(heap, spare, peak, pending, pendings, &live);
+    return live;
+}
+
+bool
+pim_heap_live_bytes(const pim_heap *heap, uint64_t *bytes)
+{
+    bool are_exact = true;
+    *bytes = 0;
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        const pim_gauge *gauge = &heap->account[slot].bytes;
+        uint64_t live;
+        are_exact &= read_live(heap, &gauge->spare, &gauge->peak,
+                               &heap->pending[slot].bytes, 1, &live);
+        *bytes += live;
     }
-    return is_live > is_pending ? is_live - is_pending : 0;
+    return are_exact;
 }
 
 // A reader between the owner's two stores may see more live than the peak.
@@ -120,6 +145,22 @@ slot_usage(const pim_heap *heap, unsigned slot)
     return out;
 }
 
+static void
+put_tree(const pim_heap *heap, pim_figures *out)
+{
+    if (heap->limit.budget != NULL) {
+        pim_limit_figures limit;
+        pim_limit_get(heap, &limit);
+        out->parent = limit.parent;
+        out->tree_bytes = limit.tree_bytes;
+        return;
+    }
+    out->parent = PIM_PROCESS_ID;
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        out->tree_bytes += out->slot[slot].live_bytes;
+    }
+}
+
 void
 pim_heap_figures(const pim_heap *heap, pim_figures *out)
 {
@@ -134,4 +175,5 @@ pim_heap_figures(const pim_heap *heap, pim_figures *out)
         pim_load_relaxed(&heap->large_bytes) +
         pim_load_relaxed(&heap->idle_bytes);
     out->remote_frees = pim_load_relaxed(&heap->remote_frees);
+    put_tree(heap, out);
 }

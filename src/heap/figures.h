@@ -24,6 +24,8 @@ typedef struct pim_figures {
     uint64_t pages;
     uint64_t committed_bytes;
     uint64_t remote_frees;
+    int64_t parent;      // whom it counts for; PIM_PROCESS_ID: nobody
+    uint64_t tree_bytes; // live in all that counts for it
 } pim_figures;
 
 // Of one slot, by class: blocks, and bytes where they do not follow from those.
@@ -40,6 +42,10 @@ typedef struct pim_class_figures {
 void pim_heap_figures(const pim_heap *heap, pim_figures *out);
 void pim_heap_class_figures(const pim_heap *heap, unsigned slot,
                             pim_class_figures *out);
+
+// Live bytes of all domains.  Returns whether they are exact, as above: not if the
+// heap was too busy.  Any thread.
+bool pim_heap_live_bytes(const pim_heap *heap, uint64_t *bytes);
 
 pim_usage pim_class_usage(const pim_class_figures *figures, size_t size_class);
 

@@ -393,10 +393,6 @@ limit_allows_page(pim_heap *heap, unsigned slot, unsigned size_class,
     const pim_class_info *info = &pim_classes[size_class];
     size_t page_bytes = (size_t)info->units << PIM_UNIT_SHIFT;
     *block = NULL;
-    if (!pim_limit_admits_or_reports(heap, PIM_SLOT_DOMAIN(slot),
-                                     info->block_size, info->block_size)) {
-        return false;
-    }
     if (pim_limit_admits_page(heap, page_bytes)) {
         return true;
     }
@@ -404,8 +400,13 @@ limit_allows_page(pim_heap *heap, unsigned slot, unsigned size_class,
     if (pim_limit_admits_page(heap, page_bytes)) {
         return true;
     }
+    if (!pim_limit_admits_or_reports(heap, PIM_SLOT_DOMAIN(slot),
+                                     info->block_size, info->block_size)) {
+        return false;
+    }
     pim_gate_enter();
     *block = take_one(heap, slot, size_class);
+    pim_limit_done(&heap->limit);
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
     return *block == NULL; // no memory, which is no matter of the limit

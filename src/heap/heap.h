@@ -89,6 +89,7 @@ typedef struct pim_heap {
 
     // Identity: written under the registry's lock.
     _Atomic int policy;    // enum pim_policy; any thread reads
+    bool keeps_always;     // no other policy may be set
     int64_t id;            // CPython's id of the interpreter
     uint32_t generation;   // which runtime of the process
     char name[32];         // of its memory in /proc/PID/maps
@@ -205,6 +206,10 @@ extern _Atomic uint64_t pim_foreign_frees;
 // any that is not.  Inside the gate.
 void pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
                       unsigned domain, size_t bytes);
+
+// The same if the heap lives and is no process heap; else false, and nothing changed.
+bool pim_heap_uncount_living(const pim_heap *caller, pim_heap *heap,
+                             uint64_t serial, unsigned domain, size_t bytes);
 
 // For pages and arenas across files of this layer.  Owner, inside the gate.
 

@@ -176,38 +176,6 @@ account_new(pim_heap *heap, const pim_large *large)
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
-// Takes bytes off the account of a heap that lives.  False: it has ended since, or
-// is the process's, and nothing changed.
-static bool
-uncount_living(const pim_heap *caller, pim_heap *heap, uint64_t serial,
-               unsigned domain, size_t bytes)
-{
-    unsigned slot = PIM_SLOT(domain);
-    if (serial != pim_load_relaxed(&heap->serial) ||
-        pim_heap_is_process(heap)) {
-        return false;
-    }
-    if (heap == caller) {
-        pim_account_remove(&heap->account[slot], PIM_CLASS_LARGE, bytes);
-    } else {
-        pim_pending_add(&heap->pending[slot], PIM_CLASS_LARGE, bytes);
-        pim_add_relaxed(&heap->remote_frees, 1);
-    }
-    return true;
-}
-
-void
-pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
-                 unsigned domain, size_t bytes)
-{
-    if (!uncount_living(caller, heap, serial, domain, bytes)) {
-        pim_lock_acquire(&pim_process_lock);
-        pim_account_remove(&pim_process_heap.account[PIM_SLOT(domain)],
-                           PIM_CLASS_LARGE, bytes);
-        pim_lock_release(&pim_process_lock);
-    }
-}
-
 // A block of the process heap, or one that it answers for.  NULL: it was poisoned
 // since its header was found, and is freed.
 static pim_heap *
@@ -232,8 +200,8 @@ static pim_heap *
 account_free(const pim_heap *caller, pim_large *large)
 {
     pim_heap *heap = large->heap;
-    if (!uncount_living(caller, heap, large->serial, large->domain,
-                        large->usable)) {
+    if (!pim_heap_uncount_living(caller, heap, large->serial, large->domain,
+                                 large->usable)) {
         return account_free_left(large);
     }
     ring_remove(large);
@@ -369,6 +337,7 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (block == NULL) {
         block = alloc_mi(heap, domain, size, zero);
     }
+    pim_limit_done(&heap->limit);
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
     return block;
@@ -415,6 +384,7 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
         block = finish_map(heap, domain, used, &map, is_small);
         pim_add_relaxed(&small_maps, is_small);
     }
+    pim_limit_done(&heap->limit);
     pim_gate_exit();
     return block;
 }
@@ -581,6 +551,19 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
     return block_of(large);
 }
 
+// Whether the block may stay as it is.  mimalloc's classes are an eighth apart, so
+// one of its that was just moved may waste as much already, and would move again.
+static bool
+still_suits(const pim_large *large, size_t size)
+{
+    bool is_mimallocs = large->kind == LARGE_MI &&
+                        (size > PIM_SMALL_MAX || large->domain != PIM_RAW);
+    size_t served = is_mimallocs         ? size + (size + HEADER) / 8
+                    : size > PIM_RUN_MAX ? map_size(size) - HEADER
+                                         : pim_size_served(size + !size);
+    return size <= large->usable && pim_size_suits(large->usable, served);
+}
+
 void *
 pim_large_resize(pim_heap *heap, void *block, size_t size)
 {
@@ -588,7 +571,7 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     if (large == NULL || size > PIM_REQUEST_MAX / 4) {
         return NULL;
     }
-    if (size <= large->usable && size >= large->usable / 2) {
+    if (still_suits(large, size)) {
         return block;
     }
     bool would_do_without = size < large->usable && size < PIM_MAP_GROWN / 2;
@@ -604,6 +587,7 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     }
     pim_gate_enter();
     void *resized = resize_map(heap, large, size);
+    pim_limit_done(&heap->limit);
     pim_gate_exit();
     return resized;
 }

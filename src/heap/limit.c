@@ -1,125 +1,220 @@
-// limit.c -- whether a request is within the limit of its heap.
+// limit.c -- whether a request is within the limits that its heap is under.
 //
-// What others freed counts as live until the owner has taken it over, so that is
-// done before a request is refused.
+// A claim is made before what it is for.  Most are within the charge of the heap and
+// take its own lock alone; the others go to the budgets (budget.h), which may be
+// charged more, or not.  Who is refused there first takes back what others were
+// charged and do not use.
 //
-// One lock guards the terms of all heaps.  It is taken when they are set and when
-// a refusal is reported, never to find out whether there is one: the three numbers
-// for that are stored so that a request in between sees old or new ones, or the
-// wider of both.
+// What others freed counts as live until the owner has taken it over, so that is done
+// before more is charged.
 
 #include "heap/limit.h"
 
-#include "heap/heap.h"
+#include "heap/budget.h"
+#include "heap/current.h"
 
-// The reserve where there is no hard limit, and how far below the soft limit it
-// closes at most: this part of the soft limit.
-#define SHARE 16
-#define RESERVE_MIN ((uint64_t)1 << 20)
+// What is charged in advance: this part of what is left.
+#define ADVANCE 8
 
-static PIM_LOCK(limit_lock);
-static pim_limit_terms default_terms;
-static bool default_is_chosen; // by the program
+bool (*pim_limit_spares)(size_t size);
 
-// --- the owner's side ------------------------------------------------------
+// --- what the owner has ----------------------------------------------------
 
-static uint64_t
-live_bytes(const pim_heap *heap)
+typedef struct exposure {
+    uint64_t known;   // live bytes, and those at hand
+    uint64_t at_hand; // what the fast paths can serve without asking
+    uint64_t open;    // size of the current pages
+} exposure;
+
+static exposure
+expose(const pim_heap *heap)
 {
-    uint64_t sum = 0;
+    exposure e = {0};
     for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        sum += pim_gauge_live(&heap->account[slot].bytes);
-    }
-    return sum;
-}
-
-// What the fast paths can serve without asking.
-static uint64_t
-at_hand(const pim_heap *heap)
-{
-    uint64_t sum = 0;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        e.known += pim_gauge_live(&heap->account[slot].bytes);
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             const pim_page *page = heap->current[slot][c];
             if (page != &pim_empty_page) {
-                sum += (uint64_t)(page->capacity - pim_page_used(page)) *
-                       page->block_size;
+                e.at_hand += (uint64_t)(page->capacity - pim_page_used(page)) *
+                             page->block_size;
+                e.open += (uint64_t)page->capacity * page->block_size;
             }
         }
     }
-    return sum;
+    e.known += e.at_hand;
+    return e;
 }
 
-// What live bytes may be now for requests of that size.
-static uint64_t
-ceiling(const pim_limit *limit, size_t size)
+// Under the heap's lock, or the budgets'.
+static void
+note(pim_limit *limit, const exposure *e, uint64_t bytes, bool is_page)
 {
-    return limit->reserve_open && size <= PIM_SMALL_MAX
-               ? pim_load_relaxed(&limit->top)
-               : pim_load_relaxed(&limit->soft);
+    limit->known = e->known + bytes;
+    limit->open_bytes = e->open + (is_page ? bytes : 0);
+    pim_store_release(&limit->admitted, bytes);
+}
+
+// --- budgets ---------------------------------------------------------------
+//
+// Under their lock.
+
+// Whether a reserve is to be closed, if nothing were at hand of the heap.
+static bool
+may_close(const pim_budget *budget, const exposure *e)
+{
+    return budget->reserve_open &&
+           budget->charged - e->at_hand <= budget->closes;
+}
+
+// Enough was freed.  What is at hand could be served above the soft limit then, and
+// nobody would be told, so nothing may be.
+static void
+close_reserves(pim_heap *heap, exposure *e)
+{
+    for (pim_budget *b = heap->limit.budget; !pim_budget_is_top(b);
+         b = b->parent) {
+        if (b->reserve_open) {
+            pim_budget_take_back(b, heap);
+        }
+        if (may_close(b, e)) {
+            pim_heap_shelve_current(heap);
+            *e = expose(heap);
+            pim_budget_charge_heap(heap, e->known);
+            b->reserve_open = false;
+            pim_budget_restrict(b);
+        }
+    }
+}
+
+// What is charged in advance beside the bytes of a request.
+static uint64_t
+advance_for(const pim_budget *budget, uint64_t bytes)
+{
+    uint64_t room = UINT64_MAX;
+    for (; !pim_budget_is_top(budget); budget = budget->parent) {
+        uint64_t left = pim_budget_room(budget, PIM_SMALL_MAX + 1);
+        room = left < room ? left : room;
+    }
+    return room > bytes && room != UINT64_MAX ? (room - bytes) / ADVANCE : 0;
+}
+
+// --- claims ----------------------------------------------------------------
+
+void
+pim_limit_obey(pim_heap *heap)
+{
+    if (pim_load_acquire(&heap->limit.revoked)) {
+        pim_heap_shelve_current(heap);
+        pim_store_release(&heap->limit.revoked, false);
+    }
 }
 
 static bool
-fits(const pim_heap *heap, size_t size, uint64_t bytes)
-{
-    uint64_t live = live_bytes(heap);
-    uint64_t most = ceiling(&heap->limit, size);
-    return live <= most && bytes <= most - live;
-}
-
-static void
-close_reserve_if_due(pim_heap *heap)
+claim_from_charge(pim_heap *heap, uint64_t bytes, bool is_page)
 {
     pim_limit *limit = &heap->limit;
-    if (limit->reserve_open &&
-        live_bytes(heap) <= pim_load_relaxed(&limit->closes)) {
-        limit->reserve_open = false;
+    pim_limit_obey(heap);
+    bool is_newborn = pim_load_relaxed(&limit->newborn);
+    if (pim_load_acquire(&limit->strict) && !is_newborn) {
+        return false;
     }
+    exposure e = expose(heap);
+    pim_gate_enter();
+    pim_lock_acquire(&limit->lock);
+    bool fits = limit->known != PIM_LIMIT_UNKNOWN && e.known <= limit->charge &&
+                bytes <= limit->charge - e.known;
+    if (fits) {
+        note(limit, &e, bytes, is_page);
+    }
+    pim_lock_release(&limit->lock);
+    pim_gate_exit();
+    return fits;
 }
 
-bool
-pim_limit_admits(pim_heap *heap, size_t size, uint64_t bytes)
+// Returns who refuses; NULL: it is granted.  Under the lock.
+static pim_budget *
+claim_from_budgets(pim_heap *heap, size_t size, uint64_t bytes, bool is_page)
 {
-    if (heap->limit.exempt) {
-        return true;
+    pim_limit *limit = &heap->limit;
+    if (!pim_limit_is_set(limit)) {
+        return NULL; // not any more
     }
-    close_reserve_if_due(heap);
-    if (fits(heap, size, bytes)) {
+    pim_limit_obey(heap);
+    exposure e = expose(heap);
+    pim_store_relaxed(&limit->newborn, false); // it outgrew what it was given
+    pim_budget_charge_heap(heap, e.known);
+    pim_budget_look(limit->budget);
+    close_reserves(heap, &e);
+    pim_budget *refusing =
+        pim_budget_find_refusing(limit->budget, heap, size, bytes);
+    note(limit, &e, refusing == NULL ? bytes : 0, is_page);
+    if (refusing == NULL) {
+        uint64_t advance =
+            size <= PIM_SMALL_MAX ? advance_for(limit->budget, bytes) : 0;
+        pim_budget_charge_heap(heap, e.known + bytes + advance);
+    }
+    return refusing;
+}
+
+// Whether the claim is granted; if not, nobody was told.
+static bool
+claim(pim_heap *heap, size_t size, uint64_t bytes, bool is_page)
+{
+    if (claim_from_charge(heap, bytes, is_page)) {
         return true;
     }
     pim_gate_enter();
     pim_heap_drain(heap);
     pim_gate_exit();
-    close_reserve_if_due(heap);
-    return fits(heap, size, bytes);
+    pim_budget_acquire();
+    bool granted = claim_from_budgets(heap, size, bytes, is_page) == NULL;
+    pim_budget_release();
+    return granted;
 }
 
 bool
-pim_limit_admits_page(const pim_heap *heap, uint64_t bytes)
+pim_limit_admits_page(pim_heap *heap, uint64_t bytes)
 {
-    return fits(heap, 0, at_hand(heap) + bytes);
+    return !heap->limit.stillborn && claim(heap, PIM_SMALL_MAX, bytes, true);
+}
+
+bool
+pim_limit_admits(pim_heap *heap, size_t size, uint64_t bytes)
+{
+    if (heap->limit.stillborn) {
+        return false;
+    }
+    if (heap->limit.exempt || claim(heap, size, bytes, false)) {
+        return true;
+    }
+    pim_heap_shelve_current(heap);
+    return claim(heap, size, bytes, false);
 }
 
 static void
-report(pim_heap *heap, unsigned domain, uint64_t bytes, uint64_t live)
+claim_whatever_the_limits_say(pim_heap *heap, uint64_t bytes)
 {
-    pim_limit_terms terms;
-    pim_limit_get(heap, &terms);
-    if (terms.callback == NULL) {
-        return;
+    pim_budget_acquire();
+    if (pim_limit_is_set(&heap->limit)) {
+        exposure e = expose(heap);
+        note(&heap->limit, &e, bytes, false);
+        pim_budget_charge_heap(heap, e.known + bytes);
+        pim_budget_look(heap->limit.budget);
     }
-    const pimalloc_refusal refusal = {
-        .size = sizeof(refusal),
-        .interp = heap->id,
-        .domain = (int)domain,
-        .is_hard = terms.hard_bytes != 0 && live + bytes > terms.hard_bytes,
-        .bytes = bytes,
-        .live_bytes = live,
-        .soft_bytes = terms.soft_bytes,
-        .hard_bytes = terms.hard_bytes,
-        .refusals = pim_load_relaxed(&heap->limit.refusals),
-    };
-    terms.callback(terms.arg, &refusal);
+    pim_budget_release();
+}
+
+// --- refusals --------------------------------------------------------------
+
+// Whether CPython, or who is on top of us, may not survive the refusal of a raw
+// request.
+static bool
+is_spared(size_t size)
+{
+    pim_credit *credit = &pim_current_self.credit;
+    bool is_of_maker = credit->spares != 0;
+    credit->spares -= is_of_maker;
+    return is_of_maker || (pim_limit_spares != NULL && pim_limit_spares(size));
 }
 
 bool
@@ -129,107 +224,35 @@ pim_limit_admits_or_reports(pim_heap *heap, unsigned domain, size_t size,
     if (pim_limit_admits(heap, size, bytes)) {
         return true;
     }
-    PIM_ASSERT(!pim_gate_is_inside());
-    pim_own_add(&heap->limit.refusals, 1);
-    heap->limit.reserve_open = true;
-    pim_heap_shelve_current(heap);
-    report(heap, domain, bytes, live_bytes(heap));
-    return false;
-}
-
-// --- the terms -------------------------------------------------------------
-
-bool
-pim_limit_terms_are_valid(const pim_limit_terms *terms)
-{
-    return terms->hard_bytes == 0 || terms->soft_bytes <= terms->hard_bytes;
-}
-
-static uint64_t
-top_of(const pim_limit_terms *terms)
-{
-    uint64_t soft = terms->soft_bytes;
-    uint64_t reserve = soft / SHARE > RESERVE_MIN ? soft / SHARE : RESERVE_MIN;
-    if (terms->hard_bytes != 0) {
-        return terms->hard_bytes;
+    if (heap->limit.stillborn) {
+        return false; // that was reported
     }
-    return soft > UINT64_MAX - reserve ? UINT64_MAX : soft + reserve;
-}
-
-static uint64_t
-closes_at(uint64_t soft, uint64_t top)
-{
-    uint64_t below = top - soft < soft / SHARE ? top - soft : soft / SHARE;
-    return soft - below;
-}
-
-// Under the lock.  What is wider is stored first.
-static void
-apply(pim_limit *limit, const pim_limit_terms *terms)
-{
-    bool none = terms->soft_bytes == 0 && terms->hard_bytes == 0;
-    uint64_t top = none ? 0 : top_of(terms);
-    uint64_t soft = terms->soft_bytes != 0 ? terms->soft_bytes : top;
-    limit->terms = *terms;
-    if (none) {
-        pim_store_release(&limit->soft, 0);
-        return;
+    if (domain == PIM_RAW && is_spared(size)) {
+        claim_whatever_the_limits_say(heap, bytes);
+        return true;
     }
-    pim_store_release(&limit->closes, closes_at(soft, top));
-    if (top > pim_load_relaxed(&limit->top)) {
-        pim_store_release(&limit->top, top);
-        pim_store_release(&limit->soft, soft);
-    } else {
-        pim_store_release(&limit->soft, soft);
-        pim_store_release(&limit->top, top);
+    pim_notice notice;
+    pim_budget_acquire();
+    // Another thread may have made room since.
+    pim_budget *refusing = claim_from_budgets(heap, size, bytes, false);
+    if (refusing != NULL) {
+        pim_budget_refuse(refusing, domain, heap->id, bytes, &notice);
     }
-}
-
-void
-pim_limit_set(pim_heap *heap, const pim_limit_terms *terms)
-{
-    pim_lock_acquire(&limit_lock);
-    apply(&heap->limit, terms);
-    pim_lock_release(&limit_lock);
-}
-
-void
-pim_limit_get(const pim_heap *heap, pim_limit_terms *out)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&limit_lock);
-    *out = heap->limit.terms;
-    pim_lock_release(&limit_lock);
-    pim_gate_exit();
-}
-
-void
-pim_limit_set_default(const pim_limit_terms *terms, bool by_environment)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&limit_lock);
-    if (!by_environment || !default_is_chosen) {
-        default_terms = *terms;
-        default_is_chosen = !by_environment;
+    pim_budget_release();
+    if (refusing != NULL) {
+        pim_notice_tell(&notice);
     }
-    pim_lock_release(&limit_lock);
-    pim_gate_exit();
+    return refusing == NULL;
 }
 
 void
-pim_limit_get_default(pim_limit_terms *out)
+pim_limit_audit(pim_heap *heap)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&limit_lock);
-    *out = default_terms;
-    pim_lock_release(&limit_lock);
-    pim_gate_exit();
-}
-
-void
-pim_limit_begin(pim_heap *heap)
-{
-    pim_lock_acquire(&limit_lock);
-    apply(&heap->limit, &default_terms);
-    pim_lock_release(&limit_lock);
+    const pim_limit *limit = &heap->limit;
+    pim_budget_acquire(); // so that nothing is taken back meanwhile
+    pim_limit_obey(heap);
+    PIM_CHECK(!pim_limit_is_set(limit) || limit->known == PIM_LIMIT_UNKNOWN ||
+                  expose(heap).known <= limit->charge,
+              "BUDGET-1: a heap has more than it was charged", heap);
+    pim_budget_release();
 }

@@ -1,4 +1,4 @@
-// limit.h -- how much one heap may serve.
+// limit.h -- how much one heap may serve, and those that count for it with it.
 //
 //   live bytes   0 ............ soft ............ top
 //     closed       all served    | nothing
@@ -8,12 +8,20 @@
 // opened by a refusal, so that the error can be handled, and closes when enough
 // was freed; so each time that a script crosses the soft limit it is told once.
 //
+// Live are the bytes of all interpreters that count for the one that has the limit
+// (budget.h).
+//
 // Fast paths do not look.  What they can serve without asking, from the current
-// pages of the heap, is counted as if it were live when another page is about to
-// become current; near a limit there are none, and blocks are served one by one:
+// pages of the heap, is counted as if it were live; near a limit there are no
+// current pages, and blocks are served one by one:
 //
 //   LIMIT-1  live bytes + free bytes of current pages are not above the limit,
 //            as long as it is not lowered; then, once a request was refused.
+//
+// Exempt are a block that is moved to shrink, for a moment; what a wrapper above us
+// notes, whose failure may end the process (pim_limit_spares); and an interpreter that
+// is being made, for CPython does not survive a refusal then: room for it is charged
+// before (pim_limit_admits_birth).
 //
 // Owner, as in heap.h, unless a function says otherwise.
 
@@ -23,10 +31,12 @@
 #include "base/atomic.h"
 #include "base/config.h"
 #include "pimalloc/tenants.h"
+#include "platform/lock.h"
 
 struct pim_heap;
+struct pim_budget;
 
-// What pimalloc_limit_set() was told.  Under a lock (limit.c).
+// What pimalloc_limit_set() was told.
 typedef struct pim_limit_terms {
     uint64_t soft_bytes; // 0: none, as below
     uint64_t hard_bytes;
@@ -34,51 +44,160 @@ typedef struct pim_limit_terms {
     void *arg;
 } pim_limit_terms;
 
-typedef struct pim_limit {
-    // Any thread writes, the owner reads.  All 0: no limit.
-    _Atomic uint64_t soft;
-    _Atomic uint64_t top;
-    _Atomic uint64_t closes; // live bytes at which the reserve closes
-    pim_limit_terms terms;
+// `known` of a heap that has claimed nothing since it is watched.
+#define PIM_LIMIT_UNKNOWN UINT64_MAX
 
-    // Owner.
-    _Atomic uint64_t refusals; // any thread reads
-    bool reserve_open;
-    bool exempt; // a block is being moved to shrink
+// A heap's part of the budgets that it counts for.
+typedef struct pim_limit {
+    // Written under the budgets' lock, read by the owner.
+    _Atomic bool watched;      // a limit counts it
+    _Atomic bool strict;       // a reserve is open: each request is looked at
+    struct pim_budget *budget; // for the heap's life; NULL: never limited
+
+    // Under `lock`.
+    pim_lock lock;
+    uint64_t charge;     // what it may have without asking
+    uint64_t known;      // when it last claimed: what it has, with that
+    uint64_t open_bytes; // ... and the size of its current pages
+
+    _Atomic uint64_t admitted; // claimed and perhaps not live yet; owner writes
+    _Atomic bool revoked;      // its current pages are not to be used any more
+    _Atomic bool newborn;      // being made by CPython: see pim_limit_born()
+    bool exempt;               // owner: a block is being moved to shrink
+    bool stillborn;            // owner: there was no room for it; see below
 } pim_limit;
 
 PIM_INLINE bool
 pim_limit_is_set(const pim_limit *limit)
 {
-    return PIM_UNLIKELY(pim_load_relaxed(&limit->soft) != 0);
+    return PIM_UNLIKELY(pim_load_relaxed(&limit->watched));
 }
 
-// Whether so many more bytes, for a request of `size`, are within the limit.  Says
-// nothing to anybody.
+// Claims so many more bytes for a request of `size`.  False: they are not within the
+// limits.  Says nothing to anybody.
 bool pim_limit_admits(struct pim_heap *heap, size_t size, uint64_t bytes);
 
 // The same, and if they are not, counts and reports the refusal.  Outside the gate.
 bool pim_limit_admits_or_reports(struct pim_heap *heap, unsigned domain,
                                  size_t size, uint64_t bytes);
 
-// Whether a page of a small class may become current: so many bytes more can be
-// served then without asking.
-bool pim_limit_admits_page(const struct pim_heap *heap, uint64_t bytes);
+// Claims a page of a small class, which may become current: so many bytes more can
+// be served then without asking.
+bool pim_limit_admits_page(struct pim_heap *heap, uint64_t bytes);
 
-// Whether the terms make sense.
+// What was claimed last is in the account now, or is not needed.
+PIM_INLINE void
+pim_limit_done(pim_limit *limit)
+{
+    if (pim_limit_is_set(limit)) {
+        pim_store_release(&limit->admitted, 0);
+    }
+}
+
+// Whether a raw request of so many bytes is to be served whatever the limits say.
+// Set once by the layer that knows CPython; NULL: none is.
+extern bool (*pim_limit_spares)(size_t size);
+
+// --- terms -----------------------------------------------------------------
+
+// Whether they make sense.
 bool pim_limit_terms_are_valid(const pim_limit_terms *terms);
 
 // Changes the terms of a heap that stays for as long as this takes.  Any thread,
 // inside the gate.
 void pim_limit_set(struct pim_heap *heap, const pim_limit_terms *terms);
-void pim_limit_get(const struct pim_heap *heap, pim_limit_terms *out);
+
+// What is to be known of a limit.
+typedef struct pim_limit_figures {
+    pim_limit_terms terms;
+    int64_t interp;
+    int64_t parent; // whom it counts for; PIM_PROCESS_ID: nobody
+    bool counts_made;
+    uint64_t refusals;
+    uint64_t tree_bytes; // live in all that counts for it, itself included
+    uint64_t left_bytes; // of these, what ended ones left
+} pim_limit_figures;
+
+void pim_limit_get(const struct pim_heap *heap, pim_limit_figures *out);
+
+// The same of an interpreter that has ended, but that others still count for.  False:
+// there is none with that id.  Any thread.
+bool pim_limit_set_ended(int64_t id, const pim_limit_terms *terms);
+bool pim_limit_get_ended(int64_t id, pim_limit_figures *out);
 
 // The terms of heaps to come.  With `by_environment` nothing changes what a
 // program has set.  Any thread.
 void pim_limit_set_default(const pim_limit_terms *terms, bool by_environment);
 void pim_limit_get_default(pim_limit_terms *out);
 
-// Gives a heap that was just opened the terms of those to come.  Inside the gate.
-void pim_limit_begin(struct pim_heap *heap);
+// --- who counts for whom ---------------------------------------------------
+
+// Whether interpreters that this one makes from now on count for it.  Any thread,
+// inside the gate.
+void pim_limit_count_made(struct pim_heap *heap, bool count);
+
+// The same for those to come; main's children count for nobody by default.  With
+// `by_environment` nothing changes what a program has set.  Any thread.
+void pim_limit_count_by_default(bool count, bool by_environment);
+bool pim_limit_counts_by_default(void);
+
+// Whether what main makes counts for it, if it is still to come.  Any thread.
+void pim_limit_count_of_main(bool count);
+
+// Has an interpreter, and all that count for it, count for another one from now on;
+// PIM_PROCESS_ID: for nobody.  0; -ENOENT: none of them lives, or is counted for;
+// -EINVAL: it is main, or the other one counts for it.  Any thread.
+int pim_limit_count_for(int64_t id, int64_t parent);
+
+// --- birth and end ---------------------------------------------------------
+
+// Who is taken to make the next interpreter in a thread: whose thread state was last
+// current.  It may have ended since.
+typedef struct pim_maker {
+    struct pim_budget *budget;
+    uint64_t serial; // 0: nobody
+} pim_maker;
+
+// Room that was charged to a maker for an interpreter that is about to be made.
+typedef struct pim_credit {
+    pim_maker maker;
+    uint64_t bytes;  // 0: none
+    bool stillborn;  // there was no room for one
+    unsigned spares; // raw requests that are served whatever the limits say
+} pim_credit;
+
+// Whether the maker, that is whom it counts for, has room for one more: CPython is
+// about to ask for its state.  If not, counts and reports the refusal; else *credit
+// has it.  What *credit had before is given back.  Any thread, outside the gate.
+//
+// With `later` the answer is always yes, for this CPython cannot be told there; the
+// interpreter is stillborn then: all that it asks for is refused, the first request
+// too, and CPython gives up.
+bool pim_limit_admits_birth(const pim_maker *maker, bool later,
+                            pim_credit *credit);
+
+// Gives a heap that is being opened, and will have that serial, the terms of those to
+// come and its place below its maker.  The room for a newborn becomes its charge, also
+// if there was no credit.  False: no memory.  Inside the gate.
+bool pim_limit_begin(struct pim_heap *heap, uint64_t serial,
+                     const pim_maker *maker, pim_credit *credit);
+
+// Takes the current pages away, as somebody who was short of room has asked for
+// (pim_budget_revoke()).  Owner.
+void pim_limit_obey(struct pim_heap *heap);
+
+// CPython is done with the making.  Any thread.
+void pim_limit_born(struct pim_heap *heap);
+
+// Whether a maker lives, or others count for it, and is not main: then it answers for
+// what it makes, which is not to share main's memory.  Any thread.
+bool pim_limit_is_tenant(const pim_maker *maker);
+
+// Its interpreter has ended and left so many bytes in mem and obj.  Inside the gate.
+void pim_limit_end(struct pim_heap *heap, uint64_t left);
+
+// Checks that the heap has no more than it was charged (BUDGET-1), but for what large
+// blocks may be larger than was asked for.  Owner.
+void pim_limit_audit(struct pim_heap *heap);
 
 #endif // PIM_HEAP_LIMIT_H

@@ -2,6 +2,8 @@
 
 #include "heap/mi_blocks.h"
 
+#include <string.h>
+
 #include "platform/os.h"
 
 PIM_COLD void *
@@ -36,10 +38,22 @@ pim_mi_purge(void)
 // Whether mimalloc is about to move a block: the new one is faulted in while the
 // old one is still there.
 static bool
-will_move(const void *block, size_t size)
+will_move(size_t usable, size_t size)
 {
-    size_t usable = pim_mi.usable_size(block);
     return size > usable || size < usable / 2;
+}
+
+// mimalloc itself leaves a block where it is that shrinks by up to half.  Its classes
+// are an eighth apart, so one that was just moved here stays.  NULL: no memory.
+static void *
+move_to_shrink(void *block, size_t size, size_t *before, size_t *after)
+{
+    void *moved = pim_mi_alloc(size, false, after);
+    if (moved != NULL) {
+        memcpy(moved, block, size);
+        pim_mi.ufree(block, before);
+    }
+    return moved;
 }
 
 void *
@@ -47,10 +61,17 @@ pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after)
 {
     PIM_KEEP_ERRNO;
     PIM_NO_CANCEL;
-    if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN) && will_move(block, size)) {
+    size_t usable = pim_mi.usable_size(block);
+    if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN) && will_move(usable, size)) {
         pim_maps_make_way(size);
     }
-    void *moved = pim_mi.urealloc(block, size, before, after);
+    void *moved = NULL;
+    if (!will_move(usable, size) && usable - size > usable / 4) {
+        moved = move_to_shrink(block, size, before, after);
+    }
+    if (moved == NULL) {
+        moved = pim_mi.urealloc(block, size, before, after);
+    }
     if (PIM_UNLIKELY(moved == NULL) && pim_maps_trim(true) != 0) {
         moved = pim_mi.urealloc(block, size, before, after);
     }

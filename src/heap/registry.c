@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/keep_errno.h"
+#include "heap/budget.h"
 #include "heap/current.h"
 #include "heap/endings.h"
 #include "heap/lives.h"
@@ -225,26 +226,33 @@ pim_registry_heap(int64_t id)
 static void in_child(bool adrift);
 
 static pim_heap *
-heap_new(int64_t id, uint32_t generation)
+heap_new(int64_t id, uint32_t generation, const pim_maker *maker)
 {
     pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_ENDS], in_child);
     pim_heap *heap = pim_life_begin();
     if (heap != NULL) {
         pim_heap_open(heap);
-        pim_limit_begin(heap);
         heap->id = id;
         heap->generation = generation;
+        if (!pim_limit_begin(heap, last_serial + 1, maker,
+                             &pim_current_self.credit)) {
+            pim_life_end(heap);
+            pim_life_bury(heap);
+            return NULL;
+        }
         pim_store_relaxed(&heap->policy, pim_load_relaxed(&pim_policy_of_new));
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
                  (long long)id);
         pim_store_release(&heap->serial, ++last_serial);
+        pim_current_begin(heap);
     }
     return heap;
 }
 
 // Under the lock; nothing is bound to `interp`.
 static binding *
-bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared)
+bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared,
+         const pim_maker *maker)
 {
     binding *b = binding_take();
     if (b == NULL) {
@@ -256,7 +264,7 @@ bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared)
                    .generation = generation,
                    .shared = shared != NULL};
     if (shared == NULL) {
-        b->heap = heap_new(id, generation);
+        b->heap = heap_new(id, generation, maker);
         if (b->heap == NULL) {
             b->next = binding_pool;
             binding_pool = b;
@@ -279,7 +287,7 @@ bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared)
 
 pim_heap *
 pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
-                   pim_heap *shared)
+                   pim_heap *shared, const pim_maker *maker)
 {
     lock();
     binding *b = binding_find(interp);
@@ -295,7 +303,7 @@ pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
         b = binding_find(interp);
     }
     if (b == NULL) {
-        b = bind_new(interp, id, generation, shared);
+        b = bind_new(interp, id, generation, shared, maker);
     }
     pim_heap *heap = b != NULL ? b->heap : NULL;
     unlock();
@@ -393,6 +401,7 @@ in_child(bool adrift)
         oldest = youngest = binding_pool = NULL;
         pim_life_forget_all();
         pim_ended_forget_all();
+        pim_budget_forget_all();
         pim_store_relaxed(&pim_registry_subs, 0);
     }
     pim_endings_in_child(adrift);
@@ -429,15 +438,24 @@ pim_registry_set_policy(int64_t id, int policy)
 {
     lock();
     const binding *b = binding_of_id(id);
-    int err = b == NULL                          ? -ENOENT
-              : b->shared || id == 0             ? -ENOTSUP
-              : b->doubted && policy != PIM_KEEP ? -ENOTSUP
-                                                 : 0;
+    int err = b == NULL                                       ? -ENOENT
+              : b->shared || id == 0 || b->heap->keeps_always ? -ENOTSUP
+              : b->doubted && policy != PIM_KEEP              ? -ENOTSUP
+                                                              : 0;
     if (err == 0) {
         pim_store_relaxed(&b->heap->policy, policy);
     }
     unlock();
     return err;
+}
+
+void
+pim_heap_keep_always(pim_heap *heap)
+{
+    lock();
+    heap->keeps_always = true;
+    pim_store_relaxed(&heap->policy, PIM_KEEP);
+    unlock();
 }
 
 bool

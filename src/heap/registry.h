@@ -19,9 +19,11 @@ pim_heap *pim_registry_heap(int64_t id);
 // Makes an interpreter known with a heap of its own, or with `shared` as its
 // heap (legacy interpreters share main's).  Returns its heap; NULL: no memory.
 // An interpreter known under the same pointer and another id was never told to
-// have ended: it goes first.  Outside the gate.
+// have ended: it goes first.  maker: who made it, NULL: nobody who would answer for it.
+// Outside the gate.
 pim_heap *pim_registry_birth(const void *interp, int64_t id,
-                             uint32_t generation, pim_heap *shared);
+                             uint32_t generation, pim_heap *shared,
+                             const pim_maker *maker);
 
 // The interpreter whose memory lies in [start, start + bytes) ends: retires its
 // heap.  Must come before the memory can be reused.  Outside the gate; no lock.
@@ -53,6 +55,9 @@ extern _Atomic uint64_t pim_registry_subs;
 // 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap, or its
 // end may not be seen and the policy is not to keep.
 int pim_registry_set_policy(int64_t id, int policy);
+
+// What the heap's interpreter leaves is kept, whatever the policy of others.
+void pim_heap_keep_always(pim_heap *heap);
 
 // Copies ids out, of the ended ones in order of their end, then of the living in
 // order of birth, without those that share another's heap; returns how many.

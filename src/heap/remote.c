@@ -83,6 +83,36 @@ pim_heap_free_remote(pim_page *page, void *block)
     pim_gate_exit();
 }
 
+bool
+pim_heap_uncount_living(const pim_heap *caller, pim_heap *heap, uint64_t serial,
+                        unsigned domain, size_t bytes)
+{
+    unsigned slot = PIM_SLOT(domain);
+    if (serial != pim_load_relaxed(&heap->serial) ||
+        pim_heap_is_process(heap)) {
+        return false;
+    }
+    if (heap == caller) {
+        pim_account_remove(&heap->account[slot], PIM_CLASS_LARGE, bytes);
+    } else {
+        pim_pending_add(&heap->pending[slot], PIM_CLASS_LARGE, bytes);
+        pim_add_relaxed(&heap->remote_frees, 1);
+    }
+    return true;
+}
+
+void
+pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
+                 unsigned domain, size_t bytes)
+{
+    if (!pim_heap_uncount_living(caller, heap, serial, domain, bytes)) {
+        pim_lock_acquire(&pim_process_lock);
+        pim_account_remove(&pim_process_heap.account[PIM_SLOT(domain)],
+                           PIM_CLASS_LARGE, bytes);
+        pim_lock_release(&pim_process_lock);
+    }
+}
+
 // Takes the pending figures over.
 static void
 settle(pim_heap *heap)

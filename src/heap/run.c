@@ -4,10 +4,13 @@
 //                ^ page->state FULL while it is live   ^ it may grow into these
 //
 // A run has a descriptor like any page, of capacity 1, so the fast path of free,
-// remote frees and retirement need not know about it.  It shrinks in place, and
-// grows in place where the units behind it are free.  A block that is grown past
-// PIM_RUN_GROWN becomes a run with free units behind it, so a list that grows is
-// seldom copied.
+// remote frees and retirement need not know about it.  It grows in place where the
+// units behind it are free.  A block that is grown past PIM_RUN_GROWN becomes a run
+// with free units behind it, so a list that grows is seldom copied.
+//
+// A run shrinks in place, in whole units, as long as that wastes little; else the
+// block moves to a class.  A list that grows within its run looks alike, so the
+// descriptor keeps what was asked for last.
 //
 // A freed run is kept for the next request of its length, one for each length and
 // no more than PIM_IDLE_RUN_UNITS in all, until the next purge.  It has no owner
@@ -39,7 +42,7 @@ is_admitted(pim_heap *heap, size_t size, unsigned units)
 
 // A kept run, made a live block of the domain again; NULL: none is kept.
 static pim_page *
-reuse(pim_heap *heap, unsigned domain, unsigned units)
+reuse(pim_heap *heap, unsigned domain, unsigned units, size_t size)
 {
     pim_page *page = heap->idle_runs[units];
     if (page != NULL) {
@@ -48,18 +51,19 @@ reuse(pim_heap *heap, unsigned domain, unsigned units)
         page->domain = (uint8_t)domain;
         page->cut = 1;
         page->countdown = 1;
+        page->asked = size;
         pim_page_set_owner(page, heap, false);
         page->state = PIM_PAGE_FULL;
     }
     return page;
 }
 
-// A run of free units, with as many as `room` free behind it for now, if there are
-// so many.  *is_zero: none of its own was ever used.
+// A run for `size` bytes, with as many as `room` units free behind it for now, if
+// there are so many.  *is_zero: none of its own was ever used.
 static pim_page *
-take(pim_heap *heap, unsigned domain, unsigned units, unsigned room,
-     bool *is_zero)
+take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
 {
+    unsigned units = units_for(size);
     pim_gate_enter();
     if (!pim_heap_has_run(heap, units + room)) {
         pim_heap_inherit(heap, units + room);
@@ -69,7 +73,7 @@ take(pim_heap *heap, unsigned domain, unsigned units, unsigned room,
         if (room != 0) {
             pim_heap_free_units(heap, page + units, room);
         }
-        pim_page_open_run(page, heap, domain, units);
+        pim_page_open_run(page, heap, domain, units, size);
         pim_own_add(&heap->page_count, 1);
         uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
         pim_heap_touch(heap, page, 0, page->block_size);
@@ -81,6 +85,18 @@ take(pim_heap *heap, unsigned domain, unsigned units, unsigned room,
     return page;
 }
 
+// Counts the run's block and returns it; NULL for NULL.
+static void *
+finish(pim_heap *heap, pim_page *page)
+{
+    if (page != NULL) {
+        pim_account_add(&heap->account[PIM_SLOT(page->domain)], PIM_CLASS_RUN,
+                        page->block_size);
+    }
+    pim_limit_done(&heap->limit);
+    return page != NULL ? pim_page_start(page) : NULL;
+}
+
 void *
 pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
@@ -89,17 +105,12 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (!is_admitted(heap, size, units)) {
         return NULL;
     }
-    pim_page *page = reuse(heap, domain, units);
+    pim_page *page = reuse(heap, domain, units, size);
     if (page == NULL) {
-        page = take(heap, domain, units, 0, &is_zero);
+        page = take(heap, domain, size, 0, &is_zero);
     }
-    if (page == NULL) {
-        return NULL;
-    }
-    pim_account_add(&heap->account[PIM_SLOT(domain)], PIM_CLASS_RUN,
-                    page->block_size);
-    void *block = pim_page_start(page);
-    return zero && !is_zero ? memset(block, 0, size) : block;
+    void *block = finish(heap, page);
+    return zero && !is_zero && block != NULL ? memset(block, 0, size) : block;
 }
 
 void *
@@ -112,14 +123,9 @@ pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
         room = PIM_RUN_UNITS - units;
     }
     pim_page *page = is_admitted(heap, size, units)
-                         ? take(heap, domain, units, room, &ignored)
+                         ? take(heap, domain, size, room, &ignored)
                          : NULL;
-    if (page == NULL) {
-        return NULL;
-    }
-    pim_account_add(&heap->account[PIM_SLOT(domain)], PIM_CLASS_RUN,
-                    page->block_size);
-    return pim_page_start(page);
+    return finish(heap, page);
 }
 
 void
@@ -162,38 +168,59 @@ pim_run_release_idle(pim_heap *heap)
     }
 }
 
+// Whether the block is to shrink, and is better off in a class.
+static bool
+leaves_run(const pim_page *page, size_t size)
+{
+    size_t units = (size_t)units_for(size) << PIM_UNIT_SHIFT;
+    return size < page->asked && !pim_size_suits(units, pim_size_served(size));
+}
+
+// Gives the run another number of units.  False: those behind it are not free.
+static bool
+set_units(pim_heap *heap, pim_page *page, unsigned wanted)
+{
+    unsigned units = pim_page_units(page);
+    pim_account *account = &heap->account[PIM_SLOT(page->domain)];
+    size_t before = page->block_size;
+    size_t after = (size_t)wanted << PIM_UNIT_SHIFT;
+    if (wanted > units &&
+        !pim_heap_extend_run(heap, page, units, wanted - units)) {
+        return false;
+    }
+    page->block_size = (uint32_t)after;
+    pim_account_resize(account, PIM_CLASS_RUN, before, after);
+    if (wanted > units) {
+        pim_heap_touch(heap, page, before, after);
+    } else {
+        pim_heap_free_units(heap, page + wanted, units - wanted);
+    }
+    return true;
+}
+
 bool
 pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
 {
     bool holds_leftovers;
-    if (size <= PIM_RUN_GROWN / 2 || size > PIM_RUN_MAX ||
-        pim_page_owner(page, &holds_leftovers) != heap ||
-        pim_heap_is_process(heap)) {
+    if (size > PIM_RUN_MAX || pim_page_owner(page, &holds_leftovers) != heap ||
+        pim_heap_is_process(heap) || leaves_run(page, size)) {
         return false;
     }
     unsigned units = pim_page_units(page);
     unsigned wanted = units_for(size);
-    if (wanted > units && !is_admitted(heap, size, wanted - units)) {
-        return false;
-    }
-    pim_account *account = &heap->account[PIM_SLOT(page->domain)];
-    size_t before = page->block_size;
-    pim_gate_enter();
     bool done = true;
-    if (wanted > units) {
-        done = pim_heap_extend_run(heap, page, units, wanted - units);
-        if (done) {
-            page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
-            pim_heap_touch(heap, page, (size_t)units << PIM_UNIT_SHIFT,
-                           page->block_size);
-            pim_account_resize(account, PIM_CLASS_RUN, before,
-                               page->block_size);
+    if (wanted > units ||
+        !pim_size_suits(page->block_size, pim_size_served(size))) {
+        if (wanted > units && !is_admitted(heap, size, wanted - units)) {
+            return false;
         }
-    } else if (wanted < units) {
-        page->block_size = (uint32_t)(wanted << PIM_UNIT_SHIFT);
-        pim_account_resize(account, PIM_CLASS_RUN, before, page->block_size);
-        pim_heap_free_units(heap, page + wanted, units - wanted);
+        pim_gate_enter();
+        done = set_units(heap, page, wanted);
+        pim_gate_exit();
+        pim_limit_done(&heap->limit);
     }
-    pim_gate_exit();
+    if (done) {
+        page->asked = size;
+    }
     return done;
 }

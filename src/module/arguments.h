@@ -7,6 +7,10 @@
 
 #include "module/limited.h"
 
+// A function with keywords as PyMethodDef takes it; through a type without a
+// prototype's arguments, which gcc knows to be meant.
+#define PIM_WITH_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+
 // The id that is meant: an id, or an object with an id, such as
 // concurrent.interpreters.Interpreter.  -1 with an exception set.
 int pim_interpreter_argument(PyObject *argument, int64_t *out);

@@ -57,6 +57,8 @@ pim_library_find(pim_library *library)
         {"pimalloc_trim", &in.trim},
         {"pimalloc_limit_set", &in.limit_set},
         {"pimalloc_limit_get", &in.limit_get},
+        {"pimalloc_limit_count_for", &in.limit_count_for},
+        {"pimalloc_limit_count_made", &in.limit_count_made},
         {"pimalloc_prefork_freeze", &in.prefork_freeze},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {

@@ -25,6 +25,8 @@ typedef struct pim_library {
     __typeof__(pimalloc_trim) *trim;
     __typeof__(pimalloc_limit_set) *limit_set;
     __typeof__(pimalloc_limit_get) *limit_get;
+    __typeof__(pimalloc_limit_count_for) *limit_count_for;
+    __typeof__(pimalloc_limit_count_made) *limit_count_made;
     __typeof__(pimalloc_prefork_freeze) *prefork_freeze;
 } pim_library;
 
@@ -34,5 +36,9 @@ int pim_library_find(pim_library *library);
 
 // Whether Python is served by it.
 bool pim_library_is_active(const pim_library *library);
+
+// The library of a module pimalloc, if Python is served by it; else NULL with
+// NotActiveError set.
+const pim_library *pim_library_of(PyObject *module);
 
 #endif // PIM_MODULE_LIBRARY_H

@@ -1,14 +1,12 @@
-// limits.h -- set_limit() and limits().
+// limits.h -- the functions about limits: set_limit(), limits(), count_for(),
+// count_made().
 
 #ifndef PIM_MODULE_LIMITS_H
 #define PIM_MODULE_LIMITS_H
 
 #include "module/library.h"
 
-// As the functions of the module; new references, or NULL with an exception set.
-PyObject *pim_limits_set(const pim_library *library, PyObject *args,
-                         PyObject *kwargs);
-PyObject *pim_limits_get(const pim_library *library, PyObject *args,
-                         PyObject *kwargs);
+// Adds them to the module.  -1 with an exception set.
+int pim_limits_add(PyObject *module);
 
 #endif // PIM_MODULE_LIMITS_H

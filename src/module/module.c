@@ -32,9 +32,8 @@ state_of(PyObject *module)
     return PyModule_GetState(module);
 }
 
-// The library, if Python is served by it; else NULL with NotActiveError set.
-static const pim_library *
-active_library(PyObject *module)
+const pim_library *
+pim_library_of(PyObject *module)
 {
     const module_state *state = state_of(module);
     if (pim_library_is_active(&state->library)) {
@@ -127,7 +126,7 @@ module_stats(PyObject *module, PyObject *args, PyObject *kwargs)
     if (argument == NULL) {
         return NULL;
     }
-    const pim_library *library = active_library(module);
+    const pim_library *library = pim_library_of(module);
     if (library == NULL) {
         return NULL;
     }
@@ -171,7 +170,7 @@ module_classes(PyObject *module, PyObject *args, PyObject *kwargs)
                                      &argument, &domain)) {
         return NULL;
     }
-    const pim_library *library = active_library(module);
+    const pim_library *library = pim_library_of(module);
     if (library == NULL || pim_interpreter_argument(argument, &interp) != 0) {
         return NULL;
     }
@@ -194,7 +193,7 @@ PyDoc_STRVAR(
 static PyObject *
 module_interpreters(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    const pim_library *library = active_library(module);
+    const pim_library *library = pim_library_of(module);
     return library != NULL ? pim_figures_ids(library) : NULL;
 }
 
@@ -215,7 +214,7 @@ PyDoc_STRVAR(
 static PyObject *
 module_owner(PyObject *module, PyObject *object)
 {
-    const pim_library *library = active_library(module);
+    const pim_library *library = pim_library_of(module);
     int64_t interp = 0;
     if (library == NULL) {
         return NULL;
@@ -249,7 +248,7 @@ module_trim(PyObject *module, PyObject *args, PyObject *kwargs)
     if (argument == NULL) {
         return NULL;
     }
-    const pim_library *library = active_library(module);
+    const pim_library *library = pim_library_of(module);
     if (library == NULL || (!Py_IsNone(argument) &&
                             pim_interpreter_argument(argument, &interp) != 0)) {
         return NULL;
@@ -274,7 +273,7 @@ PyDoc_STRVAR(
 static PyObject *
 module_prefork_freeze(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    const pim_library *library = active_library(module);
+    const pim_library *library = pim_library_of(module);
     if (library == NULL) {
         return NULL;
     }
@@ -325,7 +324,7 @@ module_print_stats(PyObject *module, PyObject *args, PyObject *kwargs)
                                      &file)) {
         return NULL;
     }
-    const pim_library *library = active_library(module);
+    const pim_library *library = pim_library_of(module);
     if (library == NULL) {
         return NULL;
     }
@@ -346,77 +345,22 @@ module_print_stats(PyObject *module, PyObject *args, PyObject *kwargs)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(
-    set_limit_doc,
-    "set_limit($module, /, soft, hard=None, *, interp=None)\n"
-    "--\n"
-    "\n"
-    "Limit the memory of one interpreter, or of those to come.\n"
-    "\n"
-    "soft: bytes of live blocks, all domains together; None: no limit.  A\n"
-    "request above it raises MemoryError; then small ones are served up to\n"
-    "hard so that the error can be handled.\n"
-    "hard: bytes above which nothing is served; None: a sixteenth above\n"
-    "soft, at least 1 MiB.\n"
-    "interp: None for the calling interpreter, EACH for those to come, or\n"
-    "as in stats().  Legacy interpreters share the main one's limit.\n"
-    "\n"
-    "Interpreters other than the main one may only limit themselves, and\n"
-    "only while they have no limit; else PermissionError.\n"
-    "\n"
-    "Raises NotActiveError; ValueError if there is no such interpreter or\n"
-    "hard is below soft; PermissionError; TypeError; OverflowError.");
-
-static PyObject *
-module_set_limit(PyObject *module, PyObject *args, PyObject *kwargs)
-{
-    const pim_library *library = active_library(module);
-    return library != NULL ? pim_limits_set(library, args, kwargs) : NULL;
-}
-
-PyDoc_STRVAR(
-    limits_doc,
-    "limits($module, /, interp=None)\n"
-    "--\n"
-    "\n"
-    "Return the limits of an interpreter as a dict.\n"
-    "\n"
-    "interp as in set_limit().  Keys: id, soft and hard (None: no limit),\n"
-    "live_bytes, and refusals, which counts the requests refused.\n"
-    "\n"
-    "Raises NotActiveError; ValueError if there is no such interpreter;\n"
-    "TypeError; OverflowError.");
-
-static PyObject *
-module_limits(PyObject *module, PyObject *args, PyObject *kwargs)
-{
-    const pim_library *library = active_library(module);
-    return library != NULL ? pim_limits_get(library, args, kwargs) : NULL;
-}
-
 // --- the module --------------------------------------------------------------
-
-// Through a type without a prototype's arguments, which gcc knows to be meant.
-#define WITH_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 
 static PyMethodDef methods[] = {
     {"active", module_active, METH_NOARGS, active_doc},
     {"version", module_version, METH_NOARGS, version_doc},
-    {"stats", WITH_KEYWORDS(module_stats), METH_VARARGS | METH_KEYWORDS,
+    {"stats", PIM_WITH_KEYWORDS(module_stats), METH_VARARGS | METH_KEYWORDS,
      stats_doc},
-    {"classes", WITH_KEYWORDS(module_classes), METH_VARARGS | METH_KEYWORDS,
+    {"classes", PIM_WITH_KEYWORDS(module_classes), METH_VARARGS | METH_KEYWORDS,
      classes_doc},
     {"interpreters", module_interpreters, METH_NOARGS, interpreters_doc},
     {"owner", module_owner, METH_O, owner_doc},
-    {"trim", WITH_KEYWORDS(module_trim), METH_VARARGS | METH_KEYWORDS,
+    {"trim", PIM_WITH_KEYWORDS(module_trim), METH_VARARGS | METH_KEYWORDS,
      trim_doc},
     {"prefork_freeze", module_prefork_freeze, METH_NOARGS, prefork_freeze_doc},
-    {"print_stats", WITH_KEYWORDS(module_print_stats),
+    {"print_stats", PIM_WITH_KEYWORDS(module_print_stats),
      METH_VARARGS | METH_KEYWORDS, print_stats_doc},
-    {"set_limit", WITH_KEYWORDS(module_set_limit), METH_VARARGS | METH_KEYWORDS,
-     set_limit_doc},
-    {"limits", WITH_KEYWORDS(module_limits), METH_VARARGS | METH_KEYWORDS,
-     limits_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -424,7 +368,7 @@ static int
 module_exec(PyObject *module)
 {
     module_state *state = state_of(module);
-    if (pim_library_find(&state->library) != 0) {
+    if (pim_library_find(&state->library) != 0 || pim_limits_add(module) != 0) {
         return -1;
     }
     state->not_active_error = PyErr_NewExceptionWithDoc(

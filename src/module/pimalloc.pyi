@@ -18,8 +18,8 @@ PROCESS: Final = -1
 """Stands for the process where an interpreter's id is asked for."""
 
 EACH: Final = -2
-"""Stands for all interpreters in trim(), for those to come in set_limit() and
-limits()."""
+"""Stands for all interpreters in trim(), for those to come in set_limit(),
+limits() and count_made()."""
 
 class NotActiveError(RuntimeError):
     """pimalloc does not serve this Python; the message says what to do."""
@@ -81,6 +81,10 @@ class Limits(TypedDict):
     hard: int | None
     live_bytes: int
     refusals: int
+    parent: int | None
+    counts_made: bool
+    tree_bytes: int
+    left_bytes: int
 
 @type_check_only
 class _HasId(Protocol):
@@ -150,3 +154,19 @@ def set_limit(
 
 def limits(interp: SupportsIndex | _HasId | None = None) -> Limits:
     """The limits of an interpreter, the calling one if None."""
+
+def count_for(
+    interp: SupportsIndex | _HasId, parent: SupportsIndex | _HasId | None, /
+) -> None:
+    """Has an interpreter count for the limits of another one; None: of nobody.
+
+    Only the main interpreter may call it.
+    """
+
+def count_made(
+    count: bool, *, interp: SupportsIndex | _HasId | None = None
+) -> None:
+    """Says whether interpreters that one makes from now on count for it.
+
+    Only the main interpreter may call it.
+    """

@@ -53,7 +53,7 @@ pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
 
 void
 pim_page_open_run(pim_page *page, struct pim_heap *heap, unsigned domain,
-                  unsigned units)
+                  unsigned units, size_t size)
 {
     pim_class_info info = {.block_size = units << PIM_UNIT_SHIFT,
                            .capacity = 1};
@@ -61,6 +61,7 @@ pim_page_open_run(pim_page *page, struct pim_heap *heap, unsigned domain,
     page->cut = 1;
     page->countdown = 1;
     page->state = PIM_PAGE_FULL;
+    page->asked = size;
 }
 
 // How far the places of neighbouring blocks of the page are apart.

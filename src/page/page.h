@@ -51,6 +51,7 @@ typedef struct pim_page {
     struct pim_page *next;       // owner: neighbours in the partial list
     union {
         struct pim_page *prev;
+        size_t asked;  // a live run, which is in no list: bytes asked for
         int64_t ended; // doomed, poisoned: the interpreter that it was of
     };
     struct pim_page *remote_next; // who made `remote` non-empty; see remote.c
@@ -72,9 +73,10 @@ _Static_assert(sizeof(pim_page) == PIM_CACHE_LINE,
 void pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
                    unsigned size_class);
 
-// Makes an unused descriptor one of a run whose only block is live.
+// Makes an unused descriptor one of a run whose only block is live and was asked
+// for with `size` bytes.
 void pim_page_open_run(pim_page *page, struct pim_heap *heap, unsigned domain,
-                       unsigned units);
+                       unsigned units, size_t size);
 
 PIM_INLINE unsigned
 pim_page_units(const pim_page *page)

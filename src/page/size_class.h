@@ -56,4 +56,21 @@ pim_size_class(size_t size)
     return (unsigned)PIM_TINY_CLASSES + (doubling - PIM_TINY_LOG2) * 8 + eighth;
 }
 
+// The bytes that a small block or a run has for a request of 1 to PIM_RUN_MAX.
+PIM_INLINE size_t
+pim_size_served(size_t size)
+{
+    return size <= PIM_SMALL_MAX ? pim_classes[pim_size_class(size)].block_size
+                                 : pim_align_up(size, PIM_UNIT_SIZE);
+}
+
+// Whether a block of `bytes` that shrinks to what `served` would do for may stay as
+// it is: it wastes no more than an eighth, so that a block that shrinks step by step
+// is seldom moved, and no account says much more than what is in use.
+PIM_INLINE bool
+pim_size_suits(size_t bytes, size_t served)
+{
+    return bytes <= served + served / 8;
+}
+
 #endif // PIM_PAGE_SIZE_CLASS_H

@@ -2,10 +2,10 @@
 //
 // LOCK-1  Every pim_lock is taken inside the gate (gate.h), so at fork() all of
 //         them are free and the child need not repair any; but see adrift.
-// LOCK-2  Order: install, raw heap, process heap, registry, region, maps, limits;
-//         rings of large blocks, the thread-state search, the table of known
-//         blocks and mimalloc's first arena stand alone.  No lock is held while
-//         the gate is entered at depth 0.
+// LOCK-2  Order: install, raw heap, process heap, registry, region, maps, budgets,
+//         a heap's limit; rings of large blocks, the thread-state search, the
+//         table of known blocks and mimalloc's first arena stand alone.  No lock
+//         is held while the gate is entered at depth 0.
 
 #ifndef PIM_PLATFORM_LOCK_H
 #define PIM_PLATFORM_LOCK_H
@@ -38,7 +38,14 @@ _Static_assert(sizeof(pim_lock) == PIM_CACHE_LINE, "a lock has its own line");
 #define PIM_LOCK_SPIN(name)                                                    \
     pim_lock name __attribute__((section("pim_locks"))) = {PIM_MUTEX_SPIN, true}
 
-// Makes all locks free, in a child that others have left some to.
+// Makes a free lock of one that is part of a record.
+PIM_INLINE void
+pim_lock_init(pim_lock *lock)
+{
+    *lock = (pim_lock){PTHREAD_MUTEX_INITIALIZER, false};
+}
+
+// Makes all locks free, but for those in records, in a child that others have left some to.
 void pim_locks_renew(void);
 
 PIM_INLINE void

@@ -63,6 +63,12 @@ parse_limit(const char *value, pim_options *out)
 }
 
 static bool
+parse_limit_tree(const char *value, pim_options *out)
+{
+    return pim_tree_of(value, &out->limit_tree);
+}
+
+static bool
 parse_tstate(const char *value, pim_options *out)
 {
     out->tstate_by_call = strcmp(value, "call") == 0;
@@ -217,6 +223,7 @@ static const option options[] = {
     {"LIMIT", "SOFT or SOFT:HARD, sizes such as 64M, the second not smaller",
      parse_limit},
     {"CHILDREN", "0 or 1", parse_children},
+    {"LIMIT_TREE", "none, tenants or all", parse_limit_tree},
 };
 
 static void

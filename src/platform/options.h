@@ -4,6 +4,7 @@
 #define PIM_PLATFORM_OPTIONS_H
 
 #include "base/compiler.h"
+#include "platform/sizes.h"
 
 // How interpreters tell what they leave at their end.
 typedef enum pim_leaks_form {
@@ -24,8 +25,9 @@ typedef struct pim_options {
     const char *leaks_file; // what follows its colon, or NULL
     uint64_t limit_soft;    // PIMALLOC_LIMIT=SOFT[:HARD]: bytes; 0 if not set
     uint64_t limit_hard;
-    bool purge_thread; // PIMALLOC_PURGE_THREAD=1
-    int teardown;      // PIMALLOC_TEARDOWN: enum pimalloc_policy, 0: not set
+    pim_tree limit_tree; // PIMALLOC_LIMIT_TREE
+    bool purge_thread;   // PIMALLOC_PURGE_THREAD=1
+    int teardown;        // PIMALLOC_TEARDOWN: enum pimalloc_policy, 0: not set
 
     // Acted upon by the preload library only.
     int stats_format; // PIMALLOC_STATS: enum pimalloc_format, -1: not asked

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 // Returns what follows the size, or NULL.
 static const char *
@@ -52,4 +53,21 @@ pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard)
     *soft = first;
     *hard = second;
     return true;
+}
+
+bool
+pim_tree_of(const char *text, pim_tree *out)
+{
+    static const char *const words[] = {
+        [PIM_TREE_NONE] = "none",
+        [PIM_TREE_TENANTS] = "tenants",
+        [PIM_TREE_ALL] = "all",
+    };
+    for (int i = PIM_TREE_NONE; i <= PIM_TREE_ALL; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *out = (pim_tree)i;
+            return true;
+        }
+    }
+    return false;
 }

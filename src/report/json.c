@@ -113,6 +113,12 @@ pim_report_json(const pim_report *report, pim_out *out)
         pim_out_printf(out, "%s\n  {\"id\": %lld, \"generation\": %u",
                        i == 0 ? "" : ",", (long long)s->interp, s->generation);
         put_string(out, ", \"state\"", pim_report_state(s));
+        if (s->parent == PIMALLOC_PROCESS) {
+            pim_out_text(out, ", \"parent\": null");
+        } else {
+            pim_out_printf(out, ", \"parent\": %lld", (long long)s->parent);
+        }
+        put_number(out, ", \"tree_bytes\"", s->tree_bytes);
         pim_out_text(out, ", ");
         put_figures(out, s);
     }

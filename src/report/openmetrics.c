@@ -57,6 +57,12 @@ static const family of_heaps[] = {
      offsetof(pimalloc_snapshot, remote_frees)},
 };
 
+// The process has no limit.
+static const family of_trees = {
+    "pimalloc_tree_bytes", "gauge", "bytes",
+    "Live bytes of all that counts for an interpreter's limit.",
+    offsetof(pimalloc_snapshot, tree_bytes)};
+
 static const family active = {"pimalloc_active", "gauge", NULL,
                               "Whether pimalloc serves Python now.", 0};
 static const family region = {"pimalloc_region_bytes", "gauge", "bytes",
@@ -160,11 +166,13 @@ snapshot_at(const pim_report *report, size_t i)
     return i < report->count ? &report->interps[i] : &report->process;
 }
 
+// Of the first `count` snapshots.
 static void
-put_heap_family(const pim_report *report, pim_out *out, const family *f)
+put_heap_family(const pim_report *report, pim_out *out, const family *f,
+                size_t count)
 {
     put_head(out, f);
-    for (size_t i = 0; i <= report->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const pimalloc_snapshot *s = snapshot_at(report, i);
         put_sample(report, out, f, s, NULL, (const char *)s + f->offset);
     }
@@ -212,8 +220,9 @@ pim_report_openmetrics(const pim_report *report, pim_out *out)
             put_domain_family(report, out, &of_domains[i]);
         }
         for (size_t i = 0; i < PIM_ARRAY_LEN(of_heaps); i++) {
-            put_heap_family(report, out, &of_heaps[i]);
+            put_heap_family(report, out, &of_heaps[i], report->count + 1);
         }
+        put_heap_family(report, out, &of_trees, report->count);
     }
     pim_out_text(out, "# EOF\n");
 }

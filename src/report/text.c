@@ -37,6 +37,9 @@ put_snapshot(pim_out *out, const pimalloc_snapshot *s, const char *who,
     put_count(out, ", ", s->pages, "page");
     put_count(out, ", ", s->committed_bytes, "byte");
     put_count(out, " committed, ", s->remote_frees, "remote free");
+    if (s->parent != PIMALLOC_PROCESS) {
+        pim_out_printf(out, ", counts for interp %lld", (long long)s->parent);
+    }
     if (runtime != 0) {
         pim_out_printf(out, ", runtime %u", runtime);
     }

@@ -56,6 +56,9 @@ set_options(const pim_run_options *o)
     if (o->limit != NULL) {
         set("PIMALLOC_LIMIT", o->limit);
     }
+    if (o->limit_tree != NULL) {
+        set("PIMALLOC_LIMIT_TREE", o->limit_tree);
+    }
     // What a parent process made of it says nothing about COMMAND.
     const char *children = secure_getenv("PIMALLOC_CHILDREN");
     if (o->no_children || (children != NULL && children[0] == '0')) {

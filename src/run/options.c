@@ -215,6 +215,17 @@ parse_limit(const char *value, pim_run_options *out)
     out->limit = value + 1;
 }
 
+static void
+parse_limit_tree(const char *value, pim_run_options *out)
+{
+    pim_tree ignored;
+    if (*value != '=' || !pim_tree_of(value + 1, &ignored)) {
+        pim_run_fail(PIM_RUN_FAILED, "--limit-tree needs none, tenants or all: "
+                                     "--limit-tree=all");
+    }
+    out->limit_tree = value + 1;
+}
+
 // --- the others --------------------------------------------------------------
 
 static void
@@ -290,6 +301,8 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
   --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G);\n\
                              then it gets a MemoryError, and small pieces up to\n\
                              HARD\n\
+  --limit-tree=WHOSE   count what an interpreter makes for it, too: of none,\n\
+                             tenants (default: all but the main one) or all\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\
@@ -322,9 +335,8 @@ print_version(const char *value, pim_run_options *out)
 }
 
 static const option options_with_value[] = {
-    {"--leaks", parse_leaks},
-    {"--limit", parse_limit},
-    {"--stats", parse_stats},
+    {"--leaks", parse_leaks},           {"--limit", parse_limit},
+    {"--limit-tree", parse_limit_tree}, {"--stats", parse_stats},
     {"--stats-signal", parse_signal},
 };
 

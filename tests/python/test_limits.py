@@ -102,6 +102,69 @@ class Limits(unittest.TestCase):
                                      "result = pimalloc.limits()['soft']"), 30 * MIB)
             self.assertLess(one.run(USE_UP)[0], 30 * MIB)
 
+    def test_an_interpreter_counts_for_another(self):
+        with interpreter() as one, interpreter() as other:
+            limits = pimalloc.limits(one)
+            self.assertIsNone(limits["parent"])
+            self.assertIs(limits["counts_made"], True)
+            self.assertEqual(limits["tree_bytes"], limits["live_bytes"])
+            self.assertEqual(limits["left_bytes"], 0)
+            self.assertIs(pimalloc.limits()["counts_made"], False)
+            one.run("import pimalloc")
+            self.assertIsNone(pimalloc.count_for(other, one))
+            self.assertEqual(pimalloc.limits(other.id)["parent"], one.id)
+            both = pimalloc.limits(one)["live_bytes"] + pimalloc.limits(other)["live_bytes"]
+            self.assertEqual(pimalloc.limits(one)["tree_bytes"], both)
+            pimalloc.set_limit(40 * MIB, interp=one)
+            self.assertLess(other.run(USE_UP.replace("import pimalloc", "")
+                                      .replace(", pimalloc.limits()", ""))[0], 40 * MIB)
+            self.assertGreater(pimalloc.limits(one)["refusals"], 0)
+            self.assertEqual(pimalloc.limits(other)["refusals"], 0)
+            with self.assertRaisesRegex(ValueError, "counts for it"):
+                pimalloc.count_for(one, other)
+            self.assertIsNone(pimalloc.count_for(other, None))
+            self.assertEqual(other.run("result = len(bytes(64 << 20))"), 64 * MIB)
+            with self.assertRaisesRegex(ValueError, "nor the main one"):
+                pimalloc.count_for(0, one)
+            for unknown in ((99, one), (one, 99)):
+                with self.assertRaisesRegex(ValueError, "no such interpreter"):
+                    pimalloc.count_for(*unknown)
+            for bad in ((one,), (None, one), ("x", one), (one, "x")):
+                with self.assertRaises(TypeError):
+                    pimalloc.count_for(*bad)
+
+    def test_what_one_makes_counts_for_it_or_not(self):
+        name = "_xxsubinterpreters" if sys.version_info < (3, 13) else "_interpreters"
+        make = f"import {name} as it\nmade = it.create()\nresult = int(made)"
+        with interpreter() as one:
+            for count in (True, False):
+                self.assertIsNone(pimalloc.count_made(count, interp=one))
+                self.assertIs(pimalloc.limits(one)["counts_made"], count)
+                child = one.run(make)
+                self.assertEqual(pimalloc.limits(child)["parent"], one.id if count else None)
+                one.run("it.destroy(made)\nresult = 0")
+        try:
+            pimalloc.count_made(False, interp=pimalloc.EACH)
+            self.assertIs(pimalloc.limits(pimalloc.EACH)["counts_made"], False)
+            with interpreter() as one:
+                self.assertIs(pimalloc.limits(one)["counts_made"], False)
+        finally:
+            pimalloc.count_made(True, interp=pimalloc.EACH)
+        with self.assertRaisesRegex(ValueError, "no such interpreter"):
+            pimalloc.count_made(True, interp=99)
+        with self.assertRaises(TypeError):
+            pimalloc.count_made()
+
+    def test_only_main_says_who_counts(self):
+        code = ("import pimalloc\n"
+                "result = 0\n"
+                "for call in (lambda: pimalloc.count_made(False),\n"
+                "             lambda: pimalloc.count_for(pimalloc.limits()['id'], None)):\n"
+                "    try: call()\n"
+                "    except PermissionError: result += 1\n")
+        with interpreter() as one:
+            self.assertEqual(one.run(code), 2)
+
     def test_wrong_arguments(self):
         for bad in (0, -1):
             with self.assertRaisesRegex(ValueError, "at least one byte"):
@@ -141,6 +204,15 @@ class Limits(unittest.TestCase):
                 "except MemoryError: print('refused')\n")
         done = support.run_python(code, PIMALLOC_LIMIT="100M:110M")
         self.assertEqual((done.returncode, done.stdout), (0, "refused\n"), done.stderr)
+
+    def test_children_of_the_environment(self):
+        code = ("import pimalloc\n"
+                "print(pimalloc.limits()['counts_made'],\n"
+                "      pimalloc.limits(pimalloc.EACH)['counts_made'])\n")
+        for word, said in (("none", "False False"), ("tenants", "False True"),
+                           ("all", "True True")):
+            done = support.run_python(code, PIMALLOC_LIMIT_TREE=word)
+            self.assertEqual((done.returncode, done.stdout), (0, said + "\n"), done.stderr)
 
 
 if __name__ == "__main__":

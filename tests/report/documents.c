@@ -30,7 +30,8 @@ write_moment(const char *moment)
     }
 }
 
-// Own GIL, shared GIL and legacy; of each of the first two kinds one ends.
+// Own GIL, shared GIL and legacy; of each of the first two kinds one ends.  The last
+// is made by the one before.
 static void
 live_with_interpreters(const char *moment)
 {
@@ -40,6 +41,9 @@ live_with_interpreters(const char *moment)
                                        EMBED_LEGACY, EMBED_OWN_GIL,
                                        EMBED_SHARED_GIL};
     for (int i = 0; i < 5; i++) {
+        if (i == 4) {
+            PyThreadState_Swap(subs[3]);
+        }
         subs[i] = embed_new_interp(kinds[i]);
         embed_run("import json; x = [str(i) for i in range(3000)]");
         PyThreadState_Swap(outer);

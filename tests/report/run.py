@@ -54,6 +54,8 @@ def samples_of(document):
         for name in HEAP:
             suffix = "_total" if name == "remote_frees" else ""
             result[f"pimalloc_{name}{suffix}", frozenset(labels.items())] = heap[name]
+        if "tree_bytes" in heap:
+            result["pimalloc_tree_bytes", frozenset(labels.items())] = heap["tree_bytes"]
         for domain, usage in heap["domains"].items():
             for name in USAGE:
                 key = frozenset([*labels.items(), ("domain", domain)])
@@ -76,8 +78,9 @@ def rows_of(document):
             who = ""
         counted = [f"{heap[name]:,} {noun}{'' if heap[name] == 1 else 's'}"
                    for name, noun in zip(HEAP, ("arena", "page", "byte", "remote free"))]
+        parent = f", counts for interp {heap['parent']}" if heap.get("parent") is not None else ""
         runtime = f", runtime {heap['generation']}" if several and "generation" in heap else ""
-        rows.append(f"{counted[0]}, {counted[1]}, {counted[2]} committed, {counted[3]}{runtime}")
+        rows.append(f"{counted[0]}, {counted[1]}, {counted[2]} committed, {counted[3]}{parent}{runtime}")
     return [row.strip() for row in rows]
 
 
@@ -158,6 +161,12 @@ def main():
         expect(2 << 20 <= document["region_bytes"] < 64 << 20, "an arena")
         expect(f": {document['region_bytes']:,} bytes" in text, text)
         expect((document["raw_source"] == "libc") == ("served by libc" in text), text)
+
+        parents = {i["id"]: i["parent"] for i in document["interpreters"] if i["state"] == "alive"}
+        expect(parents == {0: None, 4: None, 5: 4}, f"whom each counts for, not {parents}")
+        four, five = (next(i for i in document["interpreters"] if i["id"] == n) for n in (4, 5))
+        expect(four["tree_bytes"] == sum(usage["live_bytes"] for i in (four, five)
+                                         for usage in i["domains"].values()), "sums over trees")
 
         text, document = read_moment(folder, "second", schema)
         check_second(document)

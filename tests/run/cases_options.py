@@ -201,6 +201,16 @@ def no_children(b):
 
 
 @case
+def limit_tree(b):
+    """--limit-tree takes one of three words"""
+    for word in ("none", "tenants", "all"):
+        equal(b.variable("PIMALLOC_LIMIT_TREE", f"--limit-tree={word}"), word)
+    for word in ("--limit-tree", "--limit-tree=", "--limit-tree=yes",
+                 "--limit-tree:all"):
+        b.fails(125, word, "true", says=["needs none, tenants or all"])
+
+
+@case
 def module_path(b):
     """--with-module appends to PYTHONPATH, once"""
     b.fails(125, "--with-module", "true", says=["pimalloc.abi3.so is missing"])

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "domain/birth.h"
 #include "domain/domain.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -26,7 +27,7 @@ static pim_heap *
 main_heap(void)
 {
     return pim_registry_birth(&main_state, FAKE_MAIN, fake_python_generation(),
-                              NULL);
+                              NULL, NULL);
 }
 
 static pim_heap *
@@ -37,14 +38,20 @@ heap_of(const fake_state *interp)
     if (heap != NULL) {
         return heap;
     }
-    pim_heap *shared = NULL;
-    if (interp->is_legacy) {
-        shared = main_heap();
-        if (shared == NULL) {
-            return NULL;
-        }
+    if (interp->id == FAKE_MAIN) {
+        return main_heap();
     }
-    return pim_registry_birth(interp, interp->id, runtime, shared);
+    pim_maker maker = pim_birth_maker(interp);
+    bool shares = interp->is_legacy && !pim_limit_is_tenant(&maker);
+    pim_heap *shared = shares ? main_heap() : NULL;
+    if (shares && shared == NULL) {
+        return NULL;
+    }
+    heap = pim_registry_birth(interp, interp->id, runtime, shared, &maker);
+    if (interp->is_legacy && !shares && heap != NULL) {
+        pim_heap_keep_always(heap);
+    }
+    return heap;
 }
 
 static void
@@ -157,16 +164,29 @@ fake_look_calls(void)
     return pim_load_relaxed(&look_calls);
 }
 
-void
-fake_interp_begin(fake_interp *interp, int64_t id)
+// As CPython's: whose thread state is current makes it, or was current last.
+bool
+fake_interp_make(fake_interp *interp, int64_t id)
 {
     interp->block = core_domains[PIM_RAW].malloc(NULL, STATE_BLOCK);
-    EXPECT_NOT_NULL(interp->block);
+    if (interp->block == NULL) {
+        return false;
+    }
     interp->state =
         (fake_state *)(void *)((char *)interp->block + STATE_OFFSET);
     *interp->state = (fake_state){.id = id};
     pthread_mutex_init(&interp->own_gil, NULL);
     interp->gil = &interp->own_gil;
+    return true;
+}
+
+void
+fake_interp_begin(fake_interp *interp, int64_t id)
+{
+    if (current_tstate == NULL) {
+        pim_current_self.maker.serial = 0;
+    }
+    EXPECT(fake_interp_make(interp, id));
 }
 
 void
@@ -236,5 +256,13 @@ fake_figures(int64_t id)
     pim_figures figures;
     memset(&figures, 0, sizeof(figures));
     EXPECT(pim_registry_figures(id, &figures));
+    return figures;
+}
+
+pim_limit_figures
+fake_limit(const pim_heap *heap)
+{
+    pim_limit_figures figures;
+    pim_limit_get(heap, &figures);
     return figures;
 }

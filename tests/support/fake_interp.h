@@ -56,9 +56,13 @@ uint64_t fake_resolve_calls(void);
 uint64_t fake_look_calls(void);
 
 // Begins an interpreter with its own GIL, or a legacy one with main's.  Its heap
-// is made at its first request.
+// is made at its first request.  Whose thread state is current makes it, or nobody.
 void fake_interp_begin(fake_interp *interp, int64_t id);
 void fake_interp_begin_legacy(fake_interp *interp, int64_t id);
+
+// The same, but if no thread state is current, whose was current last makes it.
+// False: there is no room for one.
+bool fake_interp_make(fake_interp *interp, int64_t id);
 
 // Takes the GIL and makes the interpreter current in this thread; and back.
 void fake_interp_attach(fake_interp *interp);
@@ -81,5 +85,8 @@ pim_heap *fake_current_heap(void);
 
 // Figures by id; the id must be known.
 pim_figures fake_figures(int64_t id);
+
+// What there is to know of a heap's limit.
+pim_limit_figures fake_limit(const pim_heap *heap);
 
 #endif // PIM_TESTS_FAKE_INTERP_H

@@ -148,8 +148,10 @@ TEST(slight_shrink_stays_in_place)
 {
     char *p = pim_mem_malloc(NULL, LARGE);
     uint64_t live = live_bytes();
-    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, 2 * PIM_RUN_MAX), p);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, LARGE - LARGE / 10), p);
     EXPECT_EQ(live_bytes(), live);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, LARGE - LARGE / 4), p);
+    EXPECT_LE(live_bytes(), live - LARGE / 4 + 4096);
     pim_mem_free(NULL, p);
 }
 

@@ -119,7 +119,7 @@ TEST(large_request_above_soft_is_refused_and_changes_nothing)
     EXPECT_EQ(last.refusals, 1);
     EXPECT_NULL(pim_mem_calloc(NULL, 3, 2 * MIB));
     EXPECT_EQ(last.refusals, 2);
-    EXPECT_EQ(heap->limit.refusals, 2);
+    EXPECT_EQ(fake_limit(heap).refusals, 2);
     blocks[count++] = pim_obj_malloc(NULL, 4 * MIB);
     EXPECT_NOT_NULL(blocks[count - 1]);
 }
@@ -355,7 +355,6 @@ TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
 {
     const pim_limit_terms terms = {SOFT, HARD, note, &interp};
     const pim_limit_terms none = {0};
-    pim_limit_terms got;
     limit(1, 1);
     fake_interp_detach(&interp);
     fake_interp_end(&interp); // its record is the next one's
@@ -364,9 +363,8 @@ TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
     fake_interp_attach(&interp);
     pim_heap *next = fake_current_heap();
     EXPECT_PTR_EQ(next, heap);
-    pim_limit_get(next, &got);
-    EXPECT_EQ(got.soft_bytes, SOFT);
-    EXPECT_EQ(got.hard_bytes, HARD);
+    EXPECT_EQ(fake_limit(next).terms.soft_bytes, SOFT);
+    EXPECT_EQ(fake_limit(next).terms.hard_bytes, HARD);
     EXPECT_NULL(pim_obj_malloc(NULL, SOFT + 1));
     EXPECT_EQ(refusals, 1);
     fake_interp_detach(&interp);
@@ -376,7 +374,7 @@ TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
     fake_interp_begin(&interp, id);
     fake_interp_attach(&interp);
     EXPECT(!pim_limit_is_set(&fake_current_heap()->limit));
-    EXPECT_EQ(fake_current_heap()->limit.refusals, 0);
+    EXPECT_EQ(fake_limit(fake_current_heap()).refusals, 0);
     heap = fake_current_heap();
 }
 

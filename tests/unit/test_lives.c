@@ -22,7 +22,7 @@ static pim_heap *
 birth(unsigned at)
 {
     return pim_registry_birth(place[at], core_next_id(),
-                              fake_python_generation(), NULL);
+                              fake_python_generation(), NULL, NULL);
 }
 
 static void
@@ -92,13 +92,14 @@ TEST(what_lives_without_a_number_is_counted_for_the_process)
 {
     static char far[PIM_LIVES_MAX + 1][512]; // as far apart as states
     for (unsigned i = 0; i < PIM_LIVES_MAX; i++) {
-        EXPECT_NE(life_of(pim_registry_birth(far[i], core_next_id(),
-                                             fake_python_generation(), NULL)),
-                  0);
+        EXPECT_NE(
+            life_of(pim_registry_birth(far[i], core_next_id(),
+                                       fake_python_generation(), NULL, NULL)),
+            0);
     }
     int64_t id = core_next_id();
     pim_heap *more = pim_registry_birth(far[PIM_LIVES_MAX], id,
-                                        fake_python_generation(), NULL);
+                                        fake_python_generation(), NULL, NULL);
     EXPECT_EQ(life_of(more), 0);
     pim_raw_set_source(PIM_RAW_LIBC, (pim_raw_table){0});
     void *block = malloc(200);

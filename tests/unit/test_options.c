@@ -59,6 +59,7 @@ is_default(const pim_options *o)
     EXPECT_EQ(o->region_bytes, 0);
     EXPECT_EQ(o->limit_soft, 0);
     EXPECT_EQ(o->limit_hard, 0);
+    EXPECT_EQ(o->limit_tree, PIM_TREE_UNSAID);
     EXPECT(!o->tstate_by_call);
     EXPECT(!o->verbose);
     EXPECT(!o->debug);
@@ -193,6 +194,36 @@ TEST(limits_are_one_size_or_two)
                                       "-1",   "64MM",  "64M:65M:", "64M:-1"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(bad); i++) {
         expect_options("PIMALLOC_LIMIT", bad[i], is_default, "SOFT:HARD");
+    }
+}
+
+static void
+counts_none(const pim_options *o)
+{
+    EXPECT_EQ(o->limit_tree, PIM_TREE_NONE);
+}
+
+static void
+counts_tenants(const pim_options *o)
+{
+    EXPECT_EQ(o->limit_tree, PIM_TREE_TENANTS);
+}
+
+static void
+counts_all(const pim_options *o)
+{
+    EXPECT_EQ(o->limit_tree, PIM_TREE_ALL);
+}
+
+TEST(children_count_or_not)
+{
+    expect_options("PIMALLOC_LIMIT_TREE", "none", counts_none, NULL);
+    expect_options("PIMALLOC_LIMIT_TREE", "tenants", counts_tenants, NULL);
+    expect_options("PIMALLOC_LIMIT_TREE", "all", counts_all, NULL);
+    static const char *const bad[] = {"0", "1", "no", "All", "all "};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(bad); i++) {
+        expect_options("PIMALLOC_LIMIT_TREE", bad[i], is_default,
+                       "none, tenants or all");
     }
 }
 
@@ -339,11 +370,11 @@ TEST(texts_outlive_the_environment)
 TEST(empty_values_count_as_not_set)
 {
     static const char *const names[] = {
-        "PIMALLOC_MIMALLOC",  "PIMALLOC_REGION", "PIMALLOC_TSTATE",
-        "PIMALLOC_VERBOSE",   "PIMALLOC_DEBUG",  "PIMALLOC_STATS",
-        "PIMALLOC_CHECK",     "PIMALLOC_X",      "PIMALLOC_STATS_SIGNAL",
-        "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT",  "PIMALLOC_PURGE_THREAD",
-        "PIMALLOC_TEARDOWN"};
+        "PIMALLOC_MIMALLOC",  "PIMALLOC_REGION",    "PIMALLOC_TSTATE",
+        "PIMALLOC_VERBOSE",   "PIMALLOC_DEBUG",     "PIMALLOC_STATS",
+        "PIMALLOC_CHECK",     "PIMALLOC_X",         "PIMALLOC_STATS_SIGNAL",
+        "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT",     "PIMALLOC_PURGE_THREAD",
+        "PIMALLOC_TEARDOWN",  "PIMALLOC_LIMIT_TREE"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_options(names[i], "", is_default, NULL);
     }
@@ -413,7 +444,9 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
                    "PIMALLOC_CHECK, PIMALLOC_PURGE_THREAD, PIMALLOC_TEARDOWN, "
                    "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_LEAKS, "
                    "PIMALLOC_RUN_CHECK, PIMALLOC_LIMIT, "
-                   "PIMALLOC_CHILDREN\n");
+                   "PIMALLOC_CHILDREN, "
+
+                   "PIMALLOC_LIMIT_TREE\n");
 }
 
 int
@@ -421,6 +454,7 @@ main(void)
 {
     const struct CMUnitTest cases[] = {
         CASE(limits_are_one_size_or_two),
+        CASE(children_count_or_not),
         CASE(nothing_set_is_the_default),
         CASE(each_option_is_read),
         CASE(statistics_have_a_form_and_may_have_a_file),

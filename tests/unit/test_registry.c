@@ -12,7 +12,8 @@ static char place[16][4096];
 static pim_heap *
 birth(unsigned at, int64_t id)
 {
-    return pim_registry_birth(place[at], id, fake_python_generation(), NULL);
+    return pim_registry_birth(place[at], id, fake_python_generation(), NULL,
+                              NULL);
 }
 
 static bool
@@ -54,7 +55,8 @@ TEST(find_asks_for_pointer_id_and_generation)
 TEST(end_is_found_by_any_pointer_inside_the_block)
 {
     int64_t id = core_next_id();
-    pim_registry_birth(place[2] + 200, id, fake_python_generation(), NULL);
+    pim_registry_birth(place[2] + 200, id, fake_python_generation(), NULL,
+                       NULL);
     EXPECT(!pim_registry_end(place[1], sizeof(place[1])));
     EXPECT(!pim_registry_end(place[2], 200));
     EXPECT(!pim_registry_end(place[2] + 208, 100));
@@ -239,8 +241,8 @@ TEST(each_visits_what_is_listed_also_where_ids_repeat)
     uint32_t before = fake_python_generation();
     fake_python_start();
     birth(0, id);
-    EXPECT_NOT_NULL(pim_registry_birth(place[1], core_next_id(),
-                                       fake_python_generation(), find(0, id)));
+    EXPECT_NOT_NULL(pim_registry_birth(
+        place[1], core_next_id(), fake_python_generation(), find(0, id), NULL));
     pim_registry_each(note, &all);
     EXPECT_EQ(all.count, pim_registry_ids(known, PIM_ARRAY_LEN(known)));
     unsigned first = 0;
@@ -263,7 +265,8 @@ TEST(legacy_interpreters_are_not_listed)
     int64_t id = core_next_id();
     pim_heap *own = birth(0, core_next_id());
     EXPECT_PTR_EQ(
-        pim_registry_birth(place[1], id, fake_python_generation(), own), own);
+        pim_registry_birth(place[1], id, fake_python_generation(), own, NULL),
+        own);
     size_t n = pim_registry_ids(known, PIM_ARRAY_LEN(known));
     EXPECT_EQ(place_of(id, known, n), n);
     EXPECT(end(1));
@@ -317,12 +320,12 @@ TEST(birth_without_memory_fails_and_can_be_tried_again)
     for (; n < MANY && !failed; n++) {
         ids[n] = core_next_id();
         failed = pim_registry_birth(far[n], ids[n], fake_python_generation(),
-                                    NULL) == NULL;
+                                    NULL, NULL) == NULL;
     }
     fake_os_heal();
     EXPECT(failed);
     EXPECT_NOT_NULL(pim_registry_birth(far[n - 1], ids[n - 1],
-                                       fake_python_generation(), NULL));
+                                       fake_python_generation(), NULL, NULL));
     while (n-- > 0) {
         EXPECT(pim_registry_end(far[n], 1));
     }

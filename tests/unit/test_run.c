@@ -342,8 +342,10 @@ TEST(run_shrinks_in_place_and_its_end_is_free)
 TEST(run_that_would_shrink_little_stays_as_it_is)
 {
     char *p = pim_mem_malloc(NULL, UNITS(40));
-    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(31)), p);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(36)), p);
     EXPECT_EQ(live_bytes(), UNITS(40));
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(35)), p);
+    EXPECT_EQ(live_bytes(), UNITS(35));
     pim_mem_free(NULL, p);
 }
 
@@ -428,11 +430,11 @@ TEST(grown_block_becomes_a_run_with_room_behind_it)
     }
     expect_filled(q, 0, PIM_RUN_GROWN);
     pim_heap_audit(heap);
-    EXPECT_PTR_EQ(pim_mem_realloc(NULL, q, PIM_RUN_GROWN / 2 + 1), q);
+    EXPECT_PTR_EQ(pim_mem_realloc(NULL, q, PIM_UNIT_SIZE - 500), q);
     EXPECT_EQ(live_bytes(), UNITS(5));
-    q = pim_mem_realloc(NULL, q, PIM_RUN_GROWN / 2);
+    q = pim_mem_realloc(NULL, q, PIM_RUN_GROWN);
     EXPECT_NE(pim_page_of(q)->size_class, PIM_CLASS_RUN);
-    expect_filled(q, 0, PIM_RUN_GROWN / 2);
+    expect_filled(q, 0, PIM_RUN_GROWN);
     pim_mem_free(NULL, q);
     pim_mem_free(NULL, neighbour);
 }

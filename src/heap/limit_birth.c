@@ -1,0 +1,128 @@
+// limit_birth.c -- interpreters that a tenant makes: room for them, their place in the
+// tree, and their end.
+
+#include "heap/budget.h"
+
+// CPython asks for locks, a thread state and a configuration before the interpreter's
+// own first request, under its maker's thread state or under none.
+#define SPARES 64
+
+// Who answers for what a maker makes, which may be a NULL pointer; NULL: nobody.
+// Under the lock.
+static pim_budget *
+answering_for(const pim_maker *maker)
+{
+    pim_budget *budget =
+        maker != NULL ? pim_budget_living(maker->budget, maker->serial) : NULL;
+    return budget != NULL && budget->counts_made ? budget : NULL;
+}
+
+// A budget that went has given back what it was charged.
+static void
+give_credit_back(pim_credit *credit)
+{
+    pim_budget *budget = credit->maker.budget;
+    if (credit->bytes != 0 && budget->serial == credit->maker.serial &&
+        budget->credit >= credit->bytes) {
+        budget->credit -= credit->bytes;
+        pim_budget_charge(budget, -(int64_t)credit->bytes);
+    }
+    *credit = (pim_credit){.bytes = 0};
+}
+
+bool
+pim_limit_admits_birth(const pim_maker *maker, bool later, pim_credit *credit)
+{
+    pim_notice notice;
+    pim_budget *refusing = NULL;
+    pim_budget_acquire();
+    give_credit_back(credit);
+    pim_budget *budget = answering_for(maker);
+    if (budget != NULL && pim_budget_has_limit(budget)) {
+        refusing = pim_budget_find_refusing(budget, NULL, PIM_LIMIT_BIRTH,
+                                            PIM_LIMIT_BIRTH);
+        if (refusing == NULL) {
+            credit->maker = (pim_maker){budget, budget->serial};
+            credit->bytes = PIM_LIMIT_BIRTH;
+            budget->credit += PIM_LIMIT_BIRTH;
+            pim_budget_charge(budget, PIM_LIMIT_BIRTH);
+        } else {
+            pim_budget_refuse(refusing, PIM_RAW, budget->id, PIM_LIMIT_BIRTH,
+                              &notice);
+        }
+    }
+    pim_budget_release();
+    if (refusing != NULL) {
+        credit->stillborn = later;
+        pim_notice_tell(&notice);
+    }
+    bool is_made = refusing == NULL || later;
+    credit->spares = is_made ? SPARES : 0;
+    return is_made;
+}
+
+// Under the lock.
+static void
+become_newborn(pim_heap *heap)
+{
+    uint64_t own = heap->limit.budget->soft;
+    uint64_t bytes = own != 0 && own < PIM_LIMIT_BIRTH ? own : PIM_LIMIT_BIRTH;
+    heap->limit.known = 0;
+    pim_budget_charge_heap(heap, bytes);
+    pim_budget_look(heap->limit.budget);
+    pim_store_relaxed(&heap->limit.newborn, true);
+}
+
+bool
+pim_limit_begin(pim_heap *heap, uint64_t serial, const pim_maker *maker,
+                pim_credit *credit)
+{
+    pim_budget_acquire();
+    pim_budget *parent = answering_for(maker);
+    pim_budget *budget = pim_budget_open(heap, serial, parent);
+    if (budget != NULL) {
+        budget->counts_made =
+            heap->id == 0 ? pim_budget_new.count_of_main : pim_budget_new.count;
+        pim_lock_init(&heap->limit.lock);
+        heap->limit.budget = budget;
+        pim_budget_set_terms(budget, &pim_budget_new.terms);
+        heap->limit.stillborn = credit->stillborn && parent != NULL;
+        give_credit_back(credit);
+        if (parent != NULL && pim_budget_has_limit(parent) &&
+            !heap->limit.stillborn) {
+            become_newborn(heap);
+        }
+    }
+    pim_budget_release();
+    return budget != NULL;
+}
+
+void
+pim_limit_born(pim_heap *heap)
+{
+    pim_gate_enter();
+    pim_lock_acquire(&heap->limit.lock);
+    pim_store_relaxed(&heap->limit.newborn, false);
+    pim_lock_release(&heap->limit.lock);
+    pim_gate_exit();
+}
+
+bool
+pim_limit_is_tenant(const pim_maker *maker)
+{
+    pim_budget_acquire();
+    const pim_budget *budget = pim_budget_living(maker->budget, maker->serial);
+    bool is_tenant = budget != NULL && budget->id != 0;
+    pim_budget_release();
+    return is_tenant;
+}
+
+void
+pim_limit_end(pim_heap *heap, uint64_t left)
+{
+    pim_budget_acquire();
+    pim_budget_end(heap->limit.budget, left);
+    heap->limit.budget = NULL;
+    pim_store_relaxed(&heap->limit.watched, false);
+    pim_budget_release();
+}
