@@ -41,6 +41,7 @@ heap_of(PyInterpreterState *interp)
     if (id == 0) {
         return main_heap();
     }
+    pim_registry_end_other(interp, id, runtime); // it made none afterwards
     pim_maker maker = pim_birth_maker(interp);
     bool legacy = pim_py_is_legacy(interp);
     // One that a tenant makes has a heap of its own, whatever it shares with main,

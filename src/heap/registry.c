@@ -285,22 +285,31 @@ bind_new(const void *interp, int64_t id, uint32_t generation, pim_heap *shared,
     return b;
 }
 
+void
+pim_registry_end_other(const void *interp, int64_t id, uint32_t generation)
+{
+    lock();
+    const binding *b = binding_find(interp);
+    bool is_other =
+        b != NULL && (b->id != id || (id != 0 && b->generation != generation));
+    unlock();
+    if (is_other) {
+        pim_registry_end(interp, 1);
+    }
+}
+
 pim_heap *
 pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
                    pim_heap *shared, const pim_maker *maker)
 {
+    pim_registry_end_other(interp, id, generation);
     lock();
     binding *b = binding_find(interp);
-    if (b != NULL && id == 0 && b->id == 0) {
+    if (b != NULL && id == 0) {
         // Main of the next runtime: same address, and what the last one left
         // is still there.  It keeps its heap.
         b->generation = generation;
         b->heap->generation = generation;
-    } else if (b != NULL && (b->id != id || b->generation != generation)) {
-        unlock();
-        pim_registry_end(interp, 1);
-        lock();
-        b = binding_find(interp);
     }
     if (b == NULL) {
         b = bind_new(interp, id, generation, shared, maker);

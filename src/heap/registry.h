@@ -16,11 +16,15 @@ pim_heap *pim_registry_find(const void *interp, int64_t id,
 // NULL: there is none.
 pim_heap *pim_registry_heap(int64_t id);
 
+// An interpreter known under the same pointer with another id, or of another runtime,
+// has ended without notice: its heap is retired now.  Outside the gate.
+void pim_registry_end_other(const void *interp, int64_t id,
+                            uint32_t generation);
+
 // Makes an interpreter known with a heap of its own, or with `shared` as its
 // heap (legacy interpreters share main's).  Returns its heap; NULL: no memory.
-// An interpreter known under the same pointer and another id was never told to
-// have ended: it goes first.  maker: who made it, NULL: nobody who would answer for it.
-// Outside the gate.
+// Who was there before has ended.  maker: who made it, NULL: nobody who would answer
+// for it.  Outside the gate.
 pim_heap *pim_registry_birth(const void *interp, int64_t id,
                              uint32_t generation, pim_heap *shared,
                              const pim_maker *maker);

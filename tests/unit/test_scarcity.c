@@ -1,10 +1,13 @@
 // test_scarcity.c -- what changes where address space is limited, or nearly used up.
 
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "domain/domain.h"
 #include "heap/heap_inline.h"
 #include "heap/maps.h"
+#include "platform/room.h"
 #include "platform/scarcity.h"
 #include "support/blocks.h"
 #include "support/core.h"
@@ -130,6 +133,22 @@ TEST(where_space_is_limited_small_blocks_grow_within_their_classes)
     }
 }
 
+// Whoever locks all memory to come has each map filled.
+TEST(trial_fills_no_locked_memory)
+{
+    struct rusage before;
+    struct rusage after;
+    EXPECT(pim_has_room(PIM_LIMITED_BYTES, 1));
+    if (mlockall(MCL_FUTURE) != 0) {
+        skip(); // ulimit -l
+    }
+    getrusage(RUSAGE_SELF, &before);
+    EXPECT(pim_has_room(PIM_LIMITED_BYTES, 1));
+    getrusage(RUSAGE_SELF, &after);
+    munlockall();
+    EXPECT_LE(after.ru_maxrss - before.ru_maxrss, 1024);
+}
+
 #define SCARCITY_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
@@ -144,6 +163,7 @@ main(void)
         SCARCITY_CASE(at_the_limit_arenas_go_back_at_once),
         SCARCITY_CASE(
             where_space_is_limited_small_blocks_grow_within_their_classes),
+        SCARCITY_CASE(trial_fills_no_locked_memory),
     };
     return RUN(cases, core_set_up, NULL);
 }
