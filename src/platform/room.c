@@ -28,10 +28,12 @@ pim_has_addresses(size_t bytes)
 static bool
 are_maps_filled(void)
 {
-    unsigned char resident = 1;
+    unsigned char resident = 0;
     char *start = map(1, PROT_READ | PROT_WRITE);
     if (start != NULL) {
-        mincore(start, 1, &resident);
+        if (mincore(start, 1, &resident) != 0) {
+            resident = 1; // to be on the safe side
+        }
         munmap(start, 1);
     }
     return resident & 1;

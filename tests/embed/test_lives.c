@@ -39,7 +39,9 @@
 #define SECONDS 4
 
 static pthread_rwlock_t calm; // held while a lack of memory would end CPython
-static atomic_int alive;      // threads that still live lives
+static pthread_rwlock_t
+    steady;              // held while its allocators must not be switched
+static atomic_int alive; // threads that still live lives
 static atomic_int lives;
 static atomic_int rests; // at which account and walk agreed
 static int wanted;       // lives; 0: as many as there is time for
@@ -156,11 +158,13 @@ live(uint32_t *seed)
     expect_agreement(id);
     pthread_rwlock_unlock(&calm);
 
+    pthread_rwlock_rdlock(&steady);
     churn(seed, 400); // address space may be scarce now
     uint64_t limit = (uint64_t)(12 + embed_random(seed) % 40) << 20;
     EXPECT_EQ(pimalloc_limit_set(id, limit, limit + (4 << 20), NULL, NULL), 0);
     churn(seed, 200);
     expect_agreement(id);
+    pthread_rwlock_unlock(&steady);
 
     pthread_rwlock_rdlock(&calm);
     EXPECT_EQ(pimalloc_limit_set(id, 0, 0, NULL, NULL), 0);
@@ -242,15 +246,18 @@ take_addresses(uint32_t *seed)
     pthread_rwlock_unlock(&calm);
 }
 
-// CPython 3.12 and 3.14 crash where interpreters end while tracemalloc traces.
+// CPython 3.12 and 3.14 crash where interpreters end while tracemalloc traces, and all
+// where a thread with a GIL of its own is in tracemalloc while that is stopped.
 static void
 toggle_tracing(bool *traces)
 {
     if (PY_313 || PY_VERSION_HEX >= 0x030f0000) {
         *traces = !*traces;
         pthread_rwlock_wrlock(&calm);
+        pthread_rwlock_wrlock(&steady);
         run_in_main(*traces ? "import tracemalloc; tracemalloc.start(3)"
                             : "import tracemalloc; tracemalloc.stop()");
+        pthread_rwlock_unlock(&steady);
         pthread_rwlock_unlock(&calm);
     }
 }
@@ -319,6 +326,7 @@ all_at_once_with(bool with_sandbox)
     pthread_rwlockattr_setkind_np(&writer_first,
                                   PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&calm, &writer_first);
+    pthread_rwlock_init(&steady, &writer_first);
     began = time(NULL);
     embed_start();
     main_state = PyEval_SaveThread();
