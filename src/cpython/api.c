@@ -190,6 +190,13 @@ pim_py_needs_state(void)
 }
 
 bool
+pim_py_is_program(void)
+{
+    static const char name[] = "python";
+    return strncmp(program_invocation_short_name, name, strlen(name)) == 0;
+}
+
+bool
 pim_py_is_legacy(PyInterpreterState *interp)
 {
     if (pim_py.interp_config != NULL) {

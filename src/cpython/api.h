@@ -80,6 +80,10 @@ bool pim_py_hides_ends(void);
 // before 3.13.8 (gh-112729).
 bool pim_py_needs_state(void);
 
+// Whether the program is python itself, by its name: it runs Python code in the main
+// interpreter, and its command line is Python's.
+bool pim_py_is_program(void);
+
 // Whether an interpreter uses main's object allocator state, so that it shares
 // objects with main.  False where that cannot be asked: a heap of its own is
 // safe for every interpreter, since late frees into it work.

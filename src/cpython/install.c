@@ -266,7 +266,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     }
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
-    pim_huge_at_start = unasked ? PIM_HUGE_AT_START : 0;
+    pim_huge_at_start = unasked && pim_py_is_program() ? PIM_HUGE_AT_START : 0;
     set_default_limit(&options);
     pim_tstate_start(options.tstate_by_call);
     pim_interp_new_runtime(); // what threads know of the last one ends here

@@ -192,8 +192,7 @@ pim_preload_runtime_starts(const void *caller)
 static char **
 argv_of_python(char **argv)
 {
-    const char *name = program_invocation_short_name;
-    return strncmp(name, "python", strlen("python")) == 0 ? argv : NULL;
+    return pim_py_is_program() ? argv : NULL;
 }
 
 // pimalloc-run --check: tells the outcome, and the program itself never runs.

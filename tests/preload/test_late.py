@@ -5,7 +5,7 @@ import sys
 import unittest
 
 import support
-from support import GUARD, PRELOAD, WORK, build, run
+from support import GUARD, PRELOAD, WORK, build, python, run
 
 CYCLES = 3
 WAYS = ["initialize", "preinit", "isolated-preinit", "config", "isolated-config"]
@@ -113,6 +113,13 @@ class Host(support.TestCase):
         # The third one was not ours: nobody's figures are told.
         self.assertEqual(done.figures, {}, str(done))
         self.assertEqual(re.findall(r"active (\d)", done.stdout), ["1", "1", "0"], str(done))
+
+    def test_only_python_itself_has_huge_pages_from_the_start(self):
+        # A plug-in's main interpreter may stay small.
+        script = ("print('huge:', any('hg' in line.split() for line in open('/proc/self/smaps') "
+                  "if line.startswith('VmFlags')))")
+        self.assertIn("huge: True", python("-c", script).stdout)
+        self.assertIn("huge: False", self.run_host("initialize", cycles=1, script=script).stdout)
 
     def test_a_second_libpython_keeps_its_own_allocator(self):
         second = build("SECOND")
