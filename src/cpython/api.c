@@ -83,28 +83,19 @@ find_getter(void *m, pim_py_api *py)
            find(m, "_PyThreadState_UncheckedGet", NULL, &py->tstate);
 }
 
-// How many bytes of its module's memory follow.
-static int
-measure_runtime(struct dl_phdr_info *info, size_t info_size, void *arg)
-{
-    pim_py_api *py = arg;
-    (void)info_size;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
-        uintptr_t offset =
-            (uintptr_t)py->runtime - info->dlpi_addr - header->p_vaddr;
-        if (header->p_type == PT_LOAD && offset < header->p_memsz) {
-            py->runtime_bytes = header->p_memsz - offset;
-        }
-    }
-    return py->runtime_bytes != 0;
-}
+// Weak: not every C library has it (preload/foreign.c).
+extern __typeof__(dladdr1) dladdr1 __attribute__((weak));
 
 static void
 find_runtime(void *m, pim_py_api *py)
 {
-    if (find(m, "_PyRuntime", NULL, &py->runtime)) {
-        dl_iterate_phdr(measure_runtime, py);
+    const ElfW(Sym) *symbol = NULL;
+    Dl_info info;
+    if (find(m, "_PyRuntime", NULL, &py->runtime) && dladdr1 != NULL &&
+        dladdr1(py->runtime, &info, (void **)(uintptr_t)&symbol,
+                RTLD_DL_SYMENT) != 0 &&
+        symbol != NULL && info.dli_saddr == py->runtime) {
+        py->runtime_bytes = symbol->st_size;
     }
 }
 
@@ -187,6 +178,14 @@ bool
 pim_py_needs_state(void)
 {
     return pim_py.hexversion < VERSION_3_13_8;
+}
+
+size_t
+pim_py_state_bytes(void)
+{
+    uintptr_t offset =
+        (uintptr_t)pim_py.interp_main() - (uintptr_t)pim_py.runtime;
+    return offset < pim_py.runtime_bytes ? pim_py.runtime_bytes - offset : 0;
 }
 
 bool

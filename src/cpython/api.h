@@ -37,8 +37,8 @@ typedef struct pim_py_api {
     void (*get_arena_allocator)(PyObjectArenaAllocator *);
     void (*set_arena_allocator)(PyObjectArenaAllocator *);
 
-    // The variable with all of CPython's state; NULL if it is hidden.  How much may be
-    // read there at least.
+    // The variable with all of CPython's state, NULL if it is hidden, and its size, 0
+    // if that is not known.
     const void *runtime;
     size_t runtime_bytes;
 
@@ -79,6 +79,10 @@ bool pim_py_hides_ends(void);
 // Whether the process ends where there is no memory for the state of an interpreter:
 // before 3.13.8 (gh-112729).
 bool pim_py_needs_state(void);
+
+// Size of an interpreter's state: main's lies at the end of CPython's variable.  0: not
+// known.
+size_t pim_py_state_bytes(void);
 
 // Whether the program is python itself, by its name: it runs Python code in the main
 // interpreter, and its command line is Python's.

@@ -23,9 +23,11 @@ static pim_heap *
 main_heap(void)
 {
     PyInterpreterState *interp = pim_py.interp_main();
-    return interp == NULL ? NULL
-                          : pim_registry_birth(
-                                interp, 0, pim_interp_generation(), NULL, NULL);
+    if (interp == NULL) {
+        return NULL;
+    }
+    pim_birth_expect(pim_py_state_bytes());
+    return pim_registry_birth(interp, 0, pim_interp_generation(), NULL, NULL);
 }
 
 // NULL: there was no memory for it.

@@ -17,6 +17,10 @@
 // The longest traceback has 65,535 frames of 16 bytes.
 #define NOTE_BYTES ((size_t)2 << 20)
 
+// A lock, also under debug hooks: a CPython that cannot be told that there is no room for
+// an interpreter asks for one before.
+#define LOCK_BYTES 64
+
 // tracemalloc's table has up to seven pointers for each traced block when it grows.
 #define TABLE_BYTES_FOR_BLOCK 64
 
@@ -44,6 +48,9 @@ live_blocks(void)
 static bool
 spares(size_t size)
 {
+    if (size <= LOCK_BYTES && pim_py_needs_state()) {
+        return true;
+    }
     return pim_table_is_wrapped() &&
            (size <= NOTE_BYTES ||
             size - NOTE_BYTES <= live_blocks() * TABLE_BYTES_FOR_BLOCK);

@@ -19,6 +19,9 @@
 // Whether this CPython is one of those.  Written at the installation.
 extern bool pim_birth_is_told_later;
 
+// So large is an interpreter's state; 0: not known.
+void pim_birth_expect(size_t state_bytes);
+
 // A raw block of at least PIM_RAW_WATCH_BYTES is asked for.  False: it would be an
 // interpreter's, and there is no room for one.
 bool pim_birth_admits(size_t size);

@@ -130,6 +130,7 @@ fake_python_start(void)
     pim_current_resolve = resolve;
     pim_current_look = look;
     pim_current_verify = verify;
+    pim_birth_expect(STATE_BLOCK - STATE_OFFSET);
     atomic_fetch_add(&pim_current_epoch, 1);
 }
 

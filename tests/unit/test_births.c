@@ -8,7 +8,6 @@
 
 TEST(without_room_for_one_no_interpreter_is_made)
 {
-    EXPECT(make_member(SECOND)); // so that its size is known
     become(TENANT);
     limit_member(TENANT, SOFT, HARD);
     void *block = pim_obj_malloc(NULL, SOFT - PIM_LIMIT_BIRTH + 4096);
@@ -29,7 +28,6 @@ TEST(without_room_for_one_no_interpreter_is_made)
 // told again.
 TEST(without_room_for_one_it_is_stillborn)
 {
-    EXPECT(make_member(SECOND)); // so that its size is known
     become(TENANT);
     limit_member(TENANT, SOFT, HARD);
     void *block = pim_obj_malloc(NULL, SOFT - PIM_LIMIT_BIRTH + 4096);
@@ -113,7 +111,6 @@ TEST(a_newborn_has_its_room_whatever_others_do)
 
 TEST(room_that_no_interpreter_took_is_given_back)
 {
-    EXPECT(make_member(SECOND)); // so that its size is known
     become(TENANT);
     limit_member(TENANT, SOFT, SOFT);
     fake_interp never;
