@@ -19,6 +19,7 @@
 
 #include "cpython/interp.h"
 #include "cpython/table.h"
+#include "domain/birth.h"
 #include "domain/raw_source.h"
 #include "heap/poison.h"
 #include "heap/registry.h"
@@ -191,7 +192,7 @@ pim_identity_is_sure(void)
 bool
 pim_identity_of_newborn(const void *interp)
 {
-    bool seen = pim_raw_has_seen(interp) && !pim_registry_is_bound(interp);
+    bool seen = pim_birth_has_seen(interp) && !pim_registry_is_bound(interp);
     conclude(seen);
     return seen;
 }
@@ -206,7 +207,7 @@ try_table(void)
     if (block == NULL) {
         return true;
     }
-    bool seen = pim_raw_has_seen(block);
+    bool seen = pim_birth_has_seen(block);
     now.free(now.ctx, block);
     return seen;
 }

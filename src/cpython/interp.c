@@ -55,6 +55,9 @@ heap_of(PyInterpreterState *interp)
     }
     bool is_sure = pim_identity_of_newborn(interp);
     heap = pim_registry_birth(interp, id, runtime, shared, &maker);
+    if (shares) {
+        pim_limit_drop_credit(&pim_current_self.credit);
+    }
     if (heap != NULL && !is_sure) {
         pim_registry_doubt(interp);
     }

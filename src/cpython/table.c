@@ -223,7 +223,8 @@ module_of(uintptr_t function)
 }
 
 // Whose arenas are not Python's own has reasons for it and is left alone: then frame
-// stacks are neither counted nor limited.
+// stacks are neither counted nor limited.  In a program that has Python and us linked in
+// nobody can tell.
 static void
 install_arenas(void)
 {
@@ -235,7 +236,9 @@ install_arenas(void)
     }
     pim_py.get_arena_allocator(&now);
     const void *python = module_of((uintptr_t)pim_py.set_allocator);
-    if (python != NULL && module_of((uintptr_t)now.alloc) == python) {
+    bool is_told = python != module_of((uintptr_t)pim_stack_alloc);
+    if (python != NULL && is_told &&
+        module_of((uintptr_t)now.alloc) == python) {
         pim_stack_set_source((pim_stack_source){now.ctx, now.alloc, now.free});
         pim_py.set_arena_allocator(&ours);
     }

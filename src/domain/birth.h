@@ -5,9 +5,10 @@
 // Python code calls), was current last in the thread.
 //
 // The request is also the one moment at which CPython can be told that there is no
-// room for an interpreter: it survives a refusal there, and hardly any that follow.
-// Before 3.13.8 it does not, and ends the process; those versions survive that the
-// first request of the interpreter itself is refused, and all that follow.
+// room for an interpreter: it survives a refusal there, if no thread state is current,
+// and hardly any that follow.  Before 3.13.8 it does not, and ends the process; those
+// versions survive that the first request of the interpreter itself is refused, and
+// all that follow.
 //
 // Any thread, outside the gate.
 
@@ -26,8 +27,16 @@ void pim_birth_expect(size_t state_bytes);
 // interpreter's, and there is no room for one.
 bool pim_birth_admits(size_t size);
 
-// There it is.
+// There it is; NULL: there was no memory.
 void pim_birth_asked(const void *block, size_t size);
+
+// The thread got a block of PIM_RAW_WATCH_BYTES, or is about to free one.
+void pim_birth_note(const void *block);
+void pim_birth_freed(const void *block);
+
+// Whether an interpreter may begin at an address in a block that the calling thread got
+// of late, and did not free.
+bool pim_birth_has_seen(const void *interp);
 
 // Who made the interpreter of which nothing was known until now, in this thread.
 pim_maker pim_birth_maker(const void *interp);

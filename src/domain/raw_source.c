@@ -18,6 +18,7 @@
 
 #include "base/keep_errno.h"
 #include "domain/adrift.h"
+#include "domain/birth.h"
 #include "domain/raw_small.h"
 #include "domain/raw_tag.h"
 #include "heap/current.h"
@@ -62,14 +63,6 @@ pim_raw_source_name(void)
     return names[pim_raw_from];
 }
 
-// Where blocks of PIM_RAW_WATCH_BYTES begin that the thread allocated last.  CPython
-// makes one or two more between an interpreter's state and its first request.
-#define RECENT 4
-static PIM_TLS struct {
-    const void *start[RECENT];
-    unsigned next;
-} recent;
-
 static void
 end_interp_in(const void *block, size_t bytes)
 {
@@ -82,7 +75,7 @@ void
 pim_raw_watch_new(const void *block, size_t bytes)
 {
     if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES) && block != NULL) {
-        recent.start[recent.next++ % RECENT] = block;
+        pim_birth_note(block);
         end_interp_in(block, bytes);
     }
 }
@@ -91,25 +84,9 @@ void
 pim_raw_watch_freed(const void *block, size_t bytes)
 {
     if (PIM_UNLIKELY(bytes >= PIM_RAW_WATCH_BYTES) && block != NULL) {
-        for (unsigned i = 0; i < RECENT; i++) {
-            if (recent.start[i] == block) {
-                recent.start[i] = NULL;
-            }
-        }
+        pim_birth_freed(block);
         end_interp_in(block, bytes);
     }
-}
-
-bool
-pim_raw_has_seen(const void *address)
-{
-    bool found = false;
-    for (unsigned i = 0; i < RECENT; i++) {
-        const void *start = recent.start[i];
-        found |= start != NULL &&
-                 (uintptr_t)address - (uintptr_t)start < PIM_STATE_OFFSET_MAX;
-    }
-    return found;
 }
 
 // --- whose block is it? ----------------------------------------------------

@@ -13,10 +13,6 @@ extern pim_raw_source pim_raw_from; // see pim_raw_set_source()
 void pim_raw_watch_new(const void *block, size_t bytes);
 void pim_raw_watch_freed(const void *block, size_t bytes);
 
-// Whether an address may be where an interpreter begins in a block that the calling
-// thread allocated of late, and did not free.
-bool pim_raw_has_seen(const void *address);
-
 // Whether pim_raw_arrived() is to be called at the next slow path of an allocation,
 // outside the gate.  Set by the layer that knows CPython, as is that.
 extern _Atomic bool pim_raw_awaited;

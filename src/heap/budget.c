@@ -75,6 +75,12 @@ unlink_budget(pim_budget *budget)
 }
 
 pim_budget *
+pim_budget_root(void)
+{
+    return &top_budget;
+}
+
+pim_budget *
 pim_budget_next(pim_budget *at, const pim_budget *root)
 {
     if (at->child != NULL) {

@@ -94,6 +94,9 @@ pim_budget *pim_budget_living(pim_budget *budget, uint64_t serial);
 // changed.
 void pim_budget_forget_all(void);
 
+// All budgets are below it.  It has no limit and no heap.
+pim_budget *pim_budget_root(void);
+
 // Next in a walk of a budget and all below it; NULL: that was the last.
 pim_budget *pim_budget_next(pim_budget *at, const pim_budget *root);
 

@@ -36,13 +36,16 @@ int64_t (*pim_current_ask_id)(void) = no_interpreter;
 void (*pim_current_look_again)(const pim_heap *heap) = take_for_sure;
 void (*pim_current_verify)(const void *tstate);
 
+// Inside the gate the record stays the interpreter's, if it still is.
 static void
 grow_up(pim_current *self)
 {
+    pim_gate_enter();
     if (self->newborn != NULL &&
         pim_load_relaxed(&self->newborn->serial) == self->newborns) {
         pim_limit_born(self->newborn);
     }
+    pim_gate_exit();
     self->newborn = NULL;
 }
 
@@ -54,13 +57,15 @@ pim_current_begin(pim_heap *heap)
         grow_up(self); // who makes another one is made
         self->newborn = heap;
         self->newborns = pim_load_relaxed(&heap->serial);
+        pim_budget_acquire();
         self->mother = heap->limit.budget->parent;
+        pim_budget_release();
     }
 }
 
 // CPython makes an interpreter in one thread, in which main's thread state may be
-// current for a moment.  When its maker's is again, or it runs in another thread, it
-// is made.
+// current for a moment.  When its maker's is again or any other's, or it runs in another
+// thread, it is made.
 void
 pim_current_changed(pim_heap *heap)
 {
@@ -68,7 +73,8 @@ pim_current_changed(pim_heap *heap)
     pim_limit_obey(heap);
     if (self->newborn == NULL) {
         pim_limit_born(heap);
-    } else if (heap != self->newborn && heap->limit.budget == self->mother) {
+    } else if (heap != self->newborn &&
+               (heap->id != 0 || heap->limit.budget == self->mother)) {
         grow_up(self);
     }
 }

@@ -212,8 +212,8 @@ static bool
 is_spared(size_t size)
 {
     pim_credit *credit = &pim_current_self.credit;
-    bool is_of_maker = credit->spares != 0;
-    credit->spares -= is_of_maker;
+    bool is_of_maker = size <= credit->spared;
+    credit->spared -= is_of_maker ? size : 0;
     return is_of_maker || (pim_limit_spares != NULL && pim_limit_spares(size));
 }
 

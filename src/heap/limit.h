@@ -161,20 +161,32 @@ typedef struct pim_maker {
 // Room that was charged to a maker for an interpreter that is about to be made.
 typedef struct pim_credit {
     pim_maker maker;
-    uint64_t bytes;  // 0: none
-    bool stillborn;  // there was no room for one
-    unsigned spares; // raw requests that are served whatever the limits say
+    uint64_t bytes; // 0: none
+    bool stillborn; // there was no room for one
+    uint64_t
+        spared; // bytes of raw requests that are served whatever the limits say
 } pim_credit;
+
+// What CPython survives where there is no room for an interpreter.
+typedef enum pim_birth_refusal {
+    PIM_REFUSE_STATE, // that the state is refused
+    PIM_REFUSE_LATER, // that all which the interpreter asks for is refused, from its
+                      // first request on: it is stillborn
+    PIM_REFUSE_NOT, // nothing: one is made over the limit, and what follows refused
+} pim_birth_refusal;
 
 // Whether the maker, that is whom it counts for, has room for one more: CPython is
 // about to ask for its state.  If not, counts and reports the refusal; else *credit
-// has it.  What *credit had before is given back.  Any thread, outside the gate.
-//
-// With `later` the answer is always yes, for this CPython cannot be told there; the
-// interpreter is stillborn then: all that it asks for is refused, the first request
-// too, and CPython gives up.
-bool pim_limit_admits_birth(const pim_maker *maker, bool later,
+// has it.  What *credit had before is given back.  True: the state is to be served.
+// Any thread, outside the gate.
+bool pim_limit_admits_birth(const pim_maker *maker, pim_birth_refusal how,
                             pim_credit *credit);
+
+// The interpreter was not made, or has another's heap.  Any thread.
+void pim_limit_drop_credit(pim_credit *credit);
+
+// In a forked child, whose other threads are gone: all credits.
+void pim_limit_drop_all_credits(void);
 
 // Gives a heap that is being opened, and will have that serial, the terms of those to
 // come and its place below its maker.  The room for a newborn becomes its charge, also

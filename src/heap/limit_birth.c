@@ -3,10 +3,6 @@
 
 #include "heap/budget.h"
 
-// CPython asks for locks, a thread state and a configuration before the interpreter's
-// own first request, under its maker's thread state or under none.
-#define SPARES 64
-
 // Who answers for what a maker makes, which may be a NULL pointer; NULL: nobody.
 // Under the lock.
 static pim_budget *
@@ -30,15 +26,40 @@ give_credit_back(pim_credit *credit)
     *credit = (pim_credit){.bytes = 0};
 }
 
+void
+pim_limit_drop_credit(pim_credit *credit)
+{
+    pim_budget_acquire();
+    give_credit_back(credit);
+    pim_budget_release();
+}
+
+void
+pim_limit_drop_all_credits(void)
+{
+    pim_budget_acquire();
+    for (pim_budget *b = pim_budget_next(pim_budget_root(), pim_budget_root());
+         b != NULL; b = pim_budget_next(b, pim_budget_root())) {
+        pim_budget_charge(b, -(int64_t)b->credit);
+        b->credit = 0;
+    }
+    pim_budget_release();
+}
+
+// CPython asks for locks, a thread state and a configuration before the interpreter's
+// own first request, under its maker's thread state or under none: these requests are
+// spared, up to what an interpreter is taken to need.
 bool
-pim_limit_admits_birth(const pim_maker *maker, bool later, pim_credit *credit)
+pim_limit_admits_birth(const pim_maker *maker, pim_birth_refusal how,
+                       pim_credit *credit)
 {
     pim_notice notice;
     pim_budget *refusing = NULL;
     pim_budget_acquire();
     give_credit_back(credit);
     pim_budget *budget = answering_for(maker);
-    if (budget != NULL && pim_budget_has_limit(budget)) {
+    bool is_limited = budget != NULL && pim_budget_has_limit(budget);
+    if (is_limited) {
         refusing = pim_budget_find_refusing(budget, NULL, PIM_LIMIT_BIRTH,
                                             PIM_LIMIT_BIRTH);
         if (refusing == NULL) {
@@ -52,12 +73,12 @@ pim_limit_admits_birth(const pim_maker *maker, bool later, pim_credit *credit)
         }
     }
     pim_budget_release();
+    bool is_made = refusing == NULL || how != PIM_REFUSE_STATE;
+    credit->stillborn = refusing != NULL && how == PIM_REFUSE_LATER;
+    credit->spared = is_limited && is_made ? PIM_LIMIT_BIRTH : 0;
     if (refusing != NULL) {
-        credit->stillborn = later;
         pim_notice_tell(&notice);
     }
-    bool is_made = refusing == NULL || later;
-    credit->spares = is_made ? SPARES : 0;
     return is_made;
 }
 

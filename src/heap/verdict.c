@@ -1,5 +1,6 @@
 // verdict.c -- whether budgets have room, and what a refusal does.
 
+#include "base/keep_errno.h"
 #include "heap/budget.h"
 
 // The reserve where there is no hard limit, and how far below the soft limit it
@@ -89,6 +90,7 @@ pim_budget_refuse(pim_budget *budget, unsigned domain, int64_t asked_by,
 void
 pim_notice_tell(const pim_notice *notice)
 {
+    PIM_KEEP_ERRNO; // the request may be served all the same
     PIM_ASSERT(!pim_gate_is_inside());
     if (notice->callback != NULL) {
         notice->callback(notice->arg, &notice->refusal);

@@ -10,7 +10,6 @@
 #include "support/expect.h"
 
 // Like CPython's: the state is not at the block's first byte.
-#define STATE_BLOCK ((size_t)200 << 10)
 #define STATE_OFFSET 64 // CPython aligns the state inside its block
 
 static __thread fake_tstate *current_tstate; // the word
@@ -130,7 +129,7 @@ fake_python_start(void)
     pim_current_resolve = resolve;
     pim_current_look = look;
     pim_current_verify = verify;
-    pim_birth_expect(STATE_BLOCK - STATE_OFFSET);
+    pim_birth_expect(FAKE_STATE_BLOCK - STATE_OFFSET);
     atomic_fetch_add(&pim_current_epoch, 1);
 }
 
@@ -169,7 +168,7 @@ fake_look_calls(void)
 bool
 fake_interp_make(fake_interp *interp, int64_t id)
 {
-    interp->block = core_domains[PIM_RAW].malloc(NULL, STATE_BLOCK);
+    interp->block = core_domains[PIM_RAW].malloc(NULL, FAKE_STATE_BLOCK);
     if (interp->block == NULL) {
         return false;
     }

@@ -17,6 +17,9 @@
 #include "heap/registry.h"
 
 // What an interpreter pointer points to.
+// What is asked for as the state of an interpreter.
+#define FAKE_STATE_BLOCK ((size_t)200 << 10)
+
 typedef struct fake_state {
     int64_t id;
     bool is_legacy;

@@ -49,6 +49,28 @@ TEST(without_room_for_one_it_is_stillborn)
     pim_birth_is_told_later = false;
 }
 
+// One that is made under its maker's thread state, which CPython does not survive if it
+// is refused: it may be nothing of the kind, so there is one such block at a time.
+TEST(block_like_a_state_opens_no_way_past_the_limit)
+{
+    limit_member(TENANT, SOFT, SOFT);
+    void *block = pim_obj_malloc(NULL, SOFT - MIB);
+    EXPECT_NOT_NULL(block);
+    void *like_one = pim_raw_malloc(NULL, FAKE_STATE_BLOCK);
+    EXPECT_NOT_NULL(like_one);
+    EXPECT_EQ(refusals, 1);
+    EXPECT_NULL(pim_raw_malloc(NULL, PIM_LIMIT_BIRTH + 1));
+    void *spared = pim_raw_malloc(NULL, PIM_LIMIT_BIRTH - MIB);
+    EXPECT_NOT_NULL(spared);
+    EXPECT_NULL(pim_raw_malloc(NULL, FAKE_STATE_BLOCK + MIB));
+    pim_raw_free(NULL, like_one);
+    pim_raw_free(NULL, spared);
+    like_one = pim_raw_malloc(NULL, FAKE_STATE_BLOCK);
+    pim_raw_free(NULL, like_one);
+    EXPECT_NULL(pim_raw_malloc(NULL, 2 * MIB));
+    pim_obj_free(NULL, block);
+}
+
 // What a heap has claimed and does not have yet is not taken back.
 TEST(what_was_claimed_is_there_when_it_is_needed)
 {
@@ -136,6 +158,7 @@ main(void)
     const struct CMUnitTest cases[] = {
         BUDGET(without_room_for_one_no_interpreter_is_made),
         BUDGET(without_room_for_one_it_is_stillborn),
+        BUDGET(block_like_a_state_opens_no_way_past_the_limit),
         BUDGET(what_was_claimed_is_there_when_it_is_needed),
         BUDGET(a_newborn_has_its_room_whatever_others_do),
         BUDGET(room_that_no_interpreter_took_is_given_back),
