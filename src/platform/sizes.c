@@ -17,8 +17,7 @@ lack_of_size(const char *text, const char *end, uint64_t *out)
     if (*text < '0' || *text > '9') {
         return "begins with no digit";
     }
-    const char *at =
-        *unit != '\0' && unit != end ? strchr(units, *unit) : NULL;
+    const char *at = *unit != '\0' && unit != end ? strchr(units, *unit) : NULL;
     unsigned shift = at != NULL ? 10 * (unsigned)(at - units + 1) : 0;
     if (unit + (at != NULL) != end) {
         return "is no whole number with nothing or one of the units K, M, G "
