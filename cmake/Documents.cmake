@@ -39,7 +39,7 @@ function(pim_install_document document)
   string(REGEX REPLACE "\\]\\((docs/)?man/([^)]*)\\.([1-9])\\)"
     "](${man}/man\\3/\\2.\\3)" text "${text}")
   string(REGEX REPLACE
-    "\\[([^]\n]*)\\]\\((\\.\\./)*(src|hooks|tests|examples|scripts|bench|cmake|\\.ci)/[^)\n]*\\)"
+    "\\[([^]\n]*)\\]\\((\\.\\./)*(src|hooks|tests|scripts|bench|cmake|\\.ci)/[^)\n]*\\)"
     "\\1" text "${text}")
   set(copy "${PROJECT_BINARY_DIR}/documents/${document}")
   file(WRITE "${copy}" "${text}")
@@ -56,5 +56,7 @@ endforeach()
 file(GLOB others CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/*.json")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 install(FILES ${others} DESTINATION "${CMAKE_INSTALL_DOCDIR}/docs")
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/examples" DESTINATION "${CMAKE_INSTALL_DOCDIR}"
+  PATTERN "CMakeLists.txt" EXCLUDE)
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/docs/img" DESTINATION "${CMAKE_INSTALL_DOCDIR}/docs"
   FILES_MATCHING PATTERN "*.svg" PATTERN "*.png" PATTERN "*.md")

@@ -1,7 +1,7 @@
 // tenants.c -- a host that runs other people's scripts, each in an interpreter and a
 // thread of its own, and lets none of them take what the others need.
 //
-//   tenants [--soft=MB] [--hard=MB] [SCRIPT...]
+//   tenants [--soft=MB] [--hard=MB] [--] [SCRIPT...]
 //
 //   thread of a tenant                          what the host gets
 //   ------------------                          ------------------
@@ -33,7 +33,8 @@
 #define STACK_BYTES ((size_t)16 << 20) // parser and compiler recurse deeply
 #define KINDS_SHOWN 3
 #define NOBODY ((int64_t)-1)
-#define END_BYTES (16 * MB) // that finalizers may have on top
+#define RESERVE_BYTES (16 * MB) // above a soft limit, where no hard one is said
+#define END_BYTES (16 * MB)     // that finalizers may have on top
 
 struct tenant {
     const char *name;
@@ -267,14 +268,19 @@ peak_of(const pimalloc_snapshot *s)
 static void
 print_table(void)
 {
-    printf("%-12s %6s %-12s %10s %8s %12s %9s %11s  %s\n", "tenant", "interp",
-           "outcome", "peak KiB", "refused", "largest KiB", "made KiB",
-           "left bytes", "of these");
+    int width = 12; // of the first column
+    for (size_t i = 0; i < tenant_count; i++) {
+        int length = (int)strlen(tenants[i].name);
+        width = length > width ? length : width;
+    }
+    printf("%-*s %6s %-12s %10s %8s %12s %9s %11s  %s\n", width, "tenant",
+           "interp", "outcome", "peak KiB", "refused", "largest KiB",
+           "made KiB", "left bytes", "of these");
     for (size_t i = 0; i < tenant_count; i++) {
         const struct tenant *t = &tenants[i];
-        printf("%-12s %6" PRId64 " %-12s %10" PRIu64 " %8" PRIu64 " %12" PRIu64
+        printf("%-*s %6" PRId64 " %-12s %10" PRIu64 " %8" PRIu64 " %12" PRIu64
                " %9" PRIu64 " %11" PRIu64,
-               t->name, t->id, t->outcome, peak_of(&t->account) / 1024,
+               width, t->name, t->id, t->outcome, peak_of(&t->account) / 1024,
                t->refusals, t->largest_refused / 1024, t->made_bytes / 1024,
                t->left_bytes);
         for (size_t k = 0; k < KINDS_SHOWN && t->kinds[k][0] != '\0'; k++) {
@@ -358,31 +364,64 @@ use_samples(void)
     }
 }
 
-// Words that are no options are scripts.
-static int
-parse(int argc, char **argv, uint64_t *soft, uint64_t *hard)
+static const char usage[] =
+    "Usage: tenants [--soft=MB] [--hard=MB] [--] [SCRIPT...]\n"
+    "Run each script in an interpreter of its own that may have so much "
+    "memory;\n"
+    "without scripts, six that show what can happen.  (32 MB, and 16 MB "
+    "more)\n";
+
+// "--soft=" and a number of megabytes from 1 to a million.  False: something else.
+static bool
+read_megabytes(const char *word, const char *name, uint64_t *bytes)
 {
-    tenants = calloc((size_t)argc + sizeof(samples) / sizeof(samples[0]),
-                     sizeof(*tenants));
-    for (int i = 1; i < argc && tenants != NULL; i++) {
-        if (strncmp(argv[i], "--soft=", 7) == 0) {
-            *soft = strtoull(argv[i] + 7, NULL, 10) * MB;
-        } else if (strncmp(argv[i], "--hard=", 7) == 0) {
-            *hard = strtoull(argv[i] + 7, NULL, 10) * MB;
-        } else {
-            struct tenant *t = &tenants[tenant_count++];
-            t->name = argv[i];
-            t->source = read_file(argv[i]);
-            if (t->source == NULL) {
-                perror(argv[i]);
-                return -1;
-            }
+    size_t length = strlen(name);
+    char *end = NULL;
+    if (strncmp(word, name, length) != 0 || word[length] < '0' ||
+        word[length] > '9') {
+        return false;
+    }
+    unsigned long long n = strtoull(word + length, &end, 10);
+    *bytes = n * MB;
+    return *end == '\0' && n >= 1 && n <= 1000000;
+}
+
+// Returns how many words were options, or -1.
+static int
+parse_options(int argc, char **argv, uint64_t *soft, uint64_t *hard)
+{
+    int i = 1;
+    *hard = 0;
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--") == 0) {
+            i++;
+            break;
+        }
+        if (!read_megabytes(argv[i], "--soft=", soft) &&
+            !read_megabytes(argv[i], "--hard=", hard)) {
+            return -1;
         }
     }
-    if (tenants != NULL && tenant_count == 0) {
+    *hard = *hard != 0 ? *hard : *soft + RESERVE_BYTES;
+    return *hard < *soft ? -1 : i - 1;
+}
+
+static int
+read_scripts(char **scripts)
+{
+    for (; *scripts != NULL; scripts++) {
+        struct tenant *t = &tenants[tenant_count++];
+        t->name = *scripts;
+        t->source = read_file(*scripts);
+        if (t->source == NULL) {
+            perror(*scripts);
+            return -1;
+        }
+    }
+    if (tenant_count == 0) {
         use_samples();
     }
-    return tenants != NULL ? 0 : -1;
+    return 0;
 }
 
 static int
@@ -407,8 +446,17 @@ int
 main(int argc, char **argv)
 {
     uint64_t soft = 32 * MB;
-    uint64_t hard = 48 * MB;
-    if (parse(argc, argv, &soft, &hard) != 0 || start_python() != 0) {
+    uint64_t hard;
+    bool helps = argc == 2 && strcmp(argv[1], "--help") == 0;
+    int options = helps ? -1 : parse_options(argc, argv, &soft, &hard);
+    if (options < 0) {
+        fputs(usage, helps ? stdout : stderr);
+        return helps ? 0 : 2;
+    }
+    tenants = calloc((size_t)argc + sizeof(samples) / sizeof(samples[0]),
+                     sizeof(*tenants));
+    if (tenants == NULL || read_scripts(argv + 1 + options) != 0 ||
+        start_python() != 0) {
         return 1;
     }
     for (size_t i = 0; i < tenant_count; i++) {

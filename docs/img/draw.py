@@ -104,13 +104,13 @@ def layers():
         p.text(46, y + h / 2 + 4.5, name + "/", 13.5, "start", INK, True, True)
     p.label(150, 93, 724, 36, "the three PyMemAllocatorEx tables  ·  install  ·  thread state  ·  "
             "birth of interpreters  ·  statistics", WHITE, 12)
-    p.label(150, 154, 196, 34, "mem, obj", BLUE, 13)
-    p.label(382, 154, 196, 34, "mem, obj", GREEN, 13)
+    p.label(150, 154, 196, 34, "mem, obj; raw from 3.14", BLUE, 13)
+    p.label(382, 154, 196, 34, "mem, obj; raw from 3.14", GREEN, 13)
     p.label(650, 154, 224, 34, "raw", AMBER, 13)
     p.label(150, 228, 196, 54, "heap of interpreter 1\nsmall pages, large blocks", BLUE, 12)
     p.label(382, 228, 196, 54, "heap of interpreter 2\nsmall pages, large blocks", GREEN, 12)
     p.label(600, 228, 150, 54, "process heap\n(a lock, no GIL)", AMBER, 12)
-    p.label(762, 228, 112, 54, "raw: no heap,\ncounters only", AMBER, 11)
+    p.label(762, 228, 112, 54, "raw heap from 3.14,\nelse libc's malloc", AMBER, 10)
     p.label(150, 292, 724, 30, "registry: interpreter → heap   ·   remote frees   ·   retirement   ·   estates",
             WHITE, 12)
     p.label(150, 344, 724, 34, "where arenas are mapped  ·  arenas  ·  units  ·  address → descriptor", WHITE, 12)

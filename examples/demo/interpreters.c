@@ -169,19 +169,21 @@ worker_main(void *arg)
     return NULL;
 }
 
-// Redraws one line on the terminal until all workers are done.  Runs in the
-// main thread, without a GIL, and calls nothing of Python.
+// Redraws one line on the terminal until all workers are done; a file gets one line
+// and no more.  Runs in the main thread, without a GIL, and calls nothing of Python.
 static void
 show_progress(const struct run *run)
 {
     const struct timespec tenth = {.tv_nsec = 100000000};
+    const char *whose =
+        run->on_pimalloc ? "pimalloc" : "CPython's own allocator";
     if (!isatty(STDERR_FILENO)) {
+        fprintf(stderr, "demo: %zu files on %s ...\n", run->files.count, whose);
         return;
     }
     while (atomic_load(&alive) > 0) {
         fprintf(stderr, "\r%s: %zu of %zu files, %.0f MiB resident\033[K",
-                run->on_pimalloc ? "pimalloc" : "CPython's own allocator",
-                atomic_load(&done_files), run->files.count,
+                whose, atomic_load(&done_files), run->files.count,
                 (double)resident_roughly_bytes() / (1 << 20));
         nanosleep(&tenth, NULL);
     }

@@ -395,8 +395,8 @@ pim_mi_load(const char *path, char *why, size_t why_size)
     };
     snprintf(why, why_size,
              "libmimalloc 3.6 or newer was not found (looked for " SONAME
-             " in the process%s and where the loader looks)",
-             beside_us ? ", beside pimalloc" : "");
+             " in the process%s%s and where the loader looks)",
+             beside_us ? ", as " : "", beside_us ? beside : "");
     int err = -ENOENT;
     for (size_t i = 0; i < PIM_ARRAY_LEN(candidates); i++) {
         if (candidates[i].path == NULL) {

@@ -238,7 +238,8 @@ PyDoc_STRVAR(
     "next requests goes when it makes some.  Collects no garbage:\n"
     "gc.collect() first may help.\n"
     "\n"
-    "Raises NotActiveError; TypeError; OverflowError for more than 64 bits.");
+    "Raises NotActiveError; ValueError if no such interpreter is known;\n"
+    "TypeError; OverflowError for more than 64 bits.");
 
 static PyObject *
 module_trim(PyObject *module, PyObject *args, PyObject *kwargs)
@@ -251,6 +252,12 @@ module_trim(PyObject *module, PyObject *args, PyObject *kwargs)
     const pim_library *library = pim_library_of(module);
     if (library == NULL || (!Py_IsNone(argument) &&
                             pim_interpreter_argument(argument, &interp) != 0)) {
+        return NULL;
+    }
+    pimalloc_snapshot known = {.size = sizeof(known)};
+    if (!Py_IsNone(argument) && interp != PIMALLOC_EACH &&
+        library->stats(interp, &known) != 0) {
+        pim_figures_unknown(interp);
         return NULL;
     }
     return PyLong_FromSize_t(library->trim(interp));

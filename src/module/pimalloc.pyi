@@ -132,7 +132,8 @@ def owner(obj: object, /) -> int | None:
 def trim(interp: SupportsIndex | _HasId | None = None) -> int:
     """Gives empty memory back to the system; how many bytes it was.
 
-    None: of the calling interpreter; EACH: of all.
+    None: of the calling interpreter; EACH: of all.  ValueError if no such
+    interpreter is known.
     """
 
 def prefork_freeze() -> None:

@@ -15,6 +15,7 @@
 #include "platform/sizes.h"
 
 #define PREFIX "PIMALLOC_"
+#define INTERNAL "RUN_CHECK" // nobody is told of it
 
 // Room for one name, with prefix and separator, in a list of all.
 #define LISTED_MAX 32
@@ -49,7 +50,7 @@ static bool
 parse_region(const char *value, pim_options *out)
 {
     uint64_t bytes;
-    bool ok = pim_size_of(value, &bytes) && bytes <= SIZE_MAX;
+    bool ok = pim_size_of(value, &bytes) == NULL && bytes <= SIZE_MAX;
     if (ok) {
         out->region_bytes = (size_t)bytes;
     }
@@ -59,7 +60,7 @@ parse_region(const char *value, pim_options *out)
 static bool
 parse_limit(const char *value, pim_options *out)
 {
-    return pim_limits_of(value, &out->limit_soft, &out->limit_hard);
+    return pim_limits_of(value, &out->limit_soft, &out->limit_hard) == NULL;
 }
 
 static bool
@@ -205,25 +206,29 @@ parse_signal(const char *value, pim_options *out)
     return ok;
 }
 
+// In the order in which they are listed.
 static const option options[] = {
-    {"MIMALLOC", "the path of libmimalloc.so.3", parse_mimalloc},
-    {"REGION", "a size such as 64G", parse_region},
-    {"TSTATE", "auto or call", parse_tstate},
-    {"VERBOSE", "0 or 1", parse_verbose},
-    {"DEBUG", "0 or 1", parse_debug},
     {"CHECK", "0 or 1", parse_check},
+    {"CHILDREN", "0 or 1", parse_children},
+    {"DEBUG", "0 or 1", parse_debug},
+    {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
+    {"LIMIT",
+     "SOFT or SOFT:HARD, whole numbers with K, M, G or T such as 64M, 1M at "
+     "least, the second not smaller",
+     parse_limit},
+    {"LIMIT_TREE", "none, tenants or all", parse_limit_tree},
+    {"MIMALLOC", "the path of libmimalloc.so.3", parse_mimalloc},
     {"PURGE_THREAD", "0 or 1", parse_purge_thread},
-    {"TEARDOWN", "keep, poison or release", parse_teardown},
+    {"REGION", "a whole number with K, M, G or T such as 64G, 1M at least",
+     parse_region},
+    {INTERNAL, "0 or 1", parse_run_check},
     {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
      parse_stats},
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
      parse_signal},
-    {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
-    {"RUN_CHECK", "0 or 1", parse_run_check},
-    {"LIMIT", "SOFT or SOFT:HARD, sizes such as 64M, the second not smaller",
-     parse_limit},
-    {"CHILDREN", "0 or 1", parse_children},
-    {"LIMIT_TREE", "none, tenants or all", parse_limit_tree},
+    {"TEARDOWN", "keep, poison or release", parse_teardown},
+    {"TSTATE", "auto or call", parse_tstate},
+    {"VERBOSE", "0 or 1", parse_verbose},
 };
 
 static void
@@ -232,8 +237,10 @@ report_unknown(int name_length, const char *name)
     char valid[PIM_ARRAY_LEN(options) * LISTED_MAX] = "";
     for (size_t i = 0; i < PIM_ARRAY_LEN(options); i++) {
         size_t used = strlen(valid);
-        snprintf(valid + used, sizeof(valid) - used, "%s" PREFIX "%s",
-                 i == 0 ? "" : ", ", options[i].name);
+        if (strcmp(options[i].name, INTERNAL) != 0) {
+            snprintf(valid + used, sizeof(valid) - used, "%s" PREFIX "%s",
+                     i == 0 ? "" : ", ", options[i].name);
+        }
     }
     pim_say("pimalloc: there is no option %.*s; valid are %s\n", name_length,
             name, valid);

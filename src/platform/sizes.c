@@ -6,53 +6,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Returns what follows the size, or NULL.
+// Reads up to `end`, a colon or the text's own end.
 static const char *
-read_size(const char *text, uint64_t *out)
+lack_of_size(const char *text, const char *end, uint64_t *out)
 {
-    char *end;
+    static const char units[] = "KMGT";
+    char *unit;
     errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    unsigned shift = *end == 'K'   ? 10
-                     : *end == 'M' ? 20
-                     : *end == 'G' ? 30
-                     : *end == 'T' ? 40
-                                   : 0;
-    end += shift != 0;
-    if (errno != 0 || *text < '1' || *text > '9' || n > UINT64_MAX >> shift) {
-        return NULL;
+    unsigned long long n = strtoull(text, &unit, 10);
+    if (*text < '0' || *text > '9') {
+        return "begins with no digit";
+    }
+    const char *at = *unit != '\0' && unit != end ? strchr(units, *unit) : NULL;
+    unsigned shift = at != NULL ? 10 * (unsigned)(at - units + 1) : 0;
+    if (unit + (at != NULL) != end) {
+        return "is no whole number with nothing or one of the units K, M, G "
+               "and T behind it";
+    }
+    if (errno != 0 || n > UINT64_MAX >> shift) {
+        return "has more than 64 bits";
+    }
+    _Static_assert(PIM_SIZE_MIN == 1 << 20, "the text says 1M");
+    if (n << shift < PIM_SIZE_MIN) {
+        return "is less than 1M; a number without a unit is bytes";
     }
     *out = (uint64_t)n << shift;
-    return end;
+    return NULL;
 }
 
-bool
+const char *
 pim_size_of(const char *text, uint64_t *out)
 {
-    uint64_t bytes;
-    const char *end = read_size(text, &bytes);
-    bool ok = end != NULL && *end == '\0';
-    if (ok) {
-        *out = bytes;
-    }
-    return ok;
+    return lack_of_size(text, text + strlen(text), out);
 }
 
-bool
+const char *
 pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard)
 {
     uint64_t first;
     uint64_t second = 0;
-    const char *end = read_size(text, &first);
-    if (end != NULL && *end == ':') {
-        end = read_size(end + 1, &second);
+    const char *colon = text + strcspn(text, ":");
+    const char *lack = lack_of_size(text, colon, &first);
+    if (lack == NULL && *colon == ':') {
+        lack = pim_size_of(colon + 1, &second);
+        if (lack == NULL && second < first) {
+            lack = "has a second size that is smaller than the first";
+        }
     }
-    if (end == NULL || *end != '\0' || (second != 0 && second < first)) {
-        return false;
+    if (lack == NULL) {
+        *soft = first;
+        *hard = second;
     }
-    *soft = first;
-    *hard = second;
-    return true;
+    return lack;
 }
 
 bool

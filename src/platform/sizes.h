@@ -9,12 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Bytes, or with a suffix: 64M, 1G.  Neither 0 nor a sign.  False: it is no size,
-// or more than 64 bits; *out is as it was.
-bool pim_size_of(const char *text, uint64_t *out);
+// What is smaller is a slip: no Python starts with it.
+#define PIM_SIZE_MIN ((uint64_t)1 << 20)
+
+// Bytes, or with a suffix: 64M, 1G.  Returns NULL, or what is wrong with the text
+// in words that follow it, and *out is as it was.
+const char *pim_size_of(const char *text, uint64_t *out);
 
 // SOFT[:HARD], of which HARD is not below SOFT, and 0 if it is left out.
-bool pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard);
+const char *pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard);
 
 // Whether interpreters count for the one that made them.
 typedef enum pim_tree {

@@ -50,12 +50,14 @@ say_why_not_served(void)
 {
     const char *choice = pim_preload_other_choice(NULL);
     if (pim_py.interp_main() == NULL && pimalloc_active()) {
-        choice = "Python was not started";
-    } else if (choice == NULL) {
+        pim_preload_say_why_not("Python was not started");
+        return;
+    }
+    if (choice == NULL) {
         choice = "-X dev, the program's PyPreConfig or its own allocator took "
                  "our place";
     }
-    pim_preload_say_why_not(choice);
+    pim_preload_not_served(choice);
 }
 
 // musl has none (foreign.c); there it is not called.
@@ -66,13 +68,15 @@ extern __typeof__(on_exit) on_exit __attribute__((weak));
 // were registered.
 static bool status_is_known;
 static bool leaks_are_told;
+static bool leaks_are_unknown;
 static int exit_status;
 
 static void
 fail_for_leaks(void)
 {
-    if (status_is_known && leaks_are_told && exit_status == 0 &&
-        pim_leaks_found() != 0) {
+    if (pim_preload_options.leaks == PIM_LEAKS_FAIL && status_is_known &&
+        leaks_are_told && exit_status == 0 &&
+        (leaks_are_unknown || pim_leaks_found() != 0)) {
         fflush(NULL); // what libc does when all handlers are through
         _exit(PIM_PRELOAD_LEAKS_STATUS);
     }
@@ -96,6 +100,13 @@ pim_preload_watch_exit(void)
     }
 }
 
+void
+pim_preload_leaks_unknown(void)
+{
+    leaks_are_unknown = true;
+    pim_preload_watch_exit();
+}
+
 static void
 tell_leaks(void)
 {
@@ -104,24 +115,21 @@ tell_leaks(void)
                 "its main interpreter left is not known\n",
                 (long)getpid());
     }
-    leaks_are_told = true;
-    fail_for_leaks();
 }
 
 __attribute__((destructor)) static void
 process_ends(void)
 {
-    if (!pim_preload_installed) {
-        return;
-    }
-    if (!pim_interp_is_served()) {
+    bool served = pim_preload_installed && pim_interp_is_served();
+    if (pim_preload_installed && !served) {
         say_why_not_served();
-        return;
     }
-    if (pim_preload_options.stats_format >= 0) {
+    if (served && pim_preload_options.stats_format >= 0) {
         pim_preload_tell_figures();
     }
-    if (pim_preload_options.leaks != PIM_LEAKS_UNTOLD) {
+    if (served && pim_preload_options.leaks != PIM_LEAKS_UNTOLD) {
         tell_leaks();
     }
+    leaks_are_told = true;
+    fail_for_leaks();
 }

@@ -88,14 +88,45 @@ without_name(const char *text)
     return strncmp(text, name, length) == 0 ? text + length : text;
 }
 
+// What was asked for and is not done where Python is not served; "": nothing that
+// would be missed.  pimalloc-run --check tells it in its answer.
+static const char *
+missed(void)
+{
+    const pim_options *o = &pim_preload_options;
+    bool limit = o->limit_soft != 0;
+    bool leaks = o->leaks != PIM_LEAKS_UNTOLD;
+    return o->run_check     ? ""
+           : limit && leaks ? ", PIMALLOC_LIMIT and PIMALLOC_LEAKS do nothing"
+           : limit          ? ", PIMALLOC_LIMIT does nothing"
+           : leaks          ? ", PIMALLOC_LEAKS does nothing"
+                            : "";
+}
+
+static void
+say_why_not(const char *undone, const char *why)
+{
+    pim_say("pimalloc: not active in %s (process %ld)%s: %s\n",
+            program_invocation_short_name, (long)getpid(), undone,
+            without_name(why));
+}
+
 void
 pim_preload_say_why_not(const char *why)
 {
     if (pim_preload_options.verbose) {
-        pim_say("pimalloc: not active in %s (process %ld): %s\n",
-                program_invocation_short_name, (long)getpid(),
-                without_name(why));
+        say_why_not("", why);
     }
+}
+
+void
+pim_preload_not_served(const char *why)
+{
+    const char *undone = missed();
+    if (pim_preload_options.verbose || undone[0] != '\0') {
+        say_why_not(undone, why);
+    }
+    pim_preload_leaks_unknown();
 }
 
 // Once: a thread of ours may be reading them.
@@ -128,7 +159,7 @@ try_install(void *python)
     read_options();
     outcome = pim_install(NULL, python, true);
     if (outcome != 0) {
-        pim_preload_say_why_not(pimalloc_strerror(outcome));
+        pim_preload_not_served(pimalloc_strerror(outcome));
         return;
     }
     pim_preload_installed = true;
@@ -160,8 +191,8 @@ runtime_starts_in(const struct link_map *python)
         try_install(handle_of(python));
     } else if (!told) {
         told = true;
-        pim_preload_say_why_not("this is about its second Python, which keeps "
-                                "its own allocator; the first one is served");
+        pim_preload_not_served("this is about its second Python, which keeps "
+                               "its own allocator; the first one is served");
     }
 }
 
@@ -233,6 +264,7 @@ may_speak(bool has_python)
     return has_python || secure_getenv("PIMALLOC_STATS") != NULL ||
            secure_getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
            secure_getenv("PIMALLOC_LEAKS") != NULL ||
+           secure_getenv("PIMALLOC_LIMIT") != NULL ||
            secure_getenv("PIMALLOC_VERBOSE") != NULL;
 }
 
@@ -262,7 +294,7 @@ try_first(const void *python, char **argv)
     if (other != NULL && argv_of_python(argv) != NULL) {
         // Python would replace us at once.
         read_options();
-        pim_preload_say_why_not(other);
+        pim_preload_not_served(other);
         return;
     }
     try_install(tried != NULL ? handle_of(tried) : NULL);

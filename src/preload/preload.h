@@ -52,13 +52,20 @@ const char *pim_preload_other_choice(char **argv);
 // With PIMALLOC_VERBOSE=1: one line that says why this Python is not served.
 void pim_preload_say_why_not(const char *why);
 
+// The same where nobody wanted that: said also if limits or reports of leaks were
+// asked for, and with PIMALLOC_LEAKS=fail the process fails.
+void pim_preload_not_served(const char *why);
+
 // Writes the figures where PIMALLOC_STATS says, as text to stderr if it says
 // nothing; nothing at all if no Python was served.
 void pim_preload_tell_figures(void);
 
 // With PIMALLOC_LEAKS=fail: the exit status instead of 0 if an interpreter left
-// something.
+// something, or nobody could tell.
 #define PIM_PRELOAD_LEAKS_STATUS 23
+
+// A Python of this process is not served, so nobody can tell what it leaves.
+void pim_preload_leaks_unknown(void);
 
 // Has the exit status looked at, if that is asked for.
 void pim_preload_watch_exit(void);

@@ -138,6 +138,26 @@ report_failure(const char *command, int error)
                  strerror(error));
 }
 
+// It runs as always; who asked for limits or leaks is told, and who wants to fail
+// for leaks would take silence for an answer.
+static void
+tell_not_served(const pim_run_options *o, const pim_target *target)
+{
+    const char *why = pim_target_why(target, o->no_children);
+    bool nobody_is = !target->hands_on || o->no_children;
+    bool missed = nobody_is && (o->limit != NULL || o->leaks[0] != '\0');
+    if (nobody_is && strncmp(o->leaks, "fail", strlen("fail")) == 0) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--leaks=fail could tell nothing of %s, which is not "
+                     "served: %s",
+                     target->file, why);
+    }
+    if (missed || o->verbose) {
+        pim_run_say("%s is not served%s: %s", target->file,
+                    missed ? ", and --limit and --leaks do nothing" : "", why);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -165,9 +185,8 @@ main(int argc, char **argv)
     pim_target target;
     pim_target_follow(options.command, false, &target);
     bool not_served = target.file[0] != '\0' && target.why[0] != '\0';
-    if (not_served && options.verbose) {
-        pim_run_say("%s is not served: %s", target.file,
-                    pim_target_why(&target, options.no_children));
+    if (not_served) {
+        tell_not_served(&options, &target);
     }
     // Where the library does not come to, nothing would keep it from the children.
     if (prepares && !(not_served && options.no_children)) {

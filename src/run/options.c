@@ -207,10 +207,16 @@ parse_limit(const char *value, pim_run_options *out)
 {
     uint64_t soft;
     uint64_t hard;
-    if (*value != '=' || !pim_limits_of(value + 1, &soft, &hard)) {
+    if (*value != '=') {
         pim_run_fail(PIM_RUN_FAILED,
-                     "--limit needs SOFT or SOFT:HARD, sizes of which the "
-                     "second is not smaller: --limit=64M:72M");
+                     "--limit needs SOFT or SOFT:HARD: --limit=64M:72M");
+    }
+    const char *lack = pim_limits_of(value + 1, &soft, &hard);
+    if (lack != NULL) {
+        pim_run_fail(PIM_RUN_FAILED,
+                     "--limit: \"%s\" %s; SOFT and SOFT:HARD are sizes such as "
+                     "in --limit=64M:72M",
+                     value + 1, lack);
     }
     out->limit = value + 1;
 }
@@ -297,11 +303,13 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
                              (USR1, SIGUSR1 or 10)\n\
   --leaks[=FORM][:FILE]    say what each interpreter left when it ended: FORM is\n\
                              text (default), json, or fail: as text, and the\n\
-                             exit status is 23 instead of 0 if it is anything\n\
-  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G);\n\
+                             exit status is 23 instead of 0 if it is more than\n\
+                             CPython itself leaves, or COMMAND is not served\n\
+  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G,\n\
+                             1M at least; units are K, M, G and T);\n\
                              then it gets a MemoryError, and small pieces up to\n\
                              HARD\n\
-  --limit-tree=WHOSE   count what an interpreter makes for it, too: of none,\n\
+  --limit-tree=WHOSE       count what an interpreter makes for it, too: of none,\n\
                              tenants (default: all but the main one) or all\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\

@@ -34,7 +34,9 @@ for file in "$so" "$lib/libpimalloc.a" "$lib/pkgconfig/pimalloc.pc" \
     "$lib/cmake/pimalloc/pimallocConfig.cmake" \
     "$work/moved/include/pimalloc/pimalloc.h" "$lib/libpimalloc-preload.so" \
     "$work/moved/bin/pimalloc-run" "$work/moved/share/man/man1/pimalloc-run.1" \
-    "$work/moved/share/man/man3/pimalloc.3"; do
+    "$work/moved/share/man/man3/pimalloc.3" \
+    "$work/moved/share/doc/pimalloc/examples/tenants.c" \
+    "$work/moved/share/doc/pimalloc/examples/demo/demo.c"; do
     [ -e "$file" ] || fail "$file is missing"
 done
 
@@ -64,6 +66,18 @@ readelf -d "$so" >"$work/dynamic"
 ! grep -E 'R(UN)?PATH' "$work/dynamic" || fail "has a run path"
 grep -q NODELETE "$work/dynamic" || fail "could be unloaded"
 
+echo "-- a build without tests makes the examples that the documents run"
+"$PIM_CMAKE" -S "$PIM_SOURCE" -B "$work/plain" -G "Unix Makefiles" -DPIMALLOC_TESTS=OFF \
+    -DPIMALLOC_DEPS_DIR="$PIM_DEPS" -DPIMALLOC_FETCH="$PIM_FETCH" \
+    -DPIMALLOC_MIMALLOC="$PIM_MIMALLOC" -DCMAKE_C_COMPILER="$PIM_CC" >"$work/plain.log" 2>&1 ||
+    { cat "$work/plain.log"; fail "a build without tests cannot be configured"; }
+targets=$work/plain/CMakeFiles/Makefile2
+for example in demo embed15 tenants; do
+    grep -q "^all: examples/all$" "$targets" &&
+        grep -q "^examples/all: examples/CMakeFiles/$example.dir/all$" "$targets" ||
+        fail "a build without tests does not make $example"
+done
+
 echo "-- nothing names the source, the build tree or the first prefix"
 strip -g -o "$work/stripped.a" "$lib/libpimalloc.a"
 for place in "$PIM_SOURCE" "$PIM_BUILD" "$work/first"; do
@@ -71,13 +85,18 @@ for place in "$PIM_SOURCE" "$PIM_BUILD" "$work/first"; do
         fail "the files above name $place"
 done
 
-# A program with pimalloc linked in finds mimalloc as the library does: in
-# pimalloc/ beside itself.
-if [ -d "$lib/pimalloc" ]; then
-    mkdir -p "$work/consumer/bin"
-    ln -s "$lib/pimalloc" "$work/bin/pimalloc"
-    ln -s "$lib/pimalloc" "$work/consumer/bin/pimalloc"
-fi
+# A program with pimalloc linked in looks for mimalloc in pimalloc/ beside itself,
+# or where it is told.
+run_static() {
+    folder=$(cd "$(dirname "$1")" && pwd -P)/pimalloc
+    "$1" >"$work/static.out" 2>&1 || grep -q "$folder/libmimalloc.so.3" "$work/static.out" ||
+        { cat "$work/static.out"; fail "$1 does not say that it looked into $folder"; }
+    if [ -d "$lib/pimalloc" ]; then
+        PIMALLOC_MIMALLOC=$lib/pimalloc/libmimalloc.so.3 "$1" || fail "$1 with PIMALLOC_MIMALLOC"
+        ln -s "$lib/pimalloc" "$folder"
+    fi
+    "$1"
+}
 
 echo "-- find_package"
 "$PIM_CMAKE" -S "$here/consumer" -B "$work/consumer" -G "Unix Makefiles" \
@@ -88,7 +107,7 @@ echo "-- find_package"
 "$PIM_CMAKE" --build "$work/consumer" >"$work/build.log" 2>&1 ||
     { cat "$work/build.log"; fail "find_package consumers do not build"; }
 "$work/consumer/bin/consumer_pimalloc"
-"$work/consumer/bin/consumer_static"
+run_static "$work/consumer/bin/consumer_static"
 
 if ! command -v pkg-config >/dev/null; then
     echo "-- pkg-config is not installed: that half is passed over"
@@ -107,6 +126,6 @@ export PKG_CONFIG_PATH="$lib/pkgconfig"
         $python_link $rpath -lm
 }
 LD_LIBRARY_PATH=$lib "$work/bin/shared"
-"$work/bin/static"
+run_static "$work/bin/static"
 ! readelf -d "$work/bin/static" | grep libpimalloc || fail "static is not static"
 echo "install test: passed"

@@ -54,7 +54,7 @@ class Done:
     def why_not(self):
         """The reasons we gave for not being active."""
         return [match[1] for match in
-                (re.match(r"pimalloc: not active in \S+ \(process \d+\): (.+)", line)
+                (re.match(r"pimalloc: not active in \S+ \(process \d+\)(?:, [A-Z_a-z ]+)?: (.+)", line)
                  for line in self.ours) if match]
 
     def __str__(self):
@@ -146,4 +146,18 @@ class TestCase(unittest.TestCase):
         else:
             self.assertEqual(len(verbose.why_not), 1, str(verbose))
             self.assertRegex(verbose.why_not[0], reason)
+        self.assert_missed(command, reason, plain.status, **options)
         return verbose
+
+    def assert_missed(self, command, reason, status, **options):
+        """Who asked for limits or leaks is told, unasked, that there are none."""
+        for value in ("64M", "64M:65M"):
+            done = run(*command, **{**options, "PIMALLOC_LIMIT": value})
+            self.assertEqual(done.status, status, str(done))
+            self.assertEqual(len(done.why_not), reason is not None, str(done))
+            if reason is not None:
+                self.assertRegex(done.why_not[0], reason)
+                self.assertIn(", PIMALLOC_LIMIT does nothing: ", done.stderr)
+        failing = run(*command, **{**options, "PIMALLOC_LEAKS": "fail"})
+        self.assertEqual(failing.status, (status or 23) if reason else status, str(failing))
+        self.assertEqual(len(failing.why_not), reason is not None, str(failing))

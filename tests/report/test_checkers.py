@@ -6,11 +6,13 @@ one with one mistake, and the breach must name it.
 """
 
 import json
+import re
 import unittest
 from pathlib import Path
 
 import check_openmetrics
 import check_schema
+import run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -221,6 +223,40 @@ class Schema(unittest.TestCase):
                        {"$ref": "#/$defs/none"}, {"$ref": "http://example.org/"}):
             with self.subTest(schema=schema), self.assertRaises(check_schema.SchemaError):
                 check_schema.lint(schema, schema)
+
+
+class Samples(unittest.TestCase):
+    """What the documents show is what the programs write."""
+
+    def setUp(self):
+        self.page = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
+        source = re.search(r"^```json\n(.*?)^```", self.page, re.S | re.M)[1]
+        schema = (ROOT / "docs/statistics.schema.json").read_text(encoding="utf-8")
+        self.assertEqual(check_schema.check_text(source, check_schema.load(schema)), [])
+        self.document = json.loads(source)
+
+    def test_text(self):
+        text = re.search(r"^```\n(pimalloc \d.*?)^```", self.page, re.S | re.M)[1]
+        rows = [re.sub(r" +", " ", line).strip() for line in text.split("\n")]
+        for row in run.rows_of(self.document):
+            self.assertIn(row, rows)
+            rows.remove(row)
+
+    def test_openmetrics(self):
+        text = re.search(r"^```\n(# TYPE.*?)^```", self.page, re.S | re.M)[1]
+        data = text.replace("...\n", "").encode()
+        self.assertEqual(check_openmetrics.check(data), [])
+        found = check_openmetrics.samples(data)
+        wanted = run.samples_of(self.document)
+        self.assertEqual({name: wanted.get(name) for name in found}, found)
+        live = {name for name in wanted if name[0] == "pimalloc_live_bytes"}
+        self.assertLessEqual(live, set(found))
+
+    def test_readme(self):
+        page = (ROOT / "README.md").read_text(encoding="utf-8")
+        table = re.search(r"^interpreter +dom.*?(?=^raw is )", page, re.S | re.M)[0]
+        domains = re.findall(r"^(?:interp 0|process)? +(raw|mem|obj) +\d", table, re.M)
+        self.assertEqual(domains, ["raw", "mem", "obj"] * 2)
 
 
 if __name__ == "__main__":

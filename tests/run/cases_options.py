@@ -185,9 +185,16 @@ def signals(b):
 @case
 def limits(b):
     """--limit takes one size or two and refuses what is none"""
-    for word in ("64M", "64M:1G", "100"):
+    for word in ("64M", "64M:1G", "1048576", "1024K"):
         equal(b.variable("PIMALLOC_LIMIT", f"--limit={word}"), word)
-    for word in ("--limit", "--limit=", "--limit=0", "--limit=x", "--limit=2M:1M", "--limit:64M"):
+    for word, lack in (("", "no digit"), ("x", "no digit"), ("-1M", "no digit"), (":2M", "no digit"),
+                       ("64MB", "units K, M, G and T"), ("64MiB", "units K, M, G and T"),
+                       ("64m", "units K, M, G and T"), ("1.5G", "no whole number"),
+                       ("64M:65M:66M", "no whole number"), ("99999999999999999999", "64 bits"),
+                       ("0", "less than 1M"), ("64", "less than 1M"), ("64K:64M", "less than 1M"),
+                       ("2M:1M", "smaller than the first")):
+        b.fails(125, f"--limit={word}", "true", says=[f'"{word}"', lack, "--limit=64M:72M"])
+    for word in ("--limit", "--limit:64M"):
         b.fails(125, word, "true", says=["--limit=64M:72M"])
 
 

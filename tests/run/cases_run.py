@@ -177,6 +177,23 @@ def static_program_without_children(b):
 
 
 @case
+def limits_and_leaks_of_what_is_not_served(b):
+    """who asks for limits or leaks of what is not served is told that there are none"""
+    static = b.compile("static-alone", "-static")
+    for word in ("--limit=64M", "--leaks", "--leaks=json"):
+        done = b.run(word, "--no-children", static)
+        equal((done.returncode, done.stderr.count("\n")), (7, 1))
+        contains(done.stderr, f"{static} is not served, and --limit and --leaks do nothing: ")
+        equal(b.run(word, static).stderr, "", "its child processes are served")
+        done = b.run(word, "env", "-i", "/bin/sh", "-c", "exit 3")
+        equal((done.returncode, done.stderr.count("\n")), (3, 1))
+        contains(done.stderr, "do nothing", "between env and the command")
+    b.fails(125, "--leaks=fail", "--no-children", static, says=["could tell nothing", "statically"])
+    b.fails(125, "--leaks=fail", "env", "-i", "true", says=["could tell nothing", "between env"])
+    equal(b.run("--leaks=fail", static).returncode, 7)
+
+
+@case
 def setuid_program(b):
     """a setuid program runs; --verbose says why it is not served"""
     program = b.compile("setuid")

@@ -39,6 +39,24 @@ def lint():
             yield f"{page.name}: {command[0]} ends with {done.returncode}"
 
 
+def prototypes(page, header, functions):
+    """Each function stands under its own header."""
+    synopsis = page[page.index(".Sh SYNOPSIS"):page.index(".Sh DESCRIPTION")]
+    _, found, rest = synopsis.partition(f".In pimalloc/{header}\n")
+    there = set(re.findall(r"^\.Fn (\w+)", rest.partition("\n.In ")[0], re.M)) if found else set()
+    for name in sorted(functions ^ there):
+        yield f"pimalloc.3: {name}() is {'not ' * (name in functions)}under {header}"
+
+
+def errors(page, functions):
+    """What may fail is named among the errors, but for what says so of all."""
+    section = page[page.index(".Sh ERRORS"):page.index(".Sh SEE ALSO")]
+    for returns, name in functions:
+        if (returns.strip() == "int" and name not in ("pimalloc_active", "pimalloc_version")
+                and f"Fn {name}" not in section):
+            yield f"pimalloc.3 names no error of {name}()"
+
+
 def complete(launcher):
     run, library = read("docs/man/pimalloc-run.1"), read("docs/man/pimalloc.3")
     usage = subprocess.run([launcher, "--help"], capture_output=True, text=True,
@@ -54,6 +72,11 @@ def complete(launcher):
     for extra in sorted((described | synopsis) - options):
         yield f"pimalloc-run.1 describes {extra}, which --help does not know"
 
+    columns = {match.end() - match.start() for match in
+               re.finditer(r"^  --\S+ +(?=\S)", usage, re.M)}
+    if len(columns) != 1:
+        yield f"--help begins its texts in the columns {sorted(columns)}"
+
     table = read("src/platform/options.c")
     table = table[table.index("static const option options[]"):]
     variables = re.findall(r'^    \{"([A-Z_]+)",', table[:table.index("};")], re.M)
@@ -61,8 +84,18 @@ def complete(launcher):
         if f"PIMALLOC_{name}" not in run + library:
             yield f"no page mentions PIMALLOC_{name}"
 
-    header = "".join(read(path) for path in sorted((ROOT / "include/pimalloc").glob("*.h")))
-    functions = re.findall(r"^PIMALLOC_EXPORT [^;(]*?(pimalloc_\w+)\(", header, re.M)
+    functions = []
+    for path in sorted((ROOT / "include/pimalloc").glob("*.h")):
+        header = read(path)
+        of_header = re.findall(r"^PIMALLOC_EXPORT ([^;(]*?)(pimalloc_\w+)\(", header, re.M)
+        functions += [name for _, name in of_header]
+        yield from prototypes(library, path.name, {name for _, name in of_header})
+        yield from errors(library, of_header)
+    config = re.search(r"struct pimalloc_config \{(.*?)^\}", read("include/pimalloc/pimalloc.h"),
+                       re.S | re.M)[1]
+    for member in re.findall(r"^    [^/;]*?(\w+);", config, re.M):
+        if not re.search(rf'^\.It Va ".*\b{member}"', library, re.M):
+            yield f"pimalloc.3 does not describe pimalloc_config.{member}"
     for name in functions:
         if not re.search(rf"^\.Fn {name}\b", library[library.index(".Sh DESCRIPTION"):], re.M):
             yield f"pimalloc.3 does not describe {name}()"

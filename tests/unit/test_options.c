@@ -87,9 +87,9 @@ has_64g(const pim_options *o)
 }
 
 static void
-has_12345(const pim_options *o)
+has_1234567(const pim_options *o)
 {
-    EXPECT_EQ(o->region_bytes, 12345);
+    EXPECT_EQ(o->region_bytes, 1234567);
 }
 
 static void
@@ -191,7 +191,8 @@ TEST(limits_are_one_size_or_two)
     expect_options("PIMALLOC_LIMIT", "64M:1G", has_both_limits, NULL);
     static const char *const bad[] = {"0",    "x",     "64M:",     "64M:0",
                                       ":64M", "64M:x", "64M:63M",  "64M 65M",
-                                      "-1",   "64MM",  "64M:65M:", "64M:-1"};
+                                      "-1",   "64MM",  "64M:65M:", "64M:-1",
+                                      "64",   "1023K", "64MB",     "1.5G"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(bad); i++) {
         expect_options("PIMALLOC_LIMIT", bad[i], is_default, "SOFT:HARD");
     }
@@ -262,7 +263,7 @@ TEST(each_option_is_read)
     expect_options("PIMALLOC_REGION", "64G", has_64g, NULL);
     expect_options("PIMALLOC_REGION", "65536M", has_64g, NULL);
     expect_options("PIMALLOC_REGION", "67108864K", has_64g, NULL);
-    expect_options("PIMALLOC_REGION", "12345", has_12345, NULL);
+    expect_options("PIMALLOC_REGION", "1234567", has_1234567, NULL);
     expect_options("PIMALLOC_TSTATE", "call", asks_getter, NULL);
     expect_options("PIMALLOC_TSTATE", "auto", is_default, NULL);
     expect_options("PIMALLOC_VERBOSE", "1", is_verbose, NULL);
@@ -391,10 +392,12 @@ TEST(bad_values_are_reported_once_and_ignored)
                                         "1e9",
                                         "99999999999999999999",
                                         "17179869184G",
-                                        "0x10"};
+                                        "0x10",
+                                        "5",
+                                        "1023K"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         expect_options("PIMALLOC_REGION", sizes[i], is_default,
-                       "a size such as 64G");
+                       "K, M, G or T such as 64G, 1M at least");
     }
     expect_options("PIMALLOC_TSTATE", "word", is_default, "auto or call");
     expect_options("PIMALLOC_VERBOSE", "yes", is_default, "0 or 1");
@@ -439,14 +442,12 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
     expect_options("PIMALLOC_", "1", is_default, "PIMALLOC_MIMALLOC");
     expect_options("PIMALLOC_region", "1G", is_default, "PIMALLOC_REGION");
     expect_options("PIMALLOC_X", "1", is_default,
-                   "valid are PIMALLOC_MIMALLOC, PIMALLOC_REGION, "
-                   "PIMALLOC_TSTATE, PIMALLOC_VERBOSE, PIMALLOC_DEBUG, "
-                   "PIMALLOC_CHECK, PIMALLOC_PURGE_THREAD, PIMALLOC_TEARDOWN, "
-                   "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_LEAKS, "
-                   "PIMALLOC_RUN_CHECK, PIMALLOC_LIMIT, "
-                   "PIMALLOC_CHILDREN, "
-
-                   "PIMALLOC_LIMIT_TREE\n");
+                   "valid are PIMALLOC_CHECK, PIMALLOC_CHILDREN, "
+                   "PIMALLOC_DEBUG, PIMALLOC_LEAKS, PIMALLOC_LIMIT, "
+                   "PIMALLOC_LIMIT_TREE, PIMALLOC_MIMALLOC, "
+                   "PIMALLOC_PURGE_THREAD, PIMALLOC_REGION, PIMALLOC_STATS, "
+                   "PIMALLOC_STATS_SIGNAL, PIMALLOC_TEARDOWN, PIMALLOC_TSTATE, "
+                   "PIMALLOC_VERBOSE\n");
 }
 
 int
