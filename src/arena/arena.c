@@ -1,8 +1,9 @@
 // arena.c -- the units of one arena, as sets of bits.
 //
 // A run begins at a multiple of its length, rounded up to a power of two and 16 at
-// most, so a free one is found with a few shifts.  Warm units are preferred to
-// ones that the system would have to fault in.
+// most, so a free one is found with a few shifts, and has room to grow; but anywhere
+// where address space is limited, for what lies between such runs is lost.  Warm units
+// are preferred to ones that the system would have to fault in.
 //
 // Invariants:
 //   ARENA-1  aged is part of dirty, and part of free.
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "platform/os.h"
+#include "platform/scarcity.h"
 
 // The units [unit, unit + units), which may straddle a word.
 static pim_unit_set
@@ -180,11 +182,41 @@ find_long_run(const pim_arena *arena, unsigned units, bool warm_only)
     return found;
 }
 
+// Any run of units that are free.
+static unsigned
+find_anywhere(const pim_arena *arena, unsigned units, bool warm_only)
+{
+    __extension__ typedef unsigned __int128 both_words;
+    _Static_assert(PIM_MAP_WORDS == 2, "fit into one number");
+    both_words runs =
+        (both_words)arena->free.word[1] << 64 | arena->free.word[0];
+    for (unsigned have = 1; have < units;) {
+        unsigned step = units - have < have ? units - have : have;
+        runs &= runs >> step;
+        have += step;
+    }
+    unsigned found = PIM_ARENA_UNITS;
+    for (unsigned i = PIM_MAP_WORDS; i-- != 0;) {
+        uint64_t word = (uint64_t)(runs >> 64 * i);
+        if (word != 0 && !warm_only) {
+            found = i * 64 + pim_lowest_bit(word);
+        }
+    }
+    for (unsigned i = PIM_MAP_WORDS; i-- != 0;) {
+        uint64_t warm = (uint64_t)(runs >> 64 * i) & arena->dirty.word[i];
+        if (warm != 0) {
+            found = i * 64 + pim_lowest_bit(warm);
+        }
+    }
+    return found;
+}
+
 pim_page *
 pim_arena_take_run(pim_arena *arena, unsigned units, bool warm_only)
 {
-    unsigned unit = units <= 8 ? find_short_run(arena, units, warm_only)
-                               : find_long_run(arena, units, warm_only);
+    unsigned unit = pim_is_limited() ? find_anywhere(arena, units, warm_only)
+                    : units <= 8     ? find_short_run(arena, units, warm_only)
+                                     : find_long_run(arena, units, warm_only);
     if (unit == PIM_ARENA_UNITS) {
         return NULL;
     }

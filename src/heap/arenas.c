@@ -116,14 +116,21 @@ pim_heap_lose_arena(pim_heap *heap, pim_arena *arena)
 }
 
 void
-pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to)
+pim_heap_note_peak(pim_heap *heap)
 {
-    pim_own_add(&heap->dirty_units, pim_arena_touch(page, from, to));
-    uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
+    uint64_t dirty = pim_load_relaxed(&heap->dirty_units) +
+                     (pim_load_relaxed(&heap->large_bytes) >> PIM_UNIT_SHIFT);
     if (dirty > heap->dirty_peak && !pim_heap_is_process(heap)) {
         heap->dirty_peak = dirty + pim_heap_peak_step(dirty);
         heap->at_peak = true;
     }
+}
+
+void
+pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to)
+{
+    pim_own_add(&heap->dirty_units, pim_arena_touch(page, from, to));
+    pim_heap_note_peak(heap);
 }
 
 // Grants of idle memory, in units, that heaps have.

@@ -273,6 +273,27 @@ pim_heap_purge_later(pim_heap *heap)
     }
 }
 
+static void
+release_empty_of(pim_heap *heap, pim_page *list)
+{
+    pim_page *next;
+    for (pim_page *p = list; p != NULL; p = next) {
+        next = p->next;
+        if (pim_page_used(p) == 0) {
+            take_partial(heap, p);
+            pim_heap_release_page(heap, p);
+        }
+    }
+}
+
+// An empty page is in a partial list.
+static void
+count_empty(pim_heap *heap, const pim_page *page)
+{
+    heap->empty_units += pim_page_units(page);
+    heap->may_have_empty[PIM_SLOT(page->domain)][page->size_class] = true;
+}
+
 // Releases the empty pages of the partial lists, a loop that a purge in between
 // would upset (HEAP-6).
 static void
@@ -282,13 +303,9 @@ release_empty(pim_heap *heap)
     for (unsigned slot = 0; slot < PIM_SLOTS && heap->empty_units != 0;
          slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            pim_page *next;
-            for (pim_page *p = heap->partial[slot][c]; p != NULL; p = next) {
-                next = p->next;
-                if (pim_page_used(p) == 0) {
-                    take_partial(heap, p);
-                    pim_heap_release_page(heap, p);
-                }
+            if (heap->may_have_empty[slot][c]) {
+                heap->may_have_empty[slot][c] = false;
+                release_empty_of(heap, heap->partial[slot][c]);
             }
         }
     }
@@ -346,7 +363,7 @@ shelve(pim_heap *heap, pim_page *page)
     pim_heap_insert_partial(heap, page);
     if (used == 0) {
         pim_page_set_owner(page, heap, false);
-        heap->empty_units += pim_page_units(page);
+        count_empty(heap, page);
         pim_heap_purge_later(heap);
     }
 }
@@ -474,8 +491,8 @@ partial_emptied(pim_heap *heap, pim_page *page)
 {
     pim_page_start_over(page);
     pim_page_set_owner(page, heap, false); // the last leftover is gone, too
-    heap->empty_units += pim_page_units(page);
-    if (heap->emptied_pages++ % LOOK_PAGES == 0) {
+    count_empty(heap, page);
+    if (heap->emptied_pages++ % LOOK_PAGES == 0 && heap->id != PIM_PROCESS_ID) {
         pim_current_look_again(heap); // an interpreter may be ending
     }
     pim_heap_purge_later(heap);

@@ -53,17 +53,18 @@ typedef struct pim_heap {
     pim_page *idle_runs[PIM_RUN_UNITS + 1]; // by their length; see run.c
     unsigned idle_run_units;
     unsigned empty_units; // of pages in partial lists that have no live block
+    bool may_have_empty[PIM_SLOTS][PIM_CLASSES]; // which lists have such
     unsigned next_emptied;
     unsigned emptied_pages;                // so far
     pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
-    uint64_t purge_at;     // when to purge next, in now_ms(); 0: never
-    unsigned patience;     // slow paths until the clock is looked at again
-    uint64_t used_units;   // units of our arenas that are not free
-    uint64_t idle_units;   // units that are free and may hold memory
-    uint64_t dirty_peak;   // dirty_units that would be a new peak
-    bool at_peak;          // one was made
-    bool releasing;        // pages are being released in a loop (HEAP-6)
-    size_t granted;        // units that may be idle on top; see arenas.c
+    uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
+    unsigned patience;   // slow paths until the clock is looked at again
+    uint64_t used_units; // units of our arenas that are not free
+    uint64_t idle_units; // units that are free and may hold memory
+    uint64_t dirty_peak; // how many units with large blocks would be a new peak
+    bool at_peak;        // one was made
+    bool releasing;      // pages are being released in a loop (HEAP-6)
+    size_t granted;      // units that may be idle on top; see arenas.c
     unsigned dense_arenas; // asked to be huge pages
     pim_limit limit;
     _Atomic uint64_t arena_count;
@@ -228,6 +229,9 @@ pim_heap_peak_step(uint64_t dirty_units)
 {
     return dirty_units / PIM_PEAK_SHARE + PIM_PEAK_UNITS;
 }
+
+// The heap has more memory than ever, perhaps: idle memory is to go then.  Owner.
+void pim_heap_note_peak(pim_heap *heap);
 
 // Bytes [from, to) of a page are about to be written for the first time.
 void pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to);

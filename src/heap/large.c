@@ -318,6 +318,15 @@ limited_bytes(unsigned domain, size_t size)
                                  : pim_align_up(size, pim_os_page_size());
 }
 
+// A request of the owner's is done with, whatever came of it.
+static void
+served(pim_heap *heap)
+{
+    pim_limit_done(&heap->limit);
+    pim_heap_note_peak(heap);
+    pim_heap_purge_if_due(heap);
+}
+
 void *
 pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
@@ -337,8 +346,7 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (block == NULL) {
         block = alloc_mi(heap, domain, size, zero);
     }
-    pim_limit_done(&heap->limit);
-    pim_heap_purge_if_due(heap);
+    served(heap);
     pim_gate_exit();
     return block;
 }
@@ -384,7 +392,7 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
         block = finish_map(heap, domain, used, &map, is_small);
         pim_add_relaxed(&small_maps, is_small);
     }
-    pim_limit_done(&heap->limit);
+    served(heap);
     pim_gate_exit();
     return block;
 }
@@ -587,7 +595,7 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     }
     pim_gate_enter();
     void *resized = resize_map(heap, large, size);
-    pim_limit_done(&heap->limit);
+    served(heap);
     pim_gate_exit();
     return resized;
 }

@@ -232,17 +232,20 @@ pim_page_sort(pim_page *page, char *start)
     if (mark_free(page, start, set)) {
         return;
     }
-    pim_block **link = &page->free;
-    for (size_t i = 0; i < words; i++) {
+    // From the end, so that a fork in between finds no list that is a circle.
+    pim_block *sorted = NULL;
+    for (size_t i = words; i-- != 0;) {
         char *at = start + i * PIM_SET_BITS * PIM_ALIGNMENT;
-        for (uint64_t left = set[i]; left != 0; left &= left - 1) {
-            pim_block *block =
-                (void *)(at + pim_lowest_bit(left) * PIM_ALIGNMENT);
-            *link = block;
-            link = &block->next;
+        for (uint64_t left = set[i]; left != 0;) {
+            unsigned last = pim_log2_floor(left);
+            pim_block *block = (void *)(at + last * PIM_ALIGNMENT);
+            block->next = sorted;
+            sorted = block;
+            atomic_signal_fence(memory_order_release);
+            left &= ~((uint64_t)1 << last);
         }
     }
-    *link = NULL;
+    page->free = sorted;
 }
 
 void

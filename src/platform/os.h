@@ -32,7 +32,7 @@ typedef struct pim_os_ops {
     // -EEXIST: there is one, in part at least.
     int (*map_at)(void *start, size_t bytes);
 
-    // Whether so many bytes could be mapped now.
+    // Whether the limits of the process leave so many bytes.
     bool (*has_room)(size_t bytes);
 
     // Grows or shrinks a map, moving it if need be, without copying.  NULL: the

@@ -169,7 +169,7 @@ static bool
 linux_has_room(size_t bytes)
 {
     PIM_KEEP_ERRNO;
-    return pim_has_room(bytes, 1);
+    return pim_limits_leave(bytes);
 }
 
 static void *

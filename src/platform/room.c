@@ -4,7 +4,11 @@
 
 #include "platform/room.h"
 
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 // By trying, for no limit tells what is left of it.
@@ -23,38 +27,72 @@ pim_has_addresses(size_t bytes)
     return start != NULL && munmap(start, bytes) == 0;
 }
 
-// Whether each new map has all its memory at once: after mlockall(MCL_FUTURE).  That
-// is to be known before much is mapped for a trial.
-static bool
-are_maps_filled(void)
-{
-    unsigned char resident = 0;
-    char *start = map(1, PROT_READ | PROT_WRITE);
-    if (start != NULL) {
-        if (mincore(start, 1, &resident) != 0) {
-            resident = 1; // to be on the safe side
-        }
-        munmap(start, 1);
-    }
-    return resident & 1;
-}
-
 // Pages of two kinds in turn are as many maps.
 bool
 pim_has_room(size_t bytes, unsigned maps)
 {
-    // Memory that nobody may touch is not filled, and counts for all limits but that
-    // of data.
-    char *start =
-        map(bytes, are_maps_filled() ? PROT_NONE : PROT_READ | PROT_WRITE);
+    char *start = map(bytes, PROT_READ | PROT_WRITE);
     if (start == NULL) {
         return false;
     }
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     bool has_room = true;
     for (size_t i = 1; i < maps && has_room; i += 2) {
-        has_room = mprotect(start + i * page, page, PROT_READ) == 0;
+        has_room = mprotect(start + i * page, page, PROT_NONE) == 0;
     }
     munmap(start, bytes);
     return has_room;
+}
+
+// In bytes, of what the system counts for a limit.
+typedef struct in_use {
+    uint64_t addresses;
+    uint64_t data; // a little more than what it counts: with the stack
+} in_use;
+
+static bool
+read_in_use(in_use *out)
+{
+    char text[128];
+    uint64_t pages[6];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (n <= 0) {
+        return false;
+    }
+    text[n] = '\0';
+    char *at = text;
+    for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        pages[i] = strtoull(at, &at, 10);
+    }
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    *out = (in_use){pages[0] * page, pages[5] * page};
+    return true;
+}
+
+static bool
+has_left(rlim_t limit, uint64_t used, size_t bytes)
+{
+    return limit == RLIM_INFINITY || (limit > used && limit - used >= bytes);
+}
+
+bool
+pim_limits_leave(size_t bytes)
+{
+    struct rlimit addresses;
+    struct rlimit data;
+    in_use used;
+    if (getrlimit(RLIMIT_AS, &addresses) != 0 ||
+        getrlimit(RLIMIT_DATA, &data) != 0 ||
+        (addresses.rlim_cur == RLIM_INFINITY &&
+         data.rlim_cur == RLIM_INFINITY)) {
+        return true;
+    }
+    return read_in_use(&used)
+               ? has_left(addresses.rlim_cur, used.addresses, bytes) &&
+                     has_left(data.rlim_cur, used.data, bytes)
+               : pim_has_addresses(bytes);
 }

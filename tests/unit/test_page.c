@@ -1,7 +1,9 @@
 // test_page.c -- one page on plain memory.
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "base/config.h"
 #include "page/page.h"
@@ -119,6 +121,48 @@ TEST(sorted_page_serves_from_the_lowest_block_up)
         }
         EXPECT_NULL(block);
     }
+}
+
+static volatile sig_atomic_t looks;
+static volatile sig_atomic_t circles;
+
+static void
+look_for_a_circle(int sig)
+{
+    unsigned n = 0;
+    (void)sig;
+    looks++;
+    for (const pim_block *b = page.free; b != NULL; b = b->next) {
+        if (n++ > page.capacity) {
+            circles++;
+            return;
+        }
+    }
+}
+
+// A fork may come in the middle, and the child would go round for ever.
+TEST(list_is_no_circle_while_it_is_sorted)
+{
+    const struct itimerval often = {{0, 50}, {0, 50}};
+    const struct itimerval never = {{0, 0}, {0, 0}};
+    const struct sigaction action = {.sa_handler = look_for_a_circle};
+    while (pop() != NULL) {
+    }
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (unsigned round = 0; looks < 5000; round++) {
+        page.free = NULL;
+        page.countdown = page.capacity;
+        // From the highest down, but for the first: then all are linked anew.
+        give(0);
+        for (unsigned i = 1; i < page.capacity; i++) {
+            give(i);
+        }
+        pim_page_sort(&page, memory);
+        pim_page_sort(&page, memory);
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    EXPECT_EQ(circles, 0);
 }
 
 static void
@@ -318,6 +362,7 @@ main(void)
         PAGE_CASE(blocks_are_cut_from_the_left_until_none_is),
         PAGE_CASE(a_cut_touches_a_few_blocks_only),
         PAGE_CASE(sorted_page_serves_from_the_lowest_block_up),
+        PAGE_CASE(list_is_no_circle_while_it_is_sorted),
         PAGE_CASE(sorting_finds_a_list_that_was_written_into),
         PAGE_CASE(cut_leaves_out_what_is_held),
         PAGE_CASE(first_remote_push_asks_for_a_word_to_the_owner),

@@ -133,19 +133,89 @@ TEST(where_space_is_limited_small_blocks_grow_within_their_classes)
     }
 }
 
-// Whoever locks all memory to come has each map filled.
-TEST(trial_fills_no_locked_memory)
+// Runs of five units, of which each takes eight where there is plenty.
+TEST(where_space_is_limited_runs_lie_close_together)
 {
+    enum { N = 500 };
+    static void *blocks[N];
+    size_t room[2];
+    for (unsigned limited = 0; limited < 2; limited++) {
+        leave(limited ? PIM_LIMITED_BYTES - 1 : SIZE_MAX);
+        pim_gate_enter();
+        pim_heap_purge(the.heap, true);
+        pim_region_trim();
+        pim_gate_exit();
+        uint64_t before = pim_load_relaxed(&the.heap->arena_count);
+        for (unsigned i = 0; i < N; i++) {
+            blocks[i] = pim_mem_malloc(NULL, 5 * PIM_UNIT_SIZE);
+            memset(blocks[i], 1, 5 * PIM_UNIT_SIZE);
+        }
+        room[limited] = pim_load_relaxed(&the.heap->arena_count) - before;
+        for (unsigned i = 0; i < N; i++) {
+            pim_mem_free(NULL, blocks[i]);
+        }
+    }
+    EXPECT_GE(room[0], N * 8 / PIM_ARENA_UNITS);
+    EXPECT_LE(room[1], N * 5 / (PIM_ARENA_UNITS - 8) + 2);
+}
+
+// Whatever memory it is that is more than ever.
+TEST(large_blocks_drive_idle_arenas_out)
+{
+    enum { N = 1000 };
+    static void *blocks[N];
+    for (unsigned i = 0; i < N; i++) {
+        blocks[i] = pim_mem_malloc(NULL, 30000);
+        memset(blocks[i], 1, 30000);
+    }
+    for (unsigned i = 0; i < N; i++) {
+        pim_mem_free(NULL, blocks[i]);
+    }
+    uint64_t idle_units = the.heap->idle_units;
+    EXPECT_GE(idle_units * PIM_UNIT_SIZE, 20 * MIB);
+    char *p = NULL;
+    for (size_t size = MIB; size <= 64 * MIB; size *= 2) {
+        p = grow(p, p != NULL ? size / 2 : 0, size);
+    }
+    EXPECT_LE(the.heap->idle_units, idle_units / 4);
+    drop(p);
+}
+
+// Sets a limit, asks, and takes it away.
+static bool
+leaves(int resource, rlim_t limit, size_t bytes)
+{
+    struct rlimit before;
+    struct rlimit now;
+    EXPECT_EQ(getrlimit((__rlimit_resource_t)resource, &before), 0);
+    now = before;
+    now.rlim_cur = limit;
+    EXPECT_EQ(setrlimit((__rlimit_resource_t)resource, &now), 0);
+    bool is_left = pim_limits_leave(bytes);
+    EXPECT_EQ(setrlimit((__rlimit_resource_t)resource, &before), 0);
+    return is_left;
+}
+
+// Without a trial: other threads would be short of what it maps, and where all memory
+// to come is locked it would be filled.
+TEST(what_limits_leave_is_computed)
+{
+    const rlim_t limit = (rlim_t)64 << 30;
     struct rusage before;
     struct rusage after;
-    EXPECT(pim_has_room(PIM_LIMITED_BYTES, 1));
-    if (mlockall(MCL_FUTURE) != 0) {
-        skip(); // ulimit -l
-    }
+    EXPECT(pim_limits_leave(SIZE_MAX / 2));
+    bool is_locked = mlockall(MCL_FUTURE) == 0; // or ulimit -l
     getrusage(RUSAGE_SELF, &before);
-    EXPECT(pim_has_room(PIM_LIMITED_BYTES, 1));
+    EXPECT(leaves(RLIMIT_AS, limit, (size_t)32 << 30));
+    EXPECT(!leaves(RLIMIT_AS, limit, (size_t)64 << 30));
+    EXPECT(!leaves(RLIMIT_AS, 1 << 20, 1));
+    EXPECT(leaves(RLIMIT_DATA, limit, (size_t)32 << 30));
+    EXPECT(!leaves(RLIMIT_DATA, limit, (size_t)64 << 30));
+    EXPECT(!leaves(RLIMIT_DATA, 1 << 10, 1));
     getrusage(RUSAGE_SELF, &after);
-    munlockall();
+    if (is_locked) {
+        munlockall();
+    }
     EXPECT_LE(after.ru_maxrss - before.ru_maxrss, 1024);
 }
 
@@ -163,7 +233,9 @@ main(void)
         SCARCITY_CASE(at_the_limit_arenas_go_back_at_once),
         SCARCITY_CASE(
             where_space_is_limited_small_blocks_grow_within_their_classes),
-        SCARCITY_CASE(trial_fills_no_locked_memory),
+        SCARCITY_CASE(where_space_is_limited_runs_lie_close_together),
+        SCARCITY_CASE(large_blocks_drive_idle_arenas_out),
+        SCARCITY_CASE(what_limits_leave_is_computed),
     };
     return RUN(cases, core_set_up, NULL);
 }
