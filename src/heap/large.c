@@ -305,8 +305,8 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return finish(heap, large, domain, LARGE_MI);
 }
 
-// What a request takes of a limit; the same as where it was refused before.  Raw
-// blocks have no runs: mimalloc's classes are as far apart as an eighth.
+// What a request takes of a limit.  Raw blocks have no runs: mimalloc's classes are as
+// far apart as an eighth.
 static uint64_t
 limited_bytes(unsigned domain, size_t size)
 {
@@ -318,7 +318,7 @@ limited_bytes(unsigned domain, size_t size)
                                  : pim_align_up(size, pim_os_page_size());
 }
 
-// A request of the owner's is done with, whatever came of it.
+// A request of the owner's is done with.
 static void
 served(pim_heap *heap)
 {
@@ -582,9 +582,8 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
     if (still_suits(large, size)) {
         return block;
     }
-    bool would_do_without = size < large->usable && size < PIM_MAP_GROWN / 2;
     if (large->kind != LARGE_MAP || !is_owner(heap, large) ||
-        would_do_without) {
+        (size < large->usable && size < PIM_MAP_GROWN / 2)) { // needs no map
         return NULL;
     }
     if (size > large->usable && pim_limit_is_set(&heap->limit) &&

@@ -45,7 +45,8 @@ pim_library_of(PyObject *module)
         state->library.found
             ? "pimalloc is in this process but does not serve this Python: it "
               "was never installed, or PYTHONMALLOC, -X dev or another "
-              "allocator came in its place; pimalloc-run --verbose may say why"
+              "allocator came in its place, or the process was forked in the "
+              "middle of a request; pimalloc-run --verbose may say why"
             : "pimalloc is not in this process; run python under "
               "pimalloc-run, or embed it with pimalloc_install()");
     return NULL;

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/bits.h"
 #include "base/config.h"
 #include "base/keep_errno.h"
@@ -20,7 +21,7 @@
 #    define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-// Linux 5.17; older kernels answer EINVAL, which is ignored.
+// Linux 5.17; older kernels answer EINVAL, and are not asked again.
 #ifndef PR_SET_VMA
 #    define PR_SET_VMA 0x53564d41
 #    define PR_SET_VMA_ANON_NAME 0
@@ -198,7 +199,11 @@ static void
 linux_name(void *start, size_t bytes, const char *name)
 {
     PIM_KEEP_ERRNO;
-    prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, bytes, name);
+    static _Atomic bool is_unknown; // to this kernel
+    if (!pim_load_relaxed(&is_unknown) &&
+        prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, bytes, name) != 0) {
+        pim_store_relaxed(&is_unknown, errno == EINVAL);
+    }
 }
 
 static uint64_t

@@ -55,8 +55,7 @@ made_from_c_with_little_room(void)
         EXPECT_GT(limit_of(0).refusals, 0);
         if (made != NULL) { // with the room of a newborn, and no more
             EXPECT(PyMem_Malloc((size_t)BIRTH * 2) == NULL);
-            EXPECT_LE(limit_of(0).tree_bytes,
-                      limit_of(0).hard_bytes + BIRTH);
+            EXPECT_LE(limit_of(0).tree_bytes, limit_of(0).hard_bytes + BIRTH);
             EXPECT_EQ(pimalloc_limit_set(0, 0, 0, NULL, NULL), 0);
             Py_EndInterpreter(made);
         }

@@ -159,6 +159,31 @@ TEST(beyond_the_main_stretch_blocks_lie_elsewhere)
     EXPECT_EQ(status, 0);
 }
 
+static unsigned asked; // of the raw heap, under its lock
+
+static void
+count_asked(const pim_heap *heap)
+{
+    asked += heap->id == PIM_PROCESS_ID;
+}
+
+// Whether its interpreter is still there is asked of a heap that has one.
+TEST(the_raw_heap_has_no_interpreter)
+{
+    enum { BLOCKS = 20000 };
+    static void *blocks[BLOCKS];
+    void (*before)(const pim_heap *) = pim_current_look_again;
+    pim_current_look_again = count_asked;
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        blocks[i] = pim_raw_malloc(NULL, 512);
+    }
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        pim_raw_free(NULL, blocks[i]);
+    }
+    pim_current_look_again = before;
+    EXPECT_EQ(asked, 0);
+}
+
 TEST(the_raw_heap_inherits_no_estate)
 {
     enum { LEAKED = 100, BLOCKS = 6000 };
@@ -548,6 +573,7 @@ main(void)
         CASE(small_sizes_come_from_the_raw_heap_and_larger_ones_do_not),
         CASE(realloc_moves_between_the_raw_heap_and_mimalloc),
         CASE(with_another_source_no_block_of_ours_is_handed_out),
+        CASE(the_raw_heap_has_no_interpreter),
         CASE(the_raw_heap_inherits_no_estate),
         CASE(a_bin_keeps_so_many_blocks_and_bytes_and_no_more),
         CASE(what_is_kept_is_free_in_the_figures),
