@@ -411,9 +411,9 @@ in_child(bool adrift)
         pim_life_forget_all();
         pim_ended_forget_all();
         pim_budget_forget_all();
+        pim_store_relaxed(&pim_registry_subs, 0);
     } else {
         pim_limit_drop_all_credits();
-        pim_store_relaxed(&pim_registry_subs, 0);
     }
     pim_endings_in_child(adrift);
 }
