@@ -26,7 +26,7 @@ pim_errno_put_back(const int *kept)
 
 // A declaration: errno becomes again what it is here when the block is left.
 #define PIM_KEEP_ERRNO                                                         \
-    __attribute__((cleanup(pim_errno_put_back))) const int pim_kept_errno =    \
-        errno
+    __attribute__((unused, cleanup(pim_errno_put_back)))                       \
+    const int pim_kept_errno = errno
 
 #endif // PIM_BASE_KEEP_ERRNO_H

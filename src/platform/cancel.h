@@ -33,7 +33,7 @@ pim_cancel_put_back(const int *before)
 
 // A declaration: the thread is not cancelled until the block is left.
 #define PIM_NO_CANCEL                                                          \
-    __attribute__((cleanup(pim_cancel_put_back))) const int pim_cancel_state = \
-        pim_cancel_forbid()
+    __attribute__((unused, cleanup(pim_cancel_put_back)))                      \
+    const int pim_cancel_state = pim_cancel_forbid()
 
 #endif // PIM_PLATFORM_CANCEL_H

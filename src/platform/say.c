@@ -94,7 +94,7 @@ pim_say_fd(void)
     return stderr_was_closed ? -1 : STDERR_FILENO;
 }
 
-static void
+__attribute__((format(printf, 2, 0))) static void
 say(int fd, const char *format, va_list args)
 {
     char text[PIM_SAY_MAX];
