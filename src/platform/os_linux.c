@@ -14,6 +14,7 @@
 #include "base/bits.h"
 #include "base/config.h"
 #include "base/keep_errno.h"
+#include "platform/cancel.h"
 #include "platform/room.h"
 
 // Linux 4.17; older kernels take the address for a wish.
@@ -170,6 +171,7 @@ static bool
 linux_has_room(size_t bytes)
 {
     PIM_KEEP_ERRNO;
+    PIM_NO_CANCEL;
     return pim_limits_leave(bytes);
 }
 

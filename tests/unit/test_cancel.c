@@ -4,10 +4,12 @@
 #define _GNU_SOURCE
 
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "domain/domain.h"
 #include "heap/poison.h"
+#include "platform/os.h"
 #include "platform/say.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -134,6 +136,26 @@ TEST(no_request_is_a_cancellation_point)
     pim_raw_set_source(PIM_RAW_OWN, (pim_raw_table){0});
 }
 
+static void *
+ask_for_room(void *arg)
+{
+    ask_to_cancel();
+    EXPECT(pim_os_linux.has_room(1 << 20)); // reads a file
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    return arg;
+}
+
+TEST(looking_at_a_limit_is_no_cancellation_point)
+{
+    struct rlimit before;
+    EXPECT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+    struct rlimit now = before;
+    now.rlim_cur = (rlim_t)64 << 30;
+    EXPECT_EQ(setrlimit(RLIMIT_AS, &now), 0);
+    expect_goes_on(ask_for_room);
+    EXPECT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+}
+
 // --- the end of an interpreter --------------------------------------------------------
 
 static bool told;
@@ -232,6 +254,7 @@ main(void)
 {
     const struct CMUnitTest cases[] = {
         CASE(no_request_is_a_cancellation_point),
+        CASE(looking_at_a_limit_is_no_cancellation_point),
         CASE(no_end_of_an_interpreter_is_a_cancellation_point),
         CASE(messages_are_no_cancellation_points),
     };
