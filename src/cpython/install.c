@@ -318,9 +318,12 @@ pimalloc_active(void)
     // Under a debug layer, tracemalloc or a profiler we still serve; what was
     // reset by a new runtime serves itself.  In a debug build the two look alike.
     // Where raw is somebody else's, the ends of interpreters are not seen.
-    bool reset = pim_table_was_reset() && !(hooks_on_top && pim_py.debug_build);
-    return pim_table_is_installed() ||
-           (pim_interp_is_served() && !reset && pim_identity_raw_is_ours());
+    // But the hooks of a debug build up to 3.13 have libc's raw below them once CPython
+    // has swapped it, which is nobody's choice.
+    bool hides = hooks_on_top && pim_py.debug_build;
+    bool reset = pim_table_was_reset() && !hides;
+    return pim_table_is_installed() || (pim_interp_is_served() && !reset &&
+                                        (hides || pim_identity_raw_is_ours()));
 }
 
 int

@@ -314,6 +314,9 @@ all_at_once_with(bool with_sandbox)
     if (embed_is_vanilla()) {
         embed_skip("limits and walks are ours");
     }
+#ifdef Py_DEBUG
+    embed_skip("CPython's debug builds assert where memory runs out");
+#endif
     const char *lives_wanted = getenv("LIVES");
     const char *seed_wanted = getenv("LIVES_SEED");
     wanted = lives_wanted != NULL ? atoi(lives_wanted) : 0;
