@@ -32,11 +32,15 @@
 #define FAR_BEGIN (88 * TIB)
 #define FAR_END (112 * TIB)
 
-// How many far places are tried.
-#define FAR_TRIES 3
-
-// How far below the system's maps the near place begins.
-#define NEAR_BELOW (TIB / 2)
+// How many far places are tried, and how far below the system's maps the near place
+// begins.  ThreadSanitizer lets nobody map in the middle.
+#ifdef __SANITIZE_THREAD__
+#    define FAR_TRIES 0
+#    define NEAR_BELOW (TIB / 4)
+#else
+#    define FAR_TRIES 3
+#    define NEAR_BELOW (TIB / 2)
+#endif
 
 // A chunk is 1 << chunk_log2 arenas; more where system pages are large.
 #define CHUNK_LOG2_MIN 6
@@ -356,7 +360,7 @@ pim_space_init(size_t bytes)
     }
     for (unsigned nth = 0; maps != 0 && first == NULL && nth <= FAR_TRIES;
          nth++) {
-        place p = nth < FAR_TRIES ? far_place(maps, nth) : near_place(maps);
+        place p = nth != FAR_TRIES ? far_place(maps, nth) : near_place(maps);
         int ignored;
         set_place(&p);
         limit = bytes;
