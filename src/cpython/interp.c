@@ -44,7 +44,11 @@ heap_of(PyInterpreterState *interp)
         return main_heap();
     }
     pim_registry_end_other(interp, id, runtime); // it made none afterwards
+    bool is_sure = pim_identity_of_newborn(interp);
     pim_maker maker = pim_birth_maker(interp);
+    if (!is_sure && !pim_identity_is_sure()) {
+        maker = (pim_maker){.serial = 0}; // it may have ended unseen
+    }
     bool legacy = pim_py_is_legacy(interp);
     // One that a tenant makes has a heap of its own, whatever it shares with main,
     // or the tenant would have main's memory.
@@ -53,7 +57,6 @@ heap_of(PyInterpreterState *interp)
     if (shares && shared == NULL) {
         return NULL;
     }
-    bool is_sure = pim_identity_of_newborn(interp);
     heap = pim_registry_birth(interp, id, runtime, shared, &maker);
     if (shares) {
         pim_limit_drop_credit(&pim_current_self.credit);
