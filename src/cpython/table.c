@@ -4,9 +4,8 @@
 // context separately, so a swap under running threads can tear.
 //
 // PyMem_GetAllocator() takes a lock and, from 3.13 on, may give up the GIL while it
-// waits for it.  So it is no function to call in a request for memory.  Where the
-// tables lie is found when ours are set: at the only place in CPython's runtime state,
-// which is exported, that holds ours one after the other.
+// waits for it.  So it is no function to call in a request for memory: there the
+// tables are read where they lie.
 
 #define _GNU_SOURCE
 

@@ -14,21 +14,13 @@ static const PyInterpreterConfig config = {.allow_threads = 1,
                                            .check_multi_interp_extensions = 1,
                                            .gil = PyInterpreterConfig_OWN_GIL};
 
-static pimalloc_limit
-limit_of(int64_t id)
-{
-    pimalloc_limit limit = {.size = sizeof(limit)};
-    EXPECT_EQ(pimalloc_limit_get(id, &limit), 0);
-    return limit;
-}
-
 // Main, as its own tenant.
 static void
 start_limited(uint64_t room)
 {
     embed_start();
     EXPECT_EQ(pimalloc_limit_count_made(0, 1), 0);
-    uint64_t limit = limit_of(0).live_bytes + room;
+    uint64_t limit = embed_limit(0).live_bytes + room;
     EXPECT_EQ(pimalloc_limit_set(0, limit, limit, NULL, NULL), 0);
 }
 
@@ -52,10 +44,11 @@ made_from_c_with_little_room(void)
         PyStatus status = Py_NewInterpreterFromConfig(&made, &config);
         EXPECT(PyStatus_Exception(status) == (made == NULL));
         EXPECT(made == NULL || PY_VERSION_HEX >= 0x030d0800);
-        EXPECT_GT(limit_of(0).refusals, 0);
+        EXPECT_GT(embed_limit(0).refusals, 0);
         if (made != NULL) { // with the room of a newborn, and no more
             EXPECT(PyMem_Malloc((size_t)BIRTH * 2) == NULL);
-            EXPECT_LE(limit_of(0).tree_bytes, limit_of(0).hard_bytes + BIRTH);
+            EXPECT_LE(embed_limit(0).tree_bytes,
+                      embed_limit(0).hard_bytes + BIRTH);
             EXPECT_EQ(pimalloc_limit_set(0, 0, 0, NULL, NULL), 0);
             Py_EndInterpreter(made);
         }
@@ -94,7 +87,7 @@ those_that_fail_leave_no_charge(void)
     embed_run(fails);
     embed_run("use_threads()");
     expect_room(48 * MIB);
-    EXPECT_EQ(limit_of(0).refusals, 0);
+    EXPECT_EQ(embed_limit(0).refusals, 0);
     embed_stop();
 }
 
@@ -118,7 +111,7 @@ legacy_ones_leave_no_charge(void)
     }
     PyEval_RestoreThread(outer);
     expect_room(48 * MIB);
-    EXPECT_EQ(limit_of(0).refusals, 0);
+    EXPECT_EQ(embed_limit(0).refusals, 0);
     embed_stop();
 }
 

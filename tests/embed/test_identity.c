@@ -113,8 +113,7 @@ live(int n)
     EXPECT_GE(s.domain[PIMALLOC_OBJ].live_blocks, 15000);
     EXPECT_LE(s.domain[PIMALLOC_OBJ].live_blocks, 60000);
     expect_listed(lives[n].id);
-    pimalloc_limit limit = {.size = sizeof(limit)};
-    EXPECT_EQ(pimalloc_limit_get(lives[n].id, &limit), 0);
+    pimalloc_limit limit = embed_limit(lives[n].id);
     EXPECT_EQ(limit.soft_bytes, 0); // nor is another's limit
     EXPECT_EQ(pimalloc_limit_set(lives[n].id, 1 << 30, 0, NULL, NULL), 0);
     Py_EndInterpreter(state);

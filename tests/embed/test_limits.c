@@ -52,8 +52,7 @@ witness(void *arg)
         ++*rounds;
     } while (!last);
     if (!embed_is_vanilla()) {
-        pimalloc_limit limit = {.size = sizeof(limit)};
-        EXPECT_EQ(pimalloc_limit_get(embed_interp_id(), &limit), 0);
+        pimalloc_limit limit = embed_limit(embed_interp_id());
         EXPECT_EQ(limit.soft_bytes, 0);
         EXPECT_EQ(limit.refusals, 0);
     }
@@ -162,8 +161,7 @@ limited(void *arg)
     set_limit(s);
     run_script(s);
     if (!embed_is_vanilla()) {
-        pimalloc_limit limit = {.size = sizeof(limit)};
-        EXPECT_EQ(pimalloc_limit_get(s->id, &limit), 0);
+        pimalloc_limit limit = embed_limit(s->id);
         EXPECT_EQ(limit.refusals, s->told);
         EXPECT_GT(s->told, 0);
         EXPECT_LE(s->most_live, s->hard);

@@ -29,14 +29,6 @@ note(void *arg, const pimalloc_refusal *refusal)
     EXPECT_LE(refusal->live_bytes, HARD);
 }
 
-static pimalloc_limit
-limit_of(int64_t id)
-{
-    pimalloc_limit limit = {.size = sizeof(limit)};
-    EXPECT_EQ(pimalloc_limit_get(id, &limit), 0);
-    return limit;
-}
-
 // The newest living interpreter that is none of the two.
 static int64_t
 newest_but(int64_t one, int64_t other)
@@ -76,21 +68,37 @@ static const char preamble[] =
     "    assert error is None, error\n";
 
 typedef struct tenant {
+    PyThreadState *outer; // main's
     PyThreadState *state;
     int64_t id;
 } tenant;
 
-// A tenant that is current, made by main, whose thread state is given back.
+// A tenant that is current, made by main.
 static tenant
 begin_tenant(void)
 {
-    tenant t;
+    tenant t = {.outer = PyThreadState_Get()};
     told = 0;
     t.state = embed_new_interp(EMBED_OWN_GIL);
     t.id = embed_interp_id();
     embed_run(preamble);
     EXPECT_EQ(pimalloc_limit_set(t.id, SOFT, HARD, note, NULL), 0);
     return t;
+}
+
+static tenant
+start_with_tenant(void)
+{
+    embed_start();
+    return begin_tenant();
+}
+
+// It is current.
+static void
+end_tenant(const tenant *t)
+{
+    Py_EndInterpreter(t->state);
+    PyThreadState_Swap(t->outer);
 }
 
 // Runs code in a tenant that makes one interpreter; returns that one's id.
@@ -108,10 +116,10 @@ make_with(const tenant *t, const char *code)
 static void
 expect_counted(const tenant *t, int64_t made)
 {
-    EXPECT_EQ(limit_of(made).parent, t->id);
-    EXPECT_GE(limit_of(made).live_bytes, MIB);
-    EXPECT_GE(limit_of(t->id).tree_bytes,
-              limit_of(t->id).live_bytes + limit_of(made).live_bytes);
+    EXPECT_EQ(embed_limit(made).parent, t->id);
+    EXPECT_GE(embed_limit(made).live_bytes, MIB);
+    EXPECT_GE(embed_limit(t->id).tree_bytes,
+              embed_limit(t->id).live_bytes + embed_limit(made).live_bytes);
 }
 
 static void
@@ -120,8 +128,8 @@ expect_limited(const tenant *t, int64_t made)
     EXPECT_GT(told, 0);
     EXPECT_EQ(told_of, t->id);
     EXPECT_EQ(told_asked_by, made);
-    EXPECT_EQ(limit_of(made).refusals, 0);
-    EXPECT_LE(limit_of(t->id).tree_bytes, HARD);
+    EXPECT_EQ(embed_limit(made).refusals, 0);
+    EXPECT_LE(embed_limit(t->id).tree_bytes, HARD);
     EXPECT_LE(embed_stats(made).domain[PIMALLOC_OBJ].peak_bytes, HARD);
 }
 
@@ -130,27 +138,22 @@ expect_limited(const tenant *t, int64_t made)
 static void
 made_by_python_code(void)
 {
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     int64_t made = make_with(&t, "i = _it.create()");
     expect_counted(&t, made);
     embed_run("run(i, hog)");
     expect_limited(&t, made);
     embed_run("_it.destroy(i)");
-    EXPECT_LE(limit_of(t.id).tree_bytes,
-              limit_of(t.id).live_bytes + limit_of(t.id).left_bytes);
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    EXPECT_LE(embed_limit(t.id).tree_bytes,
+              embed_limit(t.id).live_bytes + embed_limit(t.id).left_bytes);
+    end_tenant(&t);
     embed_stop();
 }
 
 static void
 made_in_a_thread_of_the_tenant(void)
 {
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     int64_t made = make_with(&t, "import threading\n"
                                  "def make():\n"
                                  "    global i\n"
@@ -164,8 +167,7 @@ made_in_a_thread_of_the_tenant(void)
               "x.join()\n");
     expect_limited(&t, made);
     embed_run("_it.destroy(i)");
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 
@@ -173,19 +175,16 @@ made_in_a_thread_of_the_tenant(void)
 static void
 made_as_legacy_interpreter(void)
 {
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
-    uint64_t of_main = limit_of(0).live_bytes;
+    tenant t = start_with_tenant();
+    uint64_t of_main = embed_limit(0).live_bytes;
     int64_t made = make_with(&t, "i = legacy()");
     expect_counted(&t, made);
     embed_run("run(i, hog)");
     expect_limited(&t, made);
-    EXPECT_LE(limit_of(0).live_bytes, of_main + MIB);
+    EXPECT_LE(embed_limit(0).live_bytes, of_main + MIB);
     EXPECT_EQ(pimalloc_policy_set(made, PIMALLOC_POISON), -ENOTSUP);
     embed_run("_it.destroy(i)");
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_run("import json\n"
               "assert json.loads(json.dumps([1] * 1000)) == [1] * 1000\n");
     embed_stop();
@@ -194,9 +193,7 @@ made_as_legacy_interpreter(void)
 static void
 made_by_another_that_was_made(void)
 {
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     char code[sizeof(preamble) + 300];
     snprintf(code, sizeof(code),
              "preamble = r\"\"\"%s\"\"\"\n"
@@ -206,14 +203,13 @@ made_by_another_that_was_made(void)
              preamble);
     int64_t inner = make_with(&t, code);
     int64_t outer_one = newest_but(t.id, inner);
-    EXPECT_EQ(limit_of(inner).parent, outer_one);
-    EXPECT_EQ(limit_of(outer_one).parent, t.id);
+    EXPECT_EQ(embed_limit(inner).parent, outer_one);
+    EXPECT_EQ(embed_limit(outer_one).parent, t.id);
     embed_run("run(i, 'run(j, hog)')");
     expect_limited(&t, inner);
     embed_run("run(i, '_it.destroy(j)')\n"
               "_it.destroy(i)\n");
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 
@@ -223,9 +219,7 @@ made_for_a_pool(void)
 #if !PY_314_OR_NEWER
     embed_skip("InterpreterPoolExecutor is new in 3.14");
 #endif
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     embed_run("from concurrent.futures import InterpreterPoolExecutor\n"
               "pool = InterpreterPoolExecutor(2)\n"
               "assert list(pool.map(abs, [-1, -2, -3])) == [1, 2, 3]\n");
@@ -239,8 +233,7 @@ made_for_a_pool(void)
     EXPECT_EQ(told_of, t.id);
 #endif
     embed_run("pool.shutdown()");
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 
@@ -249,38 +242,33 @@ made_by_c_code_of_the_tenant(void)
 {
     static const embed_kind kinds[] = {EMBED_OWN_GIL, EMBED_SHARED_GIL,
                                        EMBED_LEGACY};
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     for (int i = 0; i < 3; i++) {
         PyThreadState *made = embed_new_interp(kinds[i]);
         expect_counted(&t, embed_interp_id());
         Py_EndInterpreter(made);
         PyThreadState_Swap(t.state);
     }
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 
 static void
 made_by_the_host_in_a_tenants_thread(void)
 {
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
-    PyThreadState_Swap(outer); // the tenant is suspended
+    tenant t = start_with_tenant();
+    PyThreadState_Swap(t.outer); // the tenant is suspended
     PyThreadState *other = embed_new_interp(EMBED_OWN_GIL);
-    EXPECT_EQ(limit_of(embed_interp_id()).parent, PIMALLOC_PROCESS);
+    EXPECT_EQ(embed_limit(embed_interp_id()).parent, PIMALLOC_PROCESS);
     embed_run("x = bytes(100 << 20)");
     Py_EndInterpreter(other);
     PyThreadState_Swap(t.state);
     Py_EndInterpreter(t.state);
     // Without any thread state.
     other = embed_new_interp(EMBED_OWN_GIL);
-    EXPECT_EQ(limit_of(embed_interp_id()).parent, PIMALLOC_PROCESS);
+    EXPECT_EQ(embed_limit(embed_interp_id()).parent, PIMALLOC_PROCESS);
     Py_EndInterpreter(other);
-    PyThreadState_Swap(outer);
+    PyThreadState_Swap(t.outer);
     embed_stop();
 }
 
@@ -293,9 +281,7 @@ one_is_made_or_not_whatever_room_is_left(void)
 #ifdef Py_DEBUG
     embed_skip("CPython's debug builds assert where memory runs out");
 #endif
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     embed_run("made = refused = 0\n"
               "def attempt(make):\n"
               "    global made, refused\n"
@@ -307,7 +293,7 @@ one_is_made_or_not_whatever_room_is_left(void)
               "        _it.destroy(i)\n");
     for (int room = 0; room < 12 * 1024; room += 300) {
         char code[200];
-        uint64_t free_bytes = SOFT - limit_of(t.id).tree_bytes;
+        uint64_t free_bytes = SOFT - embed_limit(t.id).tree_bytes;
         uint64_t keep = (uint64_t)room * 1024;
         snprintf(code, sizeof(code),
                  "ballast = bytes(%" PRIu64 ")\n"
@@ -321,10 +307,9 @@ one_is_made_or_not_whatever_room_is_left(void)
     }
     EXPECT_GE(embed_eval("made"), 5);
     EXPECT_GE(embed_eval("refused"), 5);
-    EXPECT_LE(limit_of(t.id).tree_bytes, HARD);
+    EXPECT_LE(embed_limit(t.id).tree_bytes, HARD);
     embed_run("x = [bytes(1 << 20) for i in range(10)]");
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 
@@ -334,72 +319,65 @@ as_many_are_made_as_there_is_room_for(void)
 #ifdef Py_DEBUG
     embed_skip("CPython's debug builds assert where memory runs out");
 #endif
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     embed_run("made = []\n"
               "try:\n"
               "    while True: made.append(_it.create())\n"
               "except Exception: pass\n"
               "assert 5 < len(made) < 40, len(made)\n");
     EXPECT_GT(told, 0);
-    EXPECT_LE(limit_of(t.id).tree_bytes, SOFT);
-    EXPECT_GE(limit_of(t.id).tree_bytes, SOFT - 16 * MIB); // no more than one
+    EXPECT_LE(embed_limit(t.id).tree_bytes, SOFT);
+    EXPECT_GE(embed_limit(t.id).tree_bytes,
+              SOFT - 16 * MIB); // no more than one
     embed_run("for i in made: run(i, 'x = sum(range(100))')\n"
               "for i in made: _it.destroy(i)\n"
               "i = _it.create()\n"
               "_it.destroy(i)\n");
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 
 static void
 those_that_end_give_back_what_they_had(void)
 {
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     embed_run("def life():\n"
               "    i = _it.create()\n"
               "    run(i, 'x = [bytes(1 << 20) for i in range(12)]')\n"
               "    _it.destroy(i)\n"
               "life()\n");
-    uint64_t left = limit_of(t.id).left_bytes;
+    uint64_t left = embed_limit(t.id).left_bytes;
     embed_run("for _ in range(9): life()\n");
-    pimalloc_limit now = limit_of(t.id);
+    pimalloc_limit now = embed_limit(t.id);
     EXPECT_LE(now.tree_bytes, now.live_bytes + now.left_bytes);
     EXPECT_LE(now.left_bytes, 10 * left + MIB); // strings, up to 3.13
     if (PY_314_OR_NEWER) {
         EXPECT_LE(now.left_bytes, MIB / 2);
     }
     EXPECT_EQ(told, 0);
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 
 static void
 the_limit_holds_for_who_outlives_the_tenant(void)
 {
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
+    tenant t = start_with_tenant();
     PyThreadState *made = embed_new_interp(EMBED_OWN_GIL);
     int64_t id = embed_interp_id();
     embed_run(preamble);
     PyThreadState_Swap(t.state);
     Py_EndInterpreter(t.state);
     PyThreadState_Swap(made);
-    EXPECT_EQ(limit_of(id).parent, t.id);
-    EXPECT_EQ(limit_of(t.id).soft_bytes, SOFT);
+    EXPECT_EQ(embed_limit(id).parent, t.id);
+    EXPECT_EQ(embed_limit(t.id).soft_bytes, SOFT);
     embed_run("exec(hog)");
     EXPECT_EQ(told_of, t.id);
     EXPECT_EQ(pimalloc_limit_set(t.id, 200 * MIB, 0, NULL, NULL), 0);
     embed_run("x = bytes(100 << 20)\n"
               "del x\n");
     Py_EndInterpreter(made);
-    PyThreadState_Swap(outer);
+    PyThreadState_Swap(t.outer);
     EXPECT_EQ(pimalloc_limit_set(t.id, SOFT, 0, NULL, NULL), -ENOENT);
     embed_stop();
 }
@@ -409,29 +387,26 @@ the_limit_holds_for_who_outlives_the_tenant(void)
 static void
 a_host_may_say_otherwise(void)
 {
-    embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    tenant t = begin_tenant();
-    EXPECT_EQ(limit_of(t.id).counts_made, 1);
-    EXPECT_EQ(limit_of(0).counts_made, 0);
+    tenant t = start_with_tenant();
+    EXPECT_EQ(embed_limit(t.id).counts_made, 1);
+    EXPECT_EQ(embed_limit(0).counts_made, 0);
     EXPECT_EQ(pimalloc_limit_count_made(t.id, 0), 0);
     int64_t made = make_with(&t, "i = _it.create()");
-    EXPECT_EQ(limit_of(made).parent, PIMALLOC_PROCESS);
+    EXPECT_EQ(embed_limit(made).parent, PIMALLOC_PROCESS);
     embed_run("run(i, 'x = bytes(100 << 20)')");
     EXPECT_EQ(pimalloc_limit_count_for(made, t.id), 0);
-    EXPECT_EQ(limit_of(made).parent, t.id);
-    EXPECT_GE(limit_of(t.id).tree_bytes, 100 * MIB);
+    EXPECT_EQ(embed_limit(made).parent, t.id);
+    EXPECT_GE(embed_limit(t.id).tree_bytes, 100 * MIB);
     EXPECT_EQ(pimalloc_limit_count_for(t.id, made), -EINVAL);
     EXPECT_EQ(pimalloc_limit_count_for(made, PIMALLOC_PROCESS), 0);
-    EXPECT_LE(limit_of(t.id).tree_bytes, SOFT);
+    EXPECT_LE(embed_limit(t.id).tree_bytes, SOFT);
     EXPECT_EQ(pimalloc_limit_count_for(0, t.id), -EINVAL);
     EXPECT_EQ(pimalloc_limit_count_for(999, t.id), -ENOENT);
     EXPECT_EQ(pimalloc_limit_count_for(PIMALLOC_EACH, t.id), -EINVAL);
     EXPECT_EQ(pimalloc_limit_count_made(999, 1), -ENOENT);
     EXPECT_EQ(pimalloc_limit_count_made(PIMALLOC_PROCESS, 1), -EINVAL);
     embed_run("_it.destroy(i)");
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 
@@ -439,12 +414,12 @@ static void
 of_all_by_the_environment(void)
 {
     embed_start();
-    EXPECT_EQ(limit_of(0).counts_made, 1);
+    EXPECT_EQ(embed_limit(0).counts_made, 1);
     embed_run(preamble);
     embed_run("i = _it.create()\n"
               "run(i, hog)\n"
               "_it.destroy(i)\n");
-    EXPECT_GT(limit_of(0).refusals, 0);
+    EXPECT_GT(embed_limit(0).refusals, 0);
     embed_stop();
 }
 
@@ -452,14 +427,12 @@ static void
 of_none_by_the_environment(void)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    EXPECT_EQ(limit_of(PIMALLOC_EACH).counts_made, 0);
+    EXPECT_EQ(embed_limit(PIMALLOC_EACH).counts_made, 0);
     tenant t = begin_tenant();
     int64_t made = make_with(&t, "i = _it.create()");
-    EXPECT_EQ(limit_of(made).parent, PIMALLOC_PROCESS);
+    EXPECT_EQ(embed_limit(made).parent, PIMALLOC_PROCESS);
     embed_run("_it.destroy(i)");
-    Py_EndInterpreter(t.state);
-    PyThreadState_Swap(outer);
+    end_tenant(&t);
     embed_stop();
 }
 

@@ -63,9 +63,7 @@ run_in_host(const tenant *t, const char *code)
 static uint64_t
 live(const tenant *t)
 {
-    pimalloc_limit limit = {.size = sizeof(limit)};
-    EXPECT_EQ(pimalloc_limit_get(t->id, &limit), 0);
-    return limit.live_bytes;
+    return embed_limit(t->id).live_bytes;
 }
 
 static void

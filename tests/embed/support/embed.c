@@ -351,6 +351,14 @@ embed_expect_sane(pimalloc_usage usage)
     }
 }
 
+pimalloc_limit
+embed_limit(int64_t interp)
+{
+    pimalloc_limit limit = {.size = sizeof(limit)};
+    EXPECT_EQ(pimalloc_limit_get(interp, &limit), 0);
+    return limit;
+}
+
 char *
 embed_stats_text(void)
 {

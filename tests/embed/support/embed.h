@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include <pimalloc/pimalloc.h>
+#include <pimalloc/tenants.h>
 
 typedef struct embed_case {
     const char *name;
@@ -153,6 +154,9 @@ int64_t embed_interp_id(void);
 
 // A snapshot that must be there.
 pimalloc_snapshot embed_stats(int64_t interp);
+
+// A limit that must be there.
+pimalloc_limit embed_limit(int64_t interp);
 
 // No figure has wrapped, and no peak is below its live figure.
 void embed_expect_sane(pimalloc_usage usage);
