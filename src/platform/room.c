@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -50,6 +49,20 @@ typedef struct in_use {
     uint64_t data; // a little more than what it counts: with the stack
 } in_use;
 
+// Returns where the number ends.  Not strtoull(): with _GNU_SOURCE newer headers
+// make another symbol of it, which older glibc does not have.
+static const char *
+read_number(const char *at, uint64_t *out)
+{
+    uint64_t n = 0;
+    at += *at == ' ';
+    for (; *at >= '0' && *at <= '9'; at++) {
+        n = 10 * n + (uint64_t)(*at - '0');
+    }
+    *out = n;
+    return at;
+}
+
 static bool
 read_in_use(in_use *out)
 {
@@ -64,9 +77,9 @@ read_in_use(in_use *out)
         return false;
     }
     text[n] = '\0';
-    char *at = text;
+    const char *at = text;
     for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-        pages[i] = strtoull(at, &at, 10);
+        at = read_number(at, &pages[i]);
     }
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     *out = (in_use){pages[0] * page, pages[5] * page};
