@@ -18,6 +18,8 @@
 #include "platform/os.h"
 #include "platform/scarcity.h"
 
+pim_region_info pim_region;
+
 // The units [unit, unit + units), which may straddle a word.
 static pim_unit_set
 range(unsigned unit, unsigned units)

@@ -45,9 +45,9 @@ pim_fit_for(unsigned units)
 
 // "Owner" as in page.h, of the heap that owns the arena.
 typedef struct pim_arena {
-    _Atomic(struct pim_heap *) heap; // NULL while no heap has it; changes
-                                     // under the process heap's lock
-    struct pim_arena *next;          // owner: neighbours in the heap's list
+    _Atomic(struct pim_arena_set *) set; // NULL while no heap has it; changes
+                                         // under the process heap's lock
+    struct pim_arena *next;              // owner: neighbours in the set's list
     struct pim_arena *prev;
     pim_unit_set free;  // owner: units not in use
     pim_unit_set dirty; // owner: units that may hold memory of the system
@@ -101,17 +101,6 @@ pim_main_unit_of(const void *p)
 {
     return pim_region.main_pages +
            (((uintptr_t)p - (uintptr_t)pim_region.base) >> PIM_UNIT_SHIFT);
-}
-
-// Whether an address lies in an arena that is not of the main stretch (space.c).
-bool pim_region_elsewhere_contains(const void *p);
-
-// Whether an address is arena space and has a descriptor.  Any thread, in a
-// signal handler too.
-PIM_INLINE bool
-pim_region_contains(const void *p)
-{
-    return pim_region_main_contains(p) || pim_region_elsewhere_contains(p);
 }
 
 // The descriptor of the unit of an address of the region.
@@ -201,42 +190,6 @@ pim_arena_start(const pim_arena *arena)
 {
     return (char *)(pim_arena_number(arena) << PIM_ARENA_SHIFT);
 }
-
-// All arenas that may be in use, in some order: first `before` NULL.  NULL: there
-// is none left.  Those that no heap has are among them.  Any thread.
-pim_arena *pim_region_after(const pim_arena *before);
-
-// Finds a place for arenas; the main stretch grows to `bytes` at most, further
-// arenas lie elsewhere.  Once; later calls return 0.  0 or -ENOMEM: the system
-// grants no place, or not one arena's address space.
-int pim_region_init(size_t bytes);
-
-// Gives the region up.  For tests: no arena may be in use.
-void pim_region_fini(void);
-
-// Address space that arenas and their tables take now.  Any thread.
-size_t pim_region_bytes(void);
-
-// An arena with all units free, owned by `heap`; its memory is named `name`.  It
-// may be warm, that is, have dirty units.  NULL: the system grants no more address
-// space.  Inside the gate.
-pim_arena *pim_region_take(struct pim_heap *heap, const char *name);
-
-// Gives an arena with all units free back.  Its memory and its address space go to
-// the system, unless the region keeps it warm (PIM_WARM_BYTES).  Inside the gate.
-void pim_region_give(pim_arena *arena);
-
-// Asks to keep `bytes` of idle memory warm in arenas that are not the region's.
-// True: they are counted in PIM_WARM_BYTES until pim_region_unkeep().  Inside
-// the gate.
-bool pim_region_keep(size_t bytes);
-void pim_region_unkeep(size_t bytes);
-
-// When to call pim_region_trim(), in now_ms(); 0: no arena is warm.
-extern _Atomic uint64_t pim_region_warm_until;
-
-// Gives the memory of the warm arenas back, too; returns bytes.  Inside the gate.
-size_t pim_region_trim(void);
 
 // Takes a run of up to PIM_RUN_UNITS units and returns its descriptors' first;
 // NULL if there is no such run.  Warm ones come first, or are the only ones that

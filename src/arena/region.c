@@ -11,10 +11,11 @@
 //          refused to take it; its descriptors are zero.  One on the warm stack is
 //          mapped and its descriptors unused.
 
+#include "arena/region.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "arena/space.h"
 #include "platform/lock.h"
 #include "platform/os.h"
 #include "platform/scarcity.h"
@@ -119,7 +120,7 @@ pim_region_fini(void)
 }
 
 pim_arena *
-pim_region_take(struct pim_heap *heap, const char *name)
+pim_region_take(const char *name)
 {
     pim_lock_acquire(&region_lock);
     pim_arena *arena = take_any();
@@ -129,7 +130,6 @@ pim_region_take(struct pim_heap *heap, const char *name)
         memset(arena, 0, offsetof(pim_arena, mapped));
         memset(&arena->free, 0xff, sizeof(arena->free));
         arena->dirty = dirty;
-        pim_store_relaxed(&arena->heap, heap);
         pim_os->name(pim_arena_start(arena), PIM_ARENA_SIZE, name);
     }
     return arena;
@@ -162,10 +162,19 @@ pim_region_unkeep(size_t bytes)
 }
 
 void
+pim_region_unkeep_arena(pim_arena *arena)
+{
+    if (arena->warm_bytes != 0) {
+        pim_region_unkeep(arena->warm_bytes);
+        arena->warm_bytes = 0;
+    }
+}
+
+void
 pim_region_give(pim_arena *arena)
 {
     PIM_ASSERT(pim_arena_is_empty(arena));
-    pim_store_relaxed(&arena->heap, NULL);
+    pim_store_relaxed(&arena->set, NULL);
     size_t bytes = dirty_bytes(arena);
     pim_lock_acquire(&region_lock);
     // The advice to use huge pages goes with the memory only.

@@ -64,8 +64,6 @@ typedef struct table {
 
 enum { ARENAS, PAGES, LEFTOVERS, TABLES };
 
-pim_region_info pim_region;
-
 static const table tables[TABLES] = {
     [ARENAS] = {&pim_region.arenas, sizeof(pim_arena)},
     [PAGES] = {&pim_region.pages, PIM_ARENA_UNITS * sizeof(pim_page)},

@@ -35,4 +35,14 @@ int pim_space_map(pim_arena *arena);
 // can be had again.  Without the lock; nobody has the arena.
 bool pim_space_unmap(pim_arena *arena);
 
+// Whether an address lies in an arena that is not of the main stretch (space.c).
+bool pim_region_elsewhere_contains(const void *p);
+
+// All arenas that may be in use, in some order: first `before` NULL.  NULL: there
+// is none left.  Those that no heap has are among them.  Any thread.
+pim_arena *pim_region_after(const pim_arena *before);
+
+// Address space that arenas and their tables take now.  Any thread.
+size_t pim_region_bytes(void);
+
 #endif // PIM_ARENA_SPACE_H

@@ -17,12 +17,14 @@
 
 #include <string.h>
 
-#include "cpython/interp.h"
+#include "abandoned/poison.h"
+#include "cpython/bind.h"
 #include "cpython/table.h"
 #include "domain/birth.h"
-#include "domain/raw_source.h"
-#include "heap/poison.h"
-#include "heap/registry.h"
+#include "domain/raw_foreign.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
+#include "platform/epoch.h"
 #include "platform/say.h"
 #include "platform/threads.h"
 
@@ -52,7 +54,7 @@ become(trust next)
     if (pim_load_relaxed(&state) != (int)next) {
         pim_store_relaxed(&pim_raw_awaited, next == OPEN);
         pim_store_release(&state, (int)next);
-        atomic_fetch_add(&pim_current_epoch, 1);
+        atomic_fetch_add(&pim_epoch, 1);
     }
 }
 
@@ -154,7 +156,7 @@ check_owner(const pim_heap *heap)
     }
     if (pim_py.interp_id(pim_py.tstate_interp(tstate)) != heap->id) {
         pim_registry_set_policy(heap->id, PIM_KEEP);
-        atomic_fetch_add(&pim_current_epoch, 1);
+        atomic_fetch_add(&pim_epoch, 1);
     }
 }
 
@@ -173,7 +175,7 @@ pim_identity_start(bool says)
 {
     verbose = says;
     pim_raw_arrived = arrived;
-    pim_current_look_again = look_again;
+    pim_heap_look_again = look_again;
     pim_gate_enter();
     pim_lock_acquire(&lock);
     memset(&judged, 0, sizeof(judged));

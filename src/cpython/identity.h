@@ -1,6 +1,6 @@
 // identity.h -- is the interpreter at an address still the one that was there?
 //
-// Threads remember the heap of an interpreter by its address alone (heap/current.h).
+// Threads remember the heap of an interpreter by its address alone (interp/current.h).
 // That is right for as long as we see each interpreter's state come or go in the raw
 // domain: one that comes where another was ends that one.  Where raw is somebody
 // else's, we see neither, and CPython reuses such memory at once.  Then nobody

@@ -14,7 +14,7 @@
 #include <Python.h>
 #include <string.h>
 
-#include "cpython/api.h"
+#include "cpython/symbols.h"
 #include "platform/os.h"
 
 // Before an object that the collector knows, and one with a managed dictionary or

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
-#include "cpython/api.h"
+#include "cpython/symbols.h"
 #include "domain/check.h"
 #include "domain/stack.h"
 

@@ -3,7 +3,7 @@
 #ifndef PIM_CPYTHON_TABLE_H
 #define PIM_CPYTHON_TABLE_H
 
-#include "cpython/api.h"
+#include "cpython/symbols.h"
 #include "domain/domain.h"
 
 // What the raw domain's table holds now; asked before ours is set.

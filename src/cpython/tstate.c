@@ -38,6 +38,7 @@
 #include <link.h>
 #include <signal.h>
 
+#include "platform/epoch.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
 
@@ -143,7 +144,7 @@ conclude(ptrdiff_t word, const char *reason)
     pim_store_relaxed(&why, reason);
     pim_store_release(&proven, word);
     if (word >= 0) {
-        atomic_fetch_add(&pim_current_epoch, 1); // threads settle anew
+        atomic_fetch_add(&pim_epoch, 1); // threads settle anew
     }
 }
 

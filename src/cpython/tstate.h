@@ -3,8 +3,8 @@
 #ifndef PIM_CPYTHON_TSTATE_H
 #define PIM_CPYTHON_TSTATE_H
 
-#include "cpython/api.h"
-#include "heap/current.h"
+#include "cpython/symbols.h"
+#include "interp/current.h"
 
 // Forgets what is known and starts looking; `by_call` settles for the getter.
 void pim_tstate_start(bool by_call);

@@ -10,9 +10,13 @@
 
 #include "cpython/wrapper.h"
 
+#include "account/ledger.h"
 #include "cpython/table.h"
 #include "domain/raw_small.h"
-#include "heap/registry.h"
+#include "heap/admit.h"
+#include "interp/figures.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
 
 // The longest traceback has 65,535 frames of 16 bytes.
 #define NOTE_BYTES ((size_t)2 << 20)

@@ -12,9 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arena/region.h"
 #include "base/keep_errno.h"
 #include "domain/raw_small.h"
-#include "heap/current.h"
+#include "heap/large.h"
+#include "interp/current.h"
+#include "platform/epoch.h"
 #include "platform/os.h"
 #include "platform/say.h"
 
@@ -123,7 +126,7 @@ begin(bool adrift)
         }
         pim_current_resolve = nobodys;
         pim_current_look = none;
-        atomic_fetch_add(&pim_current_epoch, 1);
+        atomic_fetch_add(&pim_epoch, 1);
         pim_raw_mine = (pim_raw_self){.cache = NULL};
     }
 }

@@ -5,7 +5,7 @@
 
 #include "domain/birth.h"
 
-#include "heap/registry.h"
+#include "interp/registry.h"
 
 // The blocks of PIM_RAW_WATCH_BYTES that a thread got last, and who was current: CPython
 // makes one or two more between an interpreter's state and its first request.
@@ -59,7 +59,7 @@ pim_birth_admits(size_t size)
     pim_current *self = &pim_current_self;
     return !may_be_state(size) ||
            pim_limit_admits_birth(&self->maker, how_to_refuse(is_attached),
-                                  &self->credit);
+                                  &pim_thread_credit);
 }
 
 void
@@ -68,7 +68,7 @@ pim_birth_asked(const void *block, size_t size)
     if (may_be_state(size)) {
         awaited = block;
         if (block == NULL) {
-            pim_limit_drop_credit(&pim_current_self.credit);
+            pim_limit_drop_credit(&pim_thread_credit);
         }
     }
 }
@@ -90,7 +90,7 @@ pim_birth_freed(const void *block)
     }
     if (block == awaited) { // CPython gave up
         awaited = NULL;
-        pim_limit_drop_credit(&pim_current_self.credit);
+        pim_limit_drop_credit(&pim_thread_credit);
     }
 }
 

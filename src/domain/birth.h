@@ -15,7 +15,7 @@
 #ifndef PIM_DOMAIN_BIRTH_H
 #define PIM_DOMAIN_BIRTH_H
 
-#include "heap/current.h"
+#include "interp/current.h"
 
 // Whether this CPython is one of those.  Written at the installation.
 extern bool pim_birth_is_told_later;

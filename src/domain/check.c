@@ -17,10 +17,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "domain/known.h"
-#include "heap/current.h"
-#include "heap/registry.h"
+#include "domain/shadow.h"
+#include "heap/large.h"
+#include "interp/current.h"
+#include "interp/figures.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
 
 #define PIM_CHECK_FILL 0xdd
 
@@ -147,7 +151,7 @@ check_interpreter(const call *c)
     }
 }
 
-// A raw request must not make a new interpreter known (see cpython/interp.c).
+// A raw request must not make a new interpreter known (see cpython/bind.c).
 static call
 begin(const void *ctx, const char *verb, const void *block, size_t bytes)
 {

@@ -18,7 +18,7 @@
 
 #include <errno.h>
 
-#include "heap/figures.h"
+#include "interp/figures.h"
 
 void *pim_mem_malloc(void *ctx, size_t size);
 void *pim_mem_calloc(void *ctx, size_t count, size_t size);

@@ -10,10 +10,14 @@
 
 #include <string.h>
 
+#include "arena/region.h"
 #include "domain/adrift.h"
 #include "domain/domain.h"
-#include "heap/current.h"
-#include "heap/heap_inline.h"
+#include "heap/alloc.h"
+#include "heap/free.h"
+#include "heap/large.h"
+#include "heap/run.h"
+#include "interp/current.h"
 #include "platform/scarcity.h"
 
 // --- malloc ----------------------------------------------------------------

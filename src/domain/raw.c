@@ -22,13 +22,17 @@
 
 #include <string.h>
 
+#include "arena/region.h"
 #include "domain/adrift.h"
 #include "domain/birth.h"
 #include "domain/domain.h"
+#include "domain/end_event.h"
+#include "domain/raw_foreign.h"
 #include "domain/raw_small.h"
-#include "domain/raw_source.h"
-#include "heap/current.h"
-#include "heap/heap_inline.h"
+#include "heap/alloc.h"
+#include "heap/free.h"
+#include "heap/large.h"
+#include "interp/current.h"
 
 #define SLOT PIM_SLOT(PIM_RAW)
 
@@ -306,6 +310,22 @@ realloc_inside(void *block, size_t size)
                : move(block, old_size, size);
 }
 
+// A block of libc's moves to where raw blocks come from now.
+static void *
+realloc_foreign(void *block, size_t size)
+{
+    size_t bytes = pim_raw_source_libc_bytes(block);
+    if (bytes == 0) {
+        return pim_raw_source_realloc(block, size);
+    }
+    void *moved = pim_raw_malloc(NULL, size);
+    if (moved != NULL) {
+        memcpy(moved, block, bytes < size ? bytes : size);
+        pim_raw_source_free(block);
+    }
+    return moved;
+}
+
 static void *
 realloc_outside(void *block, size_t size)
 {
@@ -313,13 +333,13 @@ realloc_outside(void *block, size_t size)
         bool is_ours;
         void *moved = pim_adrift_realloc(block, size, &is_ours);
         if (!is_ours) {
-            moved = pim_raw_source_realloc(block, size);
+            moved = realloc_foreign(block, size);
         }
         return moved != NULL ? moved : pim_domain_refuse();
     }
     size_t old_size = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
     if (old_size == 0) {
-        void *moved = pim_raw_source_realloc(block, size);
+        void *moved = realloc_foreign(block, size);
         return moved != NULL ? moved : pim_domain_refuse();
     }
     pim_heap *heap = pim_current_owner();

@@ -2,6 +2,7 @@
 
 #include "domain/raw_count.h"
 
+#include "account/ledger.h"
 #include "domain/domain.h"
 
 pim_raw_account pim_raw_published;

@@ -6,7 +6,7 @@
 // a peak is off by at most that much for each thread; with one thread it is exact.
 //
 // Like a heap's account, a tally is a height and how far below it the thread is
-// (heap/account.h): one subtraction counts a block and finds a new height.
+// (account/account.h): one subtraction counts a block and finds a new height.
 //
 // Invariant:
 //   TALLY-1  a thread that notes a new height changes the difference with none of

@@ -8,7 +8,12 @@
 
 #include <string.h>
 
-#include "heap/heap_inline.h"
+#include "heap/alloc.h"
+#include "heap/audit.h"
+#include "heap/free.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
+#include "interp/freeze.h"
 
 #define SLOT PIM_SLOT(PIM_RAW) // the only one of the raw heap's that is used
 

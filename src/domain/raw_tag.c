@@ -11,7 +11,8 @@
 #include <sys/auxv.h>
 
 #include "domain/raw_count.h"
-#include "heap/lives.h"
+#include "heap/remote.h"
+#include "interp/lives.h"
 
 #define WHO_BITS 32
 

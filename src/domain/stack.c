@@ -3,9 +3,12 @@
 
 #include "domain/stack.h"
 
+#include "arena/region.h"
 #include "base/keep_errno.h"
 #include "domain/domain.h"
-#include "heap/current.h"
+#include "heap/large.h"
+#include "heap/run.h"
+#include "interp/current.h"
 
 static pim_stack_source source;
 

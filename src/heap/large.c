@@ -23,10 +23,15 @@
 //            ring_lock, the last to be taken of all locks but the gate's; a block
 //            that its owner resizes is in none meanwhile.
 
+#include "heap/large.h"
+
 #include <string.h>
 
-#include "heap/mi_blocks.h"
-#include "heap/poison.h"
+#include "abandoned/poison_extent.h"
+#include "extent/mi_blocks.h"
+#include "heap/admit.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
 #include "platform/os.h"
 
 typedef enum large_kind { LARGE_MI, LARGE_MAP } large_kind;
@@ -280,8 +285,9 @@ alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
     size_t used = map_size(size);
     // Who asks for zeroes may never write to most of them.
     pim_map_kind kind = zero ? PIM_MAP_SPARSE : PIM_MAP_FIXED;
-    if (!pim_maps_take(heap, used, kind, &map) &&
-        !(pim_large_cut_rooms(heap) && pim_maps_take(heap, used, kind, &map))) {
+    if (!pim_maps_take(&heap->idle_bytes, used, kind, &map) &&
+        !(pim_large_cut_rooms(heap) &&
+          pim_maps_take(&heap->idle_bytes, used, kind, &map))) {
         return NULL;
     }
     used = map.dirty > used ? map.dirty : used;
@@ -387,8 +393,8 @@ pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     void *block = NULL;
     size_t used = map_size(size);
     pim_gate_enter();
-    if (pim_maps_take(heap, used, is_small ? PIM_MAP_KEPT : PIM_MAP_GROWING,
-                      &map)) {
+    if (pim_maps_take(&heap->idle_bytes, used,
+                      is_small ? PIM_MAP_KEPT : PIM_MAP_GROWING, &map)) {
         block = finish_map(heap, domain, used, &map, is_small);
         pim_add_relaxed(&small_maps, is_small);
     }
@@ -409,7 +415,7 @@ give(pim_heap *heap, pim_large *large)
     } else {
         settle_small(large);
         pim_map map = map_of(large);
-        pim_maps_give(heap, &map);
+        pim_maps_give(&heap->idle_bytes, &map);
     }
 }
 
@@ -493,8 +499,8 @@ pim_large_doom(pim_heap *heap)
             (!releases && !poison_map(heap, large))) {
             continue;
         }
-        pim_pending_add(&heap->gone[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
-                        large->usable);
+        pim_pending_add(&heap->condemned.gone[PIM_SLOT(large->domain)],
+                        PIM_CLASS_LARGE, large->usable);
         pim_sub_relaxed(&pim_process_heap.large_bytes, large->usable);
         ring_remove(large);
         if (releases) {
@@ -545,7 +551,7 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
     size_t used = map_size(size);
     pim_map map = map_of(large);
     ring_remove(large); // it may move
-    if (!pim_maps_resize(heap, &map, used)) {
+    if (!pim_maps_resize(&heap->idle_bytes, &map, used)) {
         ring_add(heap, large);
         return NULL;
     }

@@ -21,10 +21,16 @@
 // Invariant:
 //   RUN-1  a kept run has no owner and lies in an arena of the heap that keeps it.
 
+#include "heap/run.h"
+
 #include <string.h>
 
-#include "heap/heap_inline.h"
-#include "platform/os.h"
+#include "arena/arena_set.h"
+#include "heap/admit.h"
+#include "heap/grow.h"
+#include "heap/page_list.h"
+#include "heap/purge.h"
+#include "heap/reclaim.h"
 
 static unsigned
 units_for(size_t size)
@@ -65,7 +71,7 @@ take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
 {
     unsigned units = units_for(size);
     pim_gate_enter();
-    if (!pim_heap_has_run(heap, units + room)) {
+    if (!pim_arena_set_has_run(&heap->arenas, units + room)) {
         pim_heap_inherit(heap, units + room);
     }
     pim_page *page = pim_heap_take_run(heap, units + room);
@@ -75,10 +81,11 @@ take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
         }
         pim_page_open_run(page, heap, domain, units, size);
         pim_own_add(&heap->page_count, 1);
-        uint64_t dirty = pim_load_relaxed(&heap->dirty_units);
+        uint64_t dirty = pim_load_relaxed(&heap->arenas.dirty_units);
         pim_heap_touch(heap, page, 0, page->block_size);
-        *is_zero = pim_load_relaxed(&heap->dirty_units) - dirty == units &&
-                   pim_arena_clean_is_zero();
+        *is_zero =
+            pim_load_relaxed(&heap->arenas.dirty_units) - dirty == units &&
+            pim_arena_clean_is_zero();
     }
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
@@ -128,46 +135,6 @@ pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     return finish(heap, page);
 }
 
-void
-pim_run_freed(pim_heap *heap, pim_page *page)
-{
-    unsigned units = pim_page_units(page);
-    PIM_CHECK((char *)page->free == pim_page_start(page),
-              "free of an address inside a block", page->free);
-    // All else was counted when the block was pushed.
-    pim_account_shrink_varied(&heap->account[PIM_SLOT(page->domain)],
-                              PIM_CLASS_RUN, page->block_size);
-    if (heap->idle_runs[units] != NULL ||
-        heap->idle_run_units + units > PIM_IDLE_RUN_UNITS ||
-        pim_heap_is_process(heap)) { // nobody would purge it
-        pim_gate_enter();
-        pim_heap_release_page(heap, page);
-        pim_heap_purge_if_due(heap);
-        pim_gate_exit();
-        return;
-    }
-    heap->idle_runs[units] = page;
-    heap->idle_run_units += units;
-    page->free = NULL;
-    page->cut = 0;
-    page->state = PIM_PAGE_IDLE;
-    pim_store_release(&page->owner, 0);
-    pim_heap_purge_later(heap);
-}
-
-void
-pim_run_release_idle(pim_heap *heap)
-{
-    for (unsigned units = 0; units <= PIM_RUN_UNITS; units++) {
-        pim_page *page = heap->idle_runs[units];
-        if (page != NULL) {
-            heap->idle_runs[units] = NULL; // releasing may come here again
-            heap->idle_run_units -= units;
-            pim_heap_release_page(heap, page);
-        }
-    }
-}
-
 // Whether the block is to shrink, and is better off in a class.
 static bool
 leaves_run(const pim_page *page, size_t size)
@@ -185,7 +152,7 @@ set_units(pim_heap *heap, pim_page *page, unsigned wanted)
     size_t before = page->block_size;
     size_t after = (size_t)wanted << PIM_UNIT_SHIFT;
     if (wanted > units &&
-        !pim_heap_extend_run(heap, page, units, wanted - units)) {
+        !pim_arena_set_extend_run(&heap->arenas, page, units, wanted - units)) {
         return false;
     }
     page->block_size = (uint32_t)after;
@@ -216,6 +183,7 @@ pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
         }
         pim_gate_enter();
         done = set_units(heap, page, wanted);
+        pim_heap_purge_if_due(heap);
         pim_gate_exit();
         pim_limit_done(&heap->limit);
     }

@@ -13,13 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cpython/api.h"
-#include "cpython/interp.h"
-#include "cpython/leaks.h"
+#include "api/leaks.h"
+#include "cpython/bind.h"
+#include "cpython/symbols.h"
 #include "pimalloc/pimalloc.h"
+#include "platform/path.h"
 #include "platform/say.h"
 #include "preload/preload.h"
-#include "platform/path.h"
 
 void
 pim_preload_tell_figures(void)

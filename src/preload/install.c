@@ -17,10 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/install.h"
 #include "base/atomic.h"
-#include "cpython/api.h"
-#include "cpython/install.h"
-#include "cpython/interp.h"
+#include "cpython/bind.h"
+#include "cpython/symbols.h"
 #include "cpython/table.h"
 #include "mi/mi.h"
 #include "platform/privilege.h"

@@ -14,7 +14,7 @@
 
 #include <link.h>
 
-#include "platform/options.h"
+#include "api/env_options.h"
 
 // Whether this process's C library is not the one that we were built for.
 bool pim_preload_is_foreign(void);

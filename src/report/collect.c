@@ -4,14 +4,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cpython/api.h"
+#include "api/stats.h"
+#include "cpython/bind.h"
 #include "cpython/identity.h"
-#include "cpython/interp.h"
-#include "cpython/stats.h"
+#include "cpython/symbols.h"
 #include "cpython/table.h"
 #include "cpython/tstate.h"
 #include "domain/domain.h"
-#include "heap/registry.h"
+#include "heap/large.h"
+#include "interp/registry.h"
 #include "mi/mi.h"
 #include "report/report.h"
 

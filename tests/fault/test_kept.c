@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "domain/domain.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/large.h"
+#include "interp/figures.h"
 #include "support/blocks.h"
 #include "support/core.h"
 #include "support/expect.h"

@@ -11,9 +11,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "account/ledger.h"
+#include "arena/region.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/audit.h"
+#include "heap/purge.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

@@ -28,14 +28,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Folder -> rank.  The three on top see all below and not one another.
-LAYERS = ["base", "platform", "mi", "page", "arena", "heap", "domain", "cpython",
-          "report"]
+LAYERS = ["base", "platform", "mi", "page", "account", "arena", "extent", "abandoned",
+          "heap", "interp", "domain", "cpython", "api", "report"]
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
 TOP = {"preload", "module", "run"}
 RANK.update({name: len(LAYERS) for name in TOP})
 FRONT_OF_CPYTHON = "cpython/cpython.h"
 
-MAY_SEE_PYTHON = ("src/cpython/", "src/preload/", "src/module/", "hooks/",
+MAY_SEE_PYTHON = ("src/cpython/", "src/api/", "src/preload/", "src/module/", "hooks/",
                   "include/pimalloc/cpython.h")
 PURE = ("src/", "include/", "hooks/")  # where the Python.h rule applies
 MAX_LINES = 600

@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "heap/mi_blocks.h"
+#include "extent/mi_blocks.h"
 #include "mi/self_test.h"
 #include "platform/gate.h"
 #include "platform/os.h"

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "heap/mi_blocks.h"
+#include "extent/mi_blocks.h"
 #include "platform/gate.h"
 #include "support/core.h"
 #include "support/expect.h"

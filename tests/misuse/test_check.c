@@ -5,7 +5,9 @@
 
 #include <stdlib.h>
 
-#include "heap/poison.h"
+#include "abandoned/poison.h"
+#include "arena/region.h"
+#include "heap/large.h"
 #include "support/fake_os.h"
 #include "support/random.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "domain/domain.h"
-#include "heap/current.h"
+#include "interp/current.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

@@ -10,7 +10,9 @@
 
 #include "domain/domain.h"
 #include "domain/raw_small.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
 #include "support/census.h"
 #include "support/core.h"
 #include "support/expect.h"

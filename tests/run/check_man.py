@@ -4,7 +4,7 @@
   check_man.py lint               with mandoc, else with groff; exits with 77
                                   (CTest: skipped) if neither is installed
   check_man.py complete LAUNCHER  every option of LAUNCHER --help, every variable
-                                  of src/platform/options.c and every function of
+                                  of src/api/env_options.c and every function of
                                   the headers is there, and no option too many
 
 Prints one line for each breach and exits with 1 if there is any.
@@ -77,7 +77,7 @@ def complete(launcher):
     if len(columns) != 1:
         yield f"--help begins its texts in the columns {sorted(columns)}"
 
-    table = read("src/platform/options.c")
+    table = read("src/api/env_options.c")
     table = table[table.index("static const option options[]"):]
     variables = re.findall(r'^    \{"([A-Z_]+)",', table[:table.index("};")], re.M)
     for name in variables:

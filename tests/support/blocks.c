@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "domain/domain.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/audit.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_os.h"
@@ -78,7 +79,7 @@ grow(char *block, size_t from, size_t to)
 size_t
 idle(void)
 {
-    pim_maps_audit(the.heap);
+    pim_maps_audit(&the.heap->idle_bytes);
     return pim_load_relaxed(&the.heap->idle_bytes);
 }
 
@@ -88,7 +89,7 @@ trim_maps(bool all)
     pim_gate_enter();
     pim_maps_trim(all);
     pim_gate_exit();
-    pim_maps_audit(the.heap);
+    pim_maps_audit(&the.heap->idle_bytes);
 }
 
 void

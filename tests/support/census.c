@@ -2,6 +2,7 @@
 
 #include "support/census.h"
 
+#include "interp/figures.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
 

@@ -3,7 +3,7 @@
 #ifndef PIM_TESTS_CENSUS_H
 #define PIM_TESTS_CENSUS_H
 
-#include "heap/walk.h"
+#include "interp/walk.h"
 
 typedef struct census {
     uint64_t bytes[PIM_DOMAINS];

@@ -10,7 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arena/region.h"
 #include "domain/domain.h"
+#include "interp/registry.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"

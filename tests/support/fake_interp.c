@@ -6,6 +6,10 @@
 
 #include "domain/birth.h"
 #include "domain/domain.h"
+#include "interp/figures.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
+#include "platform/epoch.h"
 #include "support/core.h"
 #include "support/expect.h"
 
@@ -68,7 +72,7 @@ static pim_heap *
 look(void)
 {
     pim_current *self = &pim_current_self;
-    uint64_t epoch = pim_load_acquire(&pim_current_epoch);
+    uint64_t epoch = pim_load_acquire(&pim_epoch);
     fake_tstate *tstate = current_tstate;
     pim_add_relaxed(&look_calls, 1);
     if (tstate == NULL) {
@@ -94,7 +98,7 @@ static pim_heap *
 resolve(void)
 {
     pim_current *self = &pim_current_self;
-    uint64_t epoch = pim_load_acquire(&pim_current_epoch);
+    uint64_t epoch = pim_load_acquire(&pim_epoch);
     fake_tstate *tstate = current_tstate;
     pim_add_relaxed(&resolve_calls, 1);
     if (tstate == NULL) {
@@ -130,7 +134,7 @@ fake_python_start(void)
     pim_current_look = look;
     pim_current_verify = verify;
     pim_birth_expect(FAKE_STATE_BLOCK - STATE_OFFSET);
-    atomic_fetch_add(&pim_current_epoch, 1);
+    atomic_fetch_add(&pim_epoch, 1);
 }
 
 uint32_t
@@ -149,7 +153,7 @@ void
 fake_python_hide_word(bool hide)
 {
     pim_store_relaxed(&word_is_hidden, hide);
-    atomic_fetch_add(&pim_current_epoch, 1);
+    atomic_fetch_add(&pim_epoch, 1);
 }
 
 uint64_t
@@ -263,6 +267,6 @@ pim_limit_figures
 fake_limit(const pim_heap *heap)
 {
     pim_limit_figures figures;
-    pim_limit_get(heap, &figures);
+    pim_limit_get(&heap->limit, &figures);
     return figures;
 }

@@ -5,7 +5,7 @@
 // block of a few hundred KB, and a GIL says who may run.  The last event of an
 // interpreter's life is the raw-domain free of that block, done without a thread
 // state.  pim_current_resolve() and pim_current_look() are implemented as in
-// src/cpython/interp.c, and each thread's word points at the variable, so the fast
+// src/cpython/bind.c, and each thread's word points at the variable, so the fast
 // path is the real one.
 
 #ifndef PIM_TESTS_FAKE_INTERP_H
@@ -13,8 +13,9 @@
 
 #include <pthread.h>
 
-#include "heap/current.h"
-#include "heap/registry.h"
+#include "interp/current.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
 
 // What an interpreter pointer points to.
 // What is asked for as the state of an interpreter.

@@ -4,8 +4,12 @@
 
 #include <string.h>
 
+#include "account/budget.h"
+#include "account/ledger.h"
 #include "domain/domain.h"
-#include "heap/figures.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 
@@ -36,7 +40,7 @@ limit_member(unsigned m, uint64_t soft, uint64_t hard)
 {
     const pim_limit_terms terms = {soft, hard, note_refusal, members};
     pim_gate_enter();
-    pim_limit_set(member_heap(m), &terms);
+    pim_limit_set(&member_heap(m)->limit, &terms);
     pim_gate_exit();
 }
 
@@ -87,7 +91,8 @@ uint64_t
 live_of_member(unsigned m)
 {
     uint64_t bytes;
-    EXPECT(pim_heap_live_bytes(member_heap(m), &bytes));
+    pim_ledger ledger = pim_heap_ledger(member_heap(m));
+    EXPECT(pim_ledger_live_bytes(&ledger, &bytes));
     return bytes;
 }
 

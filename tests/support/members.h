@@ -3,7 +3,7 @@
 #ifndef PIM_TESTS_MEMBERS_H
 #define PIM_TESTS_MEMBERS_H
 
-#include "heap/budget.h"
+#include "account/budget.h"
 #include "support/fake_interp.h"
 
 #define MIB ((uint64_t)1 << 20)

@@ -4,8 +4,13 @@
 
 #include <string.h>
 
+#include "account/ledger.h"
+#include "arena/region.h"
 #include "domain/raw_small.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/audit.h"
+#include "heap/large.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 

@@ -9,7 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account/ledger.h"
+#include "arena/region.h"
 #include "domain/domain.h"
+#include "heap/large.h"
+#include "interp/figures.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 

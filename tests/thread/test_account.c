@@ -1,6 +1,9 @@
 // test_account.c -- accounts by size class, read while the owner works, others
 // free its blocks, and at last it ends.
 
+#include "account/ledger.h"
+#include "interp/figures.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"

@@ -4,6 +4,11 @@
 #include <stdlib.h>
 
 #include "domain/raw_count.h"
+#include "heap/audit.h"
+#include "heap/large.h"
+#include "interp/figures.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"

@@ -1,7 +1,10 @@
 // test_budget.c -- interpreters that count together, at work at once.
 
+#include "account/budget.h"
 #include "domain/domain.h"
-#include "heap/budget.h"
+#include "heap/admit.h"
+#include "heap/audit.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -34,7 +37,7 @@ static const pim_limit_terms loose = {SOFT / 2, HARD, note, &refusals};
 static void
 set_terms(void *arg, pim_heap *heap)
 {
-    pim_limit_set(heap, arg);
+    pim_limit_set(&heap->limit, arg);
 }
 
 static void

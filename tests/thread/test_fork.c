@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "heap/audit.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"

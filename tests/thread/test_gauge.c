@@ -1,6 +1,6 @@
 // test_gauge.c -- what is live and its peak, read while the owner counts.
 
-#include "heap/account.h"
+#include "account/account.h"
 #include "support/expect.h"
 #include "support/random.h"
 #include "support/team.h"

@@ -6,6 +6,9 @@
 #include <sched.h>
 
 #include "domain/domain.h"
+#include "heap/audit.h"
+#include "heap/remote.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

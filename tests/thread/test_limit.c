@@ -1,7 +1,9 @@
 // test_limit.c -- limits that change while their interpreters allocate, end and begin.
 
 #include "domain/domain.h"
-#include "heap/heap_inline.h"
+#include "heap/alloc.h"
+#include "heap/audit.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -28,7 +30,7 @@ note(void *arg, const pimalloc_refusal *refusal)
 static void
 set_terms(void *arg, pim_heap *heap)
 {
-    pim_limit_set(heap, arg);
+    pim_limit_set(&heap->limit, arg);
 }
 
 // One life of an interpreter that allocates all the time.

@@ -2,7 +2,10 @@
 
 #include <string.h>
 
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/audit.h"
+#include "heap/remote.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"
@@ -105,7 +108,7 @@ give_back(team_member *self)
             pim_maps_trim(random_below(&r, 20) == 0);
         }
         pim_gate_exit();
-        pim_maps_audit(&pim_process_heap);
+        pim_maps_audit(&pim_process_heap.idle_bytes);
         for (unsigned i = 0; i < OWNERS; i++) {
             pim_figures f = fake_figures(interps[i].state->id);
             EXPECT_LE(f.committed_bytes, (uint64_t)1 << 30);
@@ -146,7 +149,7 @@ TEST(large_blocks_stay_whole_whoever_frees_and_trims)
         fake_interp_detach(&interps[i]);
         fake_interp_end(&interps[i]);
     }
-    pim_maps_audit(&pim_process_heap);
+    pim_maps_audit(&pim_process_heap.idle_bytes);
     EXPECT_EQ(pim_load_relaxed(&pim_process_heap.idle_bytes), 0);
 }
 

@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "account/ledger.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

@@ -6,9 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "account/ledger.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

@@ -1,6 +1,10 @@
 // test_remote.c -- blocks that cross threads and interpreters, while readers of
 // statistics look on.
 
+#include "heap/audit.h"
+#include "heap/remote.h"
+#include "interp/figures.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"

@@ -4,7 +4,9 @@
 // them.  A further thread begins and ends interpreters all the time: heirs of
 // the pages.
 
-#include "heap/poison.h"
+#include "abandoned/poison.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"

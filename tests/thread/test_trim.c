@@ -3,7 +3,10 @@
 
 #include <sched.h>
 
-#include "heap/registry.h"
+#include "heap/audit.h"
+#include "heap/purge.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"

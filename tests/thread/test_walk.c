@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "domain/domain.h"
+#include "interp/figures.h"
 #include "support/census.h"
 #include "support/core.h"
 #include "support/expect.h"

@@ -2,7 +2,13 @@
 
 #include <string.h>
 
+#include "account/ledger.h"
 #include "domain/domain.h"
+#include "heap/audit.h"
+#include "heap/large.h"
+#include "heap/remote.h"
+#include "interp/figures.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

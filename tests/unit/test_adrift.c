@@ -7,8 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arena/region.h"
 #include "domain/check.h"
-#include "heap/registry.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
 #include "platform/closing.h"
 #include "support/core.h"
 #include "support/expect.h"

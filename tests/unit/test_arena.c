@@ -3,18 +3,12 @@
 #include <string.h>
 
 #include "arena/arena.h"
+#include "arena/arena_set.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_os.h"
 
 #define REGION ((size_t)64 << 20)
-
-static struct pim_heap *
-some_heap(void)
-{
-    static char heap[64] __attribute__((aligned(64)));
-    return (struct pim_heap *)(void *)heap;
-}
 
 static pim_arena *arena;
 
@@ -24,7 +18,7 @@ begin(void **state)
     (void)state;
     fake_os_start();
     EXPECT_EQ(pim_region_init(REGION), 0);
-    arena = pim_region_take(some_heap(), "pimalloc:test");
+    arena = pim_region_take("pimalloc:test");
     EXPECT_NOT_NULL(arena);
     return 0;
 }
@@ -255,7 +249,7 @@ TEST(units_returned_by_others_are_taken_in_clean)
 static pim_arena *
 take_arena(void)
 {
-    return pim_region_take(some_heap(), "x");
+    return pim_region_take("x");
 }
 
 static bool
@@ -302,10 +296,10 @@ TEST(nothing_is_reserved_ahead)
 TEST(arena_given_back_is_handed_out_again)
 {
     char *start = pim_arena_start(arena);
-    pim_arena *second = pim_region_take(some_heap(), "x");
+    pim_arena *second = pim_region_take("x");
     EXPECT_PTR_NE(second, arena);
     pim_region_give(arena);
-    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    EXPECT_PTR_EQ(pim_region_take("x"), arena);
     EXPECT_PTR_EQ(pim_arena_start(arena), start);
     EXPECT(pim_arena_is_empty(arena));
 }
@@ -336,7 +330,7 @@ TEST(dense_arena_is_not_kept_warm)
     uint64_t unmaps = fake_os_calls(FAKE_UNMAP);
     pim_region_give(arena);
     EXPECT_EQ(fake_os_calls(FAKE_UNMAP), unmaps + 1);
-    EXPECT_PTR_EQ(pim_region_take(some_heap(), "x"), arena);
+    EXPECT_PTR_EQ(pim_region_take("x"), arena);
     EXPECT(!arena->dense);
     EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
 }
@@ -385,12 +379,17 @@ TEST(arenas_elsewhere_lie_together)
 
 TEST(all_arenas_are_found)
 {
+    pim_arena_set set = {.used_units = 0};
     unsigned n = 1;
+    pim_arena_set_gain(&set, arena, false);
     while (n < REGION / PIM_ARENA_SIZE + 3) {
-        n += take_arena() != NULL;
+        pim_arena *another = take_arena();
+        EXPECT_NOT_NULL(another);
+        pim_arena_set_gain(&set, another, false);
+        n++;
     }
     for (pim_arena *a = NULL; (a = pim_region_after(a)) != NULL;) {
-        n -= pim_load_relaxed(&a->heap) == some_heap();
+        n -= pim_load_relaxed(&a->set) == &set;
     }
     EXPECT_EQ(n, 0);
 }

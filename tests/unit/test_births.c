@@ -1,7 +1,9 @@
 // test_births.c -- room for interpreters that a tenant makes.
 
+#include "account/budget.h"
 #include "domain/birth.h"
 #include "domain/domain.h"
+#include "heap/admit.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/members.h"

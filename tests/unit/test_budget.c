@@ -2,9 +2,13 @@
 
 #include <errno.h>
 
+#include "abandoned/poison.h"
+#include "account/budget.h"
 #include "domain/domain.h"
-#include "heap/figures.h"
-#include "heap/poison.h"
+#include "heap/admit.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
+#include "interp/registry.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/members.h"
@@ -339,7 +343,7 @@ TEST(a_host_says_who_counts_for_whom)
 {
     limit_member(TENANT, SOFT, SOFT);
     pim_gate_enter();
-    pim_limit_count_made(member_heap(TENANT), false);
+    pim_limit_count_made(&member_heap(TENANT)->limit, false);
     pim_gate_exit();
     EXPECT(make_member(CHILD));
     EXPECT_EQ(fake_limit(member_heap(CHILD)).parent, PIM_PROCESS_ID);
@@ -387,7 +391,7 @@ TEST(what_main_makes_counts_for_nobody_unless_main_is_told_to)
     EXPECT(make_member(CHILD));
     EXPECT_EQ(fake_limit(member_heap(CHILD)).parent, PIM_PROCESS_ID);
     pim_gate_enter();
-    pim_limit_count_made(main_heap, true);
+    pim_limit_count_made(&main_heap->limit, true);
     pim_gate_exit();
     end_member(CHILD);
     fake_interp_swap(fake_main());
@@ -395,7 +399,7 @@ TEST(what_main_makes_counts_for_nobody_unless_main_is_told_to)
     EXPECT(make_member(SECOND));
     EXPECT_EQ(fake_limit(member_heap(SECOND)).parent, FAKE_MAIN);
     pim_gate_enter();
-    pim_limit_count_made(main_heap, false);
+    pim_limit_count_made(&main_heap->limit, false);
     pim_gate_exit();
 }
 

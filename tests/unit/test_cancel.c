@@ -7,8 +7,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "abandoned/poison.h"
 #include "domain/domain.h"
-#include "heap/poison.h"
+#include "interp/retire.h"
+#include "mi/mi.h"
 #include "platform/os.h"
 #include "platform/say.h"
 #include "support/core.h"

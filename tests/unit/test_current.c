@@ -1,6 +1,9 @@
 // test_current.c -- whose heap a thread owns, asked anew at each request.
 
 #include "domain/domain.h"
+#include "heap/large.h"
+#include "interp/figures.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

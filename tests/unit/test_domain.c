@@ -5,7 +5,12 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "account/ledger.h"
+#include "arena/region.h"
 #include "domain/domain.h"
+#include "heap/audit.h"
+#include "heap/large.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

@@ -5,8 +5,9 @@
 #include <sched.h>
 #include <string.h>
 
+#include "abandoned/poison.h"
 #include "domain/domain.h"
-#include "heap/poison.h"
+#include "heap/audit.h"
 #include "platform/closing.h"
 #include "support/census.h"
 #include "support/core.h"

@@ -10,7 +10,8 @@
 
 #include "domain/check.h"
 #include "domain/domain.h"
-#include "heap/registry.h"
+#include "interp/registry.h"
+#include "interp/retire.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -169,7 +170,7 @@ TEST(callback_of_a_limit_may_do_what_it_likes)
     fake_interp_swap(&interp);
     pim_heap *heap = fake_current_heap();
     pim_gate_enter();
-    pim_limit_set(heap, &terms);
+    pim_limit_set(&heap->limit, &terms);
     pim_gate_exit();
     for (unsigned i = 0; i < PIM_DOMAINS; i++) {
         const core_domain *d = &core_domains[i];

@@ -2,7 +2,13 @@
 
 #include <string.h>
 
+#include "abandoned/retained.h"
+#include "arena/region.h"
 #include "domain/domain.h"
+#include "heap/audit.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -284,7 +290,7 @@ TEST(full_page_stays_with_the_process_in_an_inherited_arena)
     pim_heap_audit(heap);
     pim_heap_audit(&pim_process_heap);
     // Their units were returned to the heir.
-    EXPECT(pim_load_relaxed(&heap->returned));
+    EXPECT(pim_load_relaxed(&heap->arenas.returned));
     pim_gate_enter();
     pim_heap_purge(heap, true);
     pim_gate_exit();
@@ -385,11 +391,12 @@ TEST(holes_go_when_no_heir_comes_in_time)
     fake_os_advance(PIM_PURGE_DELAY_MS - 1);
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    EXPECT_EQ(pim_warm_trim(false), 0);
+    EXPECT_EQ(pim_warm_trim(&pim_process_heap.arenas, false), 0);
     EXPECT_NE(pim_load_relaxed(&pim_warm_until), 0);
     EXPECT_EQ(reset_bytes(), before);
     fake_os_advance(1);
-    EXPECT_GE(pim_warm_trim(false), PAGES * PIM_UNIT_SIZE / 2);
+    EXPECT_GE(pim_warm_trim(&pim_process_heap.arenas, false),
+              PAGES * PIM_UNIT_SIZE / 2);
     EXPECT_EQ(pim_load_relaxed(&pim_warm_until), 0);
     EXPECT_GE(reset_bytes(), before + PAGES * PIM_UNIT_SIZE / 2);
     pim_lock_release(&pim_process_lock);
@@ -405,7 +412,8 @@ trim(bool all)
 {
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    size_t bytes = pim_warm_trim(all) + pim_region_trim();
+    size_t bytes =
+        pim_warm_trim(&pim_process_heap.arenas, all) + pim_region_trim();
     pim_lock_release(&pim_process_lock);
     pim_gate_exit();
     return bytes;

@@ -3,7 +3,11 @@
 #include <string.h>
 
 #include "domain/domain.h"
-#include "heap/registry.h"
+#include "heap/audit.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
+#include "interp/freeze.h"
+#include "interp/registry.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -170,7 +174,7 @@ TEST(heap_with_frozen_pages_ends_like_any_other)
 static uint64_t
 idle_bytes(void)
 {
-    return heap->idle_units * PIM_UNIT_SIZE;
+    return heap->arenas.idle_units * PIM_UNIT_SIZE;
 }
 
 static size_t

@@ -4,7 +4,11 @@
 #include <string.h>
 
 #include "domain/domain.h"
-#include "heap/heap_inline.h"
+#include "heap/alloc.h"
+#include "heap/audit.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

@@ -2,8 +2,12 @@
 
 #include <string.h>
 
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/heap_inline.h"
+#include "heap/alloc.h"
+#include "heap/audit.h"
+#include "heap/purge.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -109,7 +113,7 @@ reach(unsigned pages)
 {
     swing(pages);
     purge();
-    EXPECT_EQ(heap->idle_units, 0);
+    EXPECT_EQ(heap->arenas.idle_units, 0);
     EXPECT_EQ(heap->empty_units, 0);
 }
 
@@ -208,7 +212,7 @@ TEST(empty_pages_stay_with_their_class)
     uint64_t pages = fake_figures(id).pages;
     EXPECT_EQ(pages, 21);
     EXPECT_EQ(heap->empty_units, 20);
-    EXPECT_EQ(heap->idle_units, 0);
+    EXPECT_EQ(heap->arenas.idle_units, 0);
     uint64_t committed = committed_units();
     swing(20);
     EXPECT_EQ(fake_figures(id).pages, pages);
@@ -221,9 +225,9 @@ TEST(empty_pages_are_released_when_they_are_too_many)
     reach(2 * many);
     swing(many);
     EXPECT_LE(heap->empty_units,
-              PIM_EMPTY_UNITS + heap->used_units / PIM_EMPTY_SHARE);
+              PIM_EMPTY_UNITS + heap->arenas.used_units / PIM_EMPTY_SHARE);
     EXPECT_LE(fake_figures(id).pages, many / 2);
-    EXPECT_GE(heap->idle_units, many / 2); // released, not yet returned
+    EXPECT_GE(heap->arenas.idle_units, many / 2); // released, not yet returned
 }
 
 TEST(empty_pages_are_released_before_a_new_arena_is_taken)
@@ -288,12 +292,12 @@ TEST(no_new_peak_is_made_while_much_lies_idle)
         free_all(blocks + 32 * i, 32);
     }
     uint64_t peak = committed_units();
-    EXPECT_GE(heap->empty_units + heap->idle_units, PAGES / 2 - 1);
+    EXPECT_GE(heap->empty_units + heap->arenas.idle_units, PAGES / 2 - 1);
     for (unsigned i = 0; i < RUNS; i++) {
         runs[i] = pim_obj_malloc(NULL, UNITS * PIM_UNIT_SIZE);
         uint64_t now = committed_units();
         EXPECT(now <= peak + pim_heap_peak_step(peak) ||
-               heap->idle_units + heap->empty_units <=
+               heap->arenas.idle_units + heap->empty_units <=
                    pim_heap_peak_step(now) + UNITS);
         peak = now > peak ? now : peak;
         pim_heap_audit(heap);
@@ -331,8 +335,8 @@ bulk_free(bulk *b)
         pim_obj_free(NULL, b->blocks[i]);
         EXPECT_EQ(heap->granted % PIM_IDLE_GRANT, 0);
         EXPECT_LE(heap->granted, PIM_IDLE_GRANTS);
-        EXPECT_LE(heap->idle_units,
-                  heap->used_units + PIM_IDLE_UNITS + heap->granted);
+        EXPECT_LE(heap->arenas.idle_units,
+                  heap->arenas.used_units + PIM_IDLE_UNITS + heap->granted);
     }
     test_free(b->blocks);
 }
@@ -345,8 +349,8 @@ TEST(heap_that_shrinks_keeps_no_more_than_it_may)
     bulk_free(&b);
     pim_heap_audit(heap);
     EXPECT_LE(committed_units(),
-              heap->used_units + PIM_IDLE_UNITS + heap->granted);
-    EXPECT_EQ(purge() != 0, heap->idle_units == 0);
+              heap->arenas.used_units + PIM_IDLE_UNITS + heap->granted);
+    EXPECT_EQ(purge() != 0, heap->arenas.idle_units == 0);
     EXPECT_EQ(heap->granted, 0);
 }
 
@@ -387,7 +391,7 @@ TEST(arenas_of_large_heaps_are_dense_and_serve_single_units_only)
     size_t units = (PIM_HUGE_FROM_ARENAS + 2) * PIM_ARENA_UNITS;
     bulk b = bulk_of(units);
     EXPECT_EQ(fake_figures(id).arenas, PIM_HUGE_FROM_ARENAS + 2);
-    EXPECT_EQ(heap->dense_arenas, 2);
+    EXPECT_EQ(heap->arenas.dense, 2);
     for (unsigned i = 0; i < 60; i++) {
         pim_obj_free(NULL, pim_obj_malloc(NULL, 600 * i + 1));
     }

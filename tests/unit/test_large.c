@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/large.h"
+#include "heap/remote.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

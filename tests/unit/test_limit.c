@@ -4,7 +4,10 @@
 
 #include "domain/birth.h"
 #include "domain/domain.h"
-#include "heap/heap_inline.h"
+#include "heap/alloc.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -39,7 +42,7 @@ limit(uint64_t soft, uint64_t hard)
     const pim_limit_terms terms = {soft, hard, note, &interp};
     EXPECT(pim_limit_terms_are_valid(&terms));
     pim_gate_enter();
-    pim_limit_set(heap, &terms);
+    pim_limit_set(&heap->limit, &terms);
     pim_gate_exit();
 }
 
@@ -334,7 +337,7 @@ TEST(a_callback_may_raise_the_limit_for_the_next_request)
 {
     const pim_limit_terms terms = {MIB, MIB, raise_limit, &interp};
     pim_gate_enter();
-    pim_limit_set(heap, &terms);
+    pim_limit_set(&heap->limit, &terms);
     pim_gate_exit();
     EXPECT_NULL(pim_obj_malloc(NULL, 2 * MIB));
     EXPECT_EQ(refusals, 1);
@@ -422,12 +425,12 @@ TEST(legacy_interpreters_have_the_limit_of_main)
     const pim_limit_terms terms = {SOFT, 0, note, &interp};
     const pim_limit_terms none = {0};
     pim_gate_enter();
-    pim_limit_set(main_heap, &terms);
+    pim_limit_set(&main_heap->limit, &terms);
     pim_gate_exit();
     EXPECT_NULL(pim_obj_malloc(NULL, 2 * SOFT));
     EXPECT_EQ(last.interp, FAKE_MAIN);
     pim_gate_enter();
-    pim_limit_set(main_heap, &none);
+    pim_limit_set(&main_heap->limit, &none);
     pim_gate_exit();
     fake_interp_detach(&legacy);
     fake_interp_end(&legacy);

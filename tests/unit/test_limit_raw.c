@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "domain/domain.h"
-#include "heap/registry.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
+#include "interp/registry.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -30,7 +32,7 @@ limit(uint64_t soft, uint64_t hard)
 {
     const pim_limit_terms terms = {soft, hard, note, NULL};
     pim_gate_enter();
-    pim_limit_set(heap, &terms);
+    pim_limit_set(&heap->limit, &terms);
     pim_gate_exit();
 }
 

@@ -7,8 +7,8 @@
 
 #include "domain/domain.h"
 #include "domain/raw_tag.h"
-#include "heap/lives.h"
-#include "heap/registry.h"
+#include "interp/lives.h"
+#include "interp/registry.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"

@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/large.h"
 #include "support/blocks.h"
 #include "support/core.h"
 #include "support/expect.h"

@@ -2,8 +2,12 @@
 
 #include <string.h>
 
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/large.h"
+#include "heap/remote.h"
+#include "mi/mi.h"
 #include "support/blocks.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -219,7 +223,7 @@ TEST(no_more_than_so_many_pieces_are_kept)
     }
     for (unsigned i = 0; i < N; i++) {
         drop(blocks[i]);
-        pim_maps_audit(the.heap);
+        pim_maps_audit(&the.heap->idle_bytes);
     }
     EXPECT_LE(idle(), 32 * (MIB + (N + 1) * PAGE));
     EXPECT_GE(idle(), 30 * MIB);
@@ -336,7 +340,7 @@ TEST(kept_memory_goes_with_its_interpreter)
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[MEM].live_blocks, 0);
     EXPECT_LE(fake_figures(PIM_PROCESS_ID).committed_bytes, process + PAGE);
     EXPECT_GE(pim_load_relaxed(&pim_process_heap.idle_bytes), 3 * MIB);
-    pim_maps_audit(&pim_process_heap);
+    pim_maps_audit(&pim_process_heap.idle_bytes);
     count_calls();
     p = make(3 * MIB); // and whoever comes next gets it
     EXPECT_EQ(calls_since(), 0);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/env_options.h"
 #include "pimalloc/tenants.h"
-#include "platform/options.h"
 #include "support/core.h"
 #include "support/expect.h"
 

@@ -6,8 +6,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "abandoned/poison_extent.h"
+#include "abandoned/retained.h"
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/poison.h"
+#include "heap/audit.h"
+#include "heap/large.h"
+#include "heap/purge.h"
+#include "interp/figures.h"
+#include "interp/poison_text.h"
+#include "interp/registry.h"
 #include "platform/fault.h"
 #include "support/census.h"
 #include "support/core.h"
@@ -42,7 +50,7 @@ trim(void)
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
     pim_heap_purge(&pim_process_heap, true);
-    pim_warm_trim(true);
+    pim_warm_trim(&pim_process_heap.arenas, true);
     pim_lock_release(&pim_process_lock);
     pim_region_trim();
     pim_maps_trim(true);

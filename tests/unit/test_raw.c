@@ -9,8 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "account/ledger.h"
+#include "arena/region.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
+#include "interp/figures.h"
+#include "interp/find_owner.h"
+#include "mi/mi.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -172,15 +177,15 @@ TEST(the_raw_heap_has_no_interpreter)
 {
     enum { BLOCKS = 20000 };
     static void *blocks[BLOCKS];
-    void (*before)(const pim_heap *) = pim_current_look_again;
-    pim_current_look_again = count_asked;
+    void (*before)(const pim_heap *) = pim_heap_look_again;
+    pim_heap_look_again = count_asked;
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = pim_raw_malloc(NULL, 512);
     }
     for (unsigned i = 0; i < BLOCKS; i++) {
         pim_raw_free(NULL, blocks[i]);
     }
-    pim_current_look_again = before;
+    pim_heap_look_again = before;
     EXPECT_EQ(asked, 0);
 }
 
@@ -208,7 +213,7 @@ TEST(the_raw_heap_inherits_no_estate)
         blocks[i] = pim_raw_malloc(NULL, 1000);
     }
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, estates.arenas);
-    EXPECT_GT(pim_load_relaxed(&pim_raw_heap.arena_count), 1);
+    EXPECT_GT(pim_load_relaxed(&pim_raw_heap.arenas.arenas), 1);
     pim_raw_small_audit();
     for (unsigned i = 0; i < BLOCKS; i++) {
         pim_raw_free(NULL, blocks[i]);
@@ -281,7 +286,7 @@ TEST(trim_gives_back_what_the_caller_keeps)
     static void *blocks[BLOCKS];
     run_trim();
     uint64_t before = taken();
-    uint64_t dirty = pim_load_relaxed(&pim_raw_heap.dirty_units);
+    uint64_t dirty = pim_load_relaxed(&pim_raw_heap.arenas.dirty_units);
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = pim_raw_malloc(NULL, 1000);
     }
@@ -291,7 +296,7 @@ TEST(trim_gives_back_what_the_caller_keeps)
     EXPECT_GT(taken(), before);
     run_trim();
     EXPECT_EQ(taken(), before);
-    EXPECT_LE(pim_load_relaxed(&pim_raw_heap.dirty_units), dirty + 1);
+    EXPECT_LE(pim_load_relaxed(&pim_raw_heap.arenas.dirty_units), dirty + 1);
 }
 
 // --- threads ---------------------------------------------------------------

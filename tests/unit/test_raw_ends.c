@@ -4,6 +4,9 @@
 #define _GNU_SOURCE
 
 #include "domain/raw_small.h"
+#include "heap/audit.h"
+#include "heap/large.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/raw_world.h"

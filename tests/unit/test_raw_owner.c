@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "domain/raw_small.h"
+#include "interp/figures.h"
+#include "interp/find_owner.h"
+#include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/raw_world.h"

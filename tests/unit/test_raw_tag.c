@@ -9,6 +9,7 @@
 
 #include "domain/domain.h"
 #include "domain/raw_tag.h"
+#include "mi/mi.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/raw_world.h"

@@ -1,6 +1,10 @@
 // test_registry.c -- births, ends and lookups of interpreters.
 
 #include "domain/domain.h"
+#include "interp/figures.h"
+#include "interp/registry.h"
+#include "interp/roster.h"
+#include "platform/epoch.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -66,9 +70,9 @@ TEST(end_is_found_by_any_pointer_inside_the_block)
 TEST(end_ends_the_epoch)
 {
     birth(0, core_next_id());
-    uint64_t epoch = pim_load_relaxed(&pim_current_epoch);
+    uint64_t epoch = pim_load_relaxed(&pim_epoch);
     EXPECT(end(0));
-    EXPECT_GT(pim_load_relaxed(&pim_current_epoch), epoch);
+    EXPECT_GT(pim_load_relaxed(&pim_epoch), epoch);
 }
 
 TEST(reused_pointer_ends_who_had_it)
@@ -77,11 +81,11 @@ TEST(reused_pointer_ends_who_had_it)
     int64_t second = core_next_id();
     pim_heap *old = birth(0, first);
     uint64_t serial = pim_load_relaxed(&old->serial);
-    uint64_t epoch = pim_load_relaxed(&pim_current_epoch);
+    uint64_t epoch = pim_load_relaxed(&pim_epoch);
     pim_heap *new = birth(0, second);
     EXPECT_NOT_NULL(new);
     EXPECT_NE(pim_load_relaxed(&new->serial), serial);
-    EXPECT_GT(pim_load_relaxed(&pim_current_epoch), epoch);
+    EXPECT_GT(pim_load_relaxed(&pim_epoch), epoch);
     EXPECT_NULL(find(0, first));
     EXPECT_PTR_EQ(find(0, second), new);
     EXPECT(fake_figures(first).ended);

@@ -2,12 +2,16 @@
 
 #include <string.h>
 
+#include "abandoned/retained.h"
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_mi.h"
 #include "support/fake_interp.h"
+#include "support/fake_mi.h"
 #include "support/fake_os.h"
 
 #define OBJ PIM_SLOT(PIM_OBJ)
@@ -27,7 +31,7 @@ trim(void)
 {
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    pim_warm_trim(true);
+    pim_warm_trim(&pim_process_heap.arenas, true);
     pim_lock_release(&pim_process_lock);
     pim_region_trim();
     pim_maps_trim(true);
@@ -48,7 +52,7 @@ begin(void **state)
 {
     (void)state;
     // The region's first arena was mapped ahead of need.
-    pim_region_give(pim_region_take(&pim_process_heap, "x"));
+    pim_region_give(pim_region_take("x"));
     trim();
     process = fake_figures(PIM_PROCESS_ID);
     committed = fake_os_committed();

@@ -15,8 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abandoned/poison.h"
 #include "domain/domain.h"
-#include "heap/poison.h"
+#include "heap/audit.h"
+#include "interp/figures.h"
+#include "interp/poison_text.h"
+#include "interp/retire.h"
 #include "support/census.h"
 #include "support/core.h"
 #include "support/expect.h"

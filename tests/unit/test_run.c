@@ -2,9 +2,17 @@
 
 #include <string.h>
 
+#include "arena/arena_set.h"
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/heap_inline.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/alloc.h"
+#include "heap/audit.h"
+#include "heap/idle.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
+#include "interp/figures.h"
+#include "interp/find_owner.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -324,8 +332,8 @@ TEST(run_shrinks_in_place_and_its_end_is_free)
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(30) - 5), p);
     EXPECT_EQ(pim_page_units(page), 30);
     EXPECT_EQ(live_bytes(), UNITS(30));
-    EXPECT_EQ(heap->used_units, 30);
-    EXPECT_EQ(heap->idle_units, 10);
+    EXPECT_EQ(heap->arenas.used_units, 30);
+    EXPECT_EQ(heap->arenas.idle_units, 10);
     EXPECT_EQ(page[30].state, PIM_PAGE_UNUSED);
     EXPECT_EQ(page[30].back, 0);
     pim_heap_audit(heap);
@@ -406,7 +414,7 @@ TEST(run_at_the_end_of_an_arena_does_not_grow_beyond_it)
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, last, UNITS(40)), last);
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, last, UNITS(63)), last);
     pim_gate_enter();
-    EXPECT(!pim_heap_extend_run(heap, pim_page_of(last), 63, 2));
+    EXPECT(!pim_arena_set_extend_run(&heap->arenas, pim_page_of(last), 63, 2));
     pim_gate_exit();
     pim_mem_free(NULL, first);
     pim_mem_free(NULL, last);
@@ -420,7 +428,7 @@ TEST(grown_block_becomes_a_run_with_room_behind_it)
     p = pim_mem_realloc(NULL, p, PIM_RUN_GROWN + 100);
     EXPECT_EQ(pim_page_of(p)->size_class, PIM_CLASS_RUN);
     EXPECT_EQ(live_bytes(), UNITS(1));
-    EXPECT_EQ(heap->used_units, // the room is free
+    EXPECT_EQ(heap->arenas.used_units, // the room is free
               1u + pim_classes[pim_size_class(PIM_RUN_GROWN)].units);
     char *neighbour = pim_mem_malloc(NULL, UNITS(4)); // may take the room
     char *q = p;

@@ -3,7 +3,13 @@
 
 #include <string.h>
 
+#include "arena/region.h"
 #include "domain/domain.h"
+#include "heap/audit.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
+#include "interp/figures.h"
+#include "interp/find_owner.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -100,8 +106,8 @@ TEST(run_freed_by_others_is_released_by_its_owner)
     drain();
     EXPECT_EQ(page->state, PIM_PAGE_UNUSED);
     EXPECT_EQ(fake_figures(id).pages, 0);
-    EXPECT_EQ(heap->used_units, 0);
-    EXPECT_EQ(heap->idle_units, 6);
+    EXPECT_EQ(heap->arenas.used_units, 0);
+    EXPECT_EQ(heap->arenas.idle_units, 6);
     pim_heap_audit(heap);
 }
 
@@ -115,7 +121,7 @@ TEST(grown_and_shrunk_runs_may_be_freed_by_others)
     free_remotely(q);
     EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
     drain();
-    EXPECT_EQ(heap->used_units, 0);
+    EXPECT_EQ(heap->arenas.used_units, 0);
     pim_heap_audit(heap);
 }
 
@@ -147,12 +153,12 @@ TEST(leaked_run_outlives_its_interpreter)
     pim_heap_audit(heap);
     pim_mem_free(NULL, p);
     EXPECT_EQ(process_bytes(), 0);
-    EXPECT(pim_load_relaxed(&heap->returned));
+    EXPECT(pim_load_relaxed(&heap->arenas.returned));
     pim_heap_audit(heap);
     pim_gate_enter();
     pim_heap_purge(heap, true);
     pim_gate_exit();
-    EXPECT_EQ(heap->used_units, 6);
+    EXPECT_EQ(heap->arenas.used_units, 6);
     EXPECT_EQ(fake_figures(id).committed_bytes, UNITS(6));
     pim_heap_audit(heap);
     pim_mem_free(NULL, mine);

@@ -4,9 +4,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/heap_inline.h"
-#include "heap/maps.h"
+#include "extent/extent.h"
+#include "heap/alloc.h"
+#include "heap/purge.h"
 #include "platform/room.h"
 #include "platform/scarcity.h"
 #include "support/blocks.h"
@@ -146,12 +148,12 @@ TEST(where_space_is_limited_runs_lie_close_together)
         pim_heap_purge(the.heap, true);
         pim_region_trim();
         pim_gate_exit();
-        uint64_t before = pim_load_relaxed(&the.heap->arena_count);
+        uint64_t before = pim_load_relaxed(&the.heap->arenas.arenas);
         for (unsigned i = 0; i < N; i++) {
             blocks[i] = pim_mem_malloc(NULL, 5 * PIM_UNIT_SIZE);
             memset(blocks[i], 1, 5 * PIM_UNIT_SIZE);
         }
-        room[limited] = pim_load_relaxed(&the.heap->arena_count) - before;
+        room[limited] = pim_load_relaxed(&the.heap->arenas.arenas) - before;
         for (unsigned i = 0; i < N; i++) {
             pim_mem_free(NULL, blocks[i]);
         }
@@ -172,13 +174,13 @@ TEST(large_blocks_drive_idle_arenas_out)
     for (unsigned i = 0; i < N; i++) {
         pim_mem_free(NULL, blocks[i]);
     }
-    uint64_t idle_units = the.heap->idle_units;
+    uint64_t idle_units = the.heap->arenas.idle_units;
     EXPECT_GE(idle_units * PIM_UNIT_SIZE, 20 * MIB);
     char *p = NULL;
     for (size_t size = MIB; size <= 64 * MIB; size *= 2) {
         p = grow(p, p != NULL ? size / 2 : 0, size);
     }
-    EXPECT_LE(the.heap->idle_units, idle_units / 4);
+    EXPECT_LE(the.heap->arenas.idle_units, idle_units / 4);
     drop(p);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "domain/domain.h"
+#include "heap/audit.h"
 #include "support/blocks.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -54,7 +55,7 @@ limit(uint64_t bytes)
 {
     const pim_limit_terms terms = {.soft_bytes = bytes, .hard_bytes = bytes};
     pim_gate_enter();
-    pim_limit_set(the.heap, &terms);
+    pim_limit_set(&the.heap->limit, &terms);
     pim_gate_exit();
 }
 

@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "abandoned/poison.h"
 #include "domain/domain.h"
-#include "heap/poison.h"
-#include "heap/walk.h"
+#include "heap/large.h"
+#include "interp/retire.h"
+#include "interp/walk.h"
 #include "support/census.h"
 #include "support/core.h"
 #include "support/expect.h"

@@ -1,0 +1,204 @@
+// retained.c -- what ended interpreters leave resident for those that follow.
+//
+// Interpreters often follow one another, and to fault memory in again costs an
+// heir more than all else.  So what it could use of an estate (reclaim.c) stays
+// resident for PIM_PURGE_DELAY_MS, within PIM_WARM_BYTES for the whole process.
+// After that, or at once if there is no room or no heir would want it, only the
+// system pages with a live block stay.
+//
+// The process heap's lock guards everything here.
+//
+// Invariant:
+//   WARM-1  a warm arena is an estate that can be inherited.
+
+#include "abandoned/retained.h"
+
+#include "arena/arena_set.h"
+#include "arena/region.h"
+#include "platform/os.h"
+
+_Atomic uint64_t pim_warm_until;
+
+// Whether a live block of the page lies in [from, to), in part or whole; both
+// are offsets of system pages.
+static bool
+any_live(const pim_page *page, const pim_block_set *live, size_t from,
+         size_t to)
+{
+    const size_t span = PIM_SET_BITS * PIM_ALIGNMENT; // bytes per word
+    size_t first = from / page->block_size;           // may begin before `from`
+    if (first < page->capacity &&
+        pim_block_set_has(live, first * page->block_size / PIM_ALIGNMENT)) {
+        return true;
+    }
+    for (size_t i = from / span; i < to / span; i++) {
+        if (pim_load_relaxed(&live[i]) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Returns the memory of the system pages that hold no live block.
+static size_t
+return_holes(const pim_page *page)
+{
+    const pim_block_set *live = pim_page_leftovers(page);
+    size_t returned = 0;
+    size_t step = pim_os_page_size();
+    size_t bytes = pim_page_units(page) * PIM_UNIT_SIZE;
+    char *start = pim_page_start(page);
+    size_t hole = 0; // where the current hole begins
+    for (size_t at = 0; at + step <= bytes; at += step) {
+        if (!any_live(page, live, at, at + step)) {
+            continue;
+        }
+        if (hole != at) {
+            pim_os->reset(start + hole, at - hole);
+            returned += at - hole;
+        }
+        hole = at + step;
+    }
+    if (hole < bytes && bytes % step == 0) {
+        pim_os->reset(start + hole, bytes - hole);
+        returned += bytes - hole;
+    }
+    return returned;
+}
+
+void
+pim_warm_sealed(const pim_page *page)
+{
+    if (!pim_page_is_worth_inheriting(page)) {
+        return_holes(page);
+    }
+}
+
+void
+pim_warm_passed_over(const pim_page *page)
+{
+    return_holes(page);
+}
+
+// Returns the holes of the pages that were kept for heirs.
+static size_t
+return_arena_holes(const pim_arena *arena)
+{
+    size_t bytes = 0;
+    const pim_page *first = pim_arena_pages(arena);
+    for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
+        if (pim_page_is_worth_inheriting(first + unit)) {
+            bytes += return_holes(first + unit);
+        }
+    }
+    return bytes;
+}
+
+// --- keeping ---------------------------------------------------------------
+
+static void
+trim_at(uint64_t due)
+{
+    uint64_t next = pim_load_relaxed(&pim_warm_until);
+    if (next == 0 || due < next) {
+        pim_store_relaxed(&pim_warm_until, due);
+    }
+}
+
+static size_t
+cool(pim_arena_set *set, pim_arena *arena)
+{
+    pim_region_unkeep_arena(arena);
+    size_t bytes = return_arena_holes(arena);
+    pim_arena_set_purge_arena(set, arena, true, &bytes);
+    return bytes;
+}
+
+// The warm arena that waits longest for an heir; NULL: there is none.
+static pim_arena *
+stalest(const pim_arena_set *set)
+{
+    pim_arena *found = NULL;
+    for (pim_arena *a = set->list[PIM_LIST_ESTATE]; a != NULL; a = a->next) {
+        if (a->warm_bytes != 0 &&
+            (found == NULL || a->warm_until <= found->warm_until)) {
+            found = a;
+        }
+    }
+    return found;
+}
+
+// Whether the idle memory of an arena may stay; what is older makes way for it.
+static bool
+may_stay(pim_arena_set *set, const pim_arena *arena, size_t idle)
+{
+    if (pim_arena_room(arena) < PIM_ESTATE_ROOM || idle == 0 ||
+        idle > PIM_WARM_BYTES) {
+        return false;
+    }
+    while (!pim_region_keep(idle)) {
+        pim_arena *old = stalest(set);
+        if (old == NULL) {
+            return false;
+        }
+        cool(set, old);
+    }
+    return true;
+}
+
+void
+pim_warm_keep(pim_arena_set *set, pim_arena *arena)
+{
+    size_t idle = pim_arena_idle(arena);
+    if (may_stay(set, arena, idle)) {
+        arena->warm_bytes = (uint32_t)idle;
+        arena->warm_until = pim_os->now_ms() + PIM_PURGE_DELAY_MS;
+        trim_at(arena->warm_until);
+    } else {
+        return_arena_holes(arena);
+        pim_arena_purge(arena, true);
+    }
+}
+
+size_t
+pim_warm_trim(pim_arena_set *set, bool all)
+{
+    size_t bytes = 0;
+    uint64_t now = pim_os->now_ms();
+    pim_store_relaxed(&pim_warm_until, 0);
+    pim_arena *next;
+    for (pim_arena *a = set->list[PIM_LIST_ESTATE]; a != NULL; a = next) {
+        next = a->next;
+        if (a->warm_bytes != 0 && (all || now >= a->warm_until)) {
+            bytes += cool(set, a);
+        } else if (a->warm_bytes != 0) {
+            trim_at(a->warm_until);
+        }
+    }
+    return bytes;
+}
+
+static void
+purge_unless_kept(pim_arena_set *set, pim_arena *arena)
+{
+    size_t bytes = 0;
+    if (arena->warm_bytes == 0 || pim_arena_is_empty(arena)) {
+        pim_arena_set_purge_arena(set, arena, true, &bytes);
+    }
+}
+
+void
+pim_warm_free_units(pim_arena_set *set, pim_page *first, unsigned units)
+{
+    pim_arena_set_free_units(set, first, units);
+    purge_unless_kept(set, pim_arena_of(first));
+}
+
+void
+pim_warm_free_page(pim_arena_set *set, pim_page *page)
+{
+    pim_arena *arena = pim_arena_of(page);
+    if (pim_arena_set_free_page(set, page)) {
+        purge_unless_kept(set, arena);
+    }
+}

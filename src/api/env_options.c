@@ -1,0 +1,301 @@
+// env_options.c -- a table of variables, each with a parser.
+
+#define _GNU_SOURCE
+
+#include "api/env_options.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pimalloc/tenants.h"
+#include "platform/privilege.h"
+#include "platform/say.h"
+#include "platform/signals.h"
+#include "platform/sizes.h"
+
+#define PREFIX "PIMALLOC_"
+#define INTERNAL "RUN_CHECK" // nobody is told of it
+
+// Room for one name, with prefix and separator, in a list of all.
+#define LISTED_MAX 32
+
+typedef struct option {
+    const char *name; // without the prefix
+    const char *valid;
+    bool (*parse)(const char *value, pim_options *out);
+} option;
+
+// A copy that stays, since whoever shows a title in ps (setproctitle) writes it
+// over the environment.  The same text is kept once; an older one is not freed,
+// somebody may still read it.  NULL: no memory.
+static const char *
+keep(const char *text, char **kept)
+{
+    if (*kept == NULL || strcmp(*kept, text) != 0) {
+        *kept = strdup(text);
+    }
+    return *kept;
+}
+
+static bool
+parse_mimalloc(const char *value, pim_options *out)
+{
+    static char *kept;
+    out->mimalloc = keep(value, &kept);
+    return out->mimalloc != NULL;
+}
+
+static bool
+parse_region(const char *value, pim_options *out)
+{
+    uint64_t bytes;
+    bool ok = pim_size_of(value, &bytes) == NULL && bytes <= SIZE_MAX;
+    if (ok) {
+        out->region_bytes = (size_t)bytes;
+    }
+    return ok;
+}
+
+static bool
+parse_limit(const char *value, pim_options *out)
+{
+    return pim_limits_of(value, &out->limit_soft, &out->limit_hard) == NULL;
+}
+
+static bool
+parse_limit_tree(const char *value, pim_options *out)
+{
+    return pim_tree_of(value, &out->limit_tree);
+}
+
+static bool
+parse_tstate(const char *value, pim_options *out)
+{
+    out->tstate_by_call = strcmp(value, "call") == 0;
+    return out->tstate_by_call || strcmp(value, "auto") == 0;
+}
+
+static bool
+parse_switch(const char *value, bool *on)
+{
+    *on = strcmp(value, "1") == 0;
+    return *on || strcmp(value, "0") == 0;
+}
+
+static bool
+parse_verbose(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->verbose);
+}
+
+static bool
+parse_debug(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->debug);
+}
+
+// What it says is for the preload library, which reads it before all others
+// (preload/children.c) and puts a process's id behind the 0.
+static bool
+parse_children(const char *value, pim_options *out)
+{
+    bool ignored;
+    (void)out;
+    return parse_switch(value, &ignored) || strncmp(value, "0:", 2) == 0;
+}
+
+static bool
+parse_teardown(const char *value, pim_options *out)
+{
+    static const char *const names[] = {[PIMALLOC_KEEP] = "keep",
+                                        [PIMALLOC_POISON] = "poison",
+                                        [PIMALLOC_RELEASE] = "release"};
+    for (int policy = PIMALLOC_KEEP; policy <= PIMALLOC_RELEASE; policy++) {
+        if (strcmp(value, names[policy]) == 0) {
+            out->teardown = policy;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+parse_purge_thread(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->purge_thread);
+}
+
+static bool
+parse_check(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->check);
+}
+
+static bool
+parse_run_check(const char *value, pim_options *out)
+{
+    return parse_switch(value, &out->run_check);
+}
+
+typedef struct named_form {
+    const char *name;
+    int form;
+} named_form;
+
+// One of the forms, and a file after a colon.  False: neither is changed.
+static bool
+parse_form(const char *value, const named_form *forms, size_t count,
+           char **kept, int *form, const char **file)
+{
+    size_t length = strcspn(value, ":");
+    const char *path = value[length] == ':' ? value + length + 1 : NULL;
+    if (path != NULL && (*path == '\0' || length < 2)) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(forms[i].name) == length &&
+            memcmp(forms[i].name, value, length) == 0) {
+            const char *copy = path != NULL ? keep(path, kept) : NULL;
+            if (path != NULL && copy == NULL) {
+                return false;
+            }
+            *file = copy;
+            *form = forms[i].form;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+parse_stats(const char *value, pim_options *out)
+{
+    static const named_form formats[] = {{"0", -1},
+                                         {"1", PIMALLOC_TEXT},
+                                         {"text", PIMALLOC_TEXT},
+                                         {"json", PIMALLOC_JSON},
+                                         {"openmetrics", PIMALLOC_OPENMETRICS}};
+    static char *kept;
+    return parse_form(value, formats, PIM_ARRAY_LEN(formats), &kept,
+                      &out->stats_format, &out->stats_file);
+}
+
+static bool
+parse_leaks(const char *value, pim_options *out)
+{
+    static const named_form forms[] = {{"0", PIM_LEAKS_UNTOLD},
+                                       {"1", PIM_LEAKS_TEXT},
+                                       {"text", PIM_LEAKS_TEXT},
+                                       {"json", PIM_LEAKS_JSON},
+                                       {"fail", PIM_LEAKS_FAIL}};
+    static char *kept;
+    int form = PIM_LEAKS_UNTOLD;
+    bool ok = parse_form(value, forms, PIM_ARRAY_LEN(forms), &kept, &form,
+                         &out->leaks_file);
+    out->leaks = (pim_leaks_form)form;
+    return ok;
+}
+
+static bool
+parse_signal(const char *value, pim_options *out)
+{
+    int number = pim_signal_of(value);
+    bool ok = pim_signal_is_free(number);
+    out->stats_signal = ok ? number : 0;
+    return ok;
+}
+
+// In the order in which they are listed.
+static const option options[] = {
+    {"CHECK", "0 or 1", parse_check},
+    {"CHILDREN", "0 or 1", parse_children},
+    {"DEBUG", "0 or 1", parse_debug},
+    {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
+    {"LIMIT",
+     "SOFT or SOFT:HARD, whole numbers with K, M, G or T such as 64M, 1M at "
+     "least, the second not smaller",
+     parse_limit},
+    {"LIMIT_TREE", "none, tenants or all", parse_limit_tree},
+    {"MIMALLOC", "the path of libmimalloc.so.3", parse_mimalloc},
+    {"PURGE_THREAD", "0 or 1", parse_purge_thread},
+    {"REGION", "a whole number with K, M, G or T such as 64G, 1M at least",
+     parse_region},
+    {INTERNAL, "0 or 1", parse_run_check},
+    {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
+     parse_stats},
+    {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
+     parse_signal},
+    {"TEARDOWN", "keep, poison or release", parse_teardown},
+    {"TSTATE", "auto or call", parse_tstate},
+    {"VERBOSE", "0 or 1", parse_verbose},
+};
+
+static void
+report_unknown(int name_length, const char *name)
+{
+    char valid[PIM_ARRAY_LEN(options) * LISTED_MAX] = "";
+    for (size_t i = 0; i < PIM_ARRAY_LEN(options); i++) {
+        size_t used = strlen(valid);
+        if (strcmp(options[i].name, INTERNAL) != 0) {
+            snprintf(valid + used, sizeof(valid) - used, "%s" PREFIX "%s",
+                     i == 0 ? "" : ", ", options[i].name);
+        }
+    }
+    pim_say("pimalloc: there is no option %.*s; valid are %s\n", name_length,
+            name, valid);
+}
+
+static void
+read_one(const char *entry, bool quiet, pim_options *out)
+{
+    const char *name = entry + strlen(PREFIX);
+    size_t length = strcspn(name, "=");
+    if (name[length] != '=' || name[length + 1] == '\0') {
+        return;
+    }
+    for (size_t i = 0; i < PIM_ARRAY_LEN(options); i++) {
+        const option *o = &options[i];
+        if (strlen(o->name) == length && memcmp(o->name, name, length) == 0) {
+            if (!o->parse(name + length + 1, out) && !quiet) {
+                pim_say("pimalloc: bad value in %s; valid is %s\n", entry,
+                        o->valid);
+            }
+            return;
+        }
+    }
+    if (!quiet) {
+        report_unknown((int)(strlen(PREFIX) + length), entry);
+    }
+}
+
+static pim_options kept;
+static bool is_kept;
+
+void
+pim_options_keep(const pim_options *from_now_on)
+{
+    kept = *from_now_on;
+    is_kept = true;
+}
+
+void
+pim_options_read(pim_options *out)
+{
+    static bool reported;
+    if (is_kept) {
+        *out = kept;
+        return;
+    }
+    *out = (pim_options){.stats_format = -1};
+    if (pim_is_privileged()) {
+        pim_privilege_forget(PREFIX);
+        return;
+    }
+    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
+        if (strncmp(*entry, PREFIX, strlen(PREFIX)) == 0) {
+            read_one(*entry, reported, out);
+        }
+    }
+    reported = true;
+}

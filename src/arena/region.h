@@ -1,0 +1,49 @@
+// region.h -- arenas handed out and taken back, and which addresses are theirs.
+
+#ifndef PIM_ARENA_REGION_H
+#define PIM_ARENA_REGION_H
+
+#include "arena/space.h"
+
+// Whether an address is arena space and has a descriptor.  Any thread, in a
+// signal handler too.
+PIM_INLINE bool
+pim_region_contains(const void *p)
+{
+    return pim_region_main_contains(p) || pim_region_elsewhere_contains(p);
+}
+
+// Finds a place for arenas; the main stretch grows to `bytes` at most, further
+// arenas lie elsewhere.  Once; later calls return 0.  0 or -ENOMEM: the system
+// grants no place, or not one arena's address space.
+int pim_region_init(size_t bytes);
+
+// Gives the region up.  For tests: no arena may be in use.
+void pim_region_fini(void);
+
+// An arena with all units free, that is to be gained by
+// a set; its memory is named `name`.  It
+// may be warm, that is, have dirty units.  NULL: the system grants no more address
+// space.  Inside the gate.
+pim_arena *pim_region_take(const char *name);
+
+// Gives an arena with all units free back.  Its memory and its address space go to
+// the system, unless the region keeps it warm (PIM_WARM_BYTES).  Inside the gate.
+void pim_region_give(pim_arena *arena);
+
+// Asks to keep `bytes` of idle memory warm in arenas that are not the region's.
+// True: they are counted in PIM_WARM_BYTES until pim_region_unkeep().  Inside
+// the gate.
+bool pim_region_keep(size_t bytes);
+void pim_region_unkeep(size_t bytes);
+
+// The same of an arena that keeps some.
+void pim_region_unkeep_arena(pim_arena *arena);
+
+// When to call pim_region_trim(), in now_ms(); 0: no arena is warm.
+extern _Atomic uint64_t pim_region_warm_until;
+
+// Gives the memory of the warm arenas back, too; returns bytes.  Inside the gate.
+size_t pim_region_trim(void);
+
+#endif // PIM_ARENA_REGION_H

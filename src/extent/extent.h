@@ -1,0 +1,49 @@
+// extent.h -- the maps of large blocks, and what is kept of them for the next ones.
+//
+// What is kept counts in the figure of the heap that had it last, which each function
+// is given.
+//
+// Inside the gate, all of it.  Any thread.
+
+#ifndef PIM_EXTENT_EXTENT_H
+#define PIM_EXTENT_EXTENT_H
+
+#include "extent/extent_cache.h"
+
+typedef enum pim_map_kind {
+    PIM_MAP_FIXED,   // as large as was asked for, or a little more
+    PIM_MAP_SPARSE,  // the same, but the block may never use some of it
+    PIM_MAP_GROWING, // with room to grow
+    PIM_MAP_KEPT     // the same, but only if memory is kept
+} pim_map_kind;
+
+// A map for a block that uses its first `bytes`, and if it does not grow, all
+// that is dirty.  False: no memory.
+bool pim_maps_take(_Atomic uint64_t *figure, size_t bytes, pim_map_kind kind,
+                   pim_map *map);
+
+// Takes the map of a freed block.  It is in the figure for as long as it is kept.  Changes *map.
+void pim_maps_give(_Atomic uint64_t *figure, pim_map *map);
+
+// The block uses `bytes` from now on, more or less than before; its map may move.
+// False: it cannot, or is better copied; nothing changed.  Owner of the block.
+bool pim_maps_resize(_Atomic uint64_t *figure, pim_map *map, size_t bytes);
+
+// Gives back what is kept: all of it, or what was idle from one tick to the next.
+// Returns bytes given back.
+size_t pim_maps_trim(bool all);
+
+// Gives back what is in the figure.
+void pim_maps_drop(const _Atomic uint64_t *figure);
+
+// So much memory is about to be faulted in elsewhere; what is kept makes way for
+// it, so that no peak is higher than it would be if nothing were kept.
+void pim_maps_make_way(size_t bytes);
+
+// Checks all pieces, and the figure.
+void pim_maps_audit(_Atomic uint64_t *figure);
+
+// When to call pim_maps_trim(), in now_ms(); 0: nothing is kept.
+extern _Atomic uint64_t pim_maps_until;
+
+#endif // PIM_EXTENT_EXTENT_H

@@ -1,0 +1,194 @@
+// extent_cache.c -- a small set of pieces, searched from end to end; see pieces.h.
+
+#include "extent/extent_cache.h"
+
+#include "base/bits.h"
+#include "platform/os.h"
+
+_Atomic size_t pim_pieces_idle;
+
+static pim_piece pieces[PIM_PIECES];
+static uint32_t taken; // which pieces there are
+static uint64_t last_stamp;
+
+_Static_assert(PIM_PIECES == 8 * sizeof(taken), "a bit for each");
+
+pim_piece *
+pim_piece_after(const pim_piece *before)
+{
+    unsigned from = before != NULL ? (unsigned)(before - pieces) + 1 : 0;
+    uint64_t left = (uint64_t)taken >> from;
+    return left != 0 ? &pieces[from + pim_lowest_bit(left)] : NULL;
+}
+
+bool
+pim_pieces_are_full(void)
+{
+    return taken == UINT32_MAX;
+}
+
+static void
+set_dirty(pim_piece *p, size_t dirty)
+{
+    pim_own_add(&pim_pieces_idle, dirty - p->map.dirty);
+    pim_own_add(p->figure, dirty - p->map.dirty); // under the lock
+    p->map.dirty = dirty;
+    p->recent = p->recent < dirty ? p->recent : dirty;
+}
+
+void
+pim_piece_forget(pim_piece *p)
+{
+    set_dirty(p, 0);
+    taken &= ~((uint32_t)1 << (p - pieces));
+}
+
+void
+pim_piece_assign(pim_piece *p, _Atomic uint64_t *figure)
+{
+    if (p->figure != figure) {
+        pim_own_sub(p->figure, p->map.dirty);
+        pim_own_add(figure, p->map.dirty);
+        p->figure = figure;
+    }
+}
+
+pim_piece *
+pim_piece_add(_Atomic uint64_t *figure, const pim_map *map, size_t recent)
+{
+    pim_piece *p = &pieces[pim_lowest_bit(~(uint64_t)taken)];
+    taken |= (uint32_t)1 << (p - pieces);
+    p->map = *map;
+    p->map.dirty = 0;
+    p->stamp = ++last_stamp;
+    p->figure = figure;
+    p->front = 0;
+    set_dirty(p, map->dirty);
+    p->recent = recent;
+    return p;
+}
+
+pim_map
+pim_piece_cut_end(pim_piece *p, size_t from)
+{
+    pim_map end = p->map;
+    end.start += from;
+    end.bytes -= from;
+    end.dirty -= from;
+    if (from == 0) {
+        pim_piece_forget(p);
+    } else {
+        p->map.bytes = from;
+        set_dirty(p, from);
+    }
+    return end;
+}
+
+pim_map
+pim_piece_cut_front(pim_piece *p, size_t bytes)
+{
+    pim_map front = p->map;
+    if (p->map.dirty <= bytes) {
+        pim_piece_forget(p);
+        return front;
+    }
+    size_t recent = p->recent > bytes ? p->recent - bytes : 0;
+    set_dirty(p, p->map.dirty - bytes);
+    p->recent = recent;
+    p->map.start += bytes;
+    p->map.bytes -= bytes;
+    front.bytes = front.dirty = bytes;
+    return front;
+}
+
+// --- looking for one -------------------------------------------------------
+
+pim_piece *
+pim_piece_at(const char *start, uint64_t origin)
+{
+    pim_piece *p = NULL;
+    while ((p = pim_piece_after(p)) != NULL) {
+        if (p->map.start == start && p->map.origin == origin) {
+            break;
+        }
+    }
+    return p;
+}
+
+pim_piece *
+pim_piece_up_to(const char *end, uint64_t origin)
+{
+    pim_piece *p = NULL;
+    while ((p = pim_piece_after(p)) != NULL) {
+        if (p->map.start + p->map.bytes == end && p->map.origin == origin) {
+            break;
+        }
+    }
+    return p;
+}
+
+pim_piece *
+pim_piece_stalest(void)
+{
+    pim_piece *found = NULL;
+    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
+        if (found == NULL || p->stamp < found->stamp) {
+            found = p;
+        }
+    }
+    return found;
+}
+
+// Whether a piece with `dirty` suits better than one with `best`, 0 being none:
+// the smallest that has what is wanted, else the largest.
+static bool
+suits_better(size_t dirty, size_t best, size_t wanted)
+{
+    if (best == 0 || dirty >= wanted) {
+        return best == 0 || best < wanted || dirty < best;
+    }
+    return best < wanted && dirty > best;
+}
+
+pim_piece *
+pim_piece_for_fixed(size_t bytes)
+{
+    pim_piece *found = NULL;
+    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
+        size_t best = found != NULL ? found->map.dirty : 0;
+        if ((p->front != 0 ? p->map.dirty : p->map.bytes) >= bytes &&
+            suits_better(p->map.dirty, best, bytes)) {
+            found = p;
+        }
+    }
+    return found;
+}
+
+static pim_piece *
+second_half(pim_piece *p)
+{
+    size_t half = pim_align_up(p->map.dirty / 2, pim_os_page_size());
+    size_t recent = p->recent > half ? p->recent - half : 0;
+    pim_map second = pim_piece_cut_end(p, half);
+    return pim_piece_add(p->figure, &second, recent);
+}
+
+pim_piece *
+pim_piece_for_growing(size_t bytes, bool may_split)
+{
+    pim_piece *found = NULL;
+    pim_piece *largest = NULL;
+    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
+        size_t best = found != NULL ? found->map.dirty : 0;
+        if (p->map.dirty >= bytes && p->front <= bytes / 2 &&
+            suits_better(p->map.dirty, best, 4 * bytes)) {
+            found = p;
+        }
+        if (largest == NULL || p->map.dirty > largest->map.dirty) {
+            largest = p;
+        }
+    }
+    bool splits = found == NULL && may_split && !pim_pieces_are_full() &&
+                  largest != NULL && largest->map.dirty / 2 >= 4 * bytes;
+    return splits ? second_half(largest) : found;
+}

@@ -1,0 +1,101 @@
+// audit.c -- checks every page, list and counter of a heap, for tests.
+
+#include "heap/audit.h"
+
+#include "arena/arena_set.h"
+#include "extent/extent.h"
+
+// What the heap's counters should say.
+typedef struct sums {
+    uint64_t arenas;
+    uint64_t dense;
+    uint64_t pages;
+    uint64_t used;
+    uint64_t idle;
+    uint64_t dirty;
+    unsigned idle_runs;
+} sums;
+
+static void
+audit_arena(const pim_heap *heap, const pim_arena *arena, sums *sum)
+{
+    sum->arenas++;
+    sum->dense += arena->dense;
+    sum->used += pim_arena_used_units(arena);
+    sum->idle += pim_arena_idle_units(arena);
+    sum->dirty += pim_arena_dirty_units(arena);
+    PIM_CHECK(pim_load_relaxed(&arena->set) == &heap->arenas &&
+                  arena->list == pim_arena_list_for(arena),
+              "an arena is in the wrong list", arena);
+    PIM_CHECK(arena->warm_bytes == 0 || arena->list == PIM_LIST_ESTATE,
+              "WARM-1: an arena is warm that nobody can inherit", arena);
+    const pim_page *first = pim_arena_pages(arena);
+    for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
+        const pim_page *page = first + unit;
+        bool is_free = (arena->free.word[unit / 64] >> unit % 64 & 1) != 0;
+        bool tagged;
+        if (page->state == PIM_PAGE_IDLE) {
+            sum->idle_runs += pim_page_units(page);
+            sum->pages++;
+        }
+        PIM_CHECK(!is_free ||
+                      (page->state == PIM_PAGE_UNUSED && page->back == 0),
+                  "ARENA-2: the descriptor of a free unit is in use", page);
+        if (page->state != PIM_PAGE_UNUSED && page->state != PIM_PAGE_SEALED &&
+            pim_page_owner(page, &tagged) == heap) {
+            sum->pages++;
+            pim_page_audit(page, pim_page_start(page), pim_page_held(page));
+        }
+    }
+}
+
+static void
+audit_counters(const pim_heap *heap, const sums *sum)
+{
+    PIM_CHECK(pim_load_relaxed(&heap->arenas.arenas) == sum->arenas &&
+                  heap->arenas.dense == sum->dense,
+              "the count of arenas is wrong", heap);
+    PIM_CHECK(heap->arenas.used_units == sum->used &&
+                  heap->arenas.idle_units == sum->idle &&
+                  pim_load_relaxed(&heap->arenas.dirty_units) == sum->dirty,
+              "a count of units is wrong", heap);
+    PIM_CHECK(heap->idle_run_units == sum->idle_runs,
+              "the count of idle runs' units is wrong", heap);
+    // The process heap has pages in others' arenas, too (ESTATE-2).
+    PIM_CHECK(pim_heap_is_process(heap) ||
+                  pim_load_relaxed(&heap->page_count) == sum->pages,
+              "the count of pages is wrong", heap);
+}
+
+void
+pim_heap_audit(pim_heap *heap)
+{
+    sums sum = {0};
+    for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
+        for (pim_arena *a = heap->arenas.list[list]; a != NULL; a = a->next) {
+            audit_arena(heap, a, &sum);
+        }
+    }
+    audit_counters(heap, &sum);
+    unsigned empty_units = 0;
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            pim_page *page = heap->current[slot][c];
+            PIM_CHECK(page == &pim_empty_page ||
+                          page->state == PIM_PAGE_CURRENT,
+                      "HEAP-2: a current page is not one", page);
+            for (page = heap->partial[slot][c]; page != NULL;
+                 page = page->next) {
+                PIM_CHECK(page->state == PIM_PAGE_PARTIAL &&
+                              pim_page_used(page) < page->capacity,
+                          "a page is in the partial list and is not", page);
+                if (pim_page_used(page) == 0) {
+                    empty_units += pim_page_units(page);
+                }
+            }
+        }
+    }
+    PIM_CHECK(empty_units == heap->empty_units,
+              "the count of empty units is wrong", heap);
+    pim_maps_audit(&heap->idle_bytes);
+}

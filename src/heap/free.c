@@ -1,0 +1,228 @@
+// free.c -- what becomes of a block: its page, and what happens when that runs empty.
+//
+// What changes lists of pages only may stay outside of the gate: in a child of a fork
+// that caught it, nobody goes on with the heap, and retirement trusts the pages'
+// descriptors alone (HEAP-5).
+
+#include "heap/free.h"
+
+#include "abandoned/poison.h"
+#include "arena/arena_set.h"
+#include "heap/idle.h"
+#include "heap/page_list.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
+
+// Pages that run empty between two looks at who owns the heap.
+#define LOOK_PAGES 16
+
+// Of the larger current pages, the last few that ran empty stay for the next
+// request of their class; what was empty before them goes.  Places are kept, not
+// pages, which may be another heap's by now.
+static void
+current_emptied(pim_heap *heap, const pim_page *page)
+{
+    pim_page **place = &heap->current[PIM_SLOT(page->domain)][page->size_class];
+    for (unsigned i = 0; i < PIM_EMPTY_CURRENT; i++) {
+        if (heap->emptied[i] == place) {
+            return;
+        }
+    }
+    pim_page ***next = &heap->emptied[heap->next_emptied++ % PIM_EMPTY_CURRENT];
+    pim_page **before = *next;
+    *next = place;
+    pim_page *old = before != NULL ? *before : &pim_empty_page;
+    if (old != &pim_empty_page && pim_page_used(old) == 0) {
+        *before = &pim_empty_page;
+        pim_gate_enter();
+        pim_heap_release_page(heap, old);
+        pim_heap_purge_if_due(heap);
+        pim_gate_exit();
+    }
+}
+
+// An empty page stays in its list: its class is likely to need it again, and to
+// open and close pages costs more than all else.  Its blocks were freed in some
+// order, so they are cut anew.
+static void
+partial_emptied(pim_heap *heap, pim_page *page)
+{
+    pim_page_start_over(page);
+    pim_page_set_owner(page, heap, false); // the last leftover is gone, too
+    pim_page_list_count_empty(heap, page);
+    if (heap->emptied_pages++ % LOOK_PAGES == 0 && heap->id != PIM_PROCESS_ID) {
+        pim_heap_look_again(heap); // an interpreter may be ending
+    }
+    pim_heap_purge_later(heap);
+    if (heap->empty_units >
+        PIM_EMPTY_UNITS + heap->arenas.used_units / PIM_EMPTY_SHARE) {
+        pim_gate_enter();
+        pim_heap_release_empty(heap);
+        pim_heap_purge_if_due(heap);
+        pim_gate_exit();
+    }
+}
+
+// Of a page's blocks the one that was just freed is at hand.
+static void
+check_freed(const pim_page *page)
+{
+    const pim_block *block = page->free;
+    PIM_CHECK(block->next != block && pim_page_used(page) < page->capacity,
+              "a block was freed twice", block);
+}
+
+static void
+run_freed(pim_heap *heap, pim_page *page)
+{
+    unsigned units = pim_page_units(page);
+    PIM_CHECK((char *)page->free == pim_page_start(page),
+              "free of an address inside a block", page->free);
+    // All else was counted when the block was pushed.
+    pim_account_shrink_varied(&heap->account[PIM_SLOT(page->domain)],
+                              PIM_CLASS_RUN, page->block_size);
+    if (heap->idle_runs[units] != NULL ||
+        heap->idle_run_units + units > PIM_IDLE_RUN_UNITS ||
+        pim_heap_is_process(heap)) { // nobody would purge it
+        pim_gate_enter();
+        pim_heap_release_page(heap, page);
+        pim_heap_purge_if_due(heap);
+        pim_gate_exit();
+        return;
+    }
+    heap->idle_runs[units] = page;
+    heap->idle_run_units += units;
+    page->free = NULL;
+    page->cut = 0;
+    page->state = PIM_PAGE_IDLE;
+    pim_store_release(&page->owner, 0);
+    pim_heap_purge_later(heap);
+}
+
+PIM_NOINLINE void
+pim_heap_free_slow(pim_heap *heap, pim_page *page)
+{
+    check_freed(page);
+    if (page->state == PIM_PAGE_CURRENT) {
+        current_emptied(heap, page);
+        return;
+    }
+    if (PIM_LIKELY(page->state == PIM_PAGE_FULL && page->capacity > 1)) {
+        pim_heap_insert_partial(heap, page); // outside the gate (HEAP-5)
+        return;
+    }
+    if (page->size_class == PIM_CLASS_RUN) {
+        run_freed(heap, page);
+        return;
+    }
+    if (page->state == PIM_PAGE_PARTIAL && !pim_heap_is_process(heap)) {
+        partial_emptied(heap, page);
+        return;
+    }
+    pim_gate_enter();
+    pim_heap_page_gained(heap, page);
+    pim_heap_purge_if_due(heap);
+    pim_gate_exit();
+}
+
+// --- pages of ended interpreters -------------------------------------------
+
+static void
+estate_free(pim_page *page, void *block)
+{
+    pim_heap *process = &pim_process_heap;
+    if (page->state != PIM_PAGE_SEALED) {
+        pim_heap_push(process, page, PIM_SLOT(page->domain), block); // its own
+        return;
+    }
+    pim_account_remove(&process->account[PIM_SLOT(page->domain)],
+                       page->size_class, page->block_size);
+    pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
+    pim_arena_set_room_made(&process->arenas, page);
+    pim_heap_page_gained(process, page);
+}
+
+static PIM_COLD void
+free_leftover(pim_heap *heap, pim_page *page, void *block)
+{
+    unsigned slot = PIM_SLOT(page->domain);
+    pim_gate_enter();
+    pim_lock_acquire(&pim_process_lock);
+    pim_account_remove(&pim_process_heap.account[slot], page->size_class,
+                       page->block_size);
+    pim_lock_release(&pim_process_lock);
+    pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
+    pim_heap_page_gained(heap, page);
+    pim_gate_exit();
+}
+
+void
+pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
+{
+    size_t place = pim_block_place(pim_page_start(page), block);
+    if (PIM_LIKELY(!pim_block_set_has(pim_page_leftovers(page), place))) {
+        pim_heap_push(heap, page, PIM_SLOT(page->domain), block);
+    } else {
+        free_leftover(heap, page, block);
+    }
+}
+
+// --- frees by others -------------------------------------------------------
+
+// Counts the block as gone from the account that it is in.
+static void
+account_free(pim_heap *heap, pim_page *page, bool is_leftover)
+{
+    unsigned slot = PIM_SLOT(page->domain);
+    if (is_leftover) {
+        pim_lock_acquire(&pim_process_lock);
+        pim_account_remove(&pim_process_heap.account[slot], page->size_class,
+                           page->block_size);
+        pim_lock_release(&pim_process_lock);
+    } else {
+        pim_pending_add(&heap->pending[slot], page->size_class,
+                        page->block_size);
+        pim_add_relaxed(&heap->remote_frees, 1);
+    }
+}
+
+PIM_COLD void
+pim_heap_free_remote(pim_page *page, void *block)
+{
+    bool tagged;
+    pim_gate_enter();
+    pim_heap *heap = pim_page_owner(page, &tagged);
+    PIM_CHECK(heap != NULL, "free of an address that is not a live block",
+              block);
+    char *start = pim_page_start(page);
+    size_t offset = (size_t)((char *)block - start);
+    PIM_CHECK(offset % page->block_size == 0,
+              "free of an address inside a block", block);
+    PIM_CHECK(offset / page->block_size < page->capacity,
+              "free of an address behind a page's blocks", block);
+    if (heap == &pim_void_heap) {
+        pim_lock_acquire(&pim_process_lock);
+        pim_poison_free(&pim_process_heap.arenas, page, block);
+        pim_lock_release(&pim_process_lock);
+        heap = NULL;
+    } else if (pim_heap_is_process(heap)) {
+        pim_lock_acquire(&pim_process_lock);
+        // An heir may have taken the page while we waited for the lock.
+        heap = pim_page_owner(page, &tagged);
+        if (pim_heap_is_process(heap)) {
+            estate_free(page, block);
+            heap = NULL;
+        }
+        pim_lock_release(&pim_process_lock);
+    }
+    if (heap != NULL) {
+        bool is_leftover =
+            tagged && pim_block_set_has(pim_page_leftovers(page),
+                                        pim_block_place(start, block));
+        account_free(heap, page, is_leftover);
+        if (pim_page_push_remote(page, block)) {
+            pim_heap_announce(heap, page);
+        }
+    }
+    pim_gate_exit();
+}

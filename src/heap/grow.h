@@ -1,0 +1,16 @@
+// grow.h -- more arena space for a heap.
+//
+// Owner, inside the gate.
+
+#ifndef PIM_HEAP_GROW_H
+#define PIM_HEAP_GROW_H
+
+#include "heap/heap.h"
+
+// A run of units, from a new arena if need be; NULL: no memory.
+pim_page *pim_heap_take_run(pim_heap *heap, unsigned units);
+
+// How many of main's first arenas are huge pages.  Written at the installation.
+extern unsigned pim_huge_at_start;
+
+#endif // PIM_HEAP_GROW_H

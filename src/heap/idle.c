@@ -1,0 +1,62 @@
+// idle.c -- what a heap keeps though it holds no live block: empty pages of its classes
+// and freed runs.
+
+#include "heap/idle.h"
+
+#include "heap/page_list.h"
+
+static void
+release_empty_of(pim_heap *heap, pim_page *list)
+{
+    pim_page *next;
+    for (pim_page *p = list; p != NULL; p = next) {
+        next = p->next;
+        if (pim_page_used(p) == 0) {
+            pim_page_list_take(heap, p);
+            pim_heap_release_page(heap, p);
+        }
+    }
+}
+
+void
+pim_heap_release_empty(pim_heap *heap)
+{
+    for (unsigned slot = 0; slot < PIM_SLOTS && heap->empty_units != 0;
+         slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            if (heap->may_have_empty[slot][c]) {
+                heap->may_have_empty[slot][c] = false;
+                release_empty_of(heap, heap->partial[slot][c]);
+            }
+        }
+    }
+}
+
+static void
+release_runs(pim_heap *heap)
+{
+    for (unsigned units = 0; units <= PIM_RUN_UNITS; units++) {
+        pim_page *page = heap->idle_runs[units];
+        if (page != NULL) {
+            heap->idle_runs[units] = NULL;
+            heap->idle_run_units -= units;
+            pim_heap_release_page(heap, page);
+        }
+    }
+}
+
+void
+pim_heap_release_idle(pim_heap *heap)
+{
+    release_runs(heap);
+    pim_heap_release_empty(heap);
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            pim_page *page = heap->current[slot][c];
+            if (page != &pim_empty_page && pim_page_used(page) == 0) {
+                heap->current[slot][c] = &pim_empty_page;
+                pim_heap_release_page(heap, page);
+            }
+        }
+    }
+}

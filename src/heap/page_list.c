@@ -1,0 +1,180 @@
+// page_list.c -- the pages of a heap by class: one to allocate from, others in lists.
+//
+//            refill                    exhausted
+//   new ----------------> CURRENT --------------------> FULL (in no list)
+//                            ^                            |
+//                  refill    |       a few frees          |
+//                            +------- PARTIAL <-----------+
+//                                        |
+//                                        | empty, and too many are; purge
+//                                        v
+//                                  units back to the arena
+
+#include "heap/page_list.h"
+
+#include "abandoned/retained.h"
+#include "arena/arena_set.h"
+
+void
+pim_heap_insert_partial(pim_heap *heap, pim_page *page)
+{
+    pim_page **head = &heap->partial[PIM_SLOT(page->domain)][page->size_class];
+    page->state = PIM_PAGE_PARTIAL;
+    pim_page_count_down_to(page, 0);
+    page->prev = NULL;
+    page->next = *head;
+    if (*head != NULL) {
+        (*head)->prev = page;
+    }
+    *head = page;
+}
+
+static void
+partial_remove(pim_heap *heap, pim_page *page)
+{
+    if (page->prev != NULL) {
+        page->prev->next = page->next;
+    } else {
+        heap->partial[PIM_SLOT(page->domain)][page->size_class] = page->next;
+    }
+    if (page->next != NULL) {
+        page->next->prev = page->prev;
+    }
+}
+
+// Takes a page from its list to allocate from it.
+void
+pim_page_list_take(pim_heap *heap, pim_page *page)
+{
+    if (pim_page_used(page) == 0) {
+        heap->empty_units -= pim_page_units(page);
+    }
+    partial_remove(heap, page);
+}
+
+void
+pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units)
+{
+    if (pim_heap_is_process(heap)) {
+        pim_warm_free_units(&heap->arenas, first, units);
+        return;
+    }
+    pim_arena_set_free_units(&heap->arenas, first, units);
+    pim_heap_purge_later(heap);
+}
+
+void
+pim_heap_release_page(pim_heap *heap, pim_page *page)
+{
+    pim_own_sub(&heap->page_count, 1);
+    if (pim_heap_is_process(heap)) {
+        pim_warm_free_page(&heap->arenas, page);
+        return;
+    }
+    pim_arena_set_free_page(&heap->arenas, page);
+    pim_heap_purge_later(heap);
+}
+
+void
+pim_heap_page_gained(pim_heap *heap, pim_page *page)
+{
+    if (page->state == PIM_PAGE_CURRENT) {
+        return;
+    }
+    if (page->state == PIM_PAGE_FULL && page->size_class != PIM_CLASS_RUN) {
+        pim_heap_insert_partial(heap, page);
+    }
+    if (pim_page_used(page) == 0) {
+        if (page->state == PIM_PAGE_PARTIAL) {
+            partial_remove(heap, page);
+        }
+        pim_heap_release_page(heap, page);
+    }
+}
+
+// --- current pages ---------------------------------------------------------
+
+void
+pim_page_list_make_current(pim_heap *heap, unsigned slot, unsigned size_class,
+                           pim_page *page)
+{
+    // Larger pages tell when they run empty; see current_emptied().
+    bool tells = pim_classes[size_class].units > 1;
+    page->state = PIM_PAGE_CURRENT;
+    pim_page_count_down_to(page, tells ? 0 : PIM_REST_NEVER);
+    heap->current[slot][size_class] = page;
+}
+
+static void
+make_full(pim_page *page)
+{
+    PIM_ASSERT(pim_page_used(page) == page->capacity);
+    page->state = PIM_PAGE_FULL;
+    pim_page_count_down_to(page, page->capacity - 1u - page->capacity / 32u);
+}
+
+// Takes leave of an exhausted current page.
+void
+pim_page_list_retire_current(pim_heap *heap, unsigned slot, unsigned size_class)
+{
+    pim_page *page = heap->current[slot][size_class];
+    if (page != &pim_empty_page) {
+        PIM_CHECK(pim_page_used(page) == page->capacity,
+                  "a free block was written to", pim_page_start(page));
+        make_full(page);
+        heap->current[slot][size_class] = &pim_empty_page;
+    }
+}
+
+unsigned
+pim_page_list_cut(pim_heap *heap, pim_page *page)
+{
+    size_t from = (size_t)page->cut * page->block_size;
+    unsigned n = pim_page_cut(page, pim_page_start(page), pim_page_held(page));
+    if (n != 0) {
+        size_t to = (size_t)page->cut * page->block_size;
+        pim_heap_touch(heap, page, from, to);
+    }
+    return n;
+}
+
+// --- out of use ------------------------------------------------------------
+
+// An empty page is in a partial list.
+void
+pim_page_list_count_empty(pim_heap *heap, const pim_page *page)
+{
+    heap->empty_units += pim_page_units(page);
+    heap->may_have_empty[PIM_SLOT(page->domain)][page->size_class] = true;
+}
+
+// An empty page or one with room stays in its list, a full one in none.
+void
+pim_page_list_shelve(pim_heap *heap, pim_page *page)
+{
+    unsigned used = pim_page_used(page);
+    if (used == page->capacity) {
+        make_full(page);
+        return;
+    }
+    pim_heap_insert_partial(heap, page);
+    if (used == 0) {
+        pim_page_set_owner(page, heap, false);
+        pim_page_list_count_empty(heap, page);
+        pim_heap_purge_later(heap);
+    }
+}
+
+void
+pim_heap_shelve_current(pim_heap *heap)
+{
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            pim_page *page = heap->current[slot][c];
+            if (page != &pim_empty_page) {
+                heap->current[slot][c] = &pim_empty_page;
+                pim_page_list_shelve(heap, page);
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+// purge.c -- idle memory goes back to the system.
+//
+// Not at once: a purge tick every PIM_PURGE_DELAY_MS, driven by the heap's own slow
+// path, returns what stayed unused from one tick to the next.  What is idle beyond
+// PIM_IDLE_UNITS, the heap's own size and what it was granted goes at the end of the
+// slow path that freed it.  And no new peak of resident memory is made while much
+// lies idle: that goes first.
+//
+// Freeing only counts; all purging begins here, where no list is being gone through.
+
+#include "heap/purge.h"
+
+#include "abandoned/retained.h"
+#include "arena/arena_set.h"
+#include "arena/region.h"
+#include "extent/extent.h"
+#include "extent/mi_blocks.h"
+#include "heap/idle.h"
+#include "platform/os.h"
+#include "platform/scarcity.h"
+
+// Slow paths between two looks at the clock.
+#define PATIENCE 64
+
+// Grants of idle memory, in units, that heaps have.
+static _Atomic size_t granted;
+
+static bool
+ask_for_grant(pim_heap *heap)
+{
+    if (pim_add_relaxed(&granted, PIM_IDLE_GRANT) >= PIM_IDLE_GRANTS) {
+        pim_sub_relaxed(&granted, PIM_IDLE_GRANT);
+        return false;
+    }
+    heap->granted += PIM_IDLE_GRANT;
+    return true;
+}
+
+void
+pim_heap_give_up_grants(pim_heap *heap)
+{
+    pim_sub_relaxed(&granted, heap->granted);
+    heap->granted = 0;
+}
+
+size_t
+pim_heap_purge(pim_heap *heap, bool all)
+{
+    size_t bytes = 0;
+    bool idle_left = false;
+    pim_arena_set_take_returned(&heap->arenas);
+    pim_heap_release_idle(heap);
+    for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
+        pim_arena *next;
+        for (pim_arena *a = heap->arenas.list[list]; a != NULL; a = next) {
+            next = a->next;
+            bool kept =
+                pim_arena_set_purge_arena(&heap->arenas, a, all, &bytes);
+            idle_left |= kept && pim_unit_set_count(&a->aged) != 0;
+        }
+    }
+    pim_heap_give_up_grants(heap);
+    heap->purge_at = idle_left ? pim_os->now_ms() + PIM_PURGE_DELAY_MS : 0;
+    return bytes;
+}
+
+// Only what the owner looks at inside the gate: neither lists nor used units.
+size_t
+pim_heap_purge_from_outside(pim_heap *heap, bool all)
+{
+    size_t bytes = 0;
+    if (all) {
+        pim_store_relaxed(&heap->trim_wanted, true);
+    }
+    for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
+        for (pim_arena *a = heap->arenas.list[list]; a != NULL; a = a->next) {
+            bytes += pim_arena_set_purge_units(&heap->arenas, a, all);
+        }
+    }
+    return bytes;
+}
+
+// --- the clock -------------------------------------------------------------
+
+// Whether the heap keeps more idle memory than it may.
+static bool
+keeps_too_much(pim_heap *heap)
+{
+    bool is_granted = true;
+    uint64_t allowed = pim_is_tight()
+                           ? PIM_IDLE_UNITS / 8
+                           : heap->arenas.used_units + PIM_IDLE_UNITS;
+    while (is_granted && heap->arenas.idle_units > allowed + heap->granted) {
+        is_granted = !pim_is_tight() && ask_for_grant(heap);
+    }
+    return !is_granted;
+}
+
+static void
+trim_warm(const pim_heap *heap)
+{
+    if (pim_heap_is_process(heap)) {
+        pim_warm_trim(&pim_process_heap.arenas,
+                      false); // its owner holds the lock
+        return;
+    }
+    pim_lock_acquire(&pim_process_lock);
+    pim_warm_trim(&pim_process_heap.arenas, false);
+    pim_lock_release(&pim_process_lock);
+}
+
+// Slow paths drive the return of memory: the heap's own, and what is kept
+// warm for others.  Reading the clock each time would cost more than the rest.
+void
+pim_heap_purge_if_due(pim_heap *heap)
+{
+    if (PIM_UNLIKELY(heap->at_peak)) {
+        heap->at_peak = false;
+        pim_heap_release_idle(heap);
+        if (heap->arenas.idle_units >
+            pim_heap_peak_step(pim_load_relaxed(&heap->arenas.dirty_units))) {
+            pim_heap_purge(heap, true);
+        }
+    }
+    if (!pim_heap_is_process(heap) && PIM_UNLIKELY(keeps_too_much(heap))) {
+        pim_heap_purge(heap, true);
+    }
+    if (PIM_UNLIKELY(pim_load_relaxed(&heap->trim_wanted))) {
+        pim_store_relaxed(&heap->trim_wanted, false);
+        pim_heap_purge(heap, true);
+    }
+    if (PIM_LIKELY(heap->patience-- != 0)) {
+        return;
+    }
+    heap->patience = PATIENCE;
+    uint64_t region_until = pim_load_relaxed(&pim_region_warm_until);
+    uint64_t warm_until = pim_load_relaxed(&pim_warm_until);
+    uint64_t maps_until = pim_load_relaxed(&pim_maps_until);
+    uint64_t mi_until = pim_load_relaxed(&pim_mi_until);
+    if (heap->purge_at == 0 && region_until == 0 && warm_until == 0 &&
+        maps_until == 0 && mi_until == 0) {
+        return;
+    }
+    uint64_t now = pim_os->now_ms();
+    if (heap->purge_at == PIM_PURGE_LATER) {
+        heap->purge_at = now + PIM_PURGE_DELAY_MS;
+    }
+    if (heap->purge_at != 0 && now >= heap->purge_at) {
+        pim_heap_purge(heap, false);
+    }
+    if (region_until != 0 && now >= region_until) {
+        pim_region_trim();
+    }
+    if (warm_until != 0 && now >= warm_until) {
+        trim_warm(heap);
+    }
+    if (maps_until != 0 && now >= maps_until) {
+        pim_maps_trim(false);
+    }
+    if (mi_until != 0 && now >= mi_until) {
+        pim_mi_purge();
+    }
+}

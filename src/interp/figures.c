@@ -1,0 +1,39 @@
+// figures.c -- the figures of a heap, read by any thread while the owner is at work.
+
+#include "interp/figures.h"
+
+#include "account/ledger.h"
+
+static void
+put_tree(const pim_heap *heap, pim_figures *out)
+{
+    if (heap->limit.budget != NULL) {
+        pim_limit_figures limit;
+        pim_limit_get(&heap->limit, &limit);
+        out->parent = limit.parent;
+        out->tree_bytes = limit.tree_bytes;
+        return;
+    }
+    out->parent = PIM_PROCESS_ID;
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        out->tree_bytes += out->slot[slot].live_bytes;
+    }
+}
+
+void
+pim_heap_figures(const pim_heap *heap, pim_figures *out)
+{
+    pim_ledger ledger = pim_heap_ledger(heap);
+    *out = (pim_figures){.id = heap->id, .generation = heap->generation};
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        out->slot[slot] = pim_ledger_usage(&ledger, slot);
+    }
+    out->arenas = pim_load_relaxed(&heap->arenas.arenas);
+    out->pages = pim_load_relaxed(&heap->page_count);
+    out->committed_bytes =
+        pim_load_relaxed(&heap->arenas.dirty_units) * PIM_UNIT_SIZE +
+        pim_load_relaxed(&heap->large_bytes) +
+        pim_load_relaxed(&heap->idle_bytes);
+    out->remote_frees = pim_load_relaxed(&heap->remote_frees);
+    put_tree(heap, out);
+}

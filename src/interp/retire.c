@@ -1,0 +1,203 @@
+// retire.c -- what becomes of an interpreter's memory when it ends.
+//
+// Empty arenas go back to the region.  A page that still holds a live block is
+// sealed and goes to the process heap: late frees into it work (policy `keep`),
+// and of its memory only the system pages with a live block stay, at once or when
+// nobody inherited it in time (warm.c).  Or it is doomed: its memory goes in step
+// 3 (policies `poison` and `release`, poison.c).  Raw blocks are always kept, for
+// CPython hands them from one interpreter to another and to the runtime.  Non-owners
+// may be in the middle of freeing a block:
+//
+//   1  under the process heap's lock: drain; pages and accounts move over.
+//      From here on a free finds the process heap and waits for the lock.
+//      A page may be inherited at once, with pushes still to come (estate.c).
+//   2  pim_gate_synchronize(): frees that found the old owner are done.
+//   3  under the lock again: drain what those pushed.  Now nothing refers to
+//      the record, and registry.c may recycle it; or, if maps are poisoned:
+//   4  pim_gate_synchronize() again, and their memory goes.
+//
+// Each step is one stay inside the gate, and what is done is noted in the heap
+// (heap->retiring).  So a fork falls between steps, and in the child, where the
+// thread that did the first is gone and everybody is outside, the others follow at
+// once (registry.c).
+
+#include "interp/retire.h"
+
+#include <string.h>
+
+#include "abandoned/poison_extent.h"
+#include "abandoned/retained.h"
+#include "arena/arena_set.h"
+#include "arena/region.h"
+#include "extent/mi_blocks.h"
+#include "heap/large.h"
+#include "heap/purge.h"
+#include "heap/remote.h"
+
+_Atomic(const pim_end_watch *) pim_end_watcher;
+
+// One page changes hands, or goes away if it is empty.
+static void
+hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
+{
+    pim_heap *process = &pim_process_heap;
+    pim_own_sub(&heap->page_count, 1);
+    if (pim_page_used(page) == 0) {
+        pim_arena_free_run(arena, page, pim_page_units(page));
+        return;
+    }
+    bool tagged;
+    pim_page_owner(page, &tagged);
+    if (!tagged && page->domain != PIM_RAW && !pim_heap_keeps(heap)) {
+        pim_doom_page(&heap->condemned, page, heap->id,
+                      pim_load_relaxed(&heap->policy), &pim_void_heap);
+        return;
+    }
+    pim_block_set *live = pim_page_leftovers(page);
+    pim_page_seal(page, pim_page_start(page), tagged, live);
+    pim_warm_sealed(page);
+    pim_own_add(&process->page_count, 1);
+    pim_page_set_owner(page, process, false);
+}
+
+static void
+hand_over_arena(pim_heap *heap, pim_arena *arena)
+{
+    pim_page *first = pim_arena_pages(arena);
+    pim_arena_set_lose(&heap->arenas, arena);
+    pim_arena_take_returned(arena);
+    for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
+        pim_page *page = first + unit;
+        bool tagged;
+        if (page->state == PIM_PAGE_IDLE ||
+            (page->state != PIM_PAGE_UNUSED &&
+             pim_page_owner(page, &tagged) == heap)) {
+            hand_over_page(heap, arena, page);
+        }
+    }
+    if (pim_arena_is_empty(arena)) {
+        pim_region_give(arena);
+        return;
+    }
+    pim_warm_keep(&pim_process_heap.arenas, arena);
+    pim_arena_set_gain(&pim_process_heap.arenas, arena, true);
+}
+
+// The process answers for what is left and not doomed.
+static void
+hand_over_accounts(pim_heap *heap)
+{
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        pim_account_add_live(&pim_process_heap.account[slot],
+                             &heap->account[slot]);
+    }
+}
+
+static void
+hand_over_large(pim_heap *heap)
+{
+    pim_add_relaxed(&pim_process_heap.large_bytes,
+                    pim_exchange(&heap->large_bytes, 0));
+}
+
+// Returns what a watch saw.
+static void *
+hand_over(pim_heap *heap, const pim_end_watch *watch)
+{
+    pim_store_release(&heap->serial, 0);
+    pim_heap_drain(heap);
+    void *seen = watch != NULL ? watch->look(heap) : NULL;
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        for (unsigned c = 0; c < PIM_CLASSES; c++) {
+            heap->current[slot][c] = &pim_empty_page;
+            heap->partial[slot][c] = NULL;
+        }
+    }
+    pim_heap_give_up_grants(heap);
+    heap->empty_units = 0;
+    memset(heap->emptied, 0, sizeof(heap->emptied));
+    memset(heap->idle_runs, 0, sizeof(heap->idle_runs));
+    heap->idle_run_units = 0;
+    for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
+        while (heap->arenas.list[list] != NULL) {
+            hand_over_arena(heap, heap->arenas.list[list]);
+        }
+    }
+    if (pim_heap_keeps(heap)) {
+        pim_large_hand_over(heap, &pim_process_heap);
+        hand_over_accounts(heap);
+    }
+    hand_over_large(heap);
+    return seen;
+}
+
+// What was pushed while the pages changed hands.
+static void
+settle_late(pim_heap *heap)
+{
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        pim_account_subtract(&pim_process_heap.account[slot],
+                             &heap->pending[slot]);
+    }
+    pim_heap_drain(heap);
+}
+
+// What is doomed is known exactly only now: a block may have been counted as freed
+// before it was pushed.  Returns whether maps are to be poisoned.
+static bool
+settle_doomed(pim_heap *heap)
+{
+    pim_heap_drain(heap);
+    bool maps = pim_large_doom(heap);
+    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+        pim_account_subtract(&pim_process_heap.account[slot],
+                             &heap->condemned.gone[slot]);
+    }
+    hand_over_accounts(heap);
+    pim_doom_finish(&heap->condemned, pim_load_relaxed(&heap->policy),
+                    &pim_process_heap.arenas);
+    return maps;
+}
+
+void *
+pim_retire_begin(pim_heap *heap, const pim_end_watch *watch)
+{
+    pim_lock_acquire(&pim_process_lock);
+    void *seen = hand_over(heap, watch);
+    heap->retiring = PIM_RETIRE_HANDED_OVER;
+    pim_lock_release(&pim_process_lock);
+    return seen;
+}
+
+// Whether there is a step 4.
+static bool
+settle(pim_heap *heap)
+{
+    bool poisons_maps = false;
+    if (pim_heap_keeps(heap)) {
+        settle_late(heap);
+    } else {
+        poisons_maps = settle_doomed(heap);
+    }
+    hand_over_large(heap); // freed meanwhile: subtracted here, not there
+    pim_maps_drop(&heap->idle_bytes);
+    return poisons_maps;
+}
+
+bool
+pim_retire_go_on(pim_heap *heap)
+{
+    pim_lock_acquire(&pim_process_lock);
+    bool more = false;
+    if (heap->retiring == PIM_RETIRE_HANDED_OVER) {
+        more = settle(heap);
+    } else {
+        pim_poison_maps_finish(heap);
+    }
+    heap->retiring = more ? PIM_RETIRE_SETTLED : PIM_RETIRE_NOT;
+    pim_lock_release(&pim_process_lock);
+    if (!more && pim_load_relaxed(&pim_mi_until) != 0) {
+        pim_mi_purge();
+    }
+    return more;
+}

@@ -1,0 +1,5 @@
+// epoch.c -- see epoch.h.
+
+#include "platform/epoch.h"
+
+_Atomic uint64_t pim_epoch = 1;
