@@ -15,25 +15,31 @@ sum(const _Atomic uint64_t *pending, size_t n)
 }
 
 // live - pending, at one moment: between settlings what is pending only grows, so
-// if it is the same before and after `live` is read, it was so when `live` was.  A
-// heap too busy for that gets an approximation, never a negative number.
+// if it is the same before and after `live` is read, it was so when `live` was.  If it
+// never stays the same, less than what was live at a moment is the answer: what others
+// freed meanwhile is missing.  Only a heap that settles all the time, too, gets any
+// number, though never a negative one.
 static bool
 read_live(const pim_ledger *ledger, const _Atomic int64_t *spare,
           const _Atomic uint64_t *peak, const _Atomic uint64_t *pending,
           size_t pendings, uint64_t *out)
 {
     bool is_exact = false;
-    uint64_t is_live = 0;
-    uint64_t is_pending = 0;
+    bool is_bounded = false;
     for (unsigned tries = 0; tries < 1000 && !is_exact; tries++) {
+        uint64_t is_live;
         uint32_t settling = atomic_load(ledger->settling);
         uint64_t before = sum(pending, pendings);
         bool at_once = pim_read_live(spare, peak, &is_live);
-        is_pending = sum(pending, pendings);
-        is_exact = at_once && before == is_pending && settling % 2 == 0 &&
-                   settling == atomic_load(ledger->settling);
+        uint64_t is_pending = sum(pending, pendings);
+        bool at_rest = at_once && settling % 2 == 0 &&
+                       settling == atomic_load(ledger->settling);
+        is_exact = at_rest && before == is_pending;
+        if (at_rest || !is_bounded) {
+            *out = is_live > is_pending ? is_live - is_pending : 0;
+            is_bounded |= at_rest;
+        }
     }
-    *out = is_live > is_pending ? is_live - is_pending : 0;
     return is_exact;
 }
 

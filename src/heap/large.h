@@ -3,7 +3,7 @@
 #ifndef PIM_HEAP_LARGE_H
 #define PIM_HEAP_LARGE_H
 
-#include "heap/heap.h"
+#include "heap/large_header.h"
 
 // Large blocks (large.c).  `size` is at most PIM_REQUEST_MAX; owner of `heap`.
 // Runs that found no place in an arena come here, so here it is reported if a limit
@@ -13,33 +13,18 @@ void *pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 // A block that is in no heap's account, because no heap is the caller's: it counts
 // it.  Any thread.
 void *pim_large_alloc_unowned(unsigned domain, size_t size, bool zero);
-bool pim_large_is_unowned(const void *block);
 
 // Frees a block outside the region; `heap` is the caller's own heap.  A pointer
 // that is not ours is left alone and counted (pim_foreign_frees).
 void pim_large_free(pim_heap *heap, void *block);
 
-// Usable bytes of a block outside the region; 0 if it is not ours.
-size_t pim_large_usable(const void *block);
-
 // Grows or shrinks in place or by moving the map.  NULL: not possible here, the
 // block is as it was and the caller copies.
 void *pim_large_resize(pim_heap *heap, void *block, size_t size);
 
-// The heap's id that a block outside the region belongs to, PIM_PROCESS_ID if
-// that heap is retired.  False: it is not ours.  Inside the gate.
-bool pim_large_owner(const void *block, int64_t *id);
-
-// Gives back the addresses behind blocks that have room to grow.  False: there were
-// none.  Owner, inside the gate.
-bool pim_large_cut_rooms(pim_heap *heap);
-
 // Like pim_large_alloc() for a block that is being grown: with room for that.
 // NULL: there is none to be had, or the block is too small to deserve it.
 void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
-
-// The one heap's large blocks are the other's to answer for.  Inside the gate.
-void pim_large_hand_over(pim_heap *from, pim_heap *to);
 
 // The heap is being retired, nobody frees its blocks as its owner any more, and its
 // policy is not to keep them: they go.  The process answers for what cannot go, and
@@ -47,13 +32,6 @@ void pim_large_hand_over(pim_heap *from, pim_heap *to);
 // Under the process heap's lock; heap->condemned.gone grows by what went.  Returns
 // whether pim_poison_maps_finish() has something to do.
 bool pim_large_doom(pim_heap *heap);
-
-// Calls visit() with the start, usable bytes and domain of each large block that
-// the heap answers for, until it returns other than 0; returns that.  Nobody frees
-// a large block meanwhile: visit() runs under their lock.  Inside the gate.
-typedef int (*pim_large_visitor)(void *arg, void *block, size_t bytes,
-                                 unsigned domain);
-int pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg);
 
 extern _Atomic uint64_t pim_foreign_frees;
 

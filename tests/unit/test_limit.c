@@ -445,32 +445,6 @@ TEST(hard_below_soft_is_not_valid)
     EXPECT(pim_limit_terms_are_valid(&(pim_limit_terms){.hard_bytes = 1}));
 }
 
-static void
-note_heap(void *arg, pim_heap *visited)
-{
-    *(pim_heap **)arg = visited;
-}
-
-TEST(only_living_interpreters_are_visited)
-{
-    fake_interp other;
-    int64_t other_id = core_next_id();
-    pim_heap *visited = NULL;
-    EXPECT(pim_registry_visit(id, note_heap, &visited));
-    EXPECT_PTR_EQ(visited, heap);
-    EXPECT(!pim_registry_visit(other_id, note_heap, &visited));
-    fake_interp_detach(&interp);
-    fake_interp_begin(&other, other_id);
-    fake_interp_attach(&other);
-    EXPECT_NOT_NULL(fake_current_heap());
-    fake_interp_detach(&other);
-    EXPECT(pim_registry_visit(other_id, note_heap, &visited));
-    EXPECT_PTR_NE(visited, heap);
-    fake_interp_end(&other);
-    EXPECT(!pim_registry_visit(other_id, note_heap, &visited));
-    fake_interp_attach(&interp);
-}
-
 // --- at random -----------------------------------------------------------------
 
 static size_t
@@ -595,7 +569,6 @@ main(void)
         LIMITED(requests_without_a_thread_state_are_not_limited),
         LIMITED(legacy_interpreters_have_the_limit_of_main),
         LIMITED(hard_below_soft_is_not_valid),
-        LIMITED(only_living_interpreters_are_visited),
         LIMITED(live_bytes_stay_below_the_limit_whatever_is_done),
         LIMITED(small_blocks_never_exceed_the_limit_by_a_byte),
     };

@@ -553,25 +553,6 @@ TEST(system_without_a_map_to_spare_still_takes_the_memory)
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_blocks), 0);
 }
 
-// --- who has a policy ------------------------------------------------------
-
-TEST(main_and_legacy_interpreters_have_no_policy)
-{
-    fake_interp legacy;
-    end_interp();
-    fake_interp_attach(fake_main());
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
-    EXPECT_EQ(pim_registry_set_policy(FAKE_MAIN, PIM_RELEASE), -ENOTSUP);
-    fake_interp_detach(fake_main());
-    fake_interp_begin_legacy(&legacy, core_next_id());
-    fake_interp_attach(&legacy);
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
-    EXPECT_EQ(pim_registry_set_policy(legacy.state->id, PIM_RELEASE), -ENOTSUP);
-    fake_interp_detach(&legacy);
-    fake_interp_end(&legacy);
-    EXPECT_EQ(pim_registry_set_policy(core_next_id(), PIM_KEEP), -ENOENT);
-}
-
 #define RELEASES(test)                                                         \
     cmocka_unit_test_setup_teardown(test, begin_release, finish)
 #define POISONS(test)                                                          \
@@ -600,7 +581,6 @@ main(void)
         POISONS(second_late_free_is_fatal),
         POISONS(arenas_with_poisoned_pages_are_inherited),
         POISONS(system_without_a_map_to_spare_still_takes_the_memory),
-        RELEASES(main_and_legacy_interpreters_have_no_policy),
     };
     return RUN(cases, core_set_up, NULL);
 }

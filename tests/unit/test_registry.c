@@ -1,5 +1,8 @@
 // test_registry.c -- births, ends and lookups of interpreters.
 
+#include <errno.h>
+
+#include "abandoned/poison.h"
 #include "domain/domain.h"
 #include "interp/figures.h"
 #include "interp/registry.h"
@@ -335,6 +338,44 @@ TEST(birth_without_memory_fails_and_can_be_tried_again)
     }
 }
 
+static void
+note_heap(void *arg, pim_heap *visited)
+{
+    *(pim_heap **)arg = visited;
+}
+
+TEST(only_living_interpreters_are_visited)
+{
+    int64_t id = core_next_id();
+    pim_heap *visited = NULL;
+    EXPECT(!pim_registry_visit(id, note_heap, &visited));
+    EXPECT_NULL(visited);
+    pim_heap *heap = birth(0, id);
+    pim_heap *other = birth(1, core_next_id());
+    EXPECT(pim_registry_visit(id, note_heap, &visited));
+    EXPECT_PTR_EQ(visited, heap);
+    EXPECT_PTR_NE(visited, other);
+    EXPECT(end(0));
+    EXPECT(!pim_registry_visit(id, note_heap, &visited));
+    EXPECT(end(1));
+}
+
+TEST(main_and_legacy_interpreters_have_no_policy)
+{
+    fake_interp legacy;
+    fake_interp_attach(fake_main());
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
+    EXPECT_EQ(pim_registry_set_policy(FAKE_MAIN, PIM_RELEASE), -ENOTSUP);
+    fake_interp_detach(fake_main());
+    fake_interp_begin_legacy(&legacy, core_next_id());
+    fake_interp_attach(&legacy);
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
+    EXPECT_EQ(pim_registry_set_policy(legacy.state->id, PIM_RELEASE), -ENOTSUP);
+    fake_interp_detach(&legacy);
+    fake_interp_end(&legacy);
+    EXPECT_EQ(pim_registry_set_policy(core_next_id(), PIM_KEEP), -ENOENT);
+}
+
 int
 main(void)
 {
@@ -358,6 +399,8 @@ main(void)
         CASE(subs_counts_all_but_main),
         CASE(records_are_recycled),
         CASE(birth_without_memory_fails_and_can_be_tried_again),
+        CASE(only_living_interpreters_are_visited),
+        CASE(main_and_legacy_interpreters_have_no_policy),
     };
     return RUN(cases, core_set_up, NULL);
 }
