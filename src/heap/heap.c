@@ -5,7 +5,7 @@
 #include <string.h>
 
 pim_page pim_empty_page;
-pim_heap pim_void_heap = {.id = PIM_PROCESS_ID};
+pim_heap pim_void_heap;
 pim_heap pim_process_heap;
 PIM_LOCK(pim_process_lock);
 

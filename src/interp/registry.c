@@ -274,6 +274,7 @@ pim_process_heap_init(void)
         pim_heap_open(process);
         process->id = PIM_PROCESS_ID;
         strcpy(process->name, "pimalloc:process");
+        pim_void_heap.id = PIM_PROCESS_ID;
         pim_fatal_describe = pim_heap_describe;
         pim_store_release(&process->serial, 1);
     }
