@@ -7,7 +7,7 @@ set(PIM_TEST_ENV "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1"
 
 # Tests that depend on what mimalloc does run once more with each other version.
 set(PIM_MIMALLOC_TESTS
-  "^(mi_|unit_(large|maps|raw_tag)$|fault_kept$|embed_(install|raw)_)")
+  "^(mi_|unit_(large|extent|raw_tag)$|fault_kept$|embed_(install|raw)_)")
 
 # Long ones begin first, or the last of them would run alone.
 set(PIM_LONG_TESTS "^(model_random$|thread_retire$|embed_(limits|fork|storm|interpreters|lives)_)")

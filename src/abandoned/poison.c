@@ -7,7 +7,7 @@
 //                                                  v
 //                                              units of an arena
 //
-// A page that is doomed still has its memory, because a thread that found the heap
+// A page that is condemned still has its memory, because a thread that found the heap
 // before may be about to push a block onto it.  From then on what is known of it
 // is out of line: the set of its live blocks, whose it was.  So a late free, which
 // CPython 3.12 and 3.13 do, touches nothing that is gone.
@@ -15,7 +15,7 @@
 // Blocks of such pages are in no account but that of the ended interpreter.
 //
 // Invariant:
-//   POISON-1  the set of a doomed or poisoned page is its used blocks.
+//   POISON-1  the set of a condemned or poisoned page is its used blocks.
 
 #include "abandoned/poison.h"
 
@@ -39,18 +39,18 @@ page_bytes(const pim_page *page)
     return pim_page_units(page) * PIM_UNIT_SIZE;
 }
 
-// --- doomed ----------------------------------------------------------------
+// --- condemned ----------------------------------------------------------------
 
 void
-pim_doom_page(pim_condemned *condemned, pim_page *page, int64_t id, int policy,
-              const struct pim_heap *defunct)
+pim_condemn_page(pim_condemned *condemned, pim_page *page, int64_t id,
+                 int policy, const struct pim_heap *defunct)
 {
-    pim_page_seal(page, pim_page_start(page), false, pim_page_leftovers(page));
-    page->state = PIM_PAGE_DOOMED;
+    pim_page_abandon(page, pim_page_start(page), false, pim_page_orphans(page));
+    page->state = PIM_PAGE_CONDEMNED;
     page->ended = id;
     page->next = condemned->pages;
     condemned->pages = page;
-    pim_pending_add_blocks(&condemned->gone[PIM_SLOT(page->domain)],
+    pim_pending_add_blocks(&condemned->gone[PIM_DOMAIN_INDEX(page->domain)],
                            page->size_class, page->block_size,
                            pim_page_used(page));
     if (policy == PIM_POISON) {
@@ -63,24 +63,24 @@ pim_doom_page(pim_condemned *condemned, pim_page *page, int64_t id, int policy,
 static bool
 forget_block(pim_page *page, const void *block)
 {
-    pim_block_set *live = pim_page_leftovers(page);
-    size_t place = pim_block_place(pim_page_start(page), block);
-    if (!pim_block_set_has(live, place)) {
+    pim_block_set *live = pim_page_orphans(page);
+    size_t granule = pim_block_granule(pim_page_start(page), block);
+    if (!pim_block_set_has(live, granule)) {
         return false;
     }
-    pim_block_set_remove(live, place);
+    pim_block_set_remove(live, granule);
     page->countdown--;
     return true;
 }
 
 void
-pim_doom_collect(pim_condemned *condemned, pim_page *page)
+pim_condemned_collect(pim_condemned *condemned, pim_page *page)
 {
     const pim_block *block = pim_exchange(&page->remote, NULL);
     while (block != NULL) {
         const pim_block *next = block->next;
         PIM_CHECK(forget_block(page, block), "a block was freed twice", block);
-        pim_pending_add_blocks(&condemned->gone[PIM_SLOT(page->domain)],
+        pim_pending_add_blocks(&condemned->gone[PIM_DOMAIN_INDEX(page->domain)],
                                page->size_class, page->block_size, -1);
         block = next;
     }
@@ -94,7 +94,7 @@ release(pim_arena_set *set, pim_page *page)
 {
     page->countdown = 0;
     page->rest = 0;
-    pim_warm_free_page(set, page);
+    pim_retained_free_page(set, page);
 }
 
 static void
@@ -116,7 +116,7 @@ poison(pim_page *page)
 }
 
 void
-pim_doom_finish(pim_condemned *condemned, int policy, pim_arena_set *set)
+pim_condemned_finish(pim_condemned *condemned, int policy, pim_arena_set *set)
 {
     bool releases = policy == PIM_RELEASE;
     pim_page *next;

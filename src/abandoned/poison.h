@@ -28,22 +28,23 @@ extern pim_poison_figures pim_poisoned;
 
 // What of a heap that is being retired is about to go.
 typedef struct pim_condemned {
-    pim_page *pages;             // by `next`
-    pim_pending gone[PIM_SLOTS]; // what was live in them, and in maps
+    pim_page *pages;               // by `next`
+    pim_pending gone[PIM_DOMAINS]; // what was live in them, and in maps
 } pim_condemned;
 
 // A page of such a heap, with live blocks, all of them its own: a free that looks from
 // now on finds `defunct`, the heap that nobody has.  `policy`: of the interpreter.
-void pim_doom_page(pim_condemned *condemned, pim_page *page, int64_t id,
-                   int policy, const struct pim_heap *defunct);
+void pim_condemn_page(pim_condemned *condemned, pim_page *page, int64_t id,
+                      int policy, const struct pim_heap *defunct);
 
-// Takes what was pushed onto a doomed page by those who still found the heap.
-void pim_doom_collect(pim_condemned *condemned, pim_page *page);
+// Takes what was pushed onto a condemned page by those who still found the heap.
+void pim_condemned_collect(pim_condemned *condemned, pim_page *page);
 
-// Nobody pushes any more: the memory of the doomed pages goes.
-void pim_doom_finish(pim_condemned *condemned, int policy, pim_arena_set *set);
+// Nobody pushes any more: the memory of the condemned pages goes.
+void pim_condemned_finish(pim_condemned *condemned, int policy,
+                          pim_arena_set *set);
 
-// Frees a block of a doomed or poisoned page: touches no memory of the page.
+// Frees a block of a condemned or poisoned page: touches no memory of the page.
 void pim_poison_free(pim_arena_set *set, pim_page *page, void *block);
 
 #endif // PIM_ABANDONED_POISON_H

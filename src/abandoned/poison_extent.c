@@ -30,7 +30,7 @@ typedef struct record {
     struct record *next;           // of all
 } record;
 
-_Atomic uint64_t pim_poisoned_maps;
+_Atomic uint64_t pim_poisoned_extents;
 
 static _Atomic(record *) all;
 static record *pool;
@@ -64,10 +64,10 @@ take_record(void)
 }
 
 bool
-pim_poison_map(const void *heap, const pim_map *map,
-               const pim_poisoned_block *about)
+pim_poison_extent(const void *heap, const pim_extent *map,
+                  const pim_poisoned_block *about)
 {
-    record *r = pim_load_relaxed(&pim_poisoned_maps) < RECORDS_MAX
+    record *r = pim_load_relaxed(&pim_poisoned_extents) < RECORDS_MAX
                     ? take_record()
                     : NULL;
     if (r == NULL) {
@@ -83,12 +83,12 @@ pim_poison_map(const void *heap, const pim_map *map,
     r->next_in_bucket = *bucket;
     *bucket = r;
     pim_store_release(&r->block, about->start);
-    pim_add_relaxed(&pim_poisoned_maps, 1);
+    pim_add_relaxed(&pim_poisoned_extents, 1);
     return true;
 }
 
 void
-pim_poison_maps_finish(const void *heap)
+pim_poison_extents_finish(const void *heap)
 {
     for (record *r = pim_load_relaxed(&all); r != NULL; r = r->next) {
         if (r->waits != heap) {
@@ -120,11 +120,11 @@ unlink_record(const void *block)
 }
 
 bool
-pim_poison_free_map(void *block)
+pim_poison_free_extent(void *block)
 {
     record *r = unlink_record(block);
     if (r != NULL) {
-        pim_sub_relaxed(&pim_poisoned_maps, 1);
+        pim_sub_relaxed(&pim_poisoned_extents, 1);
         pim_sub_relaxed(&pim_poisoned.poisoned_blocks, 1);
         pim_sub_relaxed(&pim_poisoned.poisoned_bytes, r->about.bytes);
         pim_add_relaxed(&pim_poisoned.late_frees, 1);
@@ -135,7 +135,7 @@ pim_poison_free_map(void *block)
 }
 
 bool
-pim_poison_find_map(const void *address, pim_poisoned_block *about)
+pim_poison_find_extent(const void *address, pim_poisoned_block *about)
 {
     const record *r = pim_load_acquire(&all);
     for (; r != NULL; r = r->next) {

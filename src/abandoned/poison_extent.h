@@ -18,19 +18,19 @@ typedef struct pim_poisoned_block {
 } pim_poisoned_block;
 
 // The map of a large block of a heap that is being retired is to become inaccessible:
-// it does by pim_poison_maps_finish(), after a further grace period.  False: there
+// it does by pim_poison_extents_finish(), after a further grace period.  False: there
 // are too many.
-bool pim_poison_map(const void *heap, const pim_map *map,
-                    const pim_poisoned_block *about);
-void pim_poison_maps_finish(const void *heap);
+bool pim_poison_extent(const void *heap, const pim_extent *map,
+                       const pim_poisoned_block *about);
+void pim_poison_extents_finish(const void *heap);
 
 // Frees such a block.  False: it is none.
-bool pim_poison_free_map(void *block);
+bool pim_poison_free_extent(void *block);
 
 // Finds whose map an address is in.  Any thread, in a signal handler too.
-bool pim_poison_find_map(const void *address, pim_poisoned_block *about);
+bool pim_poison_find_extent(const void *address, pim_poisoned_block *about);
 
 // How many such maps there are.
-extern _Atomic uint64_t pim_poisoned_maps;
+extern _Atomic uint64_t pim_poisoned_extents;
 
 #endif // PIM_ABANDONED_POISON_EXTENT_H

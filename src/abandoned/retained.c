@@ -1,15 +1,15 @@
 // retained.c -- what ended interpreters leave resident for those that follow.
 //
 // Interpreters often follow one another, and to fault memory in again costs an
-// heir more than all else.  So what it could use of an estate (reclaim.c) stays
-// resident for PIM_PURGE_DELAY_MS, within PIM_WARM_BYTES for the whole process.
-// After that, or at once if there is no room or no heir would want it, only the
+// reclaimer more than all else.  So what it could use of an abandoned arena (reclaim.c) stays
+// resident for PIM_PURGE_DELAY_MS, within PIM_RETAINED_BYTES for the whole process.
+// After that, or at once if there is no room or no reclaimer would want it, only the
 // system pages with a live block stay.
 //
 // The process heap's lock guards everything here.
 //
 // Invariant:
-//   WARM-1  a warm arena is an estate that can be inherited.
+//   RETAINED-1  a warm arena is an abandoned arena that can be reclaimed.
 
 #include "abandoned/retained.h"
 
@@ -17,7 +17,7 @@
 #include "arena/region.h"
 #include "platform/os.h"
 
-_Atomic uint64_t pim_warm_until;
+_Atomic uint64_t pim_retained_until;
 
 // Whether a live block of the page lies in [from, to), in part or whole; both
 // are offsets of system pages.
@@ -43,7 +43,7 @@ any_live(const pim_page *page, const pim_block_set *live, size_t from,
 static size_t
 return_holes(const pim_page *page)
 {
-    const pim_block_set *live = pim_page_leftovers(page);
+    const pim_block_set *live = pim_page_orphans(page);
     size_t returned = 0;
     size_t step = pim_os_page_size();
     size_t bytes = pim_page_units(page) * PIM_UNIT_SIZE;
@@ -67,27 +67,27 @@ return_holes(const pim_page *page)
 }
 
 void
-pim_warm_sealed(const pim_page *page)
+pim_retained_page_abandoned(const pim_page *page)
 {
-    if (!pim_page_is_worth_inheriting(page)) {
+    if (!pim_page_is_worth_reclaiming(page)) {
         return_holes(page);
     }
 }
 
 void
-pim_warm_passed_over(const pim_page *page)
+pim_retained_page_passed_over(const pim_page *page)
 {
     return_holes(page);
 }
 
-// Returns the holes of the pages that were kept for heirs.
+// Returns the holes of the pages that were kept for reclaimers.
 static size_t
 return_arena_holes(const pim_arena *arena)
 {
     size_t bytes = 0;
     const pim_page *first = pim_arena_pages(arena);
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
-        if (pim_page_is_worth_inheriting(first + unit)) {
+        if (pim_page_is_worth_reclaiming(first + unit)) {
             bytes += return_holes(first + unit);
         }
     }
@@ -99,29 +99,29 @@ return_arena_holes(const pim_arena *arena)
 static void
 trim_at(uint64_t due)
 {
-    uint64_t next = pim_load_relaxed(&pim_warm_until);
+    uint64_t next = pim_load_relaxed(&pim_retained_until);
     if (next == 0 || due < next) {
-        pim_store_relaxed(&pim_warm_until, due);
+        pim_store_relaxed(&pim_retained_until, due);
     }
 }
 
 static size_t
-cool(pim_arena_set *set, pim_arena *arena)
+release_arena(pim_arena_set *set, pim_arena *arena)
 {
-    pim_region_unkeep_arena(arena);
+    pim_region_uncharge_arena(arena);
     size_t bytes = return_arena_holes(arena);
     pim_arena_set_purge_arena(set, arena, true, &bytes);
     return bytes;
 }
 
-// The warm arena that waits longest for an heir; NULL: there is none.
+// The warm arena that waits longest for a reclaimer; NULL: there is none.
 static pim_arena *
 stalest(const pim_arena_set *set)
 {
     pim_arena *found = NULL;
-    for (pim_arena *a = set->list[PIM_LIST_ESTATE]; a != NULL; a = a->next) {
-        if (a->warm_bytes != 0 &&
-            (found == NULL || a->warm_until <= found->warm_until)) {
+    for (pim_arena *a = set->list[PIM_LIST_ABANDONED]; a != NULL; a = a->next) {
+        if (a->retained_bytes != 0 &&
+            (found == NULL || a->retained_until <= found->retained_until)) {
             found = a;
         }
     }
@@ -132,28 +132,28 @@ stalest(const pim_arena_set *set)
 static bool
 may_stay(pim_arena_set *set, const pim_arena *arena, size_t idle)
 {
-    if (pim_arena_room(arena) < PIM_ESTATE_ROOM || idle == 0 ||
-        idle > PIM_WARM_BYTES) {
+    if (pim_arena_room(arena) < PIM_ABANDONED_ROOM || idle == 0 ||
+        idle > PIM_RETAINED_BYTES) {
         return false;
     }
-    while (!pim_region_keep(idle)) {
+    while (!pim_region_charge(idle)) {
         pim_arena *old = stalest(set);
         if (old == NULL) {
             return false;
         }
-        cool(set, old);
+        release_arena(set, old);
     }
     return true;
 }
 
 void
-pim_warm_keep(pim_arena_set *set, pim_arena *arena)
+pim_retained_take_arena(pim_arena_set *set, pim_arena *arena)
 {
     size_t idle = pim_arena_idle(arena);
     if (may_stay(set, arena, idle)) {
-        arena->warm_bytes = (uint32_t)idle;
-        arena->warm_until = pim_os->now_ms() + PIM_PURGE_DELAY_MS;
-        trim_at(arena->warm_until);
+        arena->retained_bytes = (uint32_t)idle;
+        arena->retained_until = pim_os->now_ms() + PIM_PURGE_DELAY_MS;
+        trim_at(arena->retained_until);
     } else {
         return_arena_holes(arena);
         pim_arena_purge(arena, true);
@@ -161,18 +161,18 @@ pim_warm_keep(pim_arena_set *set, pim_arena *arena)
 }
 
 size_t
-pim_warm_trim(pim_arena_set *set, bool all)
+pim_retained_trim(pim_arena_set *set, bool all)
 {
     size_t bytes = 0;
     uint64_t now = pim_os->now_ms();
-    pim_store_relaxed(&pim_warm_until, 0);
+    pim_store_relaxed(&pim_retained_until, 0);
     pim_arena *next;
-    for (pim_arena *a = set->list[PIM_LIST_ESTATE]; a != NULL; a = next) {
+    for (pim_arena *a = set->list[PIM_LIST_ABANDONED]; a != NULL; a = next) {
         next = a->next;
-        if (a->warm_bytes != 0 && (all || now >= a->warm_until)) {
-            bytes += cool(set, a);
-        } else if (a->warm_bytes != 0) {
-            trim_at(a->warm_until);
+        if (a->retained_bytes != 0 && (all || now >= a->retained_until)) {
+            bytes += release_arena(set, a);
+        } else if (a->retained_bytes != 0) {
+            trim_at(a->retained_until);
         }
     }
     return bytes;
@@ -182,20 +182,20 @@ static void
 purge_unless_kept(pim_arena_set *set, pim_arena *arena)
 {
     size_t bytes = 0;
-    if (arena->warm_bytes == 0 || pim_arena_is_empty(arena)) {
+    if (arena->retained_bytes == 0 || pim_arena_is_empty(arena)) {
         pim_arena_set_purge_arena(set, arena, true, &bytes);
     }
 }
 
 void
-pim_warm_free_units(pim_arena_set *set, pim_page *first, unsigned units)
+pim_retained_free_units(pim_arena_set *set, pim_page *first, unsigned units)
 {
     pim_arena_set_free_units(set, first, units);
     purge_unless_kept(set, pim_arena_of(first));
 }
 
 void
-pim_warm_free_page(pim_arena_set *set, pim_page *page)
+pim_retained_free_page(pim_arena_set *set, pim_page *page)
 {
     pim_arena *arena = pim_arena_of(page);
     if (pim_arena_set_free_page(set, page)) {

@@ -94,7 +94,7 @@ subtract(pim_account *account, const freed *f)
     uint64_t blocks = 0;
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
         if (f->blocks[c] != 0) {
-            pim_own_add_fast(&account->by_class.spare[c],
+            pim_own_add_fast(&account->by_class.headroom[c],
                              (int64_t)f->blocks[c]);
             blocks += f->blocks[c];
         }
@@ -110,7 +110,7 @@ subtract(pim_account *account, const freed *f)
 // Blocks whose bytes are not added yet may come with the others: their bytes are
 // then taken the next time.
 void
-pim_account_settle(pim_account *account, pim_pending *pending)
+pim_account_fold(pim_account *account, pim_pending *pending)
 {
     freed f;
     f.bytes = pim_exchange(&pending->bytes, 0);
@@ -146,10 +146,10 @@ pim_account_add_live(pim_account *to, const pim_account *from)
 {
     const pim_by_class *left = &from->by_class;
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
-        uint64_t blocks = pim_live(&left->spare[c], &left->peak[c]);
-        if (blocks != 0 &&
-            pim_own_sub_below_zero(&to->by_class.spare[c], (int64_t)blocks)) {
-            pim_peak_raise(&to->by_class.spare[c], &to->by_class.peak[c]);
+        uint64_t blocks = pim_live(&left->headroom[c], &left->peak[c]);
+        if (blocks != 0 && pim_own_sub_below_zero(&to->by_class.headroom[c],
+                                                  (int64_t)blocks)) {
+            pim_peak_raise(&to->by_class.headroom[c], &to->by_class.peak[c]);
         }
     }
     for (size_t v = 0; v < PIM_VARIED; v++) {

@@ -4,7 +4,7 @@
 // not how much is live but how far that is below the peak, because one
 // subtraction then both counts a block and tells whether it makes a new peak:
 //
-//   live == peak - spare
+//   live == peak - headroom
 //
 // Others may not write here, so what they free is counted apart, in `pending`,
 // until the owner takes it over:
@@ -32,10 +32,11 @@
 
 // What a heap keeps for each domain: mem and obj, which most requests are for,
 // come first.
-#define PIM_SLOTS 3
-#define PIM_SLOT(domain)                                                       \
+#define PIM_DOMAINS 3
+#define PIM_DOMAIN_INDEX(domain)                                               \
     ((domain) == PIM_RAW ? 2u : (unsigned)(domain) - (unsigned)PIM_MEM)
-#define PIM_SLOT_DOMAIN(slot) ((slot) == 2 ? PIM_RAW : (slot) + PIM_MEM)
+#define PIM_INDEX_DOMAIN(domain_index)                                         \
+    ((domain_index) == 2 ? PIM_RAW : (domain_index) + PIM_MEM)
 
 // The id of the process heap, as pimalloc_snapshot.interp; and of the raw heap
 // (domain/raw_small.h), another one that belongs to no interpreter.
@@ -43,7 +44,7 @@
 
 // Owner writes, any thread reads.
 typedef struct pim_gauge {
-    _Atomic int64_t spare; // negative only inside pim_gauge_grow()
+    _Atomic int64_t headroom; // negative only inside pim_gauge_grow()
     _Atomic uint64_t peak;
 } pim_gauge;
 
@@ -58,7 +59,7 @@ typedef struct pim_varied {
 // Blocks by class: a gauge each, taken apart, so that the fast paths index them
 // as they index the heap's pages, and the hot words lie close together.
 typedef struct pim_by_class {
-    _Atomic int64_t spare[PIM_ACCOUNT_CLASSES];
+    _Atomic int64_t headroom[PIM_ACCOUNT_CLASSES];
     _Atomic int64_t total[PIM_ACCOUNT_CLASSES]; // allocated, ever
     _Atomic uint64_t peak[PIM_ACCOUNT_CLASSES];
     pim_varied varied[PIM_VARIED]; // runs, large blocks
@@ -77,79 +78,80 @@ typedef struct pim_pending {
     _Atomic uint64_t varied_bytes[PIM_VARIED];
 } pim_pending;
 
-// Where the accounts of a heap are, for who reads them: PIM_SLOTS of each.
+// Where the accounts of a heap are, for who reads them: PIM_DOMAINS of each.
 typedef struct pim_ledger {
     const pim_account *account;
     const pim_pending *pending;
-    const _Atomic uint32_t *settling; // odd while pending is taken over
+    const _Atomic uint32_t *folding; // odd while pending is taken over
 } pim_ledger;
 
 // --- gauges ----------------------------------------------------------------
 
 // In this order a reader in between sees what was live before.
 PIM_INLINE void
-pim_peak_raise(_Atomic int64_t *spare, _Atomic uint64_t *peak)
+pim_peak_raise(_Atomic int64_t *headroom, _Atomic uint64_t *peak)
 {
-    int64_t left = pim_load_relaxed(spare);
-    pim_store_relaxed(spare, 0);
+    int64_t left = pim_load_relaxed(headroom);
+    pim_store_relaxed(headroom, 0);
     pim_store_release(peak, pim_load_relaxed(peak) - (uint64_t)left);
 }
 
-// The same where one was counted, so `spare` was 0.  A reader that sees the stores
+// The same where one was counted, so `headroom` was 0.  A reader that sees the stores
 // in the other order sees it below zero, and looks again.
 PIM_INLINE void
-pim_peak_step(_Atomic int64_t *spare, _Atomic uint64_t *peak)
+pim_peak_step(_Atomic int64_t *headroom, _Atomic uint64_t *peak)
 {
-    pim_store_relaxed(spare, 0);
+    pim_store_relaxed(headroom, 0);
     pim_own_inc_fast(peak);
 }
 
 PIM_INLINE void
 pim_gauge_grow(pim_gauge *gauge, uint64_t n)
 {
-    if (PIM_UNLIKELY(pim_own_sub_below_zero(&gauge->spare, (int64_t)n))) {
-        pim_peak_raise(&gauge->spare, &gauge->peak);
+    if (PIM_UNLIKELY(pim_own_sub_below_zero(&gauge->headroom, (int64_t)n))) {
+        pim_peak_raise(&gauge->headroom, &gauge->peak);
     }
 }
 
 PIM_INLINE void
 pim_gauge_shrink(pim_gauge *gauge, uint64_t n)
 {
-    pim_own_add_fast(&gauge->spare, (int64_t)n);
+    pim_own_add_fast(&gauge->headroom, (int64_t)n);
 }
 
 // What is live: true if *out was live at some moment of the call, else it is nearly
 // so.
 PIM_INLINE bool
-pim_read_live(const _Atomic int64_t *spare_at, const _Atomic uint64_t *peak_at,
-              uint64_t *out)
+pim_read_live(const _Atomic int64_t *headroom_at,
+              const _Atomic uint64_t *peak_at, uint64_t *out)
 {
     uint64_t peak = pim_load_acquire(peak_at);
-    int64_t spare = 0;
+    int64_t headroom = 0;
     bool is_exact = false;
     for (unsigned tries = 0; tries < 1000 && !is_exact; tries++) {
         uint64_t before = peak;
-        spare = pim_load_acquire(spare_at);
+        headroom = pim_load_acquire(headroom_at);
         peak = pim_load_acquire(peak_at);
-        is_exact = before == peak && spare >= 0;
+        is_exact = before == peak && headroom >= 0;
     }
-    *out = spare < 0 || (uint64_t)spare < peak ? peak - (uint64_t)spare : 0;
+    *out = headroom < 0 || (uint64_t)headroom < peak ? peak - (uint64_t)headroom
+                                                     : 0;
     return is_exact;
 }
 
 // The same.  Exact for the owner and, while the owner is not at work, for all.
 PIM_INLINE uint64_t
-pim_live(const _Atomic int64_t *spare_at, const _Atomic uint64_t *peak_at)
+pim_live(const _Atomic int64_t *headroom_at, const _Atomic uint64_t *peak_at)
 {
     uint64_t live;
-    pim_read_live(spare_at, peak_at, &live);
+    pim_read_live(headroom_at, peak_at, &live);
     return live;
 }
 
 PIM_INLINE uint64_t
 pim_gauge_live(const pim_gauge *gauge)
 {
-    return pim_live(&gauge->spare, &gauge->peak);
+    return pim_live(&gauge->headroom, &gauge->peak);
 }
 
 // --- the fast paths --------------------------------------------------------
@@ -164,14 +166,15 @@ pim_account_grow(pim_account *account, size_t size_class, uint64_t bytes)
     pim_by_class *by_class = &account->by_class;
     pim_gauge *blocks = &account->blocks;
     pim_gauge_grow(&account->bytes, bytes);
-    if (PIM_UNLIKELY(pim_own_sub_below_zero(&blocks->spare, 1))) {
-        pim_peak_step(&blocks->spare, &blocks->peak);
+    if (PIM_UNLIKELY(pim_own_sub_below_zero(&blocks->headroom, 1))) {
+        pim_peak_step(&blocks->headroom, &blocks->peak);
     }
     pim_own_add_fast(&by_class->total[size_class], 1);
-    if (PIM_UNLIKELY(pim_own_sub_below_zero(&by_class->spare[size_class], 1))) {
+    if (PIM_UNLIKELY(
+            pim_own_sub_below_zero(&by_class->headroom[size_class], 1))) {
         PIM_FORGET(by_class);
         PIM_FORGET(size_class);
-        pim_peak_step(&by_class->spare[size_class],
+        pim_peak_step(&by_class->headroom[size_class],
                       &by_class->peak[size_class]);
     }
 }
@@ -184,7 +187,7 @@ pim_account_shrink(pim_account *account, size_t size_class, uint64_t bytes)
     }
     pim_gauge_shrink(&account->bytes, bytes);
     pim_gauge_shrink(&account->blocks, 1);
-    pim_own_add_fast(&account->by_class.spare[size_class], 1);
+    pim_own_add_fast(&account->by_class.headroom[size_class], 1);
 }
 
 // --- any class -------------------------------------------------------------
@@ -211,7 +214,7 @@ void pim_pending_add_blocks(pim_pending *pending, size_t size_class,
                             uint64_t block_bytes, int64_t blocks);
 
 // Takes over what is pending.
-void pim_account_settle(pim_account *account, pim_pending *pending);
+void pim_account_fold(pim_account *account, pim_pending *pending);
 
 // Takes off the account what is pending, which stays so.
 void pim_account_subtract(pim_account *account, const pim_pending *pending);

@@ -20,7 +20,7 @@ sum(const _Atomic uint64_t *pending, size_t n)
 // freed meanwhile is missing.  Only a heap that settles all the time, too, gets any
 // number, though never a negative one.
 static bool
-read_live(const pim_ledger *ledger, const _Atomic int64_t *spare,
+read_live(const pim_ledger *ledger, const _Atomic int64_t *headroom,
           const _Atomic uint64_t *peak, const _Atomic uint64_t *pending,
           size_t pendings, uint64_t *out)
 {
@@ -28,12 +28,12 @@ read_live(const pim_ledger *ledger, const _Atomic int64_t *spare,
     bool is_bounded = false;
     for (unsigned tries = 0; tries < 1000 && !is_exact; tries++) {
         uint64_t is_live;
-        uint32_t settling = atomic_load(ledger->settling);
+        uint32_t folding = atomic_load(ledger->folding);
         uint64_t before = sum(pending, pendings);
-        bool at_once = pim_read_live(spare, peak, &is_live);
+        bool at_once = pim_read_live(headroom, peak, &is_live);
         uint64_t is_pending = sum(pending, pendings);
-        bool at_rest = at_once && settling % 2 == 0 &&
-                       settling == atomic_load(ledger->settling);
+        bool at_rest = at_once && folding % 2 == 0 &&
+                       folding == atomic_load(ledger->folding);
         is_exact = at_rest && before == is_pending;
         if (at_rest || !is_bounded) {
             *out = is_live > is_pending ? is_live - is_pending : 0;
@@ -44,12 +44,12 @@ read_live(const pim_ledger *ledger, const _Atomic int64_t *spare,
 }
 
 static uint64_t
-live_now(const pim_ledger *ledger, const _Atomic int64_t *spare,
+live_now(const pim_ledger *ledger, const _Atomic int64_t *headroom,
          const _Atomic uint64_t *peak, const _Atomic uint64_t *pending,
          size_t pendings)
 {
     uint64_t live;
-    read_live(ledger, spare, peak, pending, pendings, &live);
+    read_live(ledger, headroom, peak, pending, pendings, &live);
     return live;
 }
 
@@ -58,11 +58,12 @@ pim_ledger_live_bytes(const pim_ledger *ledger, uint64_t *bytes)
 {
     bool are_exact = true;
     *bytes = 0;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const pim_gauge *gauge = &ledger->account[slot].bytes;
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        const pim_gauge *gauge = &ledger->account[domain_index].bytes;
         uint64_t live;
-        are_exact &= read_live(ledger, &gauge->spare, &gauge->peak,
-                               &ledger->pending[slot].bytes, 1, &live);
+        are_exact &= read_live(ledger, &gauge->headroom, &gauge->peak,
+                               &ledger->pending[domain_index].bytes, 1, &live);
         *bytes += live;
     }
     return are_exact;
@@ -84,21 +85,21 @@ total_of(const _Atomic int64_t *total)
 }
 
 void
-pim_ledger_class_figures(const pim_ledger *ledger, unsigned slot,
+pim_ledger_class_figures(const pim_ledger *ledger, unsigned domain_index,
                          pim_class_figures *out)
 {
-    const pim_by_class *a = &ledger->account[slot].by_class;
-    const pim_pending *p = &ledger->pending[slot];
+    const pim_by_class *a = &ledger->account[domain_index].by_class;
+    const pim_pending *p = &ledger->pending[domain_index];
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
         out->live[c] =
-            live_now(ledger, &a->spare[c], &a->peak[c], &p->blocks[c], 1);
+            live_now(ledger, &a->headroom[c], &a->peak[c], &p->blocks[c], 1);
         out->peak[c] = at_least(pim_load_relaxed(&a->peak[c]), out->live[c]);
         out->total[c] = total_of(&a->total[c]);
     }
     for (size_t i = 0; i < PIM_VARIED; i++) {
         const pim_varied *v = &a->varied[i];
-        out->live_bytes[i] = live_now(ledger, &v->bytes.spare, &v->bytes.peak,
-                                      &p->varied_bytes[i], 1);
+        out->live_bytes[i] = live_now(ledger, &v->bytes.headroom,
+                                      &v->bytes.peak, &p->varied_bytes[i], 1);
         out->peak_bytes[i] =
             at_least(pim_load_relaxed(&v->bytes.peak), out->live_bytes[i]);
         out->total_bytes[i] = total_of(&v->total_bytes);
@@ -128,14 +129,14 @@ pim_class_usage(const pim_class_figures *figures, size_t size_class)
 // --- domains ---------------------------------------------------------------
 
 pim_usage
-pim_ledger_usage(const pim_ledger *ledger, unsigned slot)
+pim_ledger_usage(const pim_ledger *ledger, unsigned domain_index)
 {
-    const pim_account *a = &ledger->account[slot];
-    const pim_pending *p = &ledger->pending[slot];
+    const pim_account *a = &ledger->account[domain_index];
+    const pim_pending *p = &ledger->pending[domain_index];
     pim_usage out = {0};
     out.live_bytes =
-        live_now(ledger, &a->bytes.spare, &a->bytes.peak, &p->bytes, 1);
-    out.live_blocks = live_now(ledger, &a->blocks.spare, &a->blocks.peak,
+        live_now(ledger, &a->bytes.headroom, &a->bytes.peak, &p->bytes, 1);
+    out.live_blocks = live_now(ledger, &a->blocks.headroom, &a->blocks.peak,
                                p->blocks, PIM_ACCOUNT_CLASSES);
     out.peak_bytes = at_least(pim_load_relaxed(&a->bytes.peak), out.live_bytes);
     out.peak_blocks =

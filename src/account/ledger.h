@@ -15,7 +15,7 @@ typedef struct pim_usage {
     uint64_t total_blocks;
 } pim_usage;
 
-// Of one slot, by class: blocks, and bytes where they do not follow from those.
+// Of one domain_index, by class: blocks, and bytes where they do not follow from those.
 typedef struct pim_class_figures {
     uint64_t live[PIM_ACCOUNT_CLASSES];
     uint64_t peak[PIM_ACCOUNT_CLASSES];
@@ -26,8 +26,8 @@ typedef struct pim_class_figures {
 } pim_class_figures;
 
 // Each figure is exact at some moment of the call.  Any thread.
-pim_usage pim_ledger_usage(const pim_ledger *ledger, unsigned slot);
-void pim_ledger_class_figures(const pim_ledger *ledger, unsigned slot,
+pim_usage pim_ledger_usage(const pim_ledger *ledger, unsigned domain_index);
+void pim_ledger_class_figures(const pim_ledger *ledger, unsigned domain_index,
                               pim_class_figures *out);
 
 // Live bytes of all domains.  Returns whether they are exact, as above: not if the

@@ -80,8 +80,9 @@ pimalloc_limit_get(int64_t interp, pimalloc_limit *out)
                             .counts_made = q.limit.counts_made,
                             .tree_bytes = q.limit.tree_bytes,
                             .left_bytes = q.limit.left_bytes};
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        out->live_bytes += q.figures.slot[slot].live_bytes;
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        out->live_bytes += q.figures.by_domain[domain_index].live_bytes;
     }
     return 0;
 }

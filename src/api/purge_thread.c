@@ -4,7 +4,7 @@
 // the next request has none.  Every PIM_PURGE_DELAY_MS the thread returns what was
 // idle at its last turn too:
 //
-//   process: raw heap, warm estates, kept maps, warm arenas, mimalloc
+//   process: raw heap, warm abandoned arenas, kept maps, warm arenas, mimalloc
 //   each interpreter: free units of its arenas                  with the gate closed
 //
 // Pages belong to the owner alone, who changes their lists outside the gate.
@@ -69,15 +69,15 @@ purge_process(void)
 {
     pim_gate_enter();
     pim_raw_small_tick();
-    if (is_due(&pim_warm_until)) {
+    if (is_due(&pim_retained_until)) {
         pim_lock_acquire(&pim_process_lock);
-        pim_warm_trim(&pim_process_heap.arenas, false);
+        pim_retained_trim(&pim_process_heap.arenas, false);
         pim_lock_release(&pim_process_lock);
     }
-    if (is_due(&pim_maps_until)) {
-        pim_maps_trim(false);
+    if (is_due(&pim_extent_until)) {
+        pim_extent_trim(false);
     }
-    if (is_due(&pim_region_warm_until)) {
+    if (is_due(&pim_region_retained_until)) {
         pim_region_trim();
     }
     if (is_due(&pim_mi_until)) {

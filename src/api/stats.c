@@ -82,8 +82,10 @@ copy_figures(const pim_figures *in, pimalloc_snapshot *out)
         .parent = in->parent,
         .tree_bytes = in->tree_bytes,
     };
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        out->domain[PIM_SLOT_DOMAIN(slot)] = usage_of(&in->slot[slot]);
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        out->domain[PIM_INDEX_DOMAIN(domain_index)] =
+            usage_of(&in->by_domain[domain_index]);
     }
     if (in->id == PIM_PROCESS_ID) {
         add_raw(&out->domain[PIM_RAW]);
@@ -113,7 +115,7 @@ static void
 add_raw_classes(pim_class_figures *out)
 {
     pim_class_figures raw;
-    pim_heap_class_figures(&pim_raw_heap, PIM_SLOT(PIM_RAW), &raw);
+    pim_heap_class_figures(&pim_raw_heap, PIM_DOMAIN_INDEX(PIM_RAW), &raw);
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
         out->live[c] += raw.live[c];
         out->peak[c] += raw.peak[c];
@@ -133,7 +135,7 @@ pimalloc_classes(int64_t interp, int domain, pimalloc_class *out,
     if (pim_region.base == NULL) {
         return -ENOENT;
     }
-    if (!pim_registry_class_figures(interp, PIM_SLOT((unsigned)domain),
+    if (!pim_registry_class_figures(interp, PIM_DOMAIN_INDEX((unsigned)domain),
                                     &figures)) {
         return -ENOENT;
     }

@@ -88,11 +88,11 @@ pim_arena_fit(const pim_arena *arena)
     return fit;
 }
 
-// A page of which nearly all is live would slow its heir down and serve little.
+// A page of which nearly all is live would slow its reclaimer down and serve little.
 bool
-pim_page_is_worth_inheriting(const pim_page *page)
+pim_page_is_worth_reclaiming(const pim_page *page)
 {
-    return page->state == PIM_PAGE_SEALED && page->capacity > 1 &&
+    return page->state == PIM_PAGE_ABANDONED && page->capacity > 1 &&
            pim_page_used(page) + (page->capacity + 7u) / 8 <= page->capacity;
 }
 
@@ -103,7 +103,7 @@ pim_arena_room(const pim_arena *arena)
     const pim_page *first = pim_arena_pages(arena);
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
         const pim_page *page = first + unit;
-        if (pim_page_is_worth_inheriting(page)) {
+        if (pim_page_is_worth_reclaiming(page)) {
             bytes += (size_t)(page->capacity - pim_page_used(page)) *
                      page->block_size;
         }
@@ -137,7 +137,7 @@ pim_arena_idle(const pim_arena *arena)
     size_t bytes = pim_arena_idle_units(arena) * PIM_UNIT_SIZE;
     const pim_page *first = pim_arena_pages(arena);
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
-        if (pim_page_is_worth_inheriting(first + unit)) {
+        if (pim_page_is_worth_reclaiming(first + unit)) {
             bytes += idle_in_page(arena, first + unit);
         }
     }
@@ -146,7 +146,7 @@ pim_arena_idle(const pim_arena *arena)
 
 // Where a run of up to 8 units can be; PIM_ARENA_UNITS: nowhere.
 static unsigned
-find_short_run(const pim_arena *arena, unsigned units, bool warm_only)
+find_short_run(const pim_arena *arena, unsigned units, bool dirty_only)
 {
     unsigned found = PIM_ARENA_UNITS;
     unsigned stretch = units == 1 ? 1 : 2u << pim_log2_floor(units - 1);
@@ -156,7 +156,7 @@ find_short_run(const pim_arena *arena, unsigned units, bool warm_only)
         if (warm != 0) {
             return i * 64 + pim_lowest_bit(warm);
         }
-        if (runs != 0 && found == PIM_ARENA_UNITS && !warm_only) {
+        if (runs != 0 && found == PIM_ARENA_UNITS && !dirty_only) {
             found = i * 64 + pim_lowest_bit(runs);
         }
     }
@@ -165,7 +165,7 @@ find_short_run(const pim_arena *arena, unsigned units, bool warm_only)
 
 // The same for longer ones.
 static unsigned
-find_long_run(const pim_arena *arena, unsigned units, bool warm_only)
+find_long_run(const pim_arena *arena, unsigned units, bool dirty_only)
 {
     unsigned found = PIM_ARENA_UNITS;
     unsigned length = 0; // free units up to here, in stretches of 16
@@ -179,14 +179,14 @@ find_long_run(const pim_arena *arena, unsigned units, bool warm_only)
         if ((arena->dirty.word[first / 64] >> first % 64 & 1) != 0) {
             return first;
         }
-        found = found == PIM_ARENA_UNITS && !warm_only ? first : found;
+        found = found == PIM_ARENA_UNITS && !dirty_only ? first : found;
     }
     return found;
 }
 
 // Any run of units that are free.
 static unsigned
-find_anywhere(const pim_arena *arena, unsigned units, bool warm_only)
+find_anywhere(const pim_arena *arena, unsigned units, bool dirty_only)
 {
     __extension__ typedef unsigned __int128 both_words;
     _Static_assert(PIM_MAP_WORDS == 2, "fit into one number");
@@ -200,7 +200,7 @@ find_anywhere(const pim_arena *arena, unsigned units, bool warm_only)
     unsigned found = PIM_ARENA_UNITS;
     for (unsigned i = PIM_MAP_WORDS; i-- != 0;) {
         uint64_t word = (uint64_t)(runs >> 64 * i);
-        if (word != 0 && !warm_only) {
+        if (word != 0 && !dirty_only) {
             found = i * 64 + pim_lowest_bit(word);
         }
     }
@@ -214,11 +214,11 @@ find_anywhere(const pim_arena *arena, unsigned units, bool warm_only)
 }
 
 pim_page *
-pim_arena_take_run(pim_arena *arena, unsigned units, bool warm_only)
+pim_arena_take_span(pim_arena *arena, unsigned units, bool dirty_only)
 {
-    unsigned unit = pim_is_limited() ? find_anywhere(arena, units, warm_only)
-                    : units <= 8     ? find_short_run(arena, units, warm_only)
-                                     : find_long_run(arena, units, warm_only);
+    unsigned unit = pim_is_limited() ? find_anywhere(arena, units, dirty_only)
+                    : units <= 8     ? find_short_run(arena, units, dirty_only)
+                                     : find_long_run(arena, units, dirty_only);
     if (unit == PIM_ARENA_UNITS) {
         return NULL;
     }
@@ -229,14 +229,14 @@ pim_arena_take_run(pim_arena *arena, unsigned units, bool warm_only)
         arena->aged.word[i] &= ~run.word[i];
     }
     for (unsigned i = 1; i < units; i++) {
-        first[i].back = (uint8_t)i;
+        first[i].offset_units = (uint8_t)i;
     }
     return first;
 }
 
 bool
-pim_arena_extend_run(pim_arena *arena, pim_page *first, unsigned units,
-                     unsigned more)
+pim_arena_extend_span(pim_arena *arena, pim_page *first, unsigned units,
+                      unsigned more)
 {
     unsigned end = (unsigned)(first - pim_arena_pages(arena)) + units;
     if (end + more > PIM_ARENA_UNITS) {
@@ -253,7 +253,7 @@ pim_arena_extend_run(pim_arena *arena, pim_page *first, unsigned units,
         arena->aged.word[i] &= ~run.word[i];
     }
     for (unsigned i = units; i < units + more; i++) {
-        first[i].back = (uint8_t)i;
+        first[i].offset_units = (uint8_t)i;
     }
     return true;
 }
@@ -325,14 +325,14 @@ static void
 close_descriptors(pim_page *first, unsigned units)
 {
     for (unsigned i = 0; i < units; i++) {
-        first[i].back = 0;
+        first[i].offset_units = 0;
         first[i].state = PIM_PAGE_UNUSED;
         pim_store_relaxed(&first[i].owner, 0);
     }
 }
 
 void
-pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units)
+pim_arena_free_span(pim_arena *arena, pim_page *first, unsigned units)
 {
     pim_unit_set run = units_of(arena, first, units);
     close_descriptors(first, units);
@@ -343,7 +343,7 @@ pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units)
 }
 
 void
-pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units)
+pim_arena_return_span(pim_arena *arena, pim_page *first, unsigned units)
 {
     pim_unit_set run = units_of(arena, first, units);
     close_descriptors(first, units);

@@ -38,8 +38,8 @@ pim_fit_for(unsigned units)
 }
 
 // The process heap keeps the arenas of ended interpreters in two more lists:
-// those with room enough to be worth inheriting, and the others.
-#define PIM_LIST_ESTATE PIM_FITS
+// those with room enough to be worth reclaiming, and the others.
+#define PIM_LIST_ABANDONED PIM_FITS
 #define PIM_LIST_SPENT (PIM_FITS + 1)
 #define PIM_ARENA_LISTS (PIM_FITS + 2)
 
@@ -54,16 +54,17 @@ typedef struct pim_arena {
     pim_unit_set aged;  // owner: free and dirty since the last purge tick
     _Atomic uint64_t returned[PIM_MAP_WORDS]; // any thread: units freed by
                                               // others, owner takes them in
-    uint64_t warm_until; // process heap: when its idle memory goes, in now_ms()
-    uint32_t warm_bytes; // process heap: idle memory kept; 0: it is gone
-    uint8_t list;        // owner: pim_fit or a list of the process heap
-    bool dense;          // serves runs of one unit only
+    uint64_t
+        retained_until; // process heap: when its idle memory goes, in now_ms()
+    uint32_t retained_bytes; // process heap: idle memory kept; 0: it is gone
+    uint8_t list;            // owner: pim_fit or a list of the process heap
+    bool dense;              // serves runs of one unit only
 
     // What follows outlives the arena's turn with a heap.
     _Atomic bool mapped;          // region's lock writes: its memory is there
     struct pim_arena *next_free;  // region's lock: stack of unowned arenas
     struct pim_arena *next_chunk; // of a chunk's first: see space.h
-    _Atomic(_Atomic uint64_t *) notes; // of the checked mode: see known.c
+    _Atomic(_Atomic uint64_t *) notes; // of the checked mode: see shadow.c
 } PIM_CACHE_ALIGNED pim_arena;
 
 _Static_assert(sizeof(pim_arena) == 2 * PIM_CACHE_LINE,
@@ -77,7 +78,7 @@ typedef struct pim_region {
     _Atomic uint64_t size; // bytes of it that were handed out so far
     pim_page *main_pages;  // descriptor of its first unit
     uintptr_t pages;       // descriptors, one for each unit
-    uintptr_t leftovers;   // PIM_SET_WORDS a unit, for pages that hold some
+    uintptr_t orphans;     // PIM_SET_WORDS a unit, for pages that hold some
     uintptr_t arenas;
     _Atomic size_t elsewhere; // arenas outside the main stretch
 } pim_region_info;
@@ -116,8 +117,8 @@ PIM_INLINE pim_page *
 pim_page_of(const void *p)
 {
     pim_page *page = pim_unit_of(p);
-    if (PIM_UNLIKELY(page->back != 0)) {
-        page -= page->back;
+    if (PIM_UNLIKELY(page->offset_units != 0)) {
+        page -= page->offset_units;
     }
     return page;
 }
@@ -142,19 +143,19 @@ pim_page_start(const pim_page *page)
 }
 
 PIM_INLINE pim_block_set *
-pim_page_leftovers(const pim_page *page)
+pim_page_orphans(const pim_page *page)
 {
-    return (pim_block_set *)(pim_region.leftovers +
+    return (pim_block_set *)(pim_region.orphans +
                              pim_page_number(page) * PIM_SET_BYTES);
 }
 
 // The set that the functions of page.h want: NULL for most pages.
 PIM_INLINE pim_block_set *
-pim_page_held(const pim_page *page)
+pim_page_orphans_or_null(const pim_page *page)
 {
-    bool holds_leftovers;
-    pim_page_owner(page, &holds_leftovers);
-    return holds_leftovers ? pim_page_leftovers(page) : NULL;
+    bool holds_orphans;
+    pim_page_owner(page, &holds_orphans);
+    return holds_orphans ? pim_page_orphans(page) : NULL;
 }
 
 PIM_INLINE pim_arena *
@@ -191,15 +192,16 @@ pim_arena_start(const pim_arena *arena)
     return (char *)(pim_arena_number(arena) << PIM_ARENA_SHIFT);
 }
 
-// Takes a run of up to PIM_RUN_UNITS units and returns its descriptors' first;
+// Takes a run of up to PIM_SPAN_UNITS units and returns its descriptors' first;
 // NULL if there is no such run.  Warm ones come first, or are the only ones that
 // will do; a run is warm if its first unit is.  Owner.
-pim_page *pim_arena_take_run(pim_arena *arena, unsigned units, bool warm_only);
+pim_page *pim_arena_take_span(pim_arena *arena, unsigned units,
+                              bool dirty_only);
 
 // Makes a run longer by the units that follow it.  False: they are not all free,
 // and nothing changed.  Owner.
-bool pim_arena_extend_run(pim_arena *arena, pim_page *first, unsigned units,
-                          unsigned more);
+bool pim_arena_extend_span(pim_arena *arena, pim_page *first, unsigned units,
+                           unsigned more);
 
 // Notes that a page's memory is about to be written in [from, to), offsets from
 // its start.  Returns how many units became dirty.  Owner.
@@ -213,11 +215,11 @@ unsigned pim_arena_dirty(const pim_arena *arena, const pim_page *first,
                          unsigned units);
 
 // Frees a run; its descriptors become unused.  Owner.
-void pim_arena_free_run(pim_arena *arena, pim_page *first, unsigned units);
+void pim_arena_free_span(pim_arena *arena, pim_page *first, unsigned units);
 
 // Frees a run of an arena that another heap owns: the memory goes back to the
 // system at once and the owner learns of it by pim_arena_take_returned().
-void pim_arena_return_run(pim_arena *arena, pim_page *first, unsigned units);
+void pim_arena_return_span(pim_arena *arena, pim_page *first, unsigned units);
 
 // Whether the system can give and take the memory of single units.
 bool pim_arena_units_are_pages(void);
@@ -240,8 +242,8 @@ pim_fit pim_arena_fit(const pim_arena *arena);
 // were free at the last call too.  Returns bytes returned.  Owner.
 size_t pim_arena_purge(pim_arena *arena, bool all);
 
-// Bytes that an heir could use: free units, and what is not live in sealed
-// pages that are worth inheriting.  Owner.
+// Bytes that a reclaimer could use: free units, and what is not live in sealed
+// pages that are worth reclaiming.  Owner.
 size_t pim_arena_room(const pim_arena *arena);
 
 // Units that are free and may be resident.  Owner.
@@ -250,8 +252,8 @@ unsigned pim_arena_idle_units(const pim_arena *arena);
 // Bytes of the room that may be resident.  Owner.
 size_t pim_arena_idle(const pim_arena *arena);
 
-// Whether a sealed page has enough room to be worth inheriting.
-bool pim_page_is_worth_inheriting(const pim_page *page);
+// Whether a sealed page has enough room to be worth reclaiming.
+bool pim_page_is_worth_reclaiming(const pim_page *page);
 
 unsigned pim_unit_set_count(const pim_unit_set *set);
 

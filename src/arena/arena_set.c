@@ -50,8 +50,8 @@ pim_arena_list_for(const pim_arena *arena)
     if (arena->list < PIM_FITS) {
         return (unsigned)pim_arena_fit(arena);
     }
-    return pim_arena_room(arena) >= PIM_ESTATE_ROOM ? PIM_LIST_ESTATE
-                                                    : PIM_LIST_SPENT;
+    return pim_arena_room(arena) >= PIM_ABANDONED_ROOM ? PIM_LIST_ABANDONED
+                                                       : PIM_LIST_SPENT;
 }
 
 static void
@@ -69,13 +69,13 @@ pim_arena_set_room_made(pim_arena_set *set, pim_page *page)
 {
     pim_arena *arena = pim_arena_of(page);
     if (pim_load_relaxed(&arena->set) == set && arena->list == PIM_LIST_SPENT &&
-        pim_page_is_worth_inheriting(page)) {
+        pim_page_is_worth_reclaiming(page)) {
         relist(set, arena);
     }
 }
 
 void
-pim_arena_set_gain(pim_arena_set *set, pim_arena *arena, bool as_estate)
+pim_arena_set_gain(pim_arena_set *set, pim_arena *arena, bool as_abandoned)
 {
     pim_store_relaxed(&arena->set, set);
     pim_own_add(&set->arenas, 1);
@@ -83,7 +83,7 @@ pim_arena_set_gain(pim_arena_set *set, pim_arena *arena, bool as_estate)
     pim_own_add(&set->dirty_units, pim_arena_dirty_units(arena));
     set->used_units += pim_arena_used_units(arena);
     set->idle_units += pim_arena_idle_units(arena);
-    arena->list = as_estate ? PIM_LIST_SPENT : PIM_FIT_NONE;
+    arena->list = as_abandoned ? PIM_LIST_SPENT : PIM_FIT_NONE;
     list_insert(set, arena, pim_arena_list_for(arena));
 }
 
@@ -96,14 +96,14 @@ pim_arena_set_lose(pim_arena_set *set, pim_arena *arena)
     set->used_units -= pim_arena_used_units(arena);
     set->idle_units -= pim_arena_idle_units(arena);
     list_remove(set, arena);
-    pim_region_unkeep_arena(arena);
+    pim_region_uncharge_arena(arena);
 }
 
 // --- runs ------------------------------------------------------------------
 
 // Has run of that fit or a longer one.
 static bool
-has_run(const pim_arena_set *set, pim_fit shortest)
+has_span(const pim_arena_set *set, pim_fit shortest)
 {
     for (unsigned fit = shortest; fit < PIM_FITS; fit++) {
         if (set->list[fit] != NULL) {
@@ -114,24 +114,24 @@ has_run(const pim_arena_set *set, pim_fit shortest)
 }
 
 bool
-pim_arena_set_has_run(pim_arena_set *set, unsigned units)
+pim_arena_set_has_span(pim_arena_set *set, unsigned units)
 {
-    if (has_run(set, pim_fit_for(units))) {
+    if (has_span(set, pim_fit_for(units))) {
         return true;
     }
     pim_arena_set_take_returned(set);
-    return has_run(set, pim_fit_for(units));
+    return has_span(set, pim_fit_for(units));
 }
 
 static pim_page *
-find_run(const pim_arena_set *set, unsigned units, bool warm_only)
+find_span(const pim_arena_set *set, unsigned units, bool dirty_only)
 {
     unsigned looks = LOOK_MAX;
     pim_fit shortest = pim_fit_for(units);
     for (unsigned fit = shortest; fit < PIM_FITS; fit++) {
         for (pim_arena *a = set->list[fit]; a != NULL && looks != 0;
              a = a->next, looks--) {
-            pim_page *first = pim_arena_take_run(a, units, warm_only);
+            pim_page *first = pim_arena_take_span(a, units, dirty_only);
             if (first != NULL) {
                 return first;
             }
@@ -141,14 +141,14 @@ find_run(const pim_arena_set *set, unsigned units, bool warm_only)
 }
 
 pim_page *
-pim_arena_set_take_run(pim_arena_set *set, unsigned units)
+pim_arena_set_take_span(pim_arena_set *set, unsigned units)
 {
     pim_page *first = NULL;
     if (set->idle_units >= units) {
-        first = find_run(set, units, true);
+        first = find_span(set, units, true);
     }
     if (first == NULL) {
-        first = find_run(set, units, false);
+        first = find_span(set, units, false);
     }
     if (first != NULL) {
         pim_arena *arena = pim_arena_of(first);
@@ -160,12 +160,12 @@ pim_arena_set_take_run(pim_arena_set *set, unsigned units)
 }
 
 bool
-pim_arena_set_extend_run(pim_arena_set *set, pim_page *first, unsigned units,
-                         unsigned more)
+pim_arena_set_extend_span(pim_arena_set *set, pim_page *first, unsigned units,
+                          unsigned more)
 {
     pim_arena *arena = pim_arena_of(first);
     if (pim_load_relaxed(&arena->set) != set ||
-        !pim_arena_extend_run(arena, first, units, more)) {
+        !pim_arena_extend_span(arena, first, units, more)) {
         return false;
     }
     relist(set, arena);
@@ -178,7 +178,7 @@ void
 pim_arena_set_free_units(pim_arena_set *set, pim_page *first, unsigned units)
 {
     pim_arena *arena = pim_arena_of(first);
-    pim_arena_free_run(arena, first, units);
+    pim_arena_free_span(arena, first, units);
     set->used_units -= units;
     set->idle_units += pim_arena_dirty(arena, first, units);
     relist(set, arena);
@@ -192,8 +192,8 @@ pim_arena_set_free_page(pim_arena_set *set, pim_page *page)
     pim_arena *arena = pim_arena_of(page);
     pim_arena_set *owner = pim_load_relaxed(&arena->set);
     if (owner != set) {
-        // Leftovers of a page too full to be inherited, in an arena that was.
-        pim_arena_return_run(arena, page, units);
+        // Orphans of a page too full to be reclaimed, in an arena that was.
+        pim_arena_return_span(arena, page, units);
         pim_store_release(&owner->returned, true);
         return false;
     }

@@ -24,23 +24,24 @@ typedef struct pim_arena_set {
     _Atomic bool returned;            // any thread: others freed units of ours
 } pim_arena_set;
 
-// The arena becomes the set's; `as_estate`: it holds what is left of another.
-void pim_arena_set_gain(pim_arena_set *set, pim_arena *arena, bool as_estate);
+// The arena becomes the set's; `as_abandoned`: it holds what is left of another.
+void pim_arena_set_gain(pim_arena_set *set, pim_arena *arena,
+                        bool as_abandoned);
 void pim_arena_set_lose(pim_arena_set *set, pim_arena *arena);
 
-// A leftover of the sealed page was freed: its arena may be worth inheriting now.
+// A orphan of the sealed page was freed: its arena may be worth reclaiming now.
 void pim_arena_set_room_made(pim_arena_set *set, pim_page *page);
 
 // Whether a run of `units` is free, of as many as all lists show.
-bool pim_arena_set_has_run(pim_arena_set *set, unsigned units);
+bool pim_arena_set_has_span(pim_arena_set *set, unsigned units);
 
 // A run of units, warm ones if there are any; NULL: there is none.
-pim_page *pim_arena_set_take_run(pim_arena_set *set, unsigned units);
+pim_page *pim_arena_set_take_span(pim_arena_set *set, unsigned units);
 
 // Takes the units behind a run into it.  False: they are not all free, or it is
 // another set's.
-bool pim_arena_set_extend_run(pim_arena_set *set, pim_page *first,
-                              unsigned units, unsigned more);
+bool pim_arena_set_extend_span(pim_arena_set *set, pim_page *first,
+                               unsigned units, unsigned more);
 
 // Frees units at the end of a run, or all of it.
 void pim_arena_set_free_units(pim_arena_set *set, pim_page *first,

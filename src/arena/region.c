@@ -1,7 +1,7 @@
 // region.c -- arenas handed out and taken back.
 //
 // Arenas given back lie on one of two stacks and are handed out first, so that the
-// addresses in use stay close together: the warm ones, up to PIM_WARM_BYTES, keep
+// addresses in use stay close together: the warm ones, up to PIM_RETAINED_BYTES, keep
 // their memory; the cold ones have none, and no map.
 //
 // region_lock guards everything here and in space.c.
@@ -20,12 +20,12 @@
 #include "platform/os.h"
 #include "platform/scarcity.h"
 
-_Atomic uint64_t pim_region_warm_until;
+_Atomic uint64_t pim_region_retained_until;
 
 static PIM_LOCK(region_lock);
 static pim_arena *cold_arenas; // stacks, linked by next_free
-static pim_arena *warm_arenas;
-static size_t warm_bytes; // memory that the warm ones may hold
+static pim_arena *retained_arenas;
+static size_t retained_bytes; // memory that the warm ones may hold
 static size_t kept_bytes; // the same of arenas that are not ours; see keep()
 
 static size_t
@@ -78,9 +78,9 @@ static pim_arena *
 take_any(void)
 {
     bool refused = false;
-    pim_arena *arena = pop(&warm_arenas);
+    pim_arena *arena = pop(&retained_arenas);
     if (arena != NULL) {
-        warm_bytes -= dirty_bytes(arena);
+        retained_bytes -= dirty_bytes(arena);
         return arena;
     }
     arena = take_cold(&refused);
@@ -114,8 +114,8 @@ pim_region_fini(void)
     if (pim_region.base != NULL) {
         pim_space_fini();
         cold_arenas = NULL;
-        warm_arenas = NULL;
-        warm_bytes = 0;
+        retained_arenas = NULL;
+        retained_bytes = 0;
     }
 }
 
@@ -137,23 +137,23 @@ pim_region_take(const char *name)
 
 // Under the lock.
 static bool
-fits_warm(size_t bytes)
+fits_retained(size_t bytes)
 {
-    return warm_bytes + kept_bytes + bytes <= PIM_WARM_BYTES;
+    return retained_bytes + kept_bytes + bytes <= PIM_RETAINED_BYTES;
 }
 
 bool
-pim_region_keep(size_t bytes)
+pim_region_charge(size_t bytes)
 {
     pim_lock_acquire(&region_lock);
-    bool fits = fits_warm(bytes);
+    bool fits = fits_retained(bytes);
     kept_bytes += fits ? bytes : 0;
     pim_lock_release(&region_lock);
     return fits;
 }
 
 void
-pim_region_unkeep(size_t bytes)
+pim_region_uncharge(size_t bytes)
 {
     pim_lock_acquire(&region_lock);
     PIM_ASSERT(bytes <= kept_bytes);
@@ -162,11 +162,11 @@ pim_region_unkeep(size_t bytes)
 }
 
 void
-pim_region_unkeep_arena(pim_arena *arena)
+pim_region_uncharge_arena(pim_arena *arena)
 {
-    if (arena->warm_bytes != 0) {
-        pim_region_unkeep(arena->warm_bytes);
-        arena->warm_bytes = 0;
+    if (arena->retained_bytes != 0) {
+        pim_region_uncharge(arena->retained_bytes);
+        arena->retained_bytes = 0;
     }
 }
 
@@ -179,11 +179,11 @@ pim_region_give(pim_arena *arena)
     pim_lock_acquire(&region_lock);
     // The advice to use huge pages goes with the memory only.
     bool warm =
-        bytes != 0 && !arena->dense && fits_warm(bytes) && !pim_is_tight();
+        bytes != 0 && !arena->dense && fits_retained(bytes) && !pim_is_tight();
     if (warm) {
-        warm_bytes += bytes;
-        push(&warm_arenas, arena);
-        pim_store_relaxed(&pim_region_warm_until,
+        retained_bytes += bytes;
+        push(&retained_arenas, arena);
+        pim_store_relaxed(&pim_region_retained_until,
                           pim_os->now_ms() + PIM_PURGE_DELAY_MS);
     }
     pim_lock_release(&region_lock);
@@ -198,15 +198,15 @@ size_t
 pim_region_trim(void)
 {
     pim_lock_acquire(&region_lock);
-    size_t bytes = warm_bytes;
+    size_t bytes = retained_bytes;
     pim_arena *arena;
-    while ((arena = pop(&warm_arenas)) != NULL) {
+    while ((arena = pop(&retained_arenas)) != NULL) {
         if (pim_space_unmap(arena)) {
             push(&cold_arenas, arena);
         }
     }
-    warm_bytes = 0;
-    pim_store_relaxed(&pim_region_warm_until, 0);
+    retained_bytes = 0;
+    pim_store_relaxed(&pim_region_retained_until, 0);
     pim_lock_release(&region_lock);
     return bytes;
 }

@@ -28,20 +28,20 @@ void pim_region_fini(void);
 pim_arena *pim_region_take(const char *name);
 
 // Gives an arena with all units free back.  Its memory and its address space go to
-// the system, unless the region keeps it warm (PIM_WARM_BYTES).  Inside the gate.
+// the system, unless the region keeps it warm (PIM_RETAINED_BYTES).  Inside the gate.
 void pim_region_give(pim_arena *arena);
 
 // Asks to keep `bytes` of idle memory warm in arenas that are not the region's.
-// True: they are counted in PIM_WARM_BYTES until pim_region_unkeep().  Inside
+// True: they are counted in PIM_RETAINED_BYTES until pim_region_uncharge().  Inside
 // the gate.
-bool pim_region_keep(size_t bytes);
-void pim_region_unkeep(size_t bytes);
+bool pim_region_charge(size_t bytes);
+void pim_region_uncharge(size_t bytes);
 
 // The same of an arena that keeps some.
-void pim_region_unkeep_arena(pim_arena *arena);
+void pim_region_uncharge_arena(pim_arena *arena);
 
 // When to call pim_region_trim(), in now_ms(); 0: no arena is warm.
-extern _Atomic uint64_t pim_region_warm_until;
+extern _Atomic uint64_t pim_region_retained_until;
 
 // Gives the memory of the warm arenas back, too; returns bytes.  Inside the gate.
 size_t pim_region_trim(void);

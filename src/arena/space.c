@@ -62,12 +62,12 @@ typedef struct table {
     size_t entry;  // bytes for an arena
 } table;
 
-enum { ARENAS, PAGES, LEFTOVERS, TABLES };
+enum { ARENAS, PAGES, ORPHANS, TABLES };
 
 static const table tables[TABLES] = {
     [ARENAS] = {&pim_region.arenas, sizeof(pim_arena)},
     [PAGES] = {&pim_region.pages, PIM_ARENA_UNITS * sizeof(pim_page)},
-    [LEFTOVERS] = {&pim_region.leftovers, PIM_ARENA_UNITS *PIM_SET_BYTES},
+    [ORPHANS] = {&pim_region.orphans, PIM_ARENA_UNITS *PIM_SET_BYTES},
 };
 
 static place here;
@@ -173,7 +173,7 @@ static size_t
 tables_bytes(size_t span)
 {
     return table_bytes(ARENAS, span) + table_bytes(PAGES, span) +
-           table_bytes(LEFTOVERS, span);
+           table_bytes(ORPHANS, span);
 }
 
 // Where the system maps now: chosen at random by itself, so what follows from it
@@ -260,8 +260,7 @@ pim_space_fini(void)
 size_t
 pim_region_bytes(void)
 {
-    size_t chunk =
-        part_bytes(ARENAS) + part_bytes(PAGES) + part_bytes(LEFTOVERS);
+    size_t chunk = part_bytes(ARENAS) + part_bytes(PAGES) + part_bytes(ORPHANS);
     return pim_load_relaxed(&mapped_count) * PIM_ARENA_SIZE +
            pim_load_relaxed(&chunk_count) * chunk;
 }
@@ -405,7 +404,7 @@ pim_space_unmap(pim_arena *arena)
     pim_page *first = pim_arena_pages(arena);
     bool stays = pim_region_main_contains(pim_arena_start(arena));
     drop_entries(first, tables[PAGES].entry);
-    drop_entries(pim_page_leftovers(first), tables[LEFTOVERS].entry);
+    drop_entries(pim_page_orphans(first), tables[ORPHANS].entry);
     if (!stays) {
         // Before anybody else can get these addresses.
         pim_store_release(&arena->mapped, false);

@@ -1,7 +1,7 @@
 // space.h -- which addresses arenas have, and the tables that describe them.
 //
 //   far below the system's maps                          the system's maps
-//   | tables: arenas, pages, leftovers | main stretch ->   ...  elsewhere |
+//   | tables: arenas, pages, orphans | main stretch ->   ...  elsewhere |
 //
 // Nothing of this is reserved: each arena is mapped when it is needed, at a place
 // where nobody else maps, and unmapped when it is not.  A *chunk* is so many

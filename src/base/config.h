@@ -54,16 +54,16 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 
 // The longest run of units that is one block, in units: above PIM_SMALL_MAX and up
 // to this, blocks are runs of arena space.
-#define PIM_RUN_UNITS 64
-#define PIM_RUN_MAX ((size_t)PIM_RUN_UNITS << PIM_UNIT_SHIFT)
+#define PIM_SPAN_UNITS 64
+#define PIM_SPAN_MAX ((size_t)PIM_SPAN_UNITS << PIM_UNIT_SHIFT)
 
 // A block that is grown to this size moves to a run, and back to a class where that
 // is smaller when it shrinks; see run.c.
-#define PIM_RUN_GROWN ((size_t)4 << 10)
+#define PIM_SPAN_GROWN ((size_t)4 << 10)
 
 // How much of freed runs a heap keeps for the next requests of their lengths, in
 // units.
-#define PIM_IDLE_RUN_UNITS PIM_RUN_UNITS
+#define PIM_IDLE_SPAN_UNITS PIM_SPAN_UNITS
 
 // How much of empty pages a heap leaves to their classes: so many units, and this
 // part of what it uses.
@@ -74,27 +74,27 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_EMPTY_CURRENT 4
 
 // A block of this size has a map of its own.
-#define PIM_MAP_BORN PIM_RUN_MAX
+#define PIM_EXTENT_BORN PIM_SPAN_MAX
 
 // A block that is grown to this size moves to a map with room to grow in place; a
 // few that reach the second size do if a freed map is kept.
-#define PIM_MAP_GROWN PIM_RUN_MAX
-#define PIM_MAP_GROWN_KEPT ((size_t)128 << 10)
+#define PIM_EXTENT_GROWN PIM_SPAN_MAX
+#define PIM_EXTENT_GROWN_KEPT ((size_t)128 << 10)
 
 // How much room to grow a map gets at most.  What is not touched costs no memory, but
 // counts where address space is limited.
-#define PIM_MAP_ROOM ((size_t)16 << 20)
+#define PIM_EXTENT_ROOM ((size_t)16 << 20)
 
 // From these sizes on huge pages are asked for: a new block is in use up to its end,
 // so all of it is worth them.  Of one that grows the end may stay untouched, which
 // is to be a small part of it.
-#define PIM_MAP_HUGE_BORN PIM_ARENA_SIZE
-#define PIM_MAP_HUGE_GROWN ((size_t)16 << 20)
+#define PIM_EXTENT_HUGE_BORN PIM_ARENA_SIZE
+#define PIM_EXTENT_HUGE_GROWN ((size_t)16 << 20)
 
 // How much memory of freed maps is kept, for the whole process and for about
 // PIM_PURGE_DELAY_MS, and the smallest piece of it that is worth keeping.
-#define PIM_MAPS_IDLE ((size_t)48 << 20)
-#define PIM_MAP_KEPT_MIN ((size_t)256 << 10)
+#define PIM_EXTENTS_IDLE ((size_t)48 << 20)
+#define PIM_EXTENT_KEPT_MIN ((size_t)256 << 10)
 
 // Largest request that CPython can make (PY_SSIZE_T_MAX); more is refused.
 #define PIM_REQUEST_MAX ((size_t)PTRDIFF_MAX)
@@ -112,21 +112,21 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // How much more than that all heaps of the process together may keep for
 // PIM_PURGE_DELAY_MS, granted in steps: a program that builds up and tears down
 // again and again would pay for the page faults each time.
-#define PIM_IDLE_GRANTS ((size_t)(64 << 20) / PIM_UNIT_SIZE)
-#define PIM_IDLE_GRANT ((size_t)(4 << 20) / PIM_UNIT_SIZE)
+#define PIM_IDLE_CREDITS ((size_t)(64 << 20) / PIM_UNIT_SIZE)
+#define PIM_IDLE_CREDIT ((size_t)(4 << 20) / PIM_UNIT_SIZE)
 
 // How much memory of empty and inheritable arenas is kept for
 // whoever comes next, for the whole process and for PIM_PURGE_DELAY_MS.  An
 // interpreter that follows another then faults hardly any page in.  Counted in
 // units, of which about half is touched in a young interpreter.
-#define PIM_WARM_BYTES ((size_t)12 << 20)
+#define PIM_RETAINED_BYTES ((size_t)12 << 20)
 
 // What is charged for an interpreter while CPython makes it: more than it has when
 // that is done, about 2.5 MiB and what its pages have free.
 #define PIM_LIMIT_BIRTH ((uint64_t)8 << 20)
 
 // An arena of an ended interpreter is inherited if this much of it is usable.
-#define PIM_ESTATE_ROOM (PIM_ARENA_SIZE / 8)
+#define PIM_ABANDONED_ROOM (PIM_ARENA_SIZE / 8)
 
 // How long an empty page of a living heap keeps its memory, in milliseconds.
 // Long enough that a program's steady swing reuses warm memory: returning it at

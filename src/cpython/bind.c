@@ -161,7 +161,7 @@ pim_interp_new_runtime(void)
 {
     pim_add_relaxed(&generation, 1);
     pim_current_resolve = resolve;
-    pim_current_look = look;
+    pim_current_lookup = look;
     pim_current_ask_id = ask_id;
     pim_birth_is_told_later = pim_py_needs_state();
     atomic_fetch_add(&pim_epoch, 1);

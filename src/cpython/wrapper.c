@@ -31,8 +31,9 @@
 static void
 add_blocks(void *arg, const pim_figures *figures)
 {
-    for (unsigned slot = 0; slot < PIM_SLOTS && !figures->ended; slot++) {
-        *(uint64_t *)arg += figures->slot[slot].live_blocks;
+    for (unsigned domain_index = 0;
+         domain_index < PIM_DOMAINS && !figures->ended; domain_index++) {
+        *(uint64_t *)arg += figures->by_domain[domain_index].live_blocks;
     }
 }
 

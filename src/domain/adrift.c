@@ -125,7 +125,7 @@ begin(bool adrift)
                 (int)getpid());
         }
         pim_current_resolve = nobodys;
-        pim_current_look = none;
+        pim_current_lookup = none;
         atomic_fetch_add(&pim_epoch, 1);
         pim_raw_mine = (pim_raw_self){.cache = NULL};
     }

@@ -1,7 +1,7 @@
 // check.c -- a debug layer over the three domains.
 //
-//   free:     interpreter alive? -> known.c: live -> free -> fill -> the domain's free
-//   malloc:   interpreter alive? -> the domain's malloc -> known.c: live
+//   free:     interpreter alive? -> shadow.c: live -> free -> fill -> the domain's free
+//   malloc:   interpreter alive? -> the domain's malloc -> shadow.c: live
 //   realloc:  as free, then the domain's realloc, then as malloc
 //
 // A block is marked free before the domain's function sees it: afterwards another
@@ -106,7 +106,7 @@ name_owner(int64_t interp, char *text)
 
 // known: what lies at the address; NULL: there is no address.
 static _Noreturn PIM_COLD void
-report(const call *c, const char *what, const pim_known *known)
+report(const call *c, const char *what, const pim_shadow *known)
 {
     char where[OWNER_MAX] = "without an interpreter";
     char at[OWNER_MAX] = "";
@@ -169,7 +169,7 @@ begin(const void *ctx, const char *verb, const void *block, size_t bytes)
 
 // Raw blocks that are older than we, or that CPython allocated behind our back.
 static bool
-is_not_ours_to_judge(const call *c, const pim_known *known)
+is_not_ours_to_judge(const call *c, const pim_shadow *known)
 {
     return c->domain->domain == PIM_RAW && !pim_region_contains(c->block) &&
            (known->state == PIM_KNOWN_NOT ||
@@ -180,12 +180,12 @@ is_not_ours_to_judge(const call *c, const pim_known *known)
 static PIM_COLD void
 explain(const call *c, bool is_free)
 {
-    pim_known known = pim_known_find(c->block);
+    pim_shadow known = pim_shadow_find(c->block);
     if (is_not_ours_to_judge(c, &known)) {
         return;
     }
     if (known.state == PIM_KNOWN_NOT) {
-        if (known.is_everything) {
+        if (known.is_complete) {
             report(c, "foreign pointer", &known);
         }
     } else if (known.start != c->block) {
@@ -200,7 +200,7 @@ explain(const call *c, bool is_free)
 
 // Whether memory of an interpreter that ended is in use by another, or by nobody.
 // What is kept or poisoned has an owner that is no interpreter, or is among the
-// leftovers of a page; while it changes hands, its pages are still its own.
+// orphans of a page; while it changes hands, its pages are still its own.
 static bool
 is_gone(const void *block, int64_t interp)
 {
@@ -218,7 +218,7 @@ is_gone(const void *block, int64_t interp)
 
 // A live block of mem or obj that is not of the caller's interpreter.
 static void
-check_owner(const call *c, const pim_known *known, bool is_free)
+check_owner(const call *c, const pim_shadow *known, bool is_free)
 {
     if (c->domain->domain != PIM_RAW && known->interp != c->heap->id &&
         has_ended(known->interp) &&
@@ -229,9 +229,9 @@ check_owner(const call *c, const pim_known *known, bool is_free)
 
 // False: nothing is known of the block.
 static bool
-release(const call *c, bool is_free, pim_known *known)
+release(const call *c, bool is_free, pim_shadow *known)
 {
-    if (!pim_known_free(c->block, c->domain->domain, known)) {
+    if (!pim_shadow_free(c->block, c->domain->domain, known)) {
         explain(c, is_free);
         return false;
     }
@@ -247,7 +247,7 @@ fill(const call *c)
         const pim_page *page = pim_page_of(c->block);
         bool tagged;
         if (c->heap != NULL && pim_page_owner(page, &tagged) == c->heap &&
-            page->size_class != PIM_CLASS_RUN) {
+            page->size_class != PIM_CLASS_SPAN) {
             memset((void *)(uintptr_t)c->block, PIM_CHECK_FILL,
                    page->block_size);
         }
@@ -261,9 +261,9 @@ hand_out(const call *c, void *block)
     if (block != NULL) {
         bool is_raw = c->domain->domain == PIM_RAW;
         bool is_large = !is_raw && !pim_region_contains(block);
-        pim_known_add(block, c->domain->domain,
-                      is_large ? pim_large_usable(block) : c->bytes,
-                      c->heap != NULL ? c->heap->id : PIM_PROCESS_ID);
+        pim_shadow_add(block, c->domain->domain,
+                       is_large ? pim_large_usable(block) : c->bytes,
+                       c->heap != NULL ? c->heap->id : PIM_PROCESS_ID);
     }
     return block;
 }
@@ -299,7 +299,7 @@ pim_check_calloc(void *ctx, size_t count, size_t size)
 void *
 pim_check_realloc(void *ctx, void *block, size_t size)
 {
-    pim_known was;
+    pim_shadow was;
     if (pim_gate_is_adrift()) {
         return domain_of(ctx)->realloc(NULL, block, size);
     }
@@ -314,14 +314,14 @@ pim_check_realloc(void *ctx, void *block, size_t size)
                    : was.domain == PIM_RAW      ? size
                    : pim_region_contains(moved) ? was.bytes
                                                 : pim_large_usable(moved);
-    pim_known_add(block, was.domain, bytes, was.interp);
+    pim_shadow_add(block, was.domain, bytes, was.interp);
     return moved;
 }
 
 void
 pim_check_free(void *ctx, void *block)
 {
-    pim_known was;
+    pim_shadow was;
     if (pim_gate_is_adrift()) {
         domain_of(ctx)->free(NULL, block);
     } else if (block != NULL) {

@@ -16,7 +16,7 @@
 #include "heap/alloc.h"
 #include "heap/free.h"
 #include "heap/large.h"
-#include "heap/run.h"
+#include "heap/span.h"
 #include "interp/current.h"
 #include "platform/scarcity.h"
 
@@ -26,12 +26,12 @@ static void *
 alloc_owned(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     if (size > PIM_SMALL_MAX) {
-        void *run = size <= PIM_RUN_MAX
-                        ? pim_run_alloc(heap, domain, size, zero)
+        void *run = size <= PIM_SPAN_MAX
+                        ? pim_span_alloc(heap, domain, size, zero)
                         : NULL;
         return run != NULL ? run : pim_large_alloc(heap, domain, size, zero);
     }
-    void *block = pim_heap_alloc(heap, PIM_SLOT(domain), size);
+    void *block = pim_heap_alloc(heap, PIM_DOMAIN_INDEX(domain), size);
     if (zero && block != NULL) {
         memset(block, 0, size);
     }
@@ -72,7 +72,7 @@ domain_malloc(unsigned domain, size_t size)
     pim_heap *heap = pim_current_fast();
     if (PIM_LIKELY(heap != NULL && last < PIM_TINY_MAX)) {
         void *block =
-            pim_heap_pop(heap, PIM_SLOT(domain), last / PIM_ALIGNMENT);
+            pim_heap_pop(heap, PIM_DOMAIN_INDEX(domain), last / PIM_ALIGNMENT);
         if (PIM_LIKELY(block != NULL)) {
             return block;
         }
@@ -113,14 +113,14 @@ free_any(void *block)
                      pim_heap_is_process(heap))) {
         pim_heap_free_remote(page, block);
     } else if (PIM_UNLIKELY(tagged)) {
-        pim_heap_free_inherited(heap, page, block);
+        pim_heap_free_reclaimed(heap, page, block);
     } else {
-        pim_heap_push(heap, page, PIM_SLOT(page->domain), block);
+        pim_heap_push(heap, page, PIM_DOMAIN_INDEX(page->domain), block);
     }
 }
 
 // One compare with the owner word proves that the block is the caller's, is of
-// this domain, that the page holds no leftovers, and that its descriptor is the
+// this domain, that the page holds no orphans, and that its descriptor is the
 // one of the block's own unit (the words of a page's further units are 0).
 PIM_INLINE void
 domain_free(unsigned domain, void *block)
@@ -130,7 +130,7 @@ domain_free(unsigned domain, void *block)
         pim_heap *heap = pim_current_fast();
         if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->owner) ==
                                            pim_owner_word(heap, domain))) {
-            pim_heap_push(heap, page, PIM_SLOT(domain), block);
+            pim_heap_push(heap, page, PIM_DOMAIN_INDEX(domain), block);
             return;
         }
     }
@@ -145,7 +145,7 @@ static void *
 alloc_growing_map(unsigned domain, size_t old_size, size_t size)
 {
     pim_heap *heap = pim_current_heap();
-    return size > old_size && size >= PIM_MAP_GROWN_KEPT &&
+    return size > old_size && size >= PIM_EXTENT_GROWN_KEPT &&
                    !pim_heap_is_process(heap)
                ? pim_large_alloc_growing(heap, domain, size)
                : NULL;
@@ -155,12 +155,12 @@ static void *
 move_within_limit(unsigned domain, void *block, size_t old_size, size_t size)
 {
     void *moved = alloc_growing_map(domain, old_size, size);
-    size_t grown = pim_is_limited() ? PIM_SMALL_MAX : PIM_RUN_GROWN;
+    size_t grown = pim_is_limited() ? PIM_SMALL_MAX : PIM_SPAN_GROWN;
     if (moved == NULL && size > old_size && size > grown &&
-        size <= PIM_RUN_MAX) {
+        size <= PIM_SPAN_MAX) {
         pim_heap *heap = pim_current_heap();
         if (!pim_heap_is_process(heap)) {
-            moved = pim_run_alloc_growing(heap, domain, size);
+            moved = pim_span_alloc_growing(heap, domain, size);
         }
     }
     if (moved == NULL) {
@@ -215,7 +215,7 @@ realloc_run(unsigned domain, pim_page *page, void *block, size_t size)
         domain_free(domain, block);
         return moved;
     }
-    return pim_run_resize(pim_current_heap(), page, size)
+    return pim_span_resize(pim_current_heap(), page, size)
                ? block
                : move(domain, block, old_size, size);
 }
@@ -232,7 +232,7 @@ domain_realloc(unsigned domain, void *block, size_t size)
     pim_page *page = pim_page_of(block);
     size_t old_size = page->block_size;
     size += size == 0;
-    if (PIM_UNLIKELY(page->size_class == PIM_CLASS_RUN)) {
+    if (PIM_UNLIKELY(page->size_class == PIM_CLASS_SPAN)) {
         return realloc_run(domain, page, block, size);
     }
     return size <= old_size && pim_size_suits(old_size, pim_size_served(size))

@@ -34,7 +34,7 @@
 #include "heap/large.h"
 #include "interp/current.h"
 
-#define SLOT PIM_SLOT(PIM_RAW)
+#define SLOT PIM_DOMAIN_INDEX(PIM_RAW)
 
 _Static_assert(PIM_SMALL_MAX < PIM_RAW_WATCH_BYTES,
                "frees in the region need not be watched");
@@ -99,7 +99,7 @@ serve(size_t size, bool zero)
         pim_raw_arrived();
     }
     if (pim_raw_from != PIM_RAW_OWN) {
-        return pim_raw_source_alloc(size, zero);
+        return pim_raw_foreign_alloc(size, zero);
     }
     if (pim_gate_is_adrift()) {
         return pim_adrift_malloc(size, zero);
@@ -192,7 +192,7 @@ free_inside(void *block)
         if (PIM_LIKELY(!tagged)) {
             pim_heap_push(heap, page, SLOT, block);
         } else {
-            pim_heap_free_inherited(heap, page, block);
+            pim_heap_free_reclaimed(heap, page, block);
         }
     } else if (!pim_raw_small_owns(page)) {
         pim_heap_free_remote(page, block);
@@ -230,11 +230,11 @@ free_outside(void *block)
     if (bytes != 0) {
         free_large(block, bytes);
     } else {
-        pim_raw_source_free(block);
+        pim_raw_foreign_free(block);
     }
 }
 
-// An owner word is that of one heap and domain, without leftovers, and the words of
+// An owner word is that of one heap and domain, without orphans, and the words of
 // a page's further units are 0.
 void
 pim_raw_free(void *ctx, void *block)
@@ -260,7 +260,7 @@ pim_raw_free(void *ctx, void *block)
 static void *
 alloc_growing(size_t old_size, size_t size)
 {
-    if (size <= old_size || size < PIM_MAP_GROWN_KEPT) {
+    if (size <= old_size || size < PIM_EXTENT_GROWN_KEPT) {
         return NULL;
     }
     pim_heap *heap = pim_current_owner();
@@ -314,14 +314,14 @@ realloc_inside(void *block, size_t size)
 static void *
 realloc_foreign(void *block, size_t size)
 {
-    size_t bytes = pim_raw_source_libc_bytes(block);
+    size_t bytes = pim_raw_foreign_libc_bytes(block);
     if (bytes == 0) {
-        return pim_raw_source_realloc(block, size);
+        return pim_raw_foreign_realloc(block, size);
     }
     void *moved = pim_raw_malloc(NULL, size);
     if (moved != NULL) {
         memcpy(moved, block, bytes < size ? bytes : size);
-        pim_raw_source_free(block);
+        pim_raw_foreign_free(block);
     }
     return moved;
 }

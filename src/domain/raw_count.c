@@ -40,7 +40,7 @@ take(_Atomic int64_t *top, _Atomic int64_t *spare)
     return difference;
 }
 
-// Inside the gate: a forked child inherits what was counted, here or there.
+// Inside the gate: a forked child reclaims what was counted, here or there.
 void
 pim_tally_publish(pim_tally *tally)
 {
@@ -134,7 +134,7 @@ pim_raw_count(uint64_t bytes, uint64_t blocks)
     pim_own_sub(&tally->spare_bytes, (int64_t)bytes);
     pim_own_sub(&tally->spare_blocks, (int64_t)blocks);
     pim_tally_rose(tally);
-    pim_tally_settle(tally);
+    pim_tally_fold(tally);
 }
 
 // Reads the shared account first: who sees a tally published there sees it empty.

@@ -45,7 +45,7 @@ pim_tally_grow(pim_tally *tally, uint64_t bytes)
     }
 }
 
-// Is followed by pim_tally_settle() before the thread's cache has taken in more
+// Is followed by pim_tally_fold() before the thread's cache has taken in more
 // blocks than it can hold.
 PIM_INLINE void
 pim_tally_shrink(pim_tally *tally, uint64_t bytes)
@@ -59,7 +59,7 @@ pim_tally_shrink(pim_tally *tally, uint64_t bytes)
 
 // Publishes what is far below.
 PIM_INLINE void
-pim_tally_settle(pim_tally *tally)
+pim_tally_fold(pim_tally *tally)
 {
     if (PIM_ACCOUNTS &&
         PIM_UNLIKELY(pim_load_relaxed(&tally->spare_bytes) -
@@ -92,7 +92,7 @@ pim_raw_count_free(uint64_t bytes)
     pim_thread *self = pim_gate_self.thread;
     if (PIM_LIKELY(self != NULL)) {
         pim_tally_shrink(&self->tally, bytes);
-        pim_tally_settle(&self->tally);
+        pim_tally_fold(&self->tally);
     } else {
         pim_raw_count(-bytes, -(uint64_t)1);
     }

@@ -136,7 +136,7 @@ with_tag(size_t size)
 }
 
 // Blocks of mimalloc are counted inside the gate, so that a forked child, which
-// inherits all tallies, never inherits a half counted block.
+// reclaims all tallies, never reclaims a half counted block.
 static void *
 mimalloc_alloc(size_t size, bool zero)
 {
@@ -251,7 +251,7 @@ libc_free(void *block)
 // --- requests --------------------------------------------------------------
 
 void *
-pim_raw_source_alloc(size_t size, bool zero)
+pim_raw_foreign_alloc(size_t size, bool zero)
 {
     PIM_KEEP_ERRNO;
     return pim_raw_from == PIM_RAW_LIBC ? libc_alloc(size, zero)
@@ -259,13 +259,13 @@ pim_raw_source_alloc(size_t size, bool zero)
 }
 
 size_t
-pim_raw_source_libc_bytes(void *block)
+pim_raw_foreign_libc_bytes(void *block)
 {
     return owner_of(block) == OWNER_LIBC ? malloc_usable_size(block) : 0;
 }
 
 void *
-pim_raw_source_realloc(void *block, size_t size)
+pim_raw_foreign_realloc(void *block, size_t size)
 {
     PIM_KEEP_ERRNO;
     switch (owner_of(block)) {
@@ -278,7 +278,7 @@ pim_raw_source_realloc(void *block, size_t size)
 }
 
 void
-pim_raw_source_free(void *block)
+pim_raw_foreign_free(void *block)
 {
     PIM_KEEP_ERRNO;
     switch (owner_of(block)) {

@@ -14,15 +14,15 @@ extern _Atomic bool pim_raw_awaited;
 extern void (*pim_raw_arrived)(void);
 
 // The source is not PIM_RAW_OWN.
-void *pim_raw_source_alloc(size_t size, bool zero);
+void *pim_raw_foreign_alloc(size_t size, bool zero);
 
 // Usable bytes of a block of libc's that is in no heap of ours, where libc is not the
 // source; 0: it is another's.
-size_t pim_raw_source_libc_bytes(void *block);
+size_t pim_raw_foreign_libc_bytes(void *block);
 
 // A block that is in no heap of ours, not NULL, whatever the source.  realloc: and not
 // one of the above.
-void *pim_raw_source_realloc(void *block, size_t size);
-void pim_raw_source_free(void *block);
+void *pim_raw_foreign_realloc(void *block, size_t size);
+void pim_raw_foreign_free(void *block);
 
 #endif // PIM_DOMAIN_RAW_FOREIGN_H

@@ -15,7 +15,8 @@
 #include "heap/remote.h"
 #include "interp/freeze.h"
 
-#define SLOT PIM_SLOT(PIM_RAW) // the only one of the raw heap's that is used
+#define SLOT                                                                   \
+    PIM_DOMAIN_INDEX(PIM_RAW) // the only one of the raw heap's that is used
 
 // A bin holds up to so many blocks and bytes, but two blocks in any case: 317 KiB
 // for a thread that uses all classes.  With half the bytes for the tiny ones, two
@@ -213,7 +214,7 @@ pim_raw_small_free(pim_page *page, void *block)
         flush(cache, size_class, bottoms[size_class].room / 2);
     }
     if (pim_raw_cache_push(page, block)) {
-        pim_tally_settle(pim_raw_mine.tally);
+        pim_tally_fold(pim_raw_mine.tally);
     } else {
         pim_raw_count_free(page->block_size);
         heap_give(block);

@@ -83,8 +83,8 @@ pim_raw_tag_put(pim_heap *heap, void *block, size_t bytes)
     size_t usable = bytes - PIM_RAW_TAG_BYTES;
     uint32_t who = heap != NULL ? pim_load_relaxed(&heap->life) : 0;
     if (who != 0) {
-        pim_account_add(&heap->account[PIM_SLOT(PIM_RAW)], PIM_CLASS_LARGE,
-                        usable);
+        pim_account_add(&heap->account[PIM_DOMAIN_INDEX(PIM_RAW)],
+                        PIM_CLASS_LARGE, usable);
     } else {
         pim_raw_count_alloc(usable);
     }

@@ -28,14 +28,14 @@ typedef _Atomic uint64_t known_word;
 
 static _Atomic bool forgot; // there was no memory for something
 
-_Static_assert(PIM_CLASSES + PIM_RUN_UNITS < 1 << (ID_SHIFT - SIZE_SHIFT),
+_Static_assert(PIM_CLASSES + PIM_SPAN_UNITS < 1 << (ID_SHIFT - SIZE_SHIFT),
                "a size fits into its bits");
 
 // A class, or how many units a run has.
 static unsigned
 size_code(const pim_page *page)
 {
-    return page->size_class == PIM_CLASS_RUN
+    return page->size_class == PIM_CLASS_SPAN
                ? PIM_CLASSES + pim_page_units(page)
                : page->size_class;
 }
@@ -47,11 +47,11 @@ size_of_code(unsigned code)
                               : (size_t)(code - PIM_CLASSES) << PIM_UNIT_SHIFT;
 }
 
-static pim_known
+static pim_shadow
 of_word(uint64_t word, const void *start)
 {
-    return (pim_known){
-        .state = (pim_known_state)(word & STATE_MASK),
+    return (pim_shadow){
+        .state = (pim_shadow_state)(word & STATE_MASK),
         .domain = (unsigned)(word >> DOMAIN_SHIFT & 3),
         .start = start,
         .bytes = size_of_code((unsigned)(word >> SIZE_SHIFT & 0xff)),
@@ -63,13 +63,13 @@ of_word(uint64_t word, const void *start)
 static known_word *
 words_of(const void *address, bool make)
 {
-    _Atomic(known_word *) *slot = &pim_arena_holding(address)->notes;
-    known_word *found = pim_load_acquire(slot);
+    _Atomic(known_word *) *domain_index = &pim_arena_holding(address)->notes;
+    known_word *found = pim_load_acquire(domain_index);
     if (found == NULL && make) {
         known_word *made = pim_os->map(WORDS_BYTES);
         if (made == NULL) {
             pim_store_relaxed(&forgot, true);
-        } else if (atomic_compare_exchange_strong(slot, &found, made)) {
+        } else if (atomic_compare_exchange_strong(domain_index, &found, made)) {
             found = made;
         } else {
             pim_os->unmap(made, WORDS_BYTES); // another thread was faster
@@ -99,7 +99,7 @@ add_word(const void *block, unsigned domain, int64_t interp)
 }
 
 static bool
-free_word(const void *block, unsigned domain, pim_known *was)
+free_word(const void *block, unsigned domain, pim_shadow *was)
 {
     known_word *of_arena = words_of(block, false);
     if (of_arena == NULL || (uintptr_t)block % PIM_ALIGNMENT != 0) {
@@ -114,16 +114,16 @@ free_word(const void *block, unsigned domain, pim_known *was)
 }
 
 // Looks at what begins in front of the address, for a live block that contains it.
-static pim_known
+static pim_shadow
 find_word(const void *address)
 {
     const known_word *of_arena = words_of(address, false);
     const char *at =
         (const char *)pim_align_down((uintptr_t)address, PIM_ALIGNMENT);
     if (of_arena == NULL) {
-        return (pim_known){.state = PIM_KNOWN_NOT};
+        return (pim_shadow){.state = PIM_KNOWN_NOT};
     }
-    pim_known known = of_word(pim_load_relaxed(&of_arena[place_of(at)]), at);
+    pim_shadow known = of_word(pim_load_relaxed(&of_arena[place_of(at)]), at);
     if (at == address && known.state != PIM_KNOWN_NOT) {
         return known;
     }
@@ -136,7 +136,7 @@ find_word(const void *address)
             break;
         }
     }
-    return (pim_known){.state = PIM_KNOWN_NOT};
+    return (pim_shadow){.state = PIM_KNOWN_NOT};
 }
 
 // --- the table -------------------------------------------------------------
@@ -237,18 +237,18 @@ add_entry(const void *block, unsigned domain, size_t bytes, int64_t interp)
     unlock();
 }
 
-static pim_known
+static pim_shadow
 of_entry(const entry *e)
 {
-    return (pim_known){.state = (pim_known_state)e->state,
-                       .domain = e->domain,
-                       .start = e->start,
-                       .bytes = e->bytes,
-                       .interp = e->interp};
+    return (pim_shadow){.state = (pim_shadow_state)e->state,
+                        .domain = e->domain,
+                        .start = e->start,
+                        .bytes = e->bytes,
+                        .interp = e->interp};
 }
 
 static bool
-free_entry(const void *block, unsigned domain, pim_known *was)
+free_entry(const void *block, unsigned domain, pim_shadow *was)
 {
     bool found = false;
     lock();
@@ -265,10 +265,10 @@ free_entry(const void *block, unsigned domain, pim_known *was)
     return found;
 }
 
-static pim_known
+static pim_shadow
 find_entry(const void *address)
 {
-    pim_known known = {.state = PIM_KNOWN_NOT};
+    pim_shadow known = {.state = PIM_KNOWN_NOT};
     lock();
     if (capacity != 0) {
         known = of_entry(slot_of(table, capacity, address));
@@ -287,7 +287,7 @@ find_entry(const void *address)
 // --- both ------------------------------------------------------------------
 
 void
-pim_known_add(const void *block, unsigned domain, size_t bytes, int64_t interp)
+pim_shadow_add(const void *block, unsigned domain, size_t bytes, int64_t interp)
 {
     if (pim_region_contains(block)) {
         add_word(block, domain, interp);
@@ -297,18 +297,18 @@ pim_known_add(const void *block, unsigned domain, size_t bytes, int64_t interp)
 }
 
 bool
-pim_known_free(const void *block, unsigned domain, pim_known *was)
+pim_shadow_free(const void *block, unsigned domain, pim_shadow *was)
 {
-    *was = (pim_known){.state = PIM_KNOWN_NOT};
+    *was = (pim_shadow){.state = PIM_KNOWN_NOT};
     return pim_region_contains(block) ? free_word(block, domain, was)
                                       : free_entry(block, domain, was);
 }
 
-pim_known
-pim_known_find(const void *address)
+pim_shadow
+pim_shadow_find(const void *address)
 {
-    pim_known known =
+    pim_shadow known =
         pim_region_contains(address) ? find_word(address) : find_entry(address);
-    known.is_everything = !pim_load_relaxed(&forgot);
+    known.is_complete = !pim_load_relaxed(&forgot);
     return known;
 }

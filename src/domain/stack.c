@@ -7,7 +7,7 @@
 #include "base/keep_errno.h"
 #include "domain/domain.h"
 #include "heap/large.h"
-#include "heap/run.h"
+#include "heap/span.h"
 #include "interp/current.h"
 
 static pim_stack_source source;
@@ -30,7 +30,7 @@ pim_stack_alloc(void *ctx, size_t size)
     }
     bool zero = size != PIM_UNIT_SIZE;
     void *block =
-        size <= PIM_RUN_MAX ? pim_run_alloc(heap, PIM_MEM, size, zero) : NULL;
+        size <= PIM_SPAN_MAX ? pim_span_alloc(heap, PIM_MEM, size, zero) : NULL;
     if (block == NULL) {
         block = pim_large_alloc(heap, PIM_MEM, size, zero);
     }

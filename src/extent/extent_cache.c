@@ -1,20 +1,20 @@
-// extent_cache.c -- a small set of pieces, searched from end to end; see pieces.h.
+// extent_cache.c -- a small set of pieces, searched from end to end; see extent_cache.h.
 
 #include "extent/extent_cache.h"
 
 #include "base/bits.h"
 #include "platform/os.h"
 
-_Atomic size_t pim_pieces_idle;
+_Atomic size_t pim_extent_cache_idle;
 
-static pim_piece pieces[PIM_PIECES];
+static pim_cached_extent pieces[PIM_CACHED_EXTENTS];
 static uint32_t taken; // which pieces there are
 static uint64_t last_stamp;
 
-_Static_assert(PIM_PIECES == 8 * sizeof(taken), "a bit for each");
+_Static_assert(PIM_CACHED_EXTENTS == 8 * sizeof(taken), "a bit for each");
 
-pim_piece *
-pim_piece_after(const pim_piece *before)
+pim_cached_extent *
+pim_extent_cache_after(const pim_cached_extent *before)
 {
     unsigned from = before != NULL ? (unsigned)(before - pieces) + 1 : 0;
     uint64_t left = (uint64_t)taken >> from;
@@ -22,29 +22,29 @@ pim_piece_after(const pim_piece *before)
 }
 
 bool
-pim_pieces_are_full(void)
+pim_extent_cache_is_full(void)
 {
     return taken == UINT32_MAX;
 }
 
 static void
-set_dirty(pim_piece *p, size_t dirty)
+set_dirty(pim_cached_extent *p, size_t dirty)
 {
-    pim_own_add(&pim_pieces_idle, dirty - p->map.dirty);
+    pim_own_add(&pim_extent_cache_idle, dirty - p->map.dirty);
     pim_own_add(p->figure, dirty - p->map.dirty); // under the lock
     p->map.dirty = dirty;
     p->recent = p->recent < dirty ? p->recent : dirty;
 }
 
 void
-pim_piece_forget(pim_piece *p)
+pim_extent_cache_forget(pim_cached_extent *p)
 {
     set_dirty(p, 0);
     taken &= ~((uint32_t)1 << (p - pieces));
 }
 
 void
-pim_piece_assign(pim_piece *p, _Atomic uint64_t *figure)
+pim_extent_cache_assign(pim_cached_extent *p, _Atomic uint64_t *figure)
 {
     if (p->figure != figure) {
         pim_own_sub(p->figure, p->map.dirty);
@@ -53,10 +53,11 @@ pim_piece_assign(pim_piece *p, _Atomic uint64_t *figure)
     }
 }
 
-pim_piece *
-pim_piece_add(_Atomic uint64_t *figure, const pim_map *map, size_t recent)
+pim_cached_extent *
+pim_extent_cache_add(_Atomic uint64_t *figure, const pim_extent *map,
+                     size_t recent)
 {
-    pim_piece *p = &pieces[pim_lowest_bit(~(uint64_t)taken)];
+    pim_cached_extent *p = &pieces[pim_lowest_bit(~(uint64_t)taken)];
     taken |= (uint32_t)1 << (p - pieces);
     p->map = *map;
     p->map.dirty = 0;
@@ -68,15 +69,15 @@ pim_piece_add(_Atomic uint64_t *figure, const pim_map *map, size_t recent)
     return p;
 }
 
-pim_map
-pim_piece_cut_end(pim_piece *p, size_t from)
+pim_extent
+pim_extent_cache_cut_end(pim_cached_extent *p, size_t from)
 {
-    pim_map end = p->map;
+    pim_extent end = p->map;
     end.start += from;
     end.bytes -= from;
     end.dirty -= from;
     if (from == 0) {
-        pim_piece_forget(p);
+        pim_extent_cache_forget(p);
     } else {
         p->map.bytes = from;
         set_dirty(p, from);
@@ -84,12 +85,12 @@ pim_piece_cut_end(pim_piece *p, size_t from)
     return end;
 }
 
-pim_map
-pim_piece_cut_front(pim_piece *p, size_t bytes)
+pim_extent
+pim_extent_cache_cut_front(pim_cached_extent *p, size_t bytes)
 {
-    pim_map front = p->map;
+    pim_extent front = p->map;
     if (p->map.dirty <= bytes) {
-        pim_piece_forget(p);
+        pim_extent_cache_forget(p);
         return front;
     }
     size_t recent = p->recent > bytes ? p->recent - bytes : 0;
@@ -103,11 +104,11 @@ pim_piece_cut_front(pim_piece *p, size_t bytes)
 
 // --- looking for one -------------------------------------------------------
 
-pim_piece *
-pim_piece_at(const char *start, uint64_t origin)
+pim_cached_extent *
+pim_extent_cache_at(const char *start, uint64_t origin)
 {
-    pim_piece *p = NULL;
-    while ((p = pim_piece_after(p)) != NULL) {
+    pim_cached_extent *p = NULL;
+    while ((p = pim_extent_cache_after(p)) != NULL) {
         if (p->map.start == start && p->map.origin == origin) {
             break;
         }
@@ -115,11 +116,11 @@ pim_piece_at(const char *start, uint64_t origin)
     return p;
 }
 
-pim_piece *
-pim_piece_up_to(const char *end, uint64_t origin)
+pim_cached_extent *
+pim_extent_cache_up_to(const char *end, uint64_t origin)
 {
-    pim_piece *p = NULL;
-    while ((p = pim_piece_after(p)) != NULL) {
+    pim_cached_extent *p = NULL;
+    while ((p = pim_extent_cache_after(p)) != NULL) {
         if (p->map.start + p->map.bytes == end && p->map.origin == origin) {
             break;
         }
@@ -127,11 +128,12 @@ pim_piece_up_to(const char *end, uint64_t origin)
     return p;
 }
 
-pim_piece *
-pim_piece_stalest(void)
+pim_cached_extent *
+pim_extent_cache_stalest(void)
 {
-    pim_piece *found = NULL;
-    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
+    pim_cached_extent *found = NULL;
+    for (pim_cached_extent *p = NULL;
+         (p = pim_extent_cache_after(p)) != NULL;) {
         if (found == NULL || p->stamp < found->stamp) {
             found = p;
         }
@@ -150,11 +152,12 @@ suits_better(size_t dirty, size_t best, size_t wanted)
     return best < wanted && dirty > best;
 }
 
-pim_piece *
-pim_piece_for_fixed(size_t bytes)
+pim_cached_extent *
+pim_extent_cache_for_fixed(size_t bytes)
 {
-    pim_piece *found = NULL;
-    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
+    pim_cached_extent *found = NULL;
+    for (pim_cached_extent *p = NULL;
+         (p = pim_extent_cache_after(p)) != NULL;) {
         size_t best = found != NULL ? found->map.dirty : 0;
         if ((p->front != 0 ? p->map.dirty : p->map.bytes) >= bytes &&
             suits_better(p->map.dirty, best, bytes)) {
@@ -164,21 +167,22 @@ pim_piece_for_fixed(size_t bytes)
     return found;
 }
 
-static pim_piece *
-second_half(pim_piece *p)
+static pim_cached_extent *
+second_half(pim_cached_extent *p)
 {
     size_t half = pim_align_up(p->map.dirty / 2, pim_os_page_size());
     size_t recent = p->recent > half ? p->recent - half : 0;
-    pim_map second = pim_piece_cut_end(p, half);
-    return pim_piece_add(p->figure, &second, recent);
+    pim_extent second = pim_extent_cache_cut_end(p, half);
+    return pim_extent_cache_add(p->figure, &second, recent);
 }
 
-pim_piece *
-pim_piece_for_growing(size_t bytes, bool may_split)
+pim_cached_extent *
+pim_extent_cache_for_growing(size_t bytes, bool may_split)
 {
-    pim_piece *found = NULL;
-    pim_piece *largest = NULL;
-    for (pim_piece *p = NULL; (p = pim_piece_after(p)) != NULL;) {
+    pim_cached_extent *found = NULL;
+    pim_cached_extent *largest = NULL;
+    for (pim_cached_extent *p = NULL;
+         (p = pim_extent_cache_after(p)) != NULL;) {
         size_t best = found != NULL ? found->map.dirty : 0;
         if (p->map.dirty >= bytes && p->front <= bytes / 2 &&
             suits_better(p->map.dirty, best, 4 * bytes)) {
@@ -188,7 +192,7 @@ pim_piece_for_growing(size_t bytes, bool may_split)
             largest = p;
         }
     }
-    bool splits = found == NULL && may_split && !pim_pieces_are_full() &&
+    bool splits = found == NULL && may_split && !pim_extent_cache_is_full() &&
                   largest != NULL && largest->map.dirty / 2 >= 4 * bytes;
     return splits ? second_half(largest) : found;
 }

@@ -9,7 +9,7 @@
 PIM_COLD void *
 pim_mi_alloc_again(size_t size, bool zero, size_t *bytes)
 {
-    return pim_maps_trim(true) != 0 ? pim_mi_malloc(size, zero, bytes) : NULL;
+    return pim_extent_trim(true) != 0 ? pim_mi_malloc(size, zero, bytes) : NULL;
 }
 
 _Atomic uint64_t pim_mi_until;
@@ -62,8 +62,8 @@ pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after)
     PIM_KEEP_ERRNO;
     PIM_NO_CANCEL;
     size_t usable = pim_mi.usable_size(block);
-    if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN) && will_move(usable, size)) {
-        pim_maps_make_way(size);
+    if (PIM_UNLIKELY(size >= PIM_EXTENT_KEPT_MIN) && will_move(usable, size)) {
+        pim_extent_make_way(size);
     }
     void *moved = NULL;
     if (!will_move(usable, size) && usable - size > usable / 4) {
@@ -72,7 +72,7 @@ pim_mi_realloc(void *block, size_t size, size_t *before, size_t *after)
     if (moved == NULL) {
         moved = pim_mi.urealloc(block, size, before, after);
     }
-    if (PIM_UNLIKELY(moved == NULL) && pim_maps_trim(true) != 0) {
+    if (PIM_UNLIKELY(moved == NULL) && pim_extent_trim(true) != 0) {
         moved = pim_mi.urealloc(block, size, before, after);
     }
     return moved;

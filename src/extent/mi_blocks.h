@@ -1,4 +1,4 @@
-// mi_blocks.h -- blocks of mimalloc's main heap, asked for with what maps.c keeps
+// mi_blocks.h -- blocks of mimalloc's main heap, asked for with what extent.c keeps
 // in mind: that makes way for large ones, and goes back to the system before a
 // request is refused.
 //
@@ -22,8 +22,8 @@ pim_mi_alloc(size_t size, bool zero, size_t *bytes)
     if (PIM_UNLIKELY(!pim_load_acquire(&pim_mi_is_prepared))) {
         pim_mi_prepare();
     }
-    if (PIM_UNLIKELY(size >= PIM_MAP_KEPT_MIN)) {
-        pim_maps_make_way(size);
+    if (PIM_UNLIKELY(size >= PIM_EXTENT_KEPT_MIN)) {
+        pim_extent_make_way(size);
     }
     void *block = pim_mi_malloc(size, zero, bytes);
     return PIM_LIKELY(block != NULL) ? block

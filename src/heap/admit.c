@@ -32,10 +32,11 @@ static exposure
 expose(const pim_heap *heap)
 {
     exposure e = {0};
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        e.known += pim_gauge_live(&heap->account[slot].bytes);
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        e.known += pim_gauge_live(&heap->account[domain_index].bytes);
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            const pim_page *page = heap->current[slot][c];
+            const pim_page *page = heap->current[domain_index][c];
             if (page != &pim_empty_page) {
                 e.at_hand += (uint64_t)(page->capacity - pim_page_used(page)) *
                              page->block_size;

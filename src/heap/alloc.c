@@ -28,11 +28,11 @@ put_in_order(pim_page *page)
 }
 
 static pim_page *
-open_page(pim_heap *heap, unsigned slot, unsigned size_class)
+open_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
-    pim_page *page = pim_heap_take_run(heap, pim_classes[size_class].units);
+    pim_page *page = pim_heap_take_span(heap, pim_classes[size_class].units);
     if (page != NULL) {
-        pim_page_open(page, heap, PIM_SLOT_DOMAIN(slot), size_class);
+        pim_page_open(page, heap, PIM_INDEX_DOMAIN(domain_index), size_class);
         pim_own_add(&heap->page_count, 1);
     }
     return page;
@@ -40,61 +40,63 @@ open_page(pim_heap *heap, unsigned slot, unsigned size_class)
 
 // A page with free or uncut blocks that is in no list; NULL: no memory.
 static pim_page *
-find_page(pim_heap *heap, unsigned slot, unsigned size_class)
+find_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
-    pim_page **partial = &heap->partial[slot][size_class];
+    pim_page **partial = &heap->partial[domain_index][size_class];
     if (*partial == NULL &&
-        !pim_arena_set_has_run(&heap->arenas, pim_classes[size_class].units)) {
-        pim_heap_inherit(heap, pim_classes[size_class].units);
+        !pim_arena_set_has_span(&heap->arenas, pim_classes[size_class].units)) {
+        pim_heap_reclaim(heap, pim_classes[size_class].units);
     }
     pim_page *page = *partial;
     if (page != NULL) {
         pim_page_list_take(heap, page);
         return page;
     }
-    return open_page(heap, slot, size_class);
+    return open_page(heap, domain_index, size_class);
 }
 
 // Gives the class a current page with a free block.  False: no memory.
 static bool
-refill(pim_heap *heap, unsigned slot, unsigned size_class)
+refill(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
-    pim_page *page = heap->current[slot][size_class];
-    if (page != &pim_empty_page && pim_page_list_cut(heap, page) != 0) {
+    pim_page *page = heap->current[domain_index][size_class];
+    if (page != &pim_empty_page && pim_page_list_carve(heap, page) != 0) {
         return true;
     }
     pim_heap_drain(heap);
-    page = heap->current[slot][size_class]; // it may have run empty and gone
+    page = heap->current[domain_index]
+                        [size_class]; // it may have run empty and gone
     if (page->free != NULL) {
         return true;
     }
-    pim_page_list_retire_current(heap, slot, size_class);
-    page = find_page(heap, slot, size_class);
+    pim_page_list_retire_current(heap, domain_index, size_class);
+    page = find_page(heap, domain_index, size_class);
     if (page == NULL) {
         return false;
     }
     put_in_order(page);
-    pim_page_list_make_current(heap, slot, size_class, page);
-    return page->free != NULL || pim_page_list_cut(heap, page) != 0;
+    pim_page_list_make_current(heap, domain_index, size_class, page);
+    return page->free != NULL || pim_page_list_carve(heap, page) != 0;
 }
 
 // The commonest refill, and the cheapest: the current page is exhausted and
 // another one has blocks.  Outside the gate (HEAP-5).
 static bool
-refill_from_partial(pim_heap *heap, unsigned slot, unsigned size_class)
+refill_from_partial(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
-    const pim_page *exhausted = heap->current[slot][size_class];
-    pim_page *page = heap->partial[slot][size_class];
+    const pim_page *exhausted = heap->current[domain_index][size_class];
+    pim_page *page = heap->partial[domain_index][size_class];
     if (page == NULL || page->free == NULL ||
-        exhausted->cut != exhausted->capacity || heap->patience == 0 ||
+        exhausted->carved != exhausted->capacity ||
+        heap->calls_until_clock == 0 ||
         pim_load_relaxed(&heap->remote_pages) != NULL) {
         return false;
     }
-    heap->patience--;
+    heap->calls_until_clock--;
     pim_page_list_take(heap, page);
     put_in_order(page);
-    pim_page_list_retire_current(heap, slot, size_class);
-    pim_page_list_make_current(heap, slot, size_class, page);
+    pim_page_list_retire_current(heap, domain_index, size_class);
+    pim_page_list_make_current(heap, domain_index, size_class, page);
     return true;
 }
 
@@ -102,19 +104,19 @@ refill_from_partial(pim_heap *heap, unsigned slot, unsigned size_class)
 
 // One block, from a page that does not become current.  NULL: no memory.
 static void *
-take_one(pim_heap *heap, unsigned slot, unsigned size_class)
+take_one(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     pim_heap_drain(heap);
-    pim_page *page = find_page(heap, slot, size_class);
+    pim_page *page = find_page(heap, domain_index, size_class);
     if (page == NULL) {
         return NULL;
     }
-    pim_page_list_make_current(heap, slot, size_class, page);
+    pim_page_list_make_current(heap, domain_index, size_class, page);
     if (page->free == NULL) {
-        pim_page_list_cut(heap, page);
+        pim_page_list_carve(heap, page);
     }
-    void *block = pim_heap_pop(heap, slot, size_class);
-    heap->current[slot][size_class] = &pim_empty_page;
+    void *block = pim_heap_pop(heap, domain_index, size_class);
+    heap->current[domain_index][size_class] = &pim_empty_page;
     pim_page_list_shelve(heap, page);
     return block;
 }
@@ -122,7 +124,7 @@ take_one(pim_heap *heap, unsigned slot, unsigned size_class)
 // With a limit: whether pages are left to the class that needs one.  If so,
 // *block is NULL and the request goes on as always; else it is the answer.
 static PIM_COLD bool
-limit_allows_page(pim_heap *heap, unsigned slot, unsigned size_class,
+limit_allows_page(pim_heap *heap, unsigned domain_index, unsigned size_class,
                   void **block)
 {
     const pim_class_info *info = &pim_classes[size_class];
@@ -135,12 +137,12 @@ limit_allows_page(pim_heap *heap, unsigned slot, unsigned size_class,
     if (pim_limit_admits_page(heap, page_bytes)) {
         return true;
     }
-    if (!pim_limit_admits_or_reports(heap, PIM_SLOT_DOMAIN(slot),
+    if (!pim_limit_admits_or_reports(heap, PIM_INDEX_DOMAIN(domain_index),
                                      info->block_size, info->block_size)) {
         return false;
     }
     pim_gate_enter();
-    *block = take_one(heap, slot, size_class);
+    *block = take_one(heap, domain_index, size_class);
     pim_limit_done(&heap->limit);
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
@@ -150,29 +152,30 @@ limit_allows_page(pim_heap *heap, unsigned slot, unsigned size_class,
 // --- requests --------------------------------------------------------------
 
 PIM_NOINLINE void *
-pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class)
+pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     void *block = NULL;
-    if (PIM_UNLIKELY(heap->patience == 0) && heap->id != PIM_PROCESS_ID) {
+    if (PIM_UNLIKELY(heap->calls_until_clock == 0) &&
+        heap->id != PIM_PROCESS_ID) {
         pim_heap_look_again(heap);
     }
     if (pim_limit_is_set(&heap->limit)) {
-        if (!limit_allows_page(heap, slot, size_class, &block)) {
+        if (!limit_allows_page(heap, domain_index, size_class, &block)) {
             return block;
         }
         // What others freed was taken over, and may have come to the current page,
         // which all that follows takes to be exhausted.
-        block = pim_heap_pop(heap, slot, size_class);
+        block = pim_heap_pop(heap, domain_index, size_class);
         if (block != NULL) {
             return block;
         }
     }
-    if (PIM_LIKELY(refill_from_partial(heap, slot, size_class))) {
-        return pim_heap_pop(heap, slot, size_class);
+    if (PIM_LIKELY(refill_from_partial(heap, domain_index, size_class))) {
+        return pim_heap_pop(heap, domain_index, size_class);
     }
     pim_gate_enter();
-    if (refill(heap, slot, size_class)) {
-        block = pim_heap_pop(heap, slot, size_class);
+    if (refill(heap, domain_index, size_class)) {
+        block = pim_heap_pop(heap, domain_index, size_class);
     }
     pim_heap_purge_if_due(heap);
     pim_gate_exit();

@@ -8,13 +8,14 @@
 // Allocates from a class whose current page has no free block.  NULL: no
 // memory, or a limit, which was reported; the heap is as it was.  Owner, outside
 // the gate unless it is the process heap's.
-void *pim_heap_alloc_slow(pim_heap *heap, unsigned slot, unsigned size_class);
+void *pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index,
+                          unsigned size_class);
 
 // Takes a block of a class, or NULL if the current page has none free.
 PIM_INLINE void *
-pim_heap_pop(pim_heap *heap, unsigned slot, size_t size_class)
+pim_heap_pop(pim_heap *heap, unsigned domain_index, size_t size_class)
 {
-    pim_page *page = heap->current[slot][size_class];
+    pim_page *page = heap->current[domain_index][size_class];
     pim_block *block = page->free;
     if (PIM_UNLIKELY(block == NULL)) {
         return NULL;
@@ -22,18 +23,19 @@ pim_heap_pop(pim_heap *heap, unsigned slot, size_t size_class)
     page->free = block->next;
     page->countdown++;
     PIM_ASSERT(pim_page_used(page) <= page->capacity);
-    pim_account_grow(&heap->account[slot], size_class, page->block_size);
+    pim_account_grow(&heap->account[domain_index], size_class,
+                     page->block_size);
     return block;
 }
 
 // Allocates 1 to PIM_SMALL_MAX bytes; NULL if there is no memory.
 PIM_INLINE void *
-pim_heap_alloc(pim_heap *heap, unsigned slot, size_t size)
+pim_heap_alloc(pim_heap *heap, unsigned domain_index, size_t size)
 {
     unsigned size_class = pim_size_class(size);
-    void *block = pim_heap_pop(heap, slot, size_class);
+    void *block = pim_heap_pop(heap, domain_index, size_class);
     if (PIM_UNLIKELY(block == NULL)) {
-        block = pim_heap_alloc_slow(heap, slot, size_class);
+        block = pim_heap_alloc_slow(heap, domain_index, size_class);
     }
     return block;
 }

@@ -13,7 +13,7 @@ typedef struct sums {
     uint64_t used;
     uint64_t idle;
     uint64_t dirty;
-    unsigned idle_runs;
+    unsigned idle_spans;
 } sums;
 
 static void
@@ -27,24 +27,26 @@ audit_arena(const pim_heap *heap, const pim_arena *arena, sums *sum)
     PIM_CHECK(pim_load_relaxed(&arena->set) == &heap->arenas &&
                   arena->list == pim_arena_list_for(arena),
               "an arena is in the wrong list", arena);
-    PIM_CHECK(arena->warm_bytes == 0 || arena->list == PIM_LIST_ESTATE,
-              "WARM-1: an arena is warm that nobody can inherit", arena);
+    PIM_CHECK(arena->retained_bytes == 0 || arena->list == PIM_LIST_ABANDONED,
+              "RETAINED-1: an arena is warm that nobody can reclaim", arena);
     const pim_page *first = pim_arena_pages(arena);
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
         const pim_page *page = first + unit;
         bool is_free = (arena->free.word[unit / 64] >> unit % 64 & 1) != 0;
         bool tagged;
         if (page->state == PIM_PAGE_IDLE) {
-            sum->idle_runs += pim_page_units(page);
+            sum->idle_spans += pim_page_units(page);
             sum->pages++;
         }
-        PIM_CHECK(!is_free ||
-                      (page->state == PIM_PAGE_UNUSED && page->back == 0),
+        PIM_CHECK(!is_free || (page->state == PIM_PAGE_UNUSED &&
+                               page->offset_units == 0),
                   "ARENA-2: the descriptor of a free unit is in use", page);
-        if (page->state != PIM_PAGE_UNUSED && page->state != PIM_PAGE_SEALED &&
+        if (page->state != PIM_PAGE_UNUSED &&
+            page->state != PIM_PAGE_ABANDONED &&
             pim_page_owner(page, &tagged) == heap) {
             sum->pages++;
-            pim_page_audit(page, pim_page_start(page), pim_page_held(page));
+            pim_page_audit(page, pim_page_start(page),
+                           pim_page_orphans_or_null(page));
         }
     }
 }
@@ -59,9 +61,9 @@ audit_counters(const pim_heap *heap, const sums *sum)
                   heap->arenas.idle_units == sum->idle &&
                   pim_load_relaxed(&heap->arenas.dirty_units) == sum->dirty,
               "a count of units is wrong", heap);
-    PIM_CHECK(heap->idle_run_units == sum->idle_runs,
+    PIM_CHECK(heap->idle_span_units == sum->idle_spans,
               "the count of idle runs' units is wrong", heap);
-    // The process heap has pages in others' arenas, too (ESTATE-2).
+    // The process heap has pages in others' arenas, too (ABANDONED-2).
     PIM_CHECK(pim_heap_is_process(heap) ||
                   pim_load_relaxed(&heap->page_count) == sum->pages,
               "the count of pages is wrong", heap);
@@ -78,13 +80,14 @@ pim_heap_audit(pim_heap *heap)
     }
     audit_counters(heap, &sum);
     unsigned empty_units = 0;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            pim_page *page = heap->current[slot][c];
+            pim_page *page = heap->current[domain_index][c];
             PIM_CHECK(page == &pim_empty_page ||
                           page->state == PIM_PAGE_CURRENT,
                       "HEAP-2: a current page is not one", page);
-            for (page = heap->partial[slot][c]; page != NULL;
+            for (page = heap->partial[domain_index][c]; page != NULL;
                  page = page->next) {
                 PIM_CHECK(page->state == PIM_PAGE_PARTIAL &&
                               pim_page_used(page) < page->capacity,
@@ -97,5 +100,5 @@ pim_heap_audit(pim_heap *heap)
     }
     PIM_CHECK(empty_units == heap->empty_units,
               "the count of empty units is wrong", heap);
-    pim_maps_audit(&heap->idle_bytes);
+    pim_extent_audit(&heap->idle_bytes);
 }

@@ -22,15 +22,16 @@
 static void
 current_emptied(pim_heap *heap, const pim_page *page)
 {
-    pim_page **place = &heap->current[PIM_SLOT(page->domain)][page->size_class];
+    pim_page **granule =
+        &heap->current[PIM_DOMAIN_INDEX(page->domain)][page->size_class];
     for (unsigned i = 0; i < PIM_EMPTY_CURRENT; i++) {
-        if (heap->emptied[i] == place) {
+        if (heap->emptied[i] == granule) {
             return;
         }
     }
     pim_page ***next = &heap->emptied[heap->next_emptied++ % PIM_EMPTY_CURRENT];
     pim_page **before = *next;
-    *next = place;
+    *next = granule;
     pim_page *old = before != NULL ? *before : &pim_empty_page;
     if (old != &pim_empty_page && pim_page_used(old) == 0) {
         *before = &pim_empty_page;
@@ -48,7 +49,7 @@ static void
 partial_emptied(pim_heap *heap, pim_page *page)
 {
     pim_page_start_over(page);
-    pim_page_set_owner(page, heap, false); // the last leftover is gone, too
+    pim_page_set_owner(page, heap, false); // the last orphan is gone, too
     pim_page_list_count_empty(heap, page);
     if (heap->emptied_pages++ % LOOK_PAGES == 0 && heap->id != PIM_PROCESS_ID) {
         pim_heap_look_again(heap); // an interpreter may be ending
@@ -73,16 +74,16 @@ check_freed(const pim_page *page)
 }
 
 static void
-run_freed(pim_heap *heap, pim_page *page)
+span_freed(pim_heap *heap, pim_page *page)
 {
     unsigned units = pim_page_units(page);
     PIM_CHECK((char *)page->free == pim_page_start(page),
               "free of an address inside a block", page->free);
     // All else was counted when the block was pushed.
-    pim_account_shrink_varied(&heap->account[PIM_SLOT(page->domain)],
-                              PIM_CLASS_RUN, page->block_size);
-    if (heap->idle_runs[units] != NULL ||
-        heap->idle_run_units + units > PIM_IDLE_RUN_UNITS ||
+    pim_account_shrink_varied(&heap->account[PIM_DOMAIN_INDEX(page->domain)],
+                              PIM_CLASS_SPAN, page->block_size);
+    if (heap->idle_spans[units] != NULL ||
+        heap->idle_span_units + units > PIM_IDLE_SPAN_UNITS ||
         pim_heap_is_process(heap)) { // nobody would purge it
         pim_gate_enter();
         pim_heap_release_page(heap, page);
@@ -90,10 +91,10 @@ run_freed(pim_heap *heap, pim_page *page)
         pim_gate_exit();
         return;
     }
-    heap->idle_runs[units] = page;
-    heap->idle_run_units += units;
+    heap->idle_spans[units] = page;
+    heap->idle_span_units += units;
     page->free = NULL;
-    page->cut = 0;
+    page->carved = 0;
     page->state = PIM_PAGE_IDLE;
     pim_store_release(&page->owner, 0);
     pim_heap_purge_later(heap);
@@ -111,8 +112,8 @@ pim_heap_free_slow(pim_heap *heap, pim_page *page)
         pim_heap_insert_partial(heap, page); // outside the gate (HEAP-5)
         return;
     }
-    if (page->size_class == PIM_CLASS_RUN) {
-        run_freed(heap, page);
+    if (page->size_class == PIM_CLASS_SPAN) {
+        span_freed(heap, page);
         return;
     }
     if (page->state == PIM_PAGE_PARTIAL && !pim_heap_is_process(heap)) {
@@ -128,42 +129,43 @@ pim_heap_free_slow(pim_heap *heap, pim_page *page)
 // --- pages of ended interpreters -------------------------------------------
 
 static void
-estate_free(pim_page *page, void *block)
+abandoned_free(pim_page *page, void *block)
 {
     pim_heap *process = &pim_process_heap;
-    if (page->state != PIM_PAGE_SEALED) {
-        pim_heap_push(process, page, PIM_SLOT(page->domain), block); // its own
+    if (page->state != PIM_PAGE_ABANDONED) {
+        pim_heap_push(process, page, PIM_DOMAIN_INDEX(page->domain),
+                      block); // its own
         return;
     }
-    pim_account_remove(&process->account[PIM_SLOT(page->domain)],
+    pim_account_remove(&process->account[PIM_DOMAIN_INDEX(page->domain)],
                        page->size_class, page->block_size);
-    pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
+    pim_page_give(page, pim_page_start(page), pim_page_orphans(page), block);
     pim_arena_set_room_made(&process->arenas, page);
     pim_heap_page_gained(process, page);
 }
 
 static PIM_COLD void
-free_leftover(pim_heap *heap, pim_page *page, void *block)
+free_orphan(pim_heap *heap, pim_page *page, void *block)
 {
-    unsigned slot = PIM_SLOT(page->domain);
+    unsigned domain_index = PIM_DOMAIN_INDEX(page->domain);
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    pim_account_remove(&pim_process_heap.account[slot], page->size_class,
-                       page->block_size);
+    pim_account_remove(&pim_process_heap.account[domain_index],
+                       page->size_class, page->block_size);
     pim_lock_release(&pim_process_lock);
-    pim_page_give(page, pim_page_start(page), pim_page_leftovers(page), block);
+    pim_page_give(page, pim_page_start(page), pim_page_orphans(page), block);
     pim_heap_page_gained(heap, page);
     pim_gate_exit();
 }
 
 void
-pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
+pim_heap_free_reclaimed(pim_heap *heap, pim_page *page, void *block)
 {
-    size_t place = pim_block_place(pim_page_start(page), block);
-    if (PIM_LIKELY(!pim_block_set_has(pim_page_leftovers(page), place))) {
-        pim_heap_push(heap, page, PIM_SLOT(page->domain), block);
+    size_t granule = pim_block_granule(pim_page_start(page), block);
+    if (PIM_LIKELY(!pim_block_set_has(pim_page_orphans(page), granule))) {
+        pim_heap_push(heap, page, PIM_DOMAIN_INDEX(page->domain), block);
     } else {
-        free_leftover(heap, page, block);
+        free_orphan(heap, page, block);
     }
 }
 
@@ -171,16 +173,16 @@ pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block)
 
 // Counts the block as gone from the account that it is in.
 static void
-account_free(pim_heap *heap, pim_page *page, bool is_leftover)
+account_free(pim_heap *heap, pim_page *page, bool is_orphan)
 {
-    unsigned slot = PIM_SLOT(page->domain);
-    if (is_leftover) {
+    unsigned domain_index = PIM_DOMAIN_INDEX(page->domain);
+    if (is_orphan) {
         pim_lock_acquire(&pim_process_lock);
-        pim_account_remove(&pim_process_heap.account[slot], page->size_class,
-                           page->block_size);
+        pim_account_remove(&pim_process_heap.account[domain_index],
+                           page->size_class, page->block_size);
         pim_lock_release(&pim_process_lock);
     } else {
-        pim_pending_add(&heap->pending[slot], page->size_class,
+        pim_pending_add(&heap->pending[domain_index], page->size_class,
                         page->block_size);
         pim_add_relaxed(&heap->remote_frees, 1);
     }
@@ -200,26 +202,26 @@ pim_heap_free_remote(pim_page *page, void *block)
               "free of an address inside a block", block);
     PIM_CHECK(offset / page->block_size < page->capacity,
               "free of an address behind a page's blocks", block);
-    if (heap == &pim_void_heap) {
+    if (heap == &pim_defunct_heap) {
         pim_lock_acquire(&pim_process_lock);
         pim_poison_free(&pim_process_heap.arenas, page, block);
         pim_lock_release(&pim_process_lock);
         heap = NULL;
     } else if (pim_heap_is_process(heap)) {
         pim_lock_acquire(&pim_process_lock);
-        // An heir may have taken the page while we waited for the lock.
+        // A reclaimer may have taken the page while we waited for the lock.
         heap = pim_page_owner(page, &tagged);
         if (pim_heap_is_process(heap)) {
-            estate_free(page, block);
+            abandoned_free(page, block);
             heap = NULL;
         }
         pim_lock_release(&pim_process_lock);
     }
     if (heap != NULL) {
-        bool is_leftover =
-            tagged && pim_block_set_has(pim_page_leftovers(page),
-                                        pim_block_place(start, block));
-        account_free(heap, page, is_leftover);
+        bool is_orphan =
+            tagged && pim_block_set_has(pim_page_orphans(page),
+                                        pim_block_granule(start, block));
+        account_free(heap, page, is_orphan);
         if (pim_page_push_remote(page, block)) {
             pim_heap_announce(heap, page);
         }

@@ -8,15 +8,16 @@
 // Puts a page whose countdown ended where it belongs.  Owner.
 void pim_heap_free_slow(pim_heap *heap, pim_page *page);
 
-// Gives a block back to its page, which the heap owns; `slot` is its domain's.
+// Gives a block back to its page, which the heap owns; `domain_index` is its domain's.
 PIM_INLINE void
-pim_heap_push(pim_heap *heap, pim_page *page, unsigned slot, void *p)
+pim_heap_push(pim_heap *heap, pim_page *page, unsigned domain_index, void *p)
 {
     pim_block *block = p;
-    PIM_ASSERT(pim_page_used(page) != 0 && slot == PIM_SLOT(page->domain));
+    PIM_ASSERT(pim_page_used(page) != 0 &&
+               domain_index == PIM_DOMAIN_INDEX(page->domain));
     block->next = page->free;
     page->free = block;
-    pim_account_shrink(&heap->account[slot], page->size_class,
+    pim_account_shrink(&heap->account[domain_index], page->size_class,
                        page->block_size);
     if (PIM_UNLIKELY(--page->countdown == 0)) {
         pim_heap_free_slow(heap, page);
@@ -26,7 +27,7 @@ pim_heap_push(pim_heap *heap, pim_page *page, unsigned slot, void *p)
 // Frees a block of a page that the caller does not own.
 void pim_heap_free_remote(pim_page *page, void *block);
 
-// Frees a block in a page of the heap that holds leftovers.
-void pim_heap_free_inherited(pim_heap *heap, pim_page *page, void *block);
+// Frees a block in a page of the heap that holds orphans.
+void pim_heap_free_reclaimed(pim_heap *heap, pim_page *page, void *block);
 
 #endif // PIM_HEAP_FREE_H

@@ -32,7 +32,7 @@ static pim_arena *
 new_arena(pim_heap *heap, unsigned units)
 {
     pim_arena *arena = pim_region_take(heap->name);
-    if (arena == NULL && pim_maps_trim(true) != 0) {
+    if (arena == NULL && pim_extent_trim(true) != 0) {
         arena = pim_region_take(heap->name);
     }
     if (arena == NULL && pim_large_cut_rooms(heap)) {
@@ -40,8 +40,8 @@ new_arena(pim_heap *heap, unsigned units)
     }
     if (arena != NULL) {
         pim_scarcity_grew(PIM_ARENA_SIZE);
-        pim_maps_make_way(PIM_ARENA_SIZE -
-                          pim_arena_dirty_units(arena) * PIM_UNIT_SIZE);
+        pim_extent_make_way(PIM_ARENA_SIZE -
+                            pim_arena_dirty_units(arena) * PIM_UNIT_SIZE);
         if (deserves_huge_page(heap, units)) {
             arena->dense =
                 pim_load_relaxed(&heap->arenas.arenas) >= PIM_HUGE_FROM_ARENAS;
@@ -53,16 +53,16 @@ new_arena(pim_heap *heap, unsigned units)
 }
 
 pim_page *
-pim_heap_take_run(pim_heap *heap, unsigned units)
+pim_heap_take_span(pim_heap *heap, unsigned units)
 {
     pim_arena_set *arenas = &heap->arenas;
-    pim_page *first = pim_arena_set_take_run(arenas, units);
+    pim_page *first = pim_arena_set_take_span(arenas, units);
     if (first == NULL) {
         pim_heap_release_idle(heap);
-        first = pim_arena_set_take_run(arenas, units);
+        first = pim_arena_set_take_span(arenas, units);
     }
     if (first == NULL && new_arena(heap, units) != NULL) {
-        first = pim_arena_set_take_run(arenas, units);
+        first = pim_arena_set_take_span(arenas, units);
     }
     return first;
 }

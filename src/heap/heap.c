@@ -5,7 +5,7 @@
 #include <string.h>
 
 pim_page pim_empty_page;
-pim_heap pim_void_heap;
+pim_heap pim_defunct_heap;
 pim_heap pim_process_heap;
 PIM_LOCK(pim_process_lock);
 
@@ -21,9 +21,10 @@ void
 pim_heap_open(pim_heap *heap)
 {
     memset(heap, 0, offsetof(pim_heap, serial));
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            heap->current[slot][c] = &pim_empty_page;
+            heap->current[domain_index][c] = &pim_empty_page;
         }
     }
     pim_ring_open(&heap->large_ring);

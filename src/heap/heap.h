@@ -31,36 +31,36 @@
 
 typedef struct pim_heap {
     // Owner, fast path.
-    pim_page *current[PIM_SLOTS][PIM_CLASSES];
-    pim_account account[PIM_SLOTS] PIM_CACHE_ALIGNED;
+    pim_page *current[PIM_DOMAINS][PIM_CLASSES];
+    pim_account account[PIM_DOMAINS] PIM_CACHE_ALIGNED;
 
     // Owner, slow path.
-    pim_page *partial[PIM_SLOTS][PIM_CLASSES] PIM_CACHE_ALIGNED;
+    pim_page *partial[PIM_DOMAINS][PIM_CLASSES] PIM_CACHE_ALIGNED;
     pim_arena_set arenas;
-    pim_page *idle_runs[PIM_RUN_UNITS + 1]; // by their length; see run.c
-    unsigned idle_run_units;
+    pim_page *idle_spans[PIM_SPAN_UNITS + 1]; // by their length; see span.c
+    unsigned idle_span_units;
     unsigned empty_units; // of pages in partial lists that have no live block
-    bool may_have_empty[PIM_SLOTS][PIM_CLASSES]; // which lists have such
+    bool may_have_empty[PIM_DOMAINS][PIM_CLASSES]; // which lists have such
     unsigned next_emptied;
     unsigned emptied_pages;                // so far
     pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
-    uint64_t purge_at;   // when to purge next, in now_ms(); 0: never
-    unsigned patience;   // slow paths until the clock is looked at again
+    uint64_t purge_at;          // when to purge next, in now_ms(); 0: never
+    unsigned calls_until_clock; // slow paths until the clock is looked at again
     uint64_t dirty_peak; // how many units with large blocks would be a new peak
     bool at_peak;        // one was made
-    size_t granted;      // units that may be idle on top; see purge.c
+    size_t idle_credit;  // units that may be idle on top; see purge.c
     pim_limit limit;
     _Atomic uint64_t page_count;
 
     // Any thread.
     _Atomic(pim_page *) remote_pages PIM_CACHE_ALIGNED; // see remote.c
-    pim_pending pending[PIM_SLOTS];
+    pim_pending pending[PIM_DOMAINS];
     _Atomic uint64_t remote_frees; // blocks freed by non-owners, ever
     _Atomic uint64_t large_bytes;  // of live blocks outside the arenas
     _Atomic uint64_t idle_bytes;   // of maps that are kept; see extent.c
     pim_link large_ring;           // ring of live blocks outside the arenas
     _Atomic bool trim_wanted;      // all idle memory is to be given back
-    _Atomic uint32_t settling;     // odd while pending is taken over
+    _Atomic uint32_t folding;      // odd while pending is taken over
 
     // Retirement, under the process heap's lock; see retire.c and poison.c.
     uint8_t retiring; // enum pim_retiring
@@ -86,8 +86,8 @@ extern pim_page pim_empty_page;
 extern pim_heap pim_process_heap;
 extern pim_lock pim_process_lock; // owner of pim_process_heap
 
-// The owner of doomed and poisoned pages: a heap that nobody has.
-extern pim_heap pim_void_heap;
+// The owner of condemned and poisoned pages: a heap that nobody has.
+extern pim_heap pim_defunct_heap;
 
 PIM_INLINE bool
 pim_heap_is_process(const pim_heap *heap)
@@ -105,7 +105,7 @@ pim_heap_keeps(const pim_heap *heap)
 PIM_INLINE pim_ledger
 pim_heap_ledger(const pim_heap *heap)
 {
-    return (pim_ledger){heap->account, heap->pending, &heap->settling};
+    return (pim_ledger){heap->account, heap->pending, &heap->folding};
 }
 
 // Makes a zeroed or recycled record an empty heap.

@@ -21,25 +21,25 @@ release_empty_of(pim_heap *heap, pim_page *list)
 void
 pim_heap_release_empty(pim_heap *heap)
 {
-    for (unsigned slot = 0; slot < PIM_SLOTS && heap->empty_units != 0;
-         slot++) {
+    for (unsigned domain_index = 0;
+         domain_index < PIM_DOMAINS && heap->empty_units != 0; domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            if (heap->may_have_empty[slot][c]) {
-                heap->may_have_empty[slot][c] = false;
-                release_empty_of(heap, heap->partial[slot][c]);
+            if (heap->may_have_empty[domain_index][c]) {
+                heap->may_have_empty[domain_index][c] = false;
+                release_empty_of(heap, heap->partial[domain_index][c]);
             }
         }
     }
 }
 
 static void
-release_runs(pim_heap *heap)
+release_spans(pim_heap *heap)
 {
-    for (unsigned units = 0; units <= PIM_RUN_UNITS; units++) {
-        pim_page *page = heap->idle_runs[units];
+    for (unsigned units = 0; units <= PIM_SPAN_UNITS; units++) {
+        pim_page *page = heap->idle_spans[units];
         if (page != NULL) {
-            heap->idle_runs[units] = NULL;
-            heap->idle_run_units -= units;
+            heap->idle_spans[units] = NULL;
+            heap->idle_span_units -= units;
             pim_heap_release_page(heap, page);
         }
     }
@@ -48,13 +48,14 @@ release_runs(pim_heap *heap)
 void
 pim_heap_release_idle(pim_heap *heap)
 {
-    release_runs(heap);
+    release_spans(heap);
     pim_heap_release_empty(heap);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            pim_page *page = heap->current[slot][c];
+            pim_page *page = heap->current[domain_index][c];
             if (page != &pim_empty_page && pim_page_used(page) == 0) {
-                heap->current[slot][c] = &pim_empty_page;
+                heap->current[domain_index][c] = &pim_empty_page;
                 pim_heap_release_page(heap, page);
             }
         }

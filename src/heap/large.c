@@ -1,4 +1,4 @@
-// large.c -- blocks above PIM_RUN_MAX, and runs for which there is no arena: in maps
+// large.c -- blocks above PIM_SPAN_MAX, and runs for which there is no arena: in maps
 // of their own that grow in place (extent.c), or from mimalloc where there is no map.
 // Raw blocks above PIM_SMALL_MAX come from mimalloc, up to where a map pays.
 //
@@ -22,8 +22,8 @@ _Atomic uint64_t pim_foreign_frees;
 static void
 account_new(pim_heap *heap, const pim_large *large)
 {
-    pim_account_add(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
-                    large->usable);
+    pim_account_add(&heap->account[PIM_DOMAIN_INDEX(large->domain)],
+                    PIM_CLASS_LARGE, large->usable);
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
@@ -34,9 +34,9 @@ account_free_left(pim_large *large)
 {
     pim_heap *process = &pim_process_heap;
     pim_lock_acquire(&pim_process_lock);
-    bool poisoned = pim_poison_free_map(pim_large_block(large));
+    bool poisoned = pim_poison_free_extent(pim_large_block(large));
     if (!poisoned) {
-        pim_account_remove(&process->account[PIM_SLOT(large->domain)],
+        pim_account_remove(&process->account[PIM_DOMAIN_INDEX(large->domain)],
                            PIM_CLASS_LARGE, large->usable);
         pim_sub_relaxed(&process->large_bytes, large->usable);
         pim_large_ring_remove(large);
@@ -85,10 +85,10 @@ map_size(size_t block_bytes)
 }
 
 static void *
-finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map,
+finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_extent *map,
            bool is_small)
 {
-    pim_large *large = pim_large_set_map(map);
+    pim_large *large = pim_large_set_extent(map);
     large->is_small = is_small;
     large->usable = used - PIM_LARGE_HEADER;
     return finish(heap, large, domain, PIM_LARGE_MAP);
@@ -97,13 +97,13 @@ finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_map *map,
 static void *
 alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
-    pim_map map;
+    pim_extent map;
     size_t used = map_size(size);
     // Who asks for zeroes may never write to most of them.
-    pim_map_kind kind = zero ? PIM_MAP_SPARSE : PIM_MAP_FIXED;
-    if (!pim_maps_take(&heap->idle_bytes, used, kind, &map) &&
+    pim_extent_kind kind = zero ? PIM_EXTENT_SPARSE : PIM_EXTENT_FIXED;
+    if (!pim_extent_take(&heap->idle_bytes, used, kind, &map) &&
         !(pim_large_cut_rooms(heap) &&
-          pim_maps_take(&heap->idle_bytes, used, kind, &map))) {
+          pim_extent_take(&heap->idle_bytes, used, kind, &map))) {
         return NULL;
     }
     used = map.dirty > used ? map.dirty : used;
@@ -132,13 +132,13 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
 static uint64_t
 limited_bytes(unsigned domain, size_t size)
 {
-    if (domain == PIM_RAW && size > PIM_SMALL_MAX && size < PIM_MAP_BORN) {
+    if (domain == PIM_RAW && size > PIM_SMALL_MAX && size < PIM_EXTENT_BORN) {
         return pim_align_up(size + (size + PIM_LARGE_HEADER) / 8,
                             pim_os_page_size());
     }
-    return size <= PIM_SMALL_MAX ? size
-           : size <= PIM_RUN_MAX ? pim_align_up(size, PIM_UNIT_SIZE)
-                                 : pim_align_up(size, pim_os_page_size());
+    return size <= PIM_SMALL_MAX  ? size
+           : size <= PIM_SPAN_MAX ? pim_align_up(size, PIM_UNIT_SIZE)
+                                  : pim_align_up(size, pim_os_page_size());
 }
 
 // A request of the owner's is done with.
@@ -163,7 +163,7 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     }
     void *block = NULL;
     pim_gate_enter();
-    if (domain != PIM_RAW || size >= PIM_MAP_BORN) {
+    if (domain != PIM_RAW || size >= PIM_EXTENT_BORN) {
         block = alloc_map(heap, domain, size, zero);
     }
     if (block == NULL) {
@@ -189,25 +189,26 @@ pim_large_alloc_unowned(unsigned domain, size_t size, bool zero)
 void *
 pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 {
-    bool is_small = size < PIM_MAP_GROWN;
+    bool is_small = size < PIM_EXTENT_GROWN;
     if (size > PIM_REQUEST_MAX / 4 ||
         (is_small &&
-         (pim_load_relaxed(&pim_maps_until) == 0 ||
-          pim_load_relaxed(&pim_small_maps) >= PIM_SMALL_MAPS_MAX))) {
+         (pim_load_relaxed(&pim_extent_until) == 0 ||
+          pim_load_relaxed(&pim_small_extents) >= PIM_SMALL_EXTENTS_MAX))) {
         return NULL;
     }
     if (pim_limit_is_set(&heap->limit) &&
         !pim_limit_admits(heap, size, limited_bytes(domain, size))) {
         return NULL;
     }
-    pim_map map;
+    pim_extent map;
     void *block = NULL;
     size_t used = map_size(size);
     pim_gate_enter();
-    if (pim_maps_take(&heap->idle_bytes, used,
-                      is_small ? PIM_MAP_KEPT : PIM_MAP_GROWING, &map)) {
+    if (pim_extent_take(&heap->idle_bytes, used,
+                        is_small ? PIM_EXTENT_KEPT : PIM_EXTENT_GROWING,
+                        &map)) {
         block = finish_map(heap, domain, used, &map, is_small);
-        pim_add_relaxed(&pim_small_maps, is_small);
+        pim_add_relaxed(&pim_small_extents, is_small);
     }
     served(heap);
     pim_gate_exit();
@@ -225,8 +226,8 @@ give(pim_heap *heap, pim_large *large)
         pim_mi_free(large);
     } else {
         pim_large_settle_small(large);
-        pim_map map = pim_large_map(large);
-        pim_maps_give(&heap->idle_bytes, &map);
+        pim_extent map = pim_large_extent(large);
+        pim_extent_give(&heap->idle_bytes, &map);
     }
 }
 
@@ -248,11 +249,11 @@ free_ours(pim_heap *caller, const void *block)
 static bool
 free_poisoned(void *block)
 {
-    if (PIM_LIKELY(pim_load_relaxed(&pim_poisoned_maps) == 0)) {
+    if (PIM_LIKELY(pim_load_relaxed(&pim_poisoned_extents) == 0)) {
         return false;
     }
     pim_lock_acquire(&pim_process_lock);
-    bool done = pim_poison_free_map(block);
+    bool done = pim_poison_free_extent(block);
     pim_lock_release(&pim_process_lock);
     return done;
 }
@@ -280,8 +281,8 @@ poison_map(const pim_heap *heap, pim_large *large)
                                 .ended = heap->id,
                                 .domain = large->domain,
                                 .live = true};
-    pim_map map = pim_large_map(large);
-    if (!pim_poison_map(heap, &map, &about)) {
+    pim_extent map = pim_large_extent(large);
+    if (!pim_poison_extent(heap, &map, &about)) {
         return false;
     }
     pim_large_settle_small(large);
@@ -297,7 +298,7 @@ release(pim_heap *heap, pim_large *large)
 }
 
 bool
-pim_large_doom(pim_heap *heap)
+pim_large_condemn(pim_heap *heap)
 {
     bool releases = pim_load_relaxed(&heap->policy) == PIM_RELEASE;
     bool poisons = false;
@@ -310,7 +311,7 @@ pim_large_doom(pim_heap *heap)
             (!releases && !poison_map(heap, large))) {
             continue;
         }
-        pim_pending_add(&heap->condemned.gone[PIM_SLOT(large->domain)],
+        pim_pending_add(&heap->condemned.gone[PIM_DOMAIN_INDEX(large->domain)],
                         PIM_CLASS_LARGE, large->usable);
         pim_sub_relaxed(&pim_process_heap.large_bytes, large->usable);
         pim_large_ring_remove(large);
@@ -329,8 +330,8 @@ pim_large_doom(pim_heap *heap)
 static void
 account_resize(pim_heap *heap, pim_large *large, size_t usable)
 {
-    pim_account_resize(&heap->account[PIM_SLOT(large->domain)], PIM_CLASS_LARGE,
-                       large->usable, usable);
+    pim_account_resize(&heap->account[PIM_DOMAIN_INDEX(large->domain)],
+                       PIM_CLASS_LARGE, large->usable, usable);
     pim_add_relaxed(&heap->large_bytes, usable - large->usable);
     large->usable = usable;
 }
@@ -339,16 +340,16 @@ static void *
 resize_map(pim_heap *heap, pim_large *large, size_t size)
 {
     size_t used = map_size(size);
-    pim_map map = pim_large_map(large);
+    pim_extent map = pim_large_extent(large);
     pim_large_ring_remove(large); // it may move
-    if (!pim_maps_resize(&heap->idle_bytes, &map, used)) {
+    if (!pim_extent_resize(&heap->idle_bytes, &map, used)) {
         pim_large_ring_add(heap, large);
         return NULL;
     }
-    large = pim_large_set_map(&map);
+    large = pim_large_set_extent(&map);
     pim_large_ring_add(heap, large);
     large->cookie = pim_large_cookie(pim_large_block(large));
-    if (used >= PIM_MAP_BORN) {
+    if (used >= PIM_EXTENT_BORN) {
         pim_large_settle_small(large);
     }
     account_resize(heap, large, used - PIM_LARGE_HEADER);
@@ -362,9 +363,9 @@ still_suits(const pim_large *large, size_t size)
 {
     bool is_mimallocs = large->kind == PIM_LARGE_MI &&
                         (size > PIM_SMALL_MAX || large->domain != PIM_RAW);
-    size_t served = is_mimallocs         ? size + (size + PIM_LARGE_HEADER) / 8
-                    : size > PIM_RUN_MAX ? map_size(size) - PIM_LARGE_HEADER
-                                         : pim_size_served(size + !size);
+    size_t served = is_mimallocs          ? size + (size + PIM_LARGE_HEADER) / 8
+                    : size > PIM_SPAN_MAX ? map_size(size) - PIM_LARGE_HEADER
+                                          : pim_size_served(size + !size);
     return size <= large->usable && pim_size_suits(large->usable, served);
 }
 
@@ -379,7 +380,7 @@ pim_large_resize(pim_heap *heap, void *block, size_t size)
         return block;
     }
     if (large->kind != PIM_LARGE_MAP || !pim_large_is_owner(heap, large) ||
-        (size < large->usable && size < PIM_MAP_GROWN / 2)) { // needs no map
+        (size < large->usable && size < PIM_EXTENT_GROWN / 2)) { // needs no map
         return NULL;
     }
     if (size > large->usable && pim_limit_is_set(&heap->limit) &&

@@ -30,8 +30,8 @@ void *pim_large_alloc_growing(pim_heap *heap, unsigned domain, size_t size);
 // policy is not to keep them: they go.  The process answers for what cannot go, and
 // for raw blocks, which no interpreter's end makes useless.
 // Under the process heap's lock; heap->condemned.gone grows by what went.  Returns
-// whether pim_poison_maps_finish() has something to do.
-bool pim_large_doom(pim_heap *heap);
+// whether pim_poison_extents_finish() has something to do.
+bool pim_large_condemn(pim_heap *heap);
 
 extern _Atomic uint64_t pim_foreign_frees;
 

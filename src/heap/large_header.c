@@ -5,7 +5,7 @@
 #include "mi/mi.h"
 #include "platform/os.h"
 
-_Atomic uint64_t pim_small_maps;
+_Atomic uint64_t pim_small_extents;
 
 // The header of a block, or NULL if the block is not ours.
 PIM_NO_SANITIZE pim_large *
@@ -24,12 +24,12 @@ pim_large_settle_small(pim_large *large)
 {
     if (large->is_small) {
         large->is_small = false;
-        pim_sub_relaxed(&pim_small_maps, 1);
+        pim_sub_relaxed(&pim_small_extents, 1);
     }
 }
 
 pim_large *
-pim_large_set_map(const pim_map *map)
+pim_large_set_extent(const pim_extent *map)
 {
     pim_large *large = (pim_large *)map->start;
     large->map_bytes = map->bytes;
@@ -38,14 +38,14 @@ pim_large_set_map(const pim_map *map)
     return large;
 }
 
-pim_map
-pim_large_map(pim_large *large)
+pim_extent
+pim_large_extent(pim_large *large)
 {
-    return (pim_map){.start = (char *)large,
-                     .bytes = large->map_bytes,
-                     .dirty = PIM_LARGE_HEADER + large->usable,
-                     .origin = large->origin,
-                     .huge = large->huge};
+    return (pim_extent){.start = (char *)large,
+                        .bytes = large->map_bytes,
+                        .dirty = PIM_LARGE_HEADER + large->usable,
+                        .origin = large->origin,
+                        .huge = large->huge};
 }
 
 bool

@@ -38,7 +38,7 @@ typedef struct pim_large {
     size_t map_bytes; // of a map, as what follows; see extent.h
     uint64_t origin;
     bool huge;
-    bool is_small; // see pim_small_maps
+    bool is_small; // see pim_small_extents
     uint8_t kind;
     uint8_t domain;
     uint64_t spare;
@@ -52,8 +52,8 @@ _Static_assert(sizeof(pim_large) == 2 * PIM_CACHE_LINE, "keeps blocks aligned");
 // Live maps of blocks that were too small for one when they got it.  Each may be
 // one of the maps that the system lets a process have (vm.max_map_count): enough
 // for those that are going to be large, and too few to be missed if none is.
-#define PIM_SMALL_MAPS_MAX 16
-extern _Atomic uint64_t pim_small_maps;
+#define PIM_SMALL_EXTENTS_MAX 16
+extern _Atomic uint64_t pim_small_extents;
 
 PIM_INLINE uint64_t
 pim_large_cookie(const void *block)
@@ -70,13 +70,13 @@ pim_large_block(pim_large *large)
 // The header of a block, or NULL if the block is not ours.
 pim_large *pim_large_header(const void *block);
 
-// The block is not one of pim_small_maps any more.
+// The block is not one of pim_small_extents any more.
 void pim_large_settle_small(pim_large *large);
 
 // The header of a block that lies in the map, or has moved there, with what of it the
 // map tells; and that map again.
-pim_large *pim_large_set_map(const pim_map *map);
-pim_map pim_large_map(pim_large *large);
+pim_large *pim_large_set_extent(const pim_extent *map);
+pim_extent pim_large_extent(pim_large *large);
 
 bool pim_large_is_owner(const pim_heap *heap, const pim_large *large);
 

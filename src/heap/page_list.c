@@ -18,7 +18,8 @@
 void
 pim_heap_insert_partial(pim_heap *heap, pim_page *page)
 {
-    pim_page **head = &heap->partial[PIM_SLOT(page->domain)][page->size_class];
+    pim_page **head =
+        &heap->partial[PIM_DOMAIN_INDEX(page->domain)][page->size_class];
     page->state = PIM_PAGE_PARTIAL;
     pim_page_count_down_to(page, 0);
     page->prev = NULL;
@@ -35,7 +36,8 @@ partial_remove(pim_heap *heap, pim_page *page)
     if (page->prev != NULL) {
         page->prev->next = page->next;
     } else {
-        heap->partial[PIM_SLOT(page->domain)][page->size_class] = page->next;
+        heap->partial[PIM_DOMAIN_INDEX(page->domain)][page->size_class] =
+            page->next;
     }
     if (page->next != NULL) {
         page->next->prev = page->prev;
@@ -56,7 +58,7 @@ void
 pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units)
 {
     if (pim_heap_is_process(heap)) {
-        pim_warm_free_units(&heap->arenas, first, units);
+        pim_retained_free_units(&heap->arenas, first, units);
         return;
     }
     pim_arena_set_free_units(&heap->arenas, first, units);
@@ -68,7 +70,7 @@ pim_heap_release_page(pim_heap *heap, pim_page *page)
 {
     pim_own_sub(&heap->page_count, 1);
     if (pim_heap_is_process(heap)) {
-        pim_warm_free_page(&heap->arenas, page);
+        pim_retained_free_page(&heap->arenas, page);
         return;
     }
     pim_arena_set_free_page(&heap->arenas, page);
@@ -81,7 +83,7 @@ pim_heap_page_gained(pim_heap *heap, pim_page *page)
     if (page->state == PIM_PAGE_CURRENT) {
         return;
     }
-    if (page->state == PIM_PAGE_FULL && page->size_class != PIM_CLASS_RUN) {
+    if (page->state == PIM_PAGE_FULL && page->size_class != PIM_CLASS_SPAN) {
         pim_heap_insert_partial(heap, page);
     }
     if (pim_page_used(page) == 0) {
@@ -95,14 +97,14 @@ pim_heap_page_gained(pim_heap *heap, pim_page *page)
 // --- current pages ---------------------------------------------------------
 
 void
-pim_page_list_make_current(pim_heap *heap, unsigned slot, unsigned size_class,
-                           pim_page *page)
+pim_page_list_make_current(pim_heap *heap, unsigned domain_index,
+                           unsigned size_class, pim_page *page)
 {
     // Larger pages tell when they run empty; see current_emptied().
     bool tells = pim_classes[size_class].units > 1;
     page->state = PIM_PAGE_CURRENT;
     pim_page_count_down_to(page, tells ? 0 : PIM_REST_NEVER);
-    heap->current[slot][size_class] = page;
+    heap->current[domain_index][size_class] = page;
 }
 
 static void
@@ -115,24 +117,26 @@ make_full(pim_page *page)
 
 // Takes leave of an exhausted current page.
 void
-pim_page_list_retire_current(pim_heap *heap, unsigned slot, unsigned size_class)
+pim_page_list_retire_current(pim_heap *heap, unsigned domain_index,
+                             unsigned size_class)
 {
-    pim_page *page = heap->current[slot][size_class];
+    pim_page *page = heap->current[domain_index][size_class];
     if (page != &pim_empty_page) {
         PIM_CHECK(pim_page_used(page) == page->capacity,
                   "a free block was written to", pim_page_start(page));
         make_full(page);
-        heap->current[slot][size_class] = &pim_empty_page;
+        heap->current[domain_index][size_class] = &pim_empty_page;
     }
 }
 
 unsigned
-pim_page_list_cut(pim_heap *heap, pim_page *page)
+pim_page_list_carve(pim_heap *heap, pim_page *page)
 {
-    size_t from = (size_t)page->cut * page->block_size;
-    unsigned n = pim_page_cut(page, pim_page_start(page), pim_page_held(page));
+    size_t from = (size_t)page->carved * page->block_size;
+    unsigned n = pim_page_carve(page, pim_page_start(page),
+                                pim_page_orphans_or_null(page));
     if (n != 0) {
-        size_t to = (size_t)page->cut * page->block_size;
+        size_t to = (size_t)page->carved * page->block_size;
         pim_heap_touch(heap, page, from, to);
     }
     return n;
@@ -145,7 +149,8 @@ void
 pim_page_list_count_empty(pim_heap *heap, const pim_page *page)
 {
     heap->empty_units += pim_page_units(page);
-    heap->may_have_empty[PIM_SLOT(page->domain)][page->size_class] = true;
+    heap->may_have_empty[PIM_DOMAIN_INDEX(page->domain)][page->size_class] =
+        true;
 }
 
 // An empty page or one with room stays in its list, a full one in none.
@@ -168,11 +173,12 @@ pim_page_list_shelve(pim_heap *heap, pim_page *page)
 void
 pim_heap_shelve_current(pim_heap *heap)
 {
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            pim_page *page = heap->current[slot][c];
+            pim_page *page = heap->current[domain_index][c];
             if (page != &pim_empty_page) {
-                heap->current[slot][c] = &pim_empty_page;
+                heap->current[domain_index][c] = &pim_empty_page;
                 pim_page_list_shelve(heap, page);
             }
         }

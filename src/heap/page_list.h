@@ -22,15 +22,15 @@ void pim_heap_release_page(pim_heap *heap, pim_page *page);
 void pim_heap_page_gained(pim_heap *heap, pim_page *page);
 
 // The page is the one to allocate its class from.
-void pim_page_list_make_current(pim_heap *heap, unsigned slot,
+void pim_page_list_make_current(pim_heap *heap, unsigned domain_index,
                                 unsigned size_class, pim_page *page);
 
 // Takes leave of an exhausted current page.
-void pim_page_list_retire_current(pim_heap *heap, unsigned slot,
+void pim_page_list_retire_current(pim_heap *heap, unsigned domain_index,
                                   unsigned size_class);
 
 // Cuts the next blocks of a page.  Returns how many.
-unsigned pim_page_list_cut(pim_heap *heap, pim_page *page);
+unsigned pim_page_list_carve(pim_heap *heap, pim_page *page);
 
 // An empty page is in a partial list.
 void pim_page_list_count_empty(pim_heap *heap, const pim_page *page);

@@ -2,7 +2,7 @@
 //
 // Not at once: a purge tick every PIM_PURGE_DELAY_MS, driven by the heap's own slow
 // path, returns what stayed unused from one tick to the next.  What is idle beyond
-// PIM_IDLE_UNITS, the heap's own size and what it was granted goes at the end of the
+// PIM_IDLE_UNITS, the heap's own size and what it was credit_given goes at the end of the
 // slow path that freed it.  And no new peak of resident memory is made while much
 // lies idle: that goes first.
 //
@@ -20,27 +20,27 @@
 #include "platform/scarcity.h"
 
 // Slow paths between two looks at the clock.
-#define PATIENCE 64
+#define CALLS_UNTIL_CLOCK 64
 
 // Grants of idle memory, in units, that heaps have.
-static _Atomic size_t granted;
+static _Atomic size_t credit_given;
 
 static bool
-ask_for_grant(pim_heap *heap)
+ask_for_credit(pim_heap *heap)
 {
-    if (pim_add_relaxed(&granted, PIM_IDLE_GRANT) >= PIM_IDLE_GRANTS) {
-        pim_sub_relaxed(&granted, PIM_IDLE_GRANT);
+    if (pim_add_relaxed(&credit_given, PIM_IDLE_CREDIT) >= PIM_IDLE_CREDITS) {
+        pim_sub_relaxed(&credit_given, PIM_IDLE_CREDIT);
         return false;
     }
-    heap->granted += PIM_IDLE_GRANT;
+    heap->idle_credit += PIM_IDLE_CREDIT;
     return true;
 }
 
 void
-pim_heap_give_up_grants(pim_heap *heap)
+pim_heap_give_up_credit(pim_heap *heap)
 {
-    pim_sub_relaxed(&granted, heap->granted);
-    heap->granted = 0;
+    pim_sub_relaxed(&credit_given, heap->idle_credit);
+    heap->idle_credit = 0;
 }
 
 size_t
@@ -59,7 +59,7 @@ pim_heap_purge(pim_heap *heap, bool all)
             idle_left |= kept && pim_unit_set_count(&a->aged) != 0;
         }
     }
-    pim_heap_give_up_grants(heap);
+    pim_heap_give_up_credit(heap);
     heap->purge_at = idle_left ? pim_os->now_ms() + PIM_PURGE_DELAY_MS : 0;
     return bytes;
 }
@@ -86,26 +86,27 @@ pim_heap_purge_from_outside(pim_heap *heap, bool all)
 static bool
 keeps_too_much(pim_heap *heap)
 {
-    bool is_granted = true;
+    bool has_credit = true;
     uint64_t allowed = pim_is_tight()
                            ? PIM_IDLE_UNITS / 8
                            : heap->arenas.used_units + PIM_IDLE_UNITS;
-    while (is_granted && heap->arenas.idle_units > allowed + heap->granted) {
-        is_granted = !pim_is_tight() && ask_for_grant(heap);
+    while (has_credit &&
+           heap->arenas.idle_units > allowed + heap->idle_credit) {
+        has_credit = !pim_is_tight() && ask_for_credit(heap);
     }
-    return !is_granted;
+    return !has_credit;
 }
 
 static void
-trim_warm(const pim_heap *heap)
+trim_retained(const pim_heap *heap)
 {
     if (pim_heap_is_process(heap)) {
-        pim_warm_trim(&pim_process_heap.arenas,
-                      false); // its owner holds the lock
+        pim_retained_trim(&pim_process_heap.arenas,
+                          false); // its owner holds the lock
         return;
     }
     pim_lock_acquire(&pim_process_lock);
-    pim_warm_trim(&pim_process_heap.arenas, false);
+    pim_retained_trim(&pim_process_heap.arenas, false);
     pim_lock_release(&pim_process_lock);
 }
 
@@ -129,15 +130,15 @@ pim_heap_purge_if_due(pim_heap *heap)
         pim_store_relaxed(&heap->trim_wanted, false);
         pim_heap_purge(heap, true);
     }
-    if (PIM_LIKELY(heap->patience-- != 0)) {
+    if (PIM_LIKELY(heap->calls_until_clock-- != 0)) {
         return;
     }
-    heap->patience = PATIENCE;
-    uint64_t region_until = pim_load_relaxed(&pim_region_warm_until);
-    uint64_t warm_until = pim_load_relaxed(&pim_warm_until);
-    uint64_t maps_until = pim_load_relaxed(&pim_maps_until);
+    heap->calls_until_clock = CALLS_UNTIL_CLOCK;
+    uint64_t region_until = pim_load_relaxed(&pim_region_retained_until);
+    uint64_t retained_until = pim_load_relaxed(&pim_retained_until);
+    uint64_t maps_until = pim_load_relaxed(&pim_extent_until);
     uint64_t mi_until = pim_load_relaxed(&pim_mi_until);
-    if (heap->purge_at == 0 && region_until == 0 && warm_until == 0 &&
+    if (heap->purge_at == 0 && region_until == 0 && retained_until == 0 &&
         maps_until == 0 && mi_until == 0) {
         return;
     }
@@ -151,11 +152,11 @@ pim_heap_purge_if_due(pim_heap *heap)
     if (region_until != 0 && now >= region_until) {
         pim_region_trim();
     }
-    if (warm_until != 0 && now >= warm_until) {
-        trim_warm(heap);
+    if (retained_until != 0 && now >= retained_until) {
+        trim_retained(heap);
     }
     if (maps_until != 0 && now >= maps_until) {
-        pim_maps_trim(false);
+        pim_extent_trim(false);
     }
     if (mi_until != 0 && now >= mi_until) {
         pim_mi_purge();

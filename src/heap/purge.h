@@ -8,7 +8,7 @@
 #include "heap/heap.h"
 
 // The heap is about to keep less idle memory, or none.
-void pim_heap_give_up_grants(pim_heap *heap);
+void pim_heap_give_up_credit(pim_heap *heap);
 
 // Returns idle memory if the heap keeps more than it may, or if it is time to.  What
 // frees units calls it in the end.

@@ -1,24 +1,24 @@
 // reclaim.c -- what ended interpreters left live, and the pages' next life.
 //
-//   heap of interp 3 --retire--> process heap --inherit--> heap of interp 9
+//   heap of interp 3 --retire--> process heap --reclaim--> heap of interp 9
 //        page                    SEALED                    PARTIAL, tagged
 //
 // CPython 3.13 leaves some 4,000 short strings per interpreter, scattered over
 // all pages of their classes; one leaked object is enough to keep a page.  So
-// that the space between leftovers is not lost, a new heap takes over whole
+// that the space between orphans is not lost, a new heap takes over whole
 // arenas of ended interpreters before it asks the region for more, and allocates
 // from the holes of their pages.
 //
-// Leftovers stay in the process heap's account.  Which blocks of a page are
-// leftovers is kept in a set out of line, and the page's owner is tagged, so
+// Orphans stay in the process heap's account.  Which blocks of a page are
+// orphans is kept in a set out of line, and the page's owner is tagged, so
 // that frees into it ask the set.
 //
 // Arenas change hands under the process heap's lock.
 //
 // Invariants:
-//   ESTATE-1  a sealed page belongs to the process heap and has no free list;
+//   ABANDONED-1  a sealed page belongs to the process heap and has no free list;
 //             its set is exactly its used blocks.
-//   ESTATE-2  an arena's sealed pages that were not worth inheriting stay the
+//   ABANDONED-2  an arena's sealed pages that were not worth reclaiming stay the
 //             process heap's, whoever owns the arena.
 
 #include "heap/reclaim.h"
@@ -27,12 +27,12 @@
 #include "arena/arena_set.h"
 #include "heap/page_list.h"
 
-// How many estates are looked at to find one for an heir.
+// How many abandoned arenas are looked at to find one for a reclaimer.
 #define LOOK_MAX 64
 
-// Its set of leftovers stays; its other blocks are cut anew on demand.
+// Its set of orphans stays; its other blocks are cut anew on demand.
 static void
-inherit_page(pim_heap *heap, pim_page *page)
+reclaim_page(pim_heap *heap, pim_page *page)
 {
     pim_own_sub(&pim_process_heap.page_count, 1);
     pim_own_add(&heap->page_count, 1);
@@ -40,7 +40,7 @@ inherit_page(pim_heap *heap, pim_page *page)
     pim_heap_insert_partial(heap, page);
 }
 
-// How well an estate suits an heir that needs a run of that length; 0: not.
+// How well an abandoned arena suits a reclaimer that needs a run of that length; 0: not.
 // What is warm is preferred, and long runs are left to who needs them.  Without
 // any free unit there may still be room in its pages, for who wants them.
 static unsigned
@@ -51,16 +51,16 @@ suits(const pim_arena *arena, pim_fit need, bool with_pages)
         return with_pages && need == PIM_FIT_1 ? 1 : 0;
     }
     unsigned closeness = 1 + PIM_FITS - (unsigned)(fit - need);
-    return closeness + (arena->warm_bytes != 0 ? PIM_FITS : 0);
+    return closeness + (arena->retained_bytes != 0 ? PIM_FITS : 0);
 }
 
 static pim_arena *
-find_estate(pim_fit need, bool with_pages)
+find_abandoned(pim_fit need, bool with_pages)
 {
     pim_arena *best = NULL;
     unsigned best_suits = 0;
     unsigned looked = 0;
-    for (pim_arena *a = pim_process_heap.arenas.list[PIM_LIST_ESTATE];
+    for (pim_arena *a = pim_process_heap.arenas.list[PIM_LIST_ABANDONED];
          a != NULL && looked < LOOK_MAX; a = a->next, looked++) {
         unsigned s = suits(a, need, with_pages);
         if (s > best_suits) {
@@ -72,10 +72,10 @@ find_estate(pim_fit need, bool with_pages)
 }
 
 bool
-pim_heap_inherit(pim_heap *heap, unsigned units)
+pim_heap_reclaim(pim_heap *heap, unsigned units)
 {
     pim_heap *process = &pim_process_heap;
-    // Nor does the raw heap inherit: it has no use for pages of mem and obj.
+    // Nor does the raw heap reclaim: it has no use for pages of mem and obj.
     if (heap->id == PIM_PROCESS_ID ||
         pim_load_relaxed(&process->arenas.arenas) == 0) {
         return false;
@@ -83,19 +83,19 @@ pim_heap_inherit(pim_heap *heap, unsigned units)
     // What is left in a page together with others' blocks cannot go alone.
     bool with_pages = pim_heap_keeps(heap);
     pim_lock_acquire(&pim_process_lock);
-    pim_arena *arena = find_estate(pim_fit_for(units), with_pages);
+    pim_arena *arena = find_abandoned(pim_fit_for(units), with_pages);
     if (arena != NULL) {
         pim_arena_set_lose(&process->arenas, arena);
         pim_arena_set_gain(&heap->arenas, arena, false);
         pim_page *first = pim_arena_pages(arena);
         for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
-            if (!pim_page_is_worth_inheriting(first + unit)) {
+            if (!pim_page_is_worth_reclaiming(first + unit)) {
                 continue;
             }
             if (with_pages) {
-                inherit_page(heap, first + unit);
+                reclaim_page(heap, first + unit);
             } else {
-                pim_warm_passed_over(first + unit);
+                pim_retained_page_passed_over(first + unit);
             }
         }
     }

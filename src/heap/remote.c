@@ -34,15 +34,16 @@ bool
 pim_heap_uncount_living(const pim_heap *caller, pim_heap *heap, uint64_t serial,
                         unsigned domain, size_t bytes)
 {
-    unsigned slot = PIM_SLOT(domain);
+    unsigned domain_index = PIM_DOMAIN_INDEX(domain);
     if (serial != pim_load_relaxed(&heap->serial) ||
         pim_heap_is_process(heap)) {
         return false;
     }
     if (heap == caller) {
-        pim_account_remove(&heap->account[slot], PIM_CLASS_LARGE, bytes);
+        pim_account_remove(&heap->account[domain_index], PIM_CLASS_LARGE,
+                           bytes);
     } else {
-        pim_pending_add(&heap->pending[slot], PIM_CLASS_LARGE, bytes);
+        pim_pending_add(&heap->pending[domain_index], PIM_CLASS_LARGE, bytes);
         pim_add_relaxed(&heap->remote_frees, 1);
     }
     return true;
@@ -54,7 +55,7 @@ pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
 {
     if (!pim_heap_uncount_living(caller, heap, serial, domain, bytes)) {
         pim_lock_acquire(&pim_process_lock);
-        pim_account_remove(&pim_process_heap.account[PIM_SLOT(domain)],
+        pim_account_remove(&pim_process_heap.account[PIM_DOMAIN_INDEX(domain)],
                            PIM_CLASS_LARGE, bytes);
         pim_lock_release(&pim_process_lock);
     }
@@ -62,14 +63,15 @@ pim_heap_uncount(const pim_heap *caller, pim_heap *heap, uint64_t serial,
 
 // Takes the pending figures over.
 static void
-settle(pim_heap *heap)
+fold(pim_heap *heap)
 {
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        pim_pending *pending = &heap->pending[slot];
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        pim_pending *pending = &heap->pending[domain_index];
         if (pim_load_relaxed(&pending->bytes) != 0) {
-            atomic_fetch_add(&heap->settling, 1); // see pim_heap_figures()
-            pim_account_settle(&heap->account[slot], pending);
-            atomic_fetch_add(&heap->settling, 1);
+            atomic_fetch_add(&heap->folding, 1); // see pim_heap_figures()
+            pim_account_fold(&heap->account[domain_index], pending);
+            atomic_fetch_add(&heap->folding, 1);
         }
     }
 }
@@ -82,20 +84,20 @@ collect(pim_heap *heap, pim_page *page)
 {
     bool tagged;
     pim_heap *owner = pim_page_owner(page, &tagged);
-    if (owner == &pim_void_heap) {
-        pim_doom_collect(&heap->condemned, page);
+    if (owner == &pim_defunct_heap) {
+        pim_condemned_collect(&heap->condemned, page);
         return;
     }
     if (owner != heap && !pim_heap_is_process(owner)) {
-        // Our heap is retired and an heir has the page already.  It is the
-        // heir's to collect; the process heap's lock, which we hold, keeps it
+        // Our heap is retired and a reclaimer has the page already.  It is the
+        // reclaimer's to collect; the process heap's lock, which we hold, keeps it
         // from retiring too.
         pim_heap_announce(owner, page);
         return;
     }
-    bool sealed = page->state == PIM_PAGE_SEALED;
+    bool sealed = page->state == PIM_PAGE_ABANDONED;
     pim_page_collect(page, pim_page_start(page),
-                     tagged || sealed ? pim_page_leftovers(page) : NULL);
+                     tagged || sealed ? pim_page_orphans(page) : NULL);
     if (sealed) {
         pim_arena_set_room_made(&owner->arenas, page);
     }
@@ -116,5 +118,5 @@ pim_heap_drain(pim_heap *heap)
             page = next;
         }
     }
-    settle(heap);
+    fold(heap);
 }

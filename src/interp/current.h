@@ -67,7 +67,7 @@ extern pim_heap *(*pim_current_resolve)(void);
 
 // Finds the heap of the calling thread's interpreter if it is known; NULL: it is
 // not, or there is no thread state.  Set likewise; outside the gate.
-extern pim_heap *(*pim_current_look)(void);
+extern pim_heap *(*pim_current_lookup)(void);
 
 // The id of the interpreter that the calling thread is in, PIM_PROCESS_ID: none.
 // Set like the above.  Neither locks nor allocates: called in signal handlers.
@@ -119,7 +119,7 @@ pim_current_owner(void)
 {
     bool detached;
     pim_heap *heap = pim_current_or_detached(&detached);
-    return heap != NULL || detached ? heap : pim_current_look();
+    return heap != NULL || detached ? heap : pim_current_lookup();
 }
 
 // The heap to use: the caller's own, or the process heap, whose lock the caller

@@ -36,8 +36,9 @@ pim_ended_note(const pim_heap *heap)
     }
     pim_heap_figures(heap, &e->figures);
     e->figures.ended = true;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        pim_heap_class_figures(heap, slot, &e->by_class[slot]);
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        pim_heap_class_figures(heap, domain_index, &e->by_class[domain_index]);
     }
 }
 

@@ -12,7 +12,7 @@
 
 typedef struct pim_ended {
     pim_figures figures;
-    pim_class_figures by_class[PIM_SLOTS];
+    pim_class_figures by_class[PIM_DOMAINS];
 } pim_ended;
 
 // Notes what a heap of somebody who ended has now.  The same again when that has

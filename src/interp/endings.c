@@ -26,9 +26,10 @@ left_for_ever(const pim_heap *heap)
 {
     pim_figures left;
     pim_heap_figures(heap, &left);
-    return pim_heap_keeps(heap) ? left.slot[PIM_SLOT(PIM_MEM)].live_bytes +
-                                      left.slot[PIM_SLOT(PIM_OBJ)].live_bytes
-                                : 0;
+    return pim_heap_keeps(heap)
+               ? left.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_bytes +
+                     left.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes
+               : 0;
 }
 
 // Nothing refers to the record any more.

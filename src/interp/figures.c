@@ -15,8 +15,9 @@ put_tree(const pim_heap *heap, pim_figures *out)
         return;
     }
     out->parent = PIM_PROCESS_ID;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        out->tree_bytes += out->slot[slot].live_bytes;
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        out->tree_bytes += out->by_domain[domain_index].live_bytes;
     }
 }
 
@@ -25,8 +26,9 @@ pim_heap_figures(const pim_heap *heap, pim_figures *out)
 {
     pim_ledger ledger = pim_heap_ledger(heap);
     *out = (pim_figures){.id = heap->id, .generation = heap->generation};
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        out->slot[slot] = pim_ledger_usage(&ledger, slot);
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        out->by_domain[domain_index] = pim_ledger_usage(&ledger, domain_index);
     }
     out->arenas = pim_load_relaxed(&heap->arenas.arenas);
     out->pages = pim_load_relaxed(&heap->page_count);

@@ -10,7 +10,7 @@ typedef struct pim_figures {
     int64_t id;
     uint32_t generation;
     bool ended;
-    pim_usage slot[PIM_SLOTS];
+    pim_usage by_domain[PIM_DOMAINS];
     uint64_t arenas;
     uint64_t pages;
     uint64_t committed_bytes;
@@ -22,13 +22,13 @@ typedef struct pim_figures {
 // Reads a heap's figures, each exact at some moment of the call.  Any thread.
 void pim_heap_figures(const pim_heap *heap, pim_figures *out);
 
-// The same of one slot, by class.
+// The same of one domain_index, by class.
 PIM_INLINE void
-pim_heap_class_figures(const pim_heap *heap, unsigned slot,
+pim_heap_class_figures(const pim_heap *heap, unsigned domain_index,
                        pim_class_figures *out)
 {
     pim_ledger ledger = pim_heap_ledger(heap);
-    pim_ledger_class_figures(&ledger, slot, out);
+    pim_ledger_class_figures(&ledger, domain_index, out);
 }
 
 #endif // PIM_INTERP_FIGURES_H

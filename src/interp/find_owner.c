@@ -29,9 +29,9 @@ small_owner(const void *address, int64_t *id)
     }
     size_t index = (size_t)((const char *)address - start) / size;
     const char *block = start + index * size;
-    bool leftover = tagged && pim_block_set_has(pim_page_leftovers(page),
-                                                pim_block_place(start, block));
-    *id = leftover ? PIM_PROCESS_ID : heap->id;
+    bool orphan = tagged && pim_block_set_has(pim_page_orphans(page),
+                                              pim_block_granule(start, block));
+    *id = orphan ? PIM_PROCESS_ID : heap->id;
     return index < page->capacity;
 }
 
@@ -51,16 +51,16 @@ static const char *
 domain_of(const pim_page *page, const pim_heap *heap)
 {
     bool is_raw = page->domain == PIM_RAW ||
-                  (heap != &pim_void_heap && heap->id == PIM_PROCESS_ID &&
+                  (heap != &pim_defunct_heap && heap->id == PIM_PROCESS_ID &&
                    !pim_heap_is_process(heap));
     return is_raw ? "raw" : page->domain == PIM_OBJ ? "obj" : "mem";
 }
 
-// Whose blocks a page's are, but for leftovers in it.
+// Whose blocks a page's are, but for orphans in it.
 static const char *
 owner_of(const pim_page *page, const pim_heap *heap, char *text, size_t size)
 {
-    if (page->state == PIM_PAGE_SEALED || heap == &pim_void_heap) {
+    if (page->state == PIM_PAGE_ABANDONED || heap == &pim_defunct_heap) {
         return "an interpreter that has ended";
     }
     if (heap->id == PIM_PROCESS_ID) {

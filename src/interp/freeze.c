@@ -26,17 +26,19 @@ pim_heap_freeze(pim_heap *heap)
 {
     pim_heap_drain(heap);
     pim_heap_purge(heap, true);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             pim_page *next;
-            for (pim_page *p = heap->partial[slot][c]; p != NULL; p = next) {
+            for (pim_page *p = heap->partial[domain_index][c]; p != NULL;
+                 p = next) {
                 next = p->next;
                 freeze_page(p);
             }
-            heap->partial[slot][c] = NULL;
-            if (heap->current[slot][c] != &pim_empty_page) {
-                freeze_page(heap->current[slot][c]);
-                heap->current[slot][c] = &pim_empty_page;
+            heap->partial[domain_index][c] = NULL;
+            if (heap->current[domain_index][c] != &pim_empty_page) {
+                freeze_page(heap->current[domain_index][c]);
+                heap->current[domain_index][c] = &pim_empty_page;
             }
         }
     }

@@ -61,7 +61,7 @@ find_in_page(const void *address, pim_poisoned_block *about)
                              .bytes = page->block_size,
                              .ended = page->ended,
                              .domain = page->domain,
-                             .live = pim_block_set_has(pim_page_leftovers(page),
+                             .live = pim_block_set_has(pim_page_orphans(page),
                                                        offset / PIM_ALIGNMENT)};
     return true;
 }
@@ -73,7 +73,7 @@ pim_poison_describe(const void *address, char *text, size_t capacity)
     pim_poisoned_block about;
     if (!(pim_region_contains(address)
               ? find_in_page(address, &about)
-              : pim_poison_find_map(address, &about))) {
+              : pim_poison_find_extent(address, &about))) {
         return 0;
     }
     put_who(&l);

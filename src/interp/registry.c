@@ -243,7 +243,7 @@ pim_registry_end(const void *start, size_t bytes)
     if (heap != NULL) {
         pim_ending_finish(heap);
         if (watch != NULL) {
-            watch->tell(seen);
+            watch->notify(seen);
         }
     }
     return found;
@@ -274,7 +274,7 @@ pim_process_heap_init(void)
         pim_heap_open(process);
         process->id = PIM_PROCESS_ID;
         strcpy(process->name, "pimalloc:process");
-        pim_void_heap.id = PIM_PROCESS_ID;
+        pim_defunct_heap.id = PIM_PROCESS_ID;
         pim_fatal_describe = pim_heap_describe;
         pim_store_release(&process->serial, 1);
     }

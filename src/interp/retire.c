@@ -3,14 +3,14 @@
 // Empty arenas go back to the region.  A page that still holds a live block is
 // sealed and goes to the process heap: late frees into it work (policy `keep`),
 // and of its memory only the system pages with a live block stay, at once or when
-// nobody inherited it in time (warm.c).  Or it is doomed: its memory goes in step
+// nobody reclaimed it in time (retained.c).  Or it is condemned: its memory goes in step
 // 3 (policies `poison` and `release`, poison.c).  Raw blocks are always kept, for
 // CPython hands them from one interpreter to another and to the runtime.  Non-owners
 // may be in the middle of freeing a block:
 //
 //   1  under the process heap's lock: drain; pages and accounts move over.
 //      From here on a free finds the process heap and waits for the lock.
-//      A page may be inherited at once, with pushes still to come (estate.c).
+//      A page may be reclaimed at once, with pushes still to come (reclaim.c).
 //   2  pim_gate_synchronize(): frees that found the old owner are done.
 //   3  under the lock again: drain what those pushed.  Now nothing refers to
 //      the record, and registry.c may recycle it; or, if maps are poisoned:
@@ -43,19 +43,19 @@ hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
     pim_heap *process = &pim_process_heap;
     pim_own_sub(&heap->page_count, 1);
     if (pim_page_used(page) == 0) {
-        pim_arena_free_run(arena, page, pim_page_units(page));
+        pim_arena_free_span(arena, page, pim_page_units(page));
         return;
     }
     bool tagged;
     pim_page_owner(page, &tagged);
     if (!tagged && page->domain != PIM_RAW && !pim_heap_keeps(heap)) {
-        pim_doom_page(&heap->condemned, page, heap->id,
-                      pim_load_relaxed(&heap->policy), &pim_void_heap);
+        pim_condemn_page(&heap->condemned, page, heap->id,
+                         pim_load_relaxed(&heap->policy), &pim_defunct_heap);
         return;
     }
-    pim_block_set *live = pim_page_leftovers(page);
-    pim_page_seal(page, pim_page_start(page), tagged, live);
-    pim_warm_sealed(page);
+    pim_block_set *live = pim_page_orphans(page);
+    pim_page_abandon(page, pim_page_start(page), tagged, live);
+    pim_retained_page_abandoned(page);
     pim_own_add(&process->page_count, 1);
     pim_page_set_owner(page, process, false);
 }
@@ -79,17 +79,18 @@ hand_over_arena(pim_heap *heap, pim_arena *arena)
         pim_region_give(arena);
         return;
     }
-    pim_warm_keep(&pim_process_heap.arenas, arena);
+    pim_retained_take_arena(&pim_process_heap.arenas, arena);
     pim_arena_set_gain(&pim_process_heap.arenas, arena, true);
 }
 
-// The process answers for what is left and not doomed.
+// The process answers for what is left and not condemned.
 static void
 hand_over_accounts(pim_heap *heap)
 {
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        pim_account_add_live(&pim_process_heap.account[slot],
-                             &heap->account[slot]);
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        pim_account_add_live(&pim_process_heap.account[domain_index],
+                             &heap->account[domain_index]);
     }
 }
 
@@ -106,18 +107,19 @@ hand_over(pim_heap *heap, const pim_end_watch *watch)
 {
     pim_store_release(&heap->serial, 0);
     pim_heap_drain(heap);
-    void *seen = watch != NULL ? watch->look(heap) : NULL;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    void *seen = watch != NULL ? watch->observe(heap) : NULL;
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            heap->current[slot][c] = &pim_empty_page;
-            heap->partial[slot][c] = NULL;
+            heap->current[domain_index][c] = &pim_empty_page;
+            heap->partial[domain_index][c] = NULL;
         }
     }
-    pim_heap_give_up_grants(heap);
+    pim_heap_give_up_credit(heap);
     heap->empty_units = 0;
     memset(heap->emptied, 0, sizeof(heap->emptied));
-    memset(heap->idle_runs, 0, sizeof(heap->idle_runs));
-    heap->idle_run_units = 0;
+    memset(heap->idle_spans, 0, sizeof(heap->idle_spans));
+    heap->idle_span_units = 0;
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
         while (heap->arenas.list[list] != NULL) {
             hand_over_arena(heap, heap->arenas.list[list]);
@@ -133,29 +135,31 @@ hand_over(pim_heap *heap, const pim_end_watch *watch)
 
 // What was pushed while the pages changed hands.
 static void
-settle_late(pim_heap *heap)
+fold_late(pim_heap *heap)
 {
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        pim_account_subtract(&pim_process_heap.account[slot],
-                             &heap->pending[slot]);
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        pim_account_subtract(&pim_process_heap.account[domain_index],
+                             &heap->pending[domain_index]);
     }
     pim_heap_drain(heap);
 }
 
-// What is doomed is known exactly only now: a block may have been counted as freed
+// What is condemned is known exactly only now: a block may have been counted as freed
 // before it was pushed.  Returns whether maps are to be poisoned.
 static bool
-settle_doomed(pim_heap *heap)
+fold_condemned(pim_heap *heap)
 {
     pim_heap_drain(heap);
-    bool maps = pim_large_doom(heap);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        pim_account_subtract(&pim_process_heap.account[slot],
-                             &heap->condemned.gone[slot]);
+    bool maps = pim_large_condemn(heap);
+    for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
+         domain_index++) {
+        pim_account_subtract(&pim_process_heap.account[domain_index],
+                             &heap->condemned.gone[domain_index]);
     }
     hand_over_accounts(heap);
-    pim_doom_finish(&heap->condemned, pim_load_relaxed(&heap->policy),
-                    &pim_process_heap.arenas);
+    pim_condemned_finish(&heap->condemned, pim_load_relaxed(&heap->policy),
+                         &pim_process_heap.arenas);
     return maps;
 }
 
@@ -175,12 +179,12 @@ settle(pim_heap *heap)
 {
     bool poisons_maps = false;
     if (pim_heap_keeps(heap)) {
-        settle_late(heap);
+        fold_late(heap);
     } else {
-        poisons_maps = settle_doomed(heap);
+        poisons_maps = fold_condemned(heap);
     }
     hand_over_large(heap); // freed meanwhile: subtracted here, not there
-    pim_maps_drop(&heap->idle_bytes);
+    pim_extent_drop(&heap->idle_bytes);
     return poisons_maps;
 }
 
@@ -192,7 +196,7 @@ pim_retire_go_on(pim_heap *heap)
     if (heap->retiring == PIM_RETIRE_HANDED_OVER) {
         more = settle(heap);
     } else {
-        pim_poison_maps_finish(heap);
+        pim_poison_extents_finish(heap);
     }
     heap->retiring = more ? PIM_RETIRE_SETTLED : PIM_RETIRE_NOT;
     pim_lock_release(&pim_process_lock);

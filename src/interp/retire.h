@@ -9,10 +9,10 @@
 typedef struct pim_end_watch {
     // After the last event; the heap's blocks are still where they were.  Under the
     // process heap's lock: takes no lock of the layer but a ring's.
-    void *(*look)(pim_heap *heap);
+    void *(*observe)(pim_heap *heap);
 
-    // When its memory is given back and no lock is held, with what look() returned.
-    void (*tell)(void *seen);
+    // When its memory is given back and no lock is held, with what observe() returned.
+    void (*notify)(void *seen);
 } pim_end_watch;
 
 // NULL: nobody.  Any thread.

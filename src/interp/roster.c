@@ -114,17 +114,18 @@ pim_registry_figures(int64_t id, pim_figures *out)
 }
 
 bool
-pim_registry_class_figures(int64_t id, unsigned slot, pim_class_figures *out)
+pim_registry_class_figures(int64_t id, unsigned domain_index,
+                           pim_class_figures *out)
 {
     pim_registry_lock();
     const pim_ended *gone = NULL;
     const pim_binding *b = pim_binding_of_id(id);
     if (id == PIM_PROCESS_ID) {
-        pim_heap_class_figures(&pim_process_heap, slot, out);
+        pim_heap_class_figures(&pim_process_heap, domain_index, out);
     } else if (b != NULL) {
-        pim_heap_class_figures(b->heap, slot, out);
+        pim_heap_class_figures(b->heap, domain_index, out);
     } else if ((gone = pim_ended_of(id)) != NULL) {
-        *out = gone->by_class[slot];
+        *out = gone->by_class[domain_index];
     }
     pim_registry_unlock();
     return id == PIM_PROCESS_ID || b != NULL || gone != NULL;

@@ -30,8 +30,8 @@ size_t pim_registry_ids(int64_t *ids, size_t capacity);
 // A shared heap's figures carry the id of the interpreter that it belongs to.
 bool pim_registry_figures(int64_t id, pim_figures *out);
 
-// The same by size class, of one slot.
-bool pim_registry_class_figures(int64_t id, unsigned slot,
+// The same by size class, of one domain_index.
+bool pim_registry_class_figures(int64_t id, unsigned domain_index,
                                 pim_class_figures *out);
 
 // Whether an interpreter of that id and runtime has ended, of the last

@@ -1,14 +1,14 @@
 // walk.c -- all live blocks of a heap, one by one.
 //
 //   arenas' descriptors --owner is the heap--> cut, not free, not freed by others
-//                       --leftovers----------> the process heap's
+//                       --orphans----------> the process heap's
 //   ring of large blocks --------------------> all of them
 //
 // Nothing is changed, and no list of pages is trusted, as at the end of an
 // interpreter.
 //
 // An interpreter's owner walks beside others who free: they push onto lists from
-// which only the owner takes.  Leftovers are different.  Their pages are other
+// which only the owner takes.  Orphans are different.  Their pages are other
 // heaps', whose owners collect what was freed of them, so a walk of the process
 // keeps everybody out of the gate.
 //
@@ -31,16 +31,16 @@ static int
 visit_live(const walk *w, const pim_page *page, const pim_live_set *live)
 {
     char *start = pim_page_start(page);
-    size_t end = pim_page_places(page);
+    size_t end = pim_page_granules(page);
     int result = 0;
-    for (size_t place = pim_live_set_next(live, 0, end);
-         place < end && result == 0;
-         place = pim_live_set_next(live, place + 1, end)) {
-        pim_found found = {.address = start + place * PIM_ALIGNMENT,
+    for (size_t granule = pim_live_set_next(live, 0, end);
+         granule < end && result == 0;
+         granule = pim_live_set_next(live, granule + 1, end)) {
+        pim_found found = {.address = start + granule * PIM_ALIGNMENT,
                            .bytes = page->block_size,
                            .domain = page->domain,
-                           .size_class = page->size_class == PIM_CLASS_RUN
-                                             ? PIM_WALK_RUN
+                           .size_class = page->size_class == PIM_CLASS_SPAN
+                                             ? PIM_WALK_SPAN
                                              : page->size_class};
         result = w->visit(w->arg, &found);
     }
@@ -54,7 +54,8 @@ visit_page(const walk *w, const pim_page *page)
     if (pim_page_used(page) == 0) {
         return 0; // its free list, as long as it is, lies in cold memory
     }
-    pim_page_live(page, pim_page_start(page), pim_page_held(page), &live);
+    pim_page_live(page, pim_page_start(page), pim_page_orphans_or_null(page),
+                  &live);
     return visit_live(w, page, &live);
 }
 
@@ -106,7 +107,7 @@ pim_walk_heap(pim_heap *heap, pim_walk_visitor visit, void *arg)
     return result == 0 ? walk_large(heap, &w) : result;
 }
 
-// A page of any heap: the process heap's own, sealed, or with leftovers in it.
+// A page of any heap: the process heap's own, sealed, or with orphans in it.
 static int
 visit_for_process(const walk *w, const pim_page *page)
 {
@@ -116,12 +117,12 @@ visit_for_process(const walk *w, const pim_page *page)
     if (!tagged && !is_own) {
         return 0;
     }
-    if (is_own && page->state != PIM_PAGE_SEALED) {
+    if (is_own && page->state != PIM_PAGE_ABANDONED) {
         return visit_page(w, page);
     }
     pim_live_set live;
-    pim_page_live_leftovers(page, pim_page_start(page),
-                            pim_page_leftovers(page), &live);
+    pim_page_live_orphans(page, pim_page_start(page), pim_page_orphans(page),
+                          &live);
     return visit_live(w, page, &live);
 }
 

@@ -6,7 +6,7 @@
 #include "heap/heap.h"
 
 // What pim_found.size_class says of blocks that are in no class.
-enum { PIM_WALK_RUN = PIM_CLASSES, PIM_WALK_LARGE, PIM_WALK_CLASSES };
+enum { PIM_WALK_SPAN = PIM_CLASSES, PIM_WALK_LARGE, PIM_WALK_CLASSES };
 
 typedef struct pim_found {
     void *address;

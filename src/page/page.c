@@ -2,18 +2,18 @@
 //
 //   start                                              start + run
 //     | block 0 | block 1 | ... | block k-1 | not cut yet | slack |
-//                                           ^ cut == k
+//                                           ^ carved == k
 //
 // A cut block is live, on `free`, or on `remote`; never in two places.  Blocks
-// are cut on demand, left to right, so memory is touched only when needed.
+// are carved on demand, left to right, so memory is touched only when needed.
 //
 // Threads.  Non-owners push onto `remote` and do nothing else.  The owner takes
 // the whole list at once, so there is no ABA problem.  A block on `remote`
 // counts as used, so a page cannot be given back under a push.
 //
 // Invariants, checked by pim_page_audit():
-//   PAGE-1  cut == used + length(free), cut <= capacity; in a page that holds
-//           leftovers, those not cut are used as well
+//   PAGE-1  carved == used + length(free), carved <= capacity; in a page that holds
+//           orphans, those not cut are used as well
 //   PAGE-2  every block of `free` lies on a block boundary below `cut`
 //   PAGE-3  length(remote) <= used
 //
@@ -35,12 +35,12 @@ open_as(pim_page *page, struct pim_heap *heap, unsigned domain,
     page->block_size = info->block_size;
     page->countdown = 0;
     page->rest = 0;
-    page->cut = 0;
+    page->carved = 0;
     page->capacity = info->capacity;
     page->size_class = (uint8_t)size_class;
     page->domain = (uint8_t)domain;
     page->state = PIM_PAGE_UNUSED;
-    page->back = 0;
+    page->offset_units = 0;
     pim_page_set_owner(page, heap, false);
 }
 
@@ -52,13 +52,13 @@ pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
 }
 
 void
-pim_page_open_run(pim_page *page, struct pim_heap *heap, unsigned domain,
-                  unsigned units, size_t size)
+pim_page_open_span(pim_page *page, struct pim_heap *heap, unsigned domain,
+                   unsigned units, size_t size)
 {
     pim_class_info info = {.block_size = units << PIM_UNIT_SHIFT,
                            .capacity = 1};
-    open_as(page, heap, domain, PIM_CLASS_RUN, &info);
-    page->cut = 1;
+    open_as(page, heap, domain, PIM_CLASS_SPAN, &info);
+    page->carved = 1;
     page->countdown = 1;
     page->state = PIM_PAGE_FULL;
     page->asked = size;
@@ -72,14 +72,15 @@ stride(const pim_page *page)
 }
 
 unsigned
-pim_page_cut(pim_page *page, char *start, const pim_block_set *held)
+pim_page_carve(pim_page *page, char *start, const pim_block_set *orphans)
 {
-    unsigned limit = pim_classes[page->size_class].cut;
+    unsigned limit = pim_classes[page->size_class].carved;
     pim_block **link = &page->free;
     unsigned n = 0;
-    size_t index = page->cut;
+    size_t index = page->carved;
     for (; n < limit && index < page->capacity; index++) {
-        if (held != NULL && pim_block_set_has(held, index * stride(page))) {
+        if (orphans != NULL &&
+            pim_block_set_has(orphans, index * stride(page))) {
             continue;
         }
         pim_block *block = (void *)(start + index * page->block_size);
@@ -88,7 +89,7 @@ pim_page_cut(pim_page *page, char *start, const pim_block_set *held)
         n++;
     }
     *link = NULL;
-    page->cut = (uint16_t)index;
+    page->carved = (uint16_t)index;
     return n;
 }
 
@@ -104,19 +105,19 @@ pim_page_push_remote(pim_page *page, pim_block *block)
 }
 
 void
-pim_page_give(pim_page *page, char *start, pim_block_set *held,
+pim_page_give(pim_page *page, char *start, pim_block_set *orphans,
               pim_block *block)
 {
     PIM_CHECK(pim_page_used(page) != 0, "a block was freed twice", block);
     page->countdown--;
-    if (held != NULL) {
-        size_t place = pim_block_place(start, block);
-        PIM_CHECK(page->state != PIM_PAGE_SEALED ||
-                      pim_block_set_has(held, place),
+    if (orphans != NULL) {
+        size_t granule = pim_block_granule(start, block);
+        PIM_CHECK(page->state != PIM_PAGE_ABANDONED ||
+                      pim_block_set_has(orphans, granule),
                   "a block was freed twice", block);
-        pim_block_set_remove(held, place);
-        if (place >= page->cut * stride(page)) {
-            return; // it will be cut when its turn comes
+        pim_block_set_remove(orphans, granule);
+        if (granule >= page->carved * stride(page)) {
+            return; // it will be carved when its turn comes
         }
     }
     block->next = page->free;
@@ -124,13 +125,13 @@ pim_page_give(pim_page *page, char *start, pim_block_set *held,
 }
 
 unsigned
-pim_page_collect(pim_page *page, char *start, pim_block_set *held)
+pim_page_collect(pim_page *page, char *start, pim_block_set *orphans)
 {
     pim_block *block = pim_exchange(&page->remote, NULL);
     unsigned n = 0;
     while (block != NULL) {
         pim_block *next = block->next;
-        pim_page_give(page, start, held, block);
+        pim_page_give(page, start, orphans, block);
         block = next;
         n++;
     }
@@ -138,28 +139,28 @@ pim_page_collect(pim_page *page, char *start, pim_block_set *held)
 }
 
 void
-pim_page_seal(pim_page *page, const char *start, bool holds_leftovers,
-              pim_block_set *held)
+pim_page_abandon(pim_page *page, const char *start, bool holds_orphans,
+                 pim_block_set *orphans)
 {
-    // What was cut is live unless it is on the free list; what was not is live
-    // if it was a leftover before.
-    size_t end = page->cut * stride(page);
-    if (!holds_leftovers) {
+    // What was carved is live unless it is on the free list; what was not is live
+    // if it was a orphan before.
+    size_t end = page->carved * stride(page);
+    if (!holds_orphans) {
         size_t words = pim_page_units(page) * PIM_SET_WORDS;
         for (size_t i = 0; i < words; i++) {
-            pim_store_relaxed(&held[i], 0);
+            pim_store_relaxed(&orphans[i], 0);
         }
     }
-    for (size_t place = 0; place < end; place += stride(page)) {
-        pim_block_set_add(held, place);
+    for (size_t granule = 0; granule < end; granule += stride(page)) {
+        pim_block_set_add(orphans, granule);
     }
     for (const pim_block *b = page->free; b != NULL; b = b->next) {
-        pim_block_set_remove(held, pim_block_place(start, b));
+        pim_block_set_remove(orphans, pim_block_granule(start, b));
     }
     page->free = NULL;
-    page->cut = 0;
+    page->carved = 0;
     pim_page_count_down_to(page, 0);
-    page->state = PIM_PAGE_SEALED;
+    page->state = PIM_PAGE_ABANDONED;
 }
 
 // --- which blocks are live? ------------------------------------------------
@@ -168,16 +169,17 @@ static void
 live_remove(const pim_page *page, const char *start, const pim_block *block,
             pim_live_set *live)
 {
-    size_t place = pim_block_place(start, block);
-    PIM_CHECK(place < pim_page_places(page),
+    size_t granule = pim_block_granule(start, block);
+    PIM_CHECK(granule < pim_page_granules(page),
               "a list of free blocks was written into", block);
-    live->word[place / PIM_SET_BITS] &= ~((uint64_t)1 << place % PIM_SET_BITS);
+    live->word[granule / PIM_SET_BITS] &=
+        ~((uint64_t)1 << granule % PIM_SET_BITS);
 }
 
 static void
-live_add(pim_live_set *live, size_t place)
+live_add(pim_live_set *live, size_t granule)
 {
-    live->word[place / PIM_SET_BITS] |= (uint64_t)1 << place % PIM_SET_BITS;
+    live->word[granule / PIM_SET_BITS] |= (uint64_t)1 << granule % PIM_SET_BITS;
 }
 
 // What non-owners freed; only the owner could take a block off the list.
@@ -193,15 +195,16 @@ remove_remote(const pim_page *page, const char *start, pim_live_set *live)
 }
 
 size_t
-pim_live_set_next(const pim_live_set *set, size_t place, size_t end)
+pim_live_set_next(const pim_live_set *set, size_t granule, size_t end)
 {
-    while (place < end) {
-        uint64_t rest = set->word[place / PIM_SET_BITS] >> place % PIM_SET_BITS;
+    while (granule < end) {
+        uint64_t rest =
+            set->word[granule / PIM_SET_BITS] >> granule % PIM_SET_BITS;
         if (rest != 0) {
-            place += pim_lowest_bit(rest);
-            return place < end ? place : end;
+            granule += pim_lowest_bit(rest);
+            return granule < end ? granule : end;
         }
-        place += PIM_SET_BITS - place % PIM_SET_BITS;
+        granule += PIM_SET_BITS - granule % PIM_SET_BITS;
     }
     return end;
 }
@@ -214,10 +217,10 @@ mark_free(const pim_page *page, const char *start, uint64_t *set)
     bool in_order = true;
     unsigned n = 0;
     for (const pim_block *b = page->free; b != NULL; b = b->next, n++) {
-        size_t place = pim_block_place(start, b);
-        PIM_CHECK(place < pim_page_places(page) && n < page->cut,
+        size_t granule = pim_block_granule(start, b);
+        PIM_CHECK(granule < pim_page_granules(page) && n < page->carved,
                   "a list of free blocks was written into", b);
-        set[place / PIM_SET_BITS] |= (uint64_t)1 << place % PIM_SET_BITS;
+        set[granule / PIM_SET_BITS] |= (uint64_t)1 << granule % PIM_SET_BITS;
         in_order &= b->next == NULL || b->next > b;
     }
     return in_order;
@@ -227,7 +230,7 @@ void
 pim_page_sort(pim_page *page, char *start)
 {
     uint64_t set[PIM_LIVE_WORDS];
-    size_t words = (pim_page_places(page) + PIM_SET_BITS - 1) / PIM_SET_BITS;
+    size_t words = (pim_page_granules(page) + PIM_SET_BITS - 1) / PIM_SET_BITS;
     memset(set, 0, words * sizeof(set[0]));
     if (mark_free(page, start, set)) {
         return;
@@ -250,32 +253,32 @@ pim_page_sort(pim_page *page, char *start)
 
 void
 pim_page_live(const pim_page *page, const char *start,
-              const pim_block_set *held, pim_live_set *live)
+              const pim_block_set *orphans, pim_live_set *live)
 {
     *live = (pim_live_set){{0}};
-    for (size_t i = 0; i < page->cut; i++) {
-        size_t place = i * stride(page);
-        if (held == NULL || !pim_block_set_has(held, place)) {
-            live_add(live, place);
+    for (size_t i = 0; i < page->carved; i++) {
+        size_t granule = i * stride(page);
+        if (orphans == NULL || !pim_block_set_has(orphans, granule)) {
+            live_add(live, granule);
         }
     }
     unsigned n = 0;
     for (const pim_block *b = page->free; b != NULL; b = b->next, n++) {
-        PIM_CHECK(n < page->cut, "a list of free blocks is circular", b);
+        PIM_CHECK(n < page->carved, "a list of free blocks is circular", b);
         live_remove(page, start, b, live);
     }
     remove_remote(page, start, live);
 }
 
 void
-pim_page_live_leftovers(const pim_page *page, const char *start,
-                        const pim_block_set *held, pim_live_set *live)
+pim_page_live_orphans(const pim_page *page, const char *start,
+                      const pim_block_set *orphans, pim_live_set *live)
 {
     *live = (pim_live_set){{0}};
     for (size_t i = 0; i < page->capacity; i++) {
-        size_t place = i * stride(page);
-        if (pim_block_set_has(held, place)) {
-            live_add(live, place);
+        size_t granule = i * stride(page);
+        if (pim_block_set_has(orphans, granule)) {
+            live_add(live, granule);
         }
     }
     remove_remote(page, start, live);
@@ -283,33 +286,34 @@ pim_page_live_leftovers(const pim_page *page, const char *start,
 
 // --- audit -----------------------------------------------------------------
 
-// How many blocks that were not cut are held.
+// How many blocks that were not cut are orphans.
 static unsigned
-held_uncut(const pim_page *page, const pim_block_set *held)
+orphans_uncarved(const pim_page *page, const pim_block_set *orphans)
 {
     unsigned n = 0;
-    for (size_t i = page->cut; held != NULL && i < page->capacity; i++) {
-        n += pim_block_set_has(held, i * stride(page));
+    for (size_t i = page->carved; orphans != NULL && i < page->capacity; i++) {
+        n += pim_block_set_has(orphans, i * stride(page));
     }
     return n;
 }
 
 void
 pim_page_audit(const pim_page *page, const char *start,
-               const pim_block_set *held)
+               const pim_block_set *orphans)
 {
     unsigned length = 0;
     for (const pim_block *b = page->free; b != NULL; b = b->next) {
         size_t offset = (size_t)((const char *)b - start);
         PIM_CHECK(offset % page->block_size == 0 &&
-                      offset / page->block_size < page->cut,
+                      offset / page->block_size < page->carved,
                   "PAGE-2: a free block lies off its page's grid", b);
         length++;
-        PIM_CHECK(length <= page->cut, "PAGE-1: the free list is circular", b);
+        PIM_CHECK(length <= page->carved, "PAGE-1: the free list is circular",
+                  b);
     }
-    unsigned uncut = held_uncut(page, held);
-    PIM_CHECK(page->cut <= page->capacity &&
-                  page->cut + uncut == pim_page_used(page) + length,
+    unsigned uncarved = orphans_uncarved(page, orphans);
+    PIM_CHECK(page->carved <= page->capacity &&
+                  page->carved + uncarved == pim_page_used(page) + length,
               "PAGE-1: used and free blocks do not add up", page);
     unsigned remote = 0;
     const pim_block *b = pim_load_acquire(&page->remote);

@@ -7,20 +7,20 @@
 
 #include "page/size_class.h"
 
-// Blocks cut at a time: a system page's worth, so that a refill stays within
+// Blocks carved at a time: a system page's worth, so that a refill stays within
 // memory that the next blocks touch anyway.
-#define CUT_BYTES 4096
+#define CARVE_BYTES 4096
 
-#define CUT_MAX 128
+#define CARVE_MAX 128
 
-#define CUT(size)                                                              \
-    ((uint8_t)(CUT_BYTES / (size) > CUT_MAX ? CUT_MAX                          \
-               : CUT_BYTES / (size) < 1     ? 1                                \
-                                            : CUT_BYTES / (size)))
+#define CARVE(size)                                                            \
+    ((uint8_t)(CARVE_BYTES / (size) > CARVE_MAX ? CARVE_MAX                    \
+               : CARVE_BYTES / (size) < 1       ? 1                            \
+                                                : CARVE_BYTES / (size)))
 #define CLASS(size, page_units)                                                \
     {                                                                          \
         (size), (uint16_t)((page_units)*PIM_UNIT_SIZE / (size)), (page_units), \
-            CUT(size)                                                          \
+            CARVE(size)                                                        \
     }
 #define TINY(size) CLASS(size, 1)
 

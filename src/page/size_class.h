@@ -19,10 +19,10 @@
 
 // A run: one block of as many units as it needs, for requests above
 // PIM_SMALL_MAX; not in the table.
-#define PIM_CLASS_RUN PIM_CLASSES
+#define PIM_CLASS_SPAN PIM_CLASSES
 
 // A block outside the arenas has no page; accounts alone know this class.
-#define PIM_CLASS_LARGE (PIM_CLASS_RUN + 1)
+#define PIM_CLASS_LARGE (PIM_CLASS_SPAN + 1)
 
 // All classes of an account.
 #define PIM_ACCOUNT_CLASSES (PIM_CLASS_LARGE + 1)
@@ -36,7 +36,7 @@ typedef struct pim_class_info {
     uint32_t block_size; // bytes
     uint16_t capacity;   // blocks in a page
     uint8_t units;       // units in a page
-    uint8_t cut;         // blocks cut at a time
+    uint8_t carved;      // blocks carved at a time
 } pim_class_info;
 
 extern const pim_class_info pim_classes[PIM_CLASSES];
@@ -56,7 +56,7 @@ pim_size_class(size_t size)
     return (unsigned)PIM_TINY_CLASSES + (doubling - PIM_TINY_LOG2) * 8 + eighth;
 }
 
-// The bytes that a small block or a run has for a request of 1 to PIM_RUN_MAX.
+// The bytes that a small block or a run has for a request of 1 to PIM_SPAN_MAX.
 PIM_INLINE size_t
 pim_size_served(size_t size)
 {

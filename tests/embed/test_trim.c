@@ -13,7 +13,7 @@
 #include "support/embed.h"
 #include "support/patience.h"
 
-#define RUN_BYTES 300000
+#define SPAN_BYTES 300000
 #define RUNS 20
 
 // Memory that the current interpreter then holds and does not use.
@@ -22,9 +22,9 @@ leave_idle_memory(void)
 {
     void *runs[RUNS];
     for (int i = 0; i < RUNS; i++) {
-        runs[i] = PyMem_Malloc(RUN_BYTES);
+        runs[i] = PyMem_Malloc(SPAN_BYTES);
         EXPECT(runs[i] != NULL);
-        memset(runs[i], 1, RUN_BYTES);
+        memset(runs[i], 1, SPAN_BYTES);
     }
     for (int i = 0; i < RUNS; i++) {
         PyMem_Free(runs[i]);
@@ -188,7 +188,7 @@ memory_goes_though_nobody_allocates(void)
         embed_sleep_ms(1);
     }
     // Half of it at least, after two turns or more; it may be gone already.
-    while (committed(waiting_id) > waiting_used + RUNS * RUN_BYTES / 2) {
+    while (committed(waiting_id) > waiting_used + RUNS * SPAN_BYTES / 2) {
         embed_sleep_ms(10);
     }
     atomic_store(&phase, 2);

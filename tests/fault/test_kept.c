@@ -13,11 +13,11 @@
 #include "support/fake_mi.h"
 
 // Not huge pages, which go whole: how much would depend on where the map lies.
-#define KEPT (PIM_MAP_HUGE_BORN - PIM_MAP_KEPT_MIN)
-#define SIZE (PIM_MAP_KEPT_MIN / 2)  // for which nothing makes way
-#define LARGE (PIM_MAP_KEPT_MIN * 3) // and for which it does
+#define KEPT (PIM_EXTENT_HUGE_BORN - PIM_EXTENT_KEPT_MIN)
+#define SIZE (PIM_EXTENT_KEPT_MIN / 2)  // for which nothing makes way
+#define LARGE (PIM_EXTENT_KEPT_MIN * 3) // and for which it does
 
-_Static_assert(LARGE < PIM_MAP_BORN, "gets no map");
+_Static_assert(LARGE < PIM_EXTENT_BORN, "gets no map");
 
 // Ways to get a block from mimalloc.  `block` is NULL but for the last one.
 typedef struct way {
@@ -135,11 +135,11 @@ TEST(request_that_is_refused_again_changes_nothing)
         EXPECT_EQ(requests(), 3); // nothing was kept
         fake_mi_heal();
         pim_figures after = fake_figures(the.heap->id);
-        for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-            EXPECT_EQ(after.slot[slot].live_bytes,
-                      before.slot[slot].live_bytes);
-            EXPECT_EQ(after.slot[slot].live_blocks,
-                      before.slot[slot].live_blocks);
+        for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+            EXPECT_EQ(after.by_domain[slot].live_bytes,
+                      before.by_domain[slot].live_bytes);
+            EXPECT_EQ(after.by_domain[slot].live_blocks,
+                      before.by_domain[slot].live_blocks);
         }
         if (block != NULL) {
             EXPECT(block[0] == 7 && block[SIZE / 2 - 1] == 7);

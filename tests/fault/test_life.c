@@ -183,7 +183,7 @@ die(life *l)
     fake_interp_end(&l->interp);
     free_some(l, 0, 1); // late
     pim_gate_enter();
-    pim_maps_trim(true);
+    pim_extent_trim(true);
     pim_region_trim();
     pim_gate_exit();
 }
@@ -211,9 +211,9 @@ static void
 expect_nothing_left(void)
 {
     pim_figures f = fake_figures(PIM_PROCESS_ID);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        EXPECT_EQ(f.slot[slot].live_blocks, 0);
-        EXPECT_EQ(f.slot[slot].live_bytes, 0);
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+        EXPECT_EQ(f.by_domain[slot].live_blocks, 0);
+        EXPECT_EQ(f.by_domain[slot].live_bytes, 0);
     }
     EXPECT_LE(f.pages, 2 * PIM_CLASSES); // its own, if a birth failed
     pim_usage raw;

@@ -270,22 +270,22 @@ TEST(a_block_of_an_ended_interpreter_may_be_freed)
     }
 }
 
-typedef struct leftover {
+typedef struct orphan {
     char *block;
     bool again;
-} leftover;
+} orphan;
 
 static void
-realloc_leftover(void *arg)
+realloc_orphan(void *arg)
 {
-    const leftover *left = arg;
+    const orphan *left = arg;
     checked_realloc(PIM_OBJ, left->block, 100);
 }
 
 static void
-free_leftover_twice(void *arg)
+free_orphan_twice(void *arg)
 {
-    const leftover *left = arg;
+    const orphan *left = arg;
     checked_free(PIM_OBJ, left->block);
     checked_free(PIM_OBJ, left->block);
 }
@@ -294,27 +294,27 @@ TEST(a_block_of_an_ended_interpreter_may_not_be_reallocated_or_freed_twice)
 {
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         int64_t ended = id;
-        leftover left = {.block = checked_malloc(PIM_OBJ, sizes[i])};
+        orphan left = {.block = checked_malloc(PIM_OBJ, sizes[i])};
         char owner[80];
         end(NULL);
         begin(NULL);
         snprintf(owner, sizeof(owner),
                  "domain obj, of interpreter %" PRId64 ", which has ended (%p)",
                  ended, (void *)left.block);
-        core_expect_fatal(realloc_leftover, &left,
+        core_expect_fatal(realloc_orphan, &left,
                           "ended interpreter: PyObject_Realloc() in");
-        core_expect_fatal(realloc_leftover, &left, owner);
-        core_expect_fatal(free_leftover_twice, &left,
+        core_expect_fatal(realloc_orphan, &left, owner);
+        core_expect_fatal(free_orphan_twice, &left,
                           "double free: PyObject_Free() in");
-        core_expect_fatal(free_leftover_twice, &left, owner);
+        core_expect_fatal(free_orphan_twice, &left, owner);
         checked_free(PIM_OBJ, left.block);
     }
 }
 
 static void
-free_leftover(void *arg)
+free_orphan(void *arg)
 {
-    const leftover *left = arg;
+    const orphan *left = arg;
     checked_free(PIM_OBJ, left->block);
 }
 
@@ -325,23 +325,23 @@ TEST(what_was_released_or_poisoned_at_the_end_is_told_apart)
         pim_store_relaxed(&pim_policy_of_new, policy);
         end(NULL);
         begin(NULL);
-        leftover left = {.block = checked_malloc(PIM_OBJ, 48)};
+        orphan left = {.block = checked_malloc(PIM_OBJ, 48)};
         end(NULL);
         pim_store_relaxed(&pim_policy_of_new, PIM_KEEP);
         begin(NULL);
-        core_expect_fatal(realloc_leftover, &left,
+        core_expect_fatal(realloc_orphan, &left,
                           "ended interpreter: PyObject_Realloc() in");
         if (policy == PIM_RELEASE) {
-            core_expect_fatal(free_leftover, &left,
+            core_expect_fatal(free_orphan, &left,
                               "ended interpreter: PyObject_Free() in");
             // Also where the memory has become another interpreter's.
             for (unsigned i = 0; i < 1000; i++) {
                 checked_malloc(PIM_MEM, 48);
             }
-            core_expect_fatal(free_leftover, &left, "PyObject_Free() in");
+            core_expect_fatal(free_orphan, &left, "PyObject_Free() in");
         } else {
             checked_free(PIM_OBJ, left.block);
-            core_expect_fatal(free_leftover, &left,
+            core_expect_fatal(free_orphan, &left,
                               "double free: PyObject_Free() in");
         }
     }
@@ -480,8 +480,10 @@ TEST(a_random_program_that_does_nothing_wrong_runs)
     for (unsigned i = 0; i < KEPT; i++) {
         checked_free(kept[i].domain, kept[i].block);
     }
-    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_MEM)].live_blocks, 0);
-    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks,
+              0);
+    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
+              0);
 }
 
 // What could not be remembered is not reported.

@@ -152,7 +152,7 @@ TEST(a_free_inside_a_run_is_found_at_once)
 
 // A page that an ended interpreter left knows its live blocks exactly.
 static void
-free_leftover_again(void *arg)
+free_orphan_again(void *arg)
 {
     (void)arg;
     void *left[3];
@@ -168,7 +168,7 @@ free_leftover_again(void *arg)
 
 TEST(a_double_free_of_what_an_ended_interpreter_left_is_found_at_once)
 {
-    core_expect_fatal(free_leftover_again, NULL,
+    core_expect_fatal(free_orphan_again, NULL,
                       "a block was freed twice: offset 0 of a block of 48 "
                       "bytes, domain obj, of an interpreter that has ended (");
 }

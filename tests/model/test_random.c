@@ -127,8 +127,9 @@ end_interp(unsigned place)
     if (used) {
         pim_figures left = fake_figures(id);
         EXPECT(left.ended);
-        EXPECT_EQ(left.slot[PIM_SLOT(PIM_OBJ)].live_bytes, expected.live_bytes);
-        EXPECT_EQ(left.slot[PIM_SLOT(PIM_OBJ)].live_blocks,
+        EXPECT_EQ(left.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes,
+                  expected.live_bytes);
+        EXPECT_EQ(left.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
                   expected.live_blocks);
         EXPECT_EQ(left.arenas, 0);
         EXPECT_EQ(left.pages, 0);
@@ -307,7 +308,7 @@ TEST(random_programs_agree_with_the_reference)
     EXPECT_EQ(w.ref.refused, 0);
     // Records and bindings stay mapped (HEAP-3), large blocks only for a while.
     pim_gate_enter();
-    pim_maps_trim(true);
+    pim_extent_trim(true);
     pim_gate_exit();
     EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes), mapped + (256 << 10));
 }

@@ -11,7 +11,7 @@
 #include "support/expect.h"
 #include "support/fake_os.h"
 
-#define MEM PIM_SLOT(PIM_MEM)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
 
 blocks_case the;
 
@@ -24,7 +24,8 @@ blocks_begin(void **state)
     fake_interp_begin(&the.interp, the.id);
     fake_interp_attach(&the.interp);
     the.heap = fake_current_heap();
-    drop(grow(NULL, 0, PIM_MAP_GROWN_KEPT / 2)); // records and arenas are there
+    drop(grow(NULL, 0,
+              PIM_EXTENT_GROWN_KEPT / 2)); // records and arenas are there
     the.mapped = pim_load_relaxed(&fake.mapped_bytes);
     return 0;
 }
@@ -36,7 +37,7 @@ blocks_end(void **state)
     pim_heap_audit(the.heap);
     trim_maps(true);
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), the.mapped);
-    EXPECT_EQ(fake_figures(the.id).slot[MEM].live_blocks, 0);
+    EXPECT_EQ(fake_figures(the.id).by_domain[MEM].live_blocks, 0);
     EXPECT_EQ(idle(), 0);
     fake_interp_detach(&the.interp);
     fake_interp_end(&the.interp);
@@ -79,7 +80,7 @@ grow(char *block, size_t from, size_t to)
 size_t
 idle(void)
 {
-    pim_maps_audit(&the.heap->idle_bytes);
+    pim_extent_audit(&the.heap->idle_bytes);
     return pim_load_relaxed(&the.heap->idle_bytes);
 }
 
@@ -87,9 +88,9 @@ void
 trim_maps(bool all)
 {
     pim_gate_enter();
-    pim_maps_trim(all);
+    pim_extent_trim(all);
     pim_gate_exit();
-    pim_maps_audit(&the.heap->idle_bytes);
+    pim_extent_audit(&the.heap->idle_bytes);
 }
 
 void

@@ -34,7 +34,7 @@ char *grow(char *block, size_t from, size_t to);
 // Bytes kept that are in the interpreter's figures.
 size_t idle(void);
 
-// pim_maps_trim(), and an audit.
+// pim_extent_trim(), and an audit.
 void trim_maps(bool all);
 
 // Requests for maps, and for larger ones, that came to the system since

@@ -37,7 +37,7 @@ census_expect_figures(pim_heap *heap, int64_t id)
     EXPECT_EQ(census_take(heap, &c), 0);
     pim_figures f = fake_figures(id);
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        EXPECT_EQ(c.blocks[d], f.slot[PIM_SLOT(d)].live_blocks);
-        EXPECT_EQ(c.bytes[d], f.slot[PIM_SLOT(d)].live_bytes);
+        EXPECT_EQ(c.blocks[d], f.by_domain[PIM_DOMAIN_INDEX(d)].live_blocks);
+        EXPECT_EQ(c.bytes[d], f.by_domain[PIM_DOMAIN_INDEX(d)].live_bytes);
     }
 }

@@ -131,7 +131,7 @@ fake_python_start(void)
     main_interp.state = &main_state;
     main_interp.gil = &main_interp.own_gil;
     pim_current_resolve = resolve;
-    pim_current_look = look;
+    pim_current_lookup = look;
     pim_current_verify = verify;
     pim_birth_expect(FAKE_STATE_BLOCK - STATE_OFFSET);
     atomic_fetch_add(&pim_epoch, 1);

@@ -4,7 +4,7 @@
 // thread state points to its interpreter, the interpreter's state lies in a raw
 // block of a few hundred KB, and a GIL says who may run.  The last event of an
 // interpreter's life is the raw-domain free of that block, done without a thread
-// state.  pim_current_resolve() and pim_current_look() are implemented as in
+// state.  pim_current_resolve() and pim_current_lookup() are implemented as in
 // src/cpython/bind.c, and each thread's word points at the variable, so the fast
 // path is the real one.
 
@@ -56,7 +56,7 @@ void fake_python_hide_word(bool hide);
 // How often pim_current_resolve() was called.
 uint64_t fake_resolve_calls(void);
 
-// The same of pim_current_look().
+// The same of pim_current_lookup().
 uint64_t fake_look_calls(void);
 
 // Begins an interpreter with its own GIL, or a legacy one with main's.  Its heap

@@ -14,7 +14,7 @@
 #include "support/core.h"
 #include "support/expect.h"
 
-#define RAW PIM_SLOT(PIM_RAW)
+#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
 
 raw_world_state raw_world;
 void *raw_blocks[RAW_BLOCKS];
@@ -23,7 +23,7 @@ raw_usage
 raw_of(int64_t id)
 {
     pim_figures f = fake_figures(id);
-    raw_usage raw = {f.slot[RAW].live_bytes, f.slot[RAW].live_blocks};
+    raw_usage raw = {f.by_domain[RAW].live_bytes, f.by_domain[RAW].live_blocks};
     if (id == PIM_PROCESS_ID) {
         pim_usage nobodys;
         pim_raw_figures(&nobodys);
@@ -101,7 +101,7 @@ raw_world_end(void **state)
     }
     fake_interp_end(&raw_world.b);
     pim_gate_enter();
-    pim_maps_trim(true);
+    pim_extent_trim(true);
     pim_gate_exit();
     return 0;
 }

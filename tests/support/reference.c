@@ -72,7 +72,7 @@ usable_of(const void *start, size_t size)
     }
     size_t block = pim_page_of(start)->block_size;
     EXPECT_LE(size, block);
-    EXPECT_LE(block, PIM_RUN_MAX);
+    EXPECT_LE(block, PIM_SPAN_MAX);
     EXPECT(block <= PIM_SMALL_MAX || block % PIM_UNIT_SIZE == 0);
     return block;
 }
@@ -82,7 +82,7 @@ static size_t
 class_of(const void *start, size_t usable)
 {
     return !pim_region_contains(start)   ? PIM_CLASS_LARGE
-           : usable % PIM_UNIT_SIZE == 0 ? PIM_CLASS_RUN
+           : usable % PIM_UNIT_SIZE == 0 ? PIM_CLASS_SPAN
                                          : pim_size_class(usable);
 }
 
@@ -176,17 +176,17 @@ start_from(ref_heap *heap, int64_t id)
 {
     pim_figures f = fake_figures(id);
     *heap = (ref_heap){.id = id, .remote_frees = f.remote_frees, .used = true};
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        heap->domain[PIM_SLOT_DOMAIN(slot)] =
-            (ref_usage){.live_bytes = f.slot[slot].live_bytes,
-                        .live_blocks = f.slot[slot].live_blocks,
-                        .peak_bytes = f.slot[slot].peak_bytes,
-                        .peak_bytes_max = f.slot[slot].peak_bytes};
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+        heap->domain[PIM_INDEX_DOMAIN(slot)] =
+            (ref_usage){.live_bytes = f.by_domain[slot].live_bytes,
+                        .live_blocks = f.by_domain[slot].live_blocks,
+                        .peak_bytes = f.by_domain[slot].peak_bytes,
+                        .peak_bytes_max = f.by_domain[slot].peak_bytes};
         pim_class_figures now;
         EXPECT(pim_registry_class_figures(id, slot, &now));
         for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
             pim_usage u = pim_class_usage(&now, c);
-            heap->domain[PIM_SLOT_DOMAIN(slot)].by_class[c] =
+            heap->domain[PIM_INDEX_DOMAIN(slot)].by_class[c] =
                 (ref_class){.live_blocks = u.live_blocks,
                             .live_bytes = u.live_bytes,
                             .peak_blocks = u.peak_blocks,
@@ -305,15 +305,15 @@ ref_begin(reference *ref, unsigned heap, int64_t id)
 static void
 compare_classes(const ref_heap *heap)
 {
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
         pim_class_figures now;
-        if (heap->id == PIM_PROCESS_ID && slot == PIM_SLOT(PIM_RAW)) {
+        if (heap->id == PIM_PROCESS_ID && slot == PIM_DOMAIN_INDEX(PIM_RAW)) {
             continue; // what is nobody's is in no class
         }
         EXPECT(pim_registry_class_figures(heap->id, slot, &now));
         for (size_t i = 0; i < PIM_ACCOUNT_CLASSES; i++) {
             const ref_class *c =
-                &heap->domain[PIM_SLOT_DOMAIN(slot)].by_class[i];
+                &heap->domain[PIM_INDEX_DOMAIN(slot)].by_class[i];
             pim_usage u = pim_class_usage(&now, i);
             EXPECT_EQ(u.live_blocks, c->live_blocks);
             EXPECT_EQ(u.live_bytes, c->live_bytes);
@@ -375,8 +375,8 @@ compare_process_raw(const pim_figures *f, const ref_usage *expected)
 {
     pim_usage raw;
     pim_raw_figures(&raw);
-    raw.live_bytes += f->slot[PIM_SLOT(PIM_RAW)].live_bytes;
-    raw.live_blocks += f->slot[PIM_SLOT(PIM_RAW)].live_blocks;
+    raw.live_bytes += f->by_domain[PIM_DOMAIN_INDEX(PIM_RAW)].live_bytes;
+    raw.live_blocks += f->by_domain[PIM_DOMAIN_INDEX(PIM_RAW)].live_blocks;
     EXPECT_GE(raw.live_bytes, expected->live_bytes);
     EXPECT_GE(raw.live_blocks, expected->live_blocks);
     EXPECT_LE(raw.live_blocks, expected->live_blocks + REF_HEAPS);
@@ -387,18 +387,18 @@ compare_heap(const ref_heap *heap)
 {
     pim_figures f = fake_figures(heap->id);
     uint64_t small = 0;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        const ref_usage *u = &heap->domain[PIM_SLOT_DOMAIN(slot)];
-        if (heap->id == PIM_PROCESS_ID && slot == PIM_SLOT(PIM_RAW)) {
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+        const ref_usage *u = &heap->domain[PIM_INDEX_DOMAIN(slot)];
+        if (heap->id == PIM_PROCESS_ID && slot == PIM_DOMAIN_INDEX(PIM_RAW)) {
             compare_process_raw(&f, u);
             continue;
         }
-        EXPECT_EQ(f.slot[slot].live_bytes, u->live_bytes);
-        EXPECT_EQ(f.slot[slot].live_blocks, u->live_blocks);
-        EXPECT_GE(f.slot[slot].peak_bytes, u->peak_bytes);
-        EXPECT_GE(f.slot[slot].peak_blocks, u->live_blocks);
+        EXPECT_EQ(f.by_domain[slot].live_bytes, u->live_bytes);
+        EXPECT_EQ(f.by_domain[slot].live_blocks, u->live_blocks);
+        EXPECT_GE(f.by_domain[slot].peak_bytes, u->peak_bytes);
+        EXPECT_GE(f.by_domain[slot].peak_blocks, u->live_blocks);
         if (heap->id != PIM_PROCESS_ID && heap->remote_frees == 0) {
-            EXPECT_LE(f.slot[slot].peak_bytes, u->peak_bytes_max);
+            EXPECT_LE(f.by_domain[slot].peak_bytes, u->peak_bytes_max);
         }
         small += u->live_bytes;
     }

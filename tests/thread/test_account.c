@@ -9,7 +9,7 @@
 #include "support/fake_interp.h"
 #include "support/team.h"
 
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define ROUNDS TEAM_ROUNDS(60)
 #define BLOCKS_A_ROUND 20000
 
@@ -76,7 +76,7 @@ expect_nothing_live(void)
         total += u.total_blocks;
     }
     EXPECT_EQ(total, allocated);
-    EXPECT_EQ(fake_figures(id).slot[OBJ].total_blocks, allocated);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].total_blocks, allocated);
 }
 
 static pim_class_figures
@@ -143,8 +143,8 @@ TEST(classes_are_counted_once_when_blocks_are_freed_during_the_end)
         EXPECT_EQ(is.total_blocks, was.total_blocks);
     }
     pim_figures process = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(process.slot[OBJ].live_blocks, 0);
-    EXPECT_EQ(process.slot[OBJ].live_bytes, 0);
+    EXPECT_EQ(process.by_domain[OBJ].live_blocks, 0);
+    EXPECT_EQ(process.by_domain[OBJ].live_bytes, 0);
 }
 
 int

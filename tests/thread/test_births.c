@@ -18,7 +18,7 @@
 
 #define THREADS 4
 #define LIVES TEAM_ROUNDS(3000) // of each thread
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 
 static exchange x;
 static budget time_for_lives;
@@ -74,8 +74,8 @@ read_all_statistics(team_member *self)
             pim_figures f;
             if (pim_registry_figures(ids[i], &f)) {
                 EXPECT_EQ(f.id, ids[i]);
-                EXPECT_LE(f.slot[OBJ].live_blocks, 100000);
-                EXPECT_LE(f.slot[OBJ].live_bytes, (uint64_t)1 << 32);
+                EXPECT_LE(f.by_domain[OBJ].live_blocks, 100000);
+                EXPECT_LE(f.by_domain[OBJ].live_bytes, (uint64_t)1 << 32);
                 EXPECT_LE(f.pages, 100000);
                 EXPECT_LE(f.arenas, 2048);
             }
@@ -119,8 +119,10 @@ TEST(interpreters_come_and_go_in_four_threads)
     exchange_clear(&x);
     end_the_untold();
     pim_figures after = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(after.slot[OBJ].live_blocks, before.slot[OBJ].live_blocks);
-    EXPECT_EQ(after.slot[OBJ].live_bytes, before.slot[OBJ].live_bytes);
+    EXPECT_EQ(after.by_domain[OBJ].live_blocks,
+              before.by_domain[OBJ].live_blocks);
+    EXPECT_EQ(after.by_domain[OBJ].live_bytes,
+              before.by_domain[OBJ].live_bytes);
     EXPECT_EQ(after.pages, before.pages);
     // Their ends are seen when their memory is used again, if it ever is.
     EXPECT_LE(pim_load_relaxed(&pim_registry_subs), subs + 40);

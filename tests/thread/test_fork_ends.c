@@ -45,7 +45,7 @@ some_size(random_state *r)
     case 0:
         return 20000 + random_below(r, 60000); // runs
     case 1:
-        return random_below(r, 4) == 0 ? PIM_MAP_BORN + 1 : 5000;
+        return random_below(r, 4) == 0 ? PIM_EXTENT_BORN + 1 : 5000;
     default:
         return 1 + random_below(r, 800);
     }

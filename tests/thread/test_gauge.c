@@ -24,7 +24,7 @@ TEST(gauge_counts_live_and_peak)
     EXPECT_EQ(pim_gauge_live(&g), 0);
     EXPECT_EQ(pim_load_relaxed(&g.peak), ((uint64_t)1 << 40) + 100);
     pim_gauge_grow(&g, ((uint64_t)1 << 40) + 100); // up to the peak: no new one
-    EXPECT_EQ(pim_load_relaxed(&g.spare), 0);
+    EXPECT_EQ(pim_load_relaxed(&g.headroom), 0);
     pim_gauge_grow(&g, 1);
     EXPECT_EQ(pim_load_relaxed(&g.peak), ((uint64_t)1 << 40) + 101);
     EXPECT_EQ(pim_gauge_live(&g), ((uint64_t)1 << 40) + 101);

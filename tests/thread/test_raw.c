@@ -122,7 +122,8 @@ read_figures(team_member *self)
 static uint64_t
 taken(void)
 {
-    return pim_gauge_live(&pim_raw_heap.account[PIM_SLOT(PIM_RAW)].blocks);
+    return pim_gauge_live(
+        &pim_raw_heap.account[PIM_DOMAIN_INDEX(PIM_RAW)].blocks);
 }
 
 static void

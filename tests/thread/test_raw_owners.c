@@ -20,7 +20,7 @@
 #include "support/random.h"
 #include "support/team.h"
 
-#define RAW PIM_SLOT(PIM_RAW)
+#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
 #define SLOTS 512
 #define LIVES_MIN 4 // in the other threads
 #define TRIMS TEAM_ROUNDS(1500)
@@ -117,12 +117,12 @@ read_figures(team_member *self)
 {
     while (!team_stops(self)) {
         pim_figures f = fake_figures(PIM_PROCESS_ID);
-        EXPECT_LE(f.slot[RAW].live_blocks, 10000);
+        EXPECT_LE(f.by_domain[RAW].live_blocks, 10000);
         int64_t ids[PIM_ENDED_KEPT + 16];
         size_t n = pim_registry_ids(ids, PIM_ARRAY_LEN(ids));
         if (n != 0 && n <= PIM_ARRAY_LEN(ids) &&
             pim_registry_figures(ids[n - 1], &f)) {
-            EXPECT_LE(f.slot[RAW].live_blocks, 10000);
+            EXPECT_LE(f.by_domain[RAW].live_blocks, 10000);
         }
     }
 }
@@ -153,8 +153,8 @@ expect_nothing_live(void)
     pim_usage nobodys;
     pim_figures f = fake_figures(PIM_PROCESS_ID);
     pim_raw_figures(&nobodys);
-    EXPECT_EQ(f.slot[RAW].live_bytes, 0);
-    EXPECT_EQ(f.slot[RAW].live_blocks, 0);
+    EXPECT_EQ(f.by_domain[RAW].live_bytes, 0);
+    EXPECT_EQ(f.by_domain[RAW].live_blocks, 0);
     EXPECT_EQ(nobodys.live_bytes, 0);
     EXPECT_EQ(nobodys.live_blocks, 0);
     pim_raw_small_audit();
@@ -172,7 +172,7 @@ trim(unsigned i)
     exchange_some(&r, 300);
     pim_gate_enter();
     pim_raw_small_trim();
-    pim_maps_trim(true);
+    pim_extent_trim(true);
     pim_gate_exit();
 }
 

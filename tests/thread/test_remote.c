@@ -12,7 +12,7 @@
 
 #define REMOTES 3
 #define ROUNDS TEAM_ROUNDS(4000000)
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 
 static exchange x;
 static fake_interp interps[2];
@@ -34,9 +34,10 @@ read_statistics(team_member *self)
                 !pim_registry_figures(interps[i].state->id, &f)) {
                 continue;
             }
-            EXPECT_LE(f.slot[OBJ].live_blocks, LIVE_MAX);
-            EXPECT_LE(f.slot[OBJ].live_bytes, (uint64_t)LIVE_MAX << 30);
-            EXPECT_GE(f.slot[OBJ].peak_blocks, f.slot[OBJ].live_blocks);
+            EXPECT_LE(f.by_domain[OBJ].live_blocks, LIVE_MAX);
+            EXPECT_LE(f.by_domain[OBJ].live_bytes, (uint64_t)LIVE_MAX << 30);
+            EXPECT_GE(f.by_domain[OBJ].peak_blocks,
+                      f.by_domain[OBJ].live_blocks);
         }
     }
 }
@@ -64,8 +65,8 @@ end_both(void)
         pim_gate_exit();
         pim_heap_audit(fake_current_heap());
         pim_figures f = fake_figures(interps[i].state->id);
-        EXPECT_EQ(f.slot[OBJ].live_blocks, 0);
-        EXPECT_EQ(f.slot[OBJ].live_bytes, 0);
+        EXPECT_EQ(f.by_domain[OBJ].live_blocks, 0);
+        EXPECT_EQ(f.by_domain[OBJ].live_bytes, 0);
         fake_interp_detach(&interps[i]);
         fake_interp_end(&interps[i]);
     }
@@ -190,7 +191,7 @@ work_without_a_thread_state(team_member *self)
 TEST(threads_without_a_state_share_the_process_heap)
 {
     team t = {.count = 0};
-    uint64_t before = fake_figures(PIM_PROCESS_ID).slot[OBJ].live_blocks;
+    uint64_t before = fake_figures(PIM_PROCESS_ID).by_domain[OBJ].live_blocks;
     begin_both();
     for (unsigned i = 0; i < 3; i++) {
         team_add(&t, work_without_a_thread_state);
@@ -198,7 +199,7 @@ TEST(threads_without_a_state_share_the_process_heap)
     team_add(&t, produce_and_consume);
     team_join(&t);
     end_both();
-    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[OBJ].live_blocks, before);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[OBJ].live_blocks, before);
     pim_heap_audit(&pim_process_heap);
 }
 

@@ -1,7 +1,7 @@
 // test_retire.c -- interpreters that end while others still free their blocks.
 //
 // In every round an interpreter leaves blocks, and ends while other threads free
-// them.  A further thread begins and ends interpreters all the time: heirs of
+// them.  A further thread begins and ends interpreters all the time: reclaimers of
 // the pages.
 
 #include "abandoned/poison.h"
@@ -18,7 +18,7 @@
 #define FREERS 2
 #define BLOCKS 400
 #define ROUNDS TEAM_ROUNDS(3000)
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 
 static exchange x;
 static pthread_barrier_t barrier;
@@ -69,14 +69,14 @@ leave_blocks(random_state *r, bool all_late)
 
 // Works in pages that others left, and leaves some itself.
 static void
-inherit_and_end(team_member *self)
+reclaim_and_end(team_member *self)
 {
     random_state r = random_from(99);
     while (!team_stops(self)) {
-        fake_interp heir;
+        fake_interp reclaimer;
         uint32_t *blocks[300];
-        fake_interp_begin(&heir, core_next_id());
-        fake_interp_attach(&heir);
+        fake_interp_begin(&reclaimer, core_next_id());
+        fake_interp_attach(&reclaimer);
         for (unsigned round = 0; round < 3; round++) {
             for (unsigned i = 0; i < 300; i++) {
                 blocks[i] = exchange_alloc(exchange_size(&r, 1, 0));
@@ -86,8 +86,8 @@ inherit_and_end(team_member *self)
             }
         }
         uint32_t *leak = exchange_alloc(40);
-        fake_interp_detach(&heir);
-        fake_interp_end(&heir);
+        fake_interp_detach(&reclaimer);
+        fake_interp_end(&reclaimer);
         if (mix.poisons) {
             pim_obj_free(NULL, leak);
         } else {
@@ -107,12 +107,12 @@ one_round(random_state *r)
     fake_interp_detach(&interp);
     pthread_barrier_wait(&barrier);
     fake_interp_end(&interp);
-    EXPECT_LE(fake_figures(id).slot[OBJ].live_blocks, count);
+    EXPECT_LE(fake_figures(id).by_domain[OBJ].live_blocks, count);
     pthread_barrier_wait(&barrier);
 }
 
 static void
-race(unsigned large_per_1000, unsigned maps_per_1000, bool with_heirs,
+race(unsigned large_per_1000, unsigned maps_per_1000, bool with_reclaimers,
      unsigned rounds)
 {
     team t = {.count = 0};
@@ -127,8 +127,8 @@ race(unsigned large_per_1000, unsigned maps_per_1000, bool with_heirs,
     for (unsigned i = 0; i < FREERS; i++) {
         team_add(&t, free_late);
     }
-    if (with_heirs) {
-        team_add(&t, inherit_and_end);
+    if (with_reclaimers) {
+        team_add(&t, reclaim_and_end);
     }
     for (unsigned i = 0; i < rounds && budget_is_left(&time); i++) {
         one_round(&r);
@@ -140,8 +140,10 @@ race(unsigned large_per_1000, unsigned maps_per_1000, bool with_heirs,
 
     // Nobody left anything, so nothing may be left.
     pim_figures after = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(after.slot[OBJ].live_blocks, before.slot[OBJ].live_blocks);
-    EXPECT_EQ(after.slot[OBJ].live_bytes, before.slot[OBJ].live_bytes);
+    EXPECT_EQ(after.by_domain[OBJ].live_blocks,
+              before.by_domain[OBJ].live_blocks);
+    EXPECT_EQ(after.by_domain[OBJ].live_bytes,
+              before.by_domain[OBJ].live_bytes);
     EXPECT_EQ(after.pages, before.pages);
     EXPECT_EQ(after.arenas, before.arenas);
     EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
@@ -163,12 +165,12 @@ TEST(maps_freed_during_the_end_are_counted_once)
     race(0, 200, false, ROUNDS / 20);
 }
 
-TEST(pages_inherited_during_the_end_stay_whole)
+TEST(pages_reclaimed_during_the_end_stay_whole)
 {
     race(0, 0, true, ROUNDS);
 }
 
-TEST(blocks_of_all_kinds_freed_during_the_end_with_heirs_stay_whole)
+TEST(blocks_of_all_kinds_freed_during_the_end_with_reclaimers_stay_whole)
 {
     race(100, 2, true, ROUNDS / 4);
 }
@@ -176,11 +178,11 @@ TEST(blocks_of_all_kinds_freed_during_the_end_with_heirs_stay_whole)
 // A late free touches metadata only, however it meets with the end.
 static void
 race_with_poison(unsigned large_per_1000, unsigned maps_per_1000,
-                 bool with_heirs, unsigned rounds)
+                 bool with_reclaimers, unsigned rounds)
 {
     mix.poisons = true;
     pim_store_relaxed(&pim_policy_of_new, PIM_POISON);
-    race(large_per_1000, maps_per_1000, with_heirs, rounds);
+    race(large_per_1000, maps_per_1000, with_reclaimers, rounds);
     pim_store_relaxed(&pim_policy_of_new, PIM_KEEP);
     mix.poisons = false;
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_blocks), 0);
@@ -204,8 +206,9 @@ main(void)
         CASE(small_blocks_freed_during_the_end_are_counted_once),
         CASE(large_blocks_freed_during_the_end_are_counted_once),
         CASE(maps_freed_during_the_end_are_counted_once),
-        CASE(pages_inherited_during_the_end_stay_whole),
-        CASE(blocks_of_all_kinds_freed_during_the_end_with_heirs_stay_whole),
+        CASE(pages_reclaimed_during_the_end_stay_whole),
+        CASE(
+            blocks_of_all_kinds_freed_during_the_end_with_reclaimers_stay_whole),
         CASE(small_blocks_freed_while_they_are_poisoned_are_counted_once),
         CASE(maps_freed_while_they_are_poisoned_are_counted_once),
     };

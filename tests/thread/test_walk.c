@@ -1,4 +1,4 @@
-// test_walk.c -- walks beside threads that free, end and inherit.
+// test_walk.c -- walks beside threads that free, end and reclaim.
 
 #include <sched.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "support/team.h"
 
 #define MAILBOXES 256
-#define LARGE (2 * PIM_RUN_MAX)
+#define LARGE (2 * PIM_SPAN_MAX)
 
 static _Atomic(void *) mailboxes[MAILBOXES];
 
@@ -61,7 +61,7 @@ empty_mailboxes(void)
     }
 }
 
-TEST(process_is_walked_beside_interpreters_that_end_and_inherit)
+TEST(process_is_walked_beside_interpreters_that_end_and_reclaim)
 {
     team t = {.count = 0};
     pim_figures before = fake_figures(PIM_PROCESS_ID);
@@ -78,8 +78,8 @@ TEST(process_is_walked_beside_interpreters_that_end_and_inherit)
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
     empty_mailboxes();
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
-    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[1].live_blocks,
-              before.slot[1].live_blocks);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[1].live_blocks,
+              before.by_domain[1].live_blocks);
 }
 
 TEST(interpreter_is_walked_by_its_owner_while_others_free_its_blocks)
@@ -95,8 +95,9 @@ TEST(interpreter_is_walked_by_its_owner_while_others_free_its_blocks)
     for (unsigned i = 0; i < KEPT; i++) {
         kept[i] = pim_mem_malloc(NULL, some_size(&random));
     }
-    uint64_t bytes =
-        fake_figures(interp.state->id).slot[PIM_SLOT(PIM_MEM)].live_bytes;
+    uint64_t bytes = fake_figures(interp.state->id)
+                         .by_domain[PIM_DOMAIN_INDEX(PIM_MEM)]
+                         .live_bytes;
     team_add(&t, come_and_go);
     team_add(&t, come_and_go);
     for (unsigned i = 0; i < TEAM_ROUNDS(300); i++) {
@@ -124,7 +125,7 @@ int
 main(void)
 {
     const struct CMUnitTest cases[] = {
-        CASE(process_is_walked_beside_interpreters_that_end_and_inherit),
+        CASE(process_is_walked_beside_interpreters_that_end_and_reclaim),
         CASE(interpreter_is_walked_by_its_owner_while_others_free_its_blocks),
     };
     return RUN(cases, core_set_up_with_clock, NULL);

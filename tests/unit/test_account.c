@@ -14,9 +14,9 @@
 #include "support/fake_interp.h"
 #include "support/random.h"
 
-#define OBJ PIM_SLOT(PIM_OBJ)
-#define MEM PIM_SLOT(PIM_MEM)
-#define RAW PIM_SLOT(PIM_RAW)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
+#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
 
 static fake_interp interp;
 static int64_t id;
@@ -69,7 +69,7 @@ static void
 expect_sums(int64_t of)
 {
     pim_figures domains = fake_figures(of);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
         pim_usage sum = {0};
         pim_class_figures figures;
         EXPECT(pim_registry_class_figures(of, slot, &figures));
@@ -81,13 +81,13 @@ expect_sums(int64_t of)
             sum.total_blocks += u.total_blocks;
             EXPECT_GE(u.peak_bytes, u.live_bytes);
             EXPECT_GE(u.peak_blocks, u.live_blocks);
-            EXPECT_LE(u.peak_blocks, domains.slot[slot].peak_blocks);
-            EXPECT_LE(u.peak_bytes, domains.slot[slot].peak_bytes);
+            EXPECT_LE(u.peak_blocks, domains.by_domain[slot].peak_blocks);
+            EXPECT_LE(u.peak_bytes, domains.by_domain[slot].peak_bytes);
         }
-        EXPECT_EQ(sum.live_bytes, domains.slot[slot].live_bytes);
-        EXPECT_EQ(sum.live_blocks, domains.slot[slot].live_blocks);
-        EXPECT_EQ(sum.total_bytes, domains.slot[slot].total_bytes);
-        EXPECT_EQ(sum.total_blocks, domains.slot[slot].total_blocks);
+        EXPECT_EQ(sum.live_bytes, domains.by_domain[slot].live_bytes);
+        EXPECT_EQ(sum.live_blocks, domains.by_domain[slot].live_blocks);
+        EXPECT_EQ(sum.total_bytes, domains.by_domain[slot].total_bytes);
+        EXPECT_EQ(sum.total_blocks, domains.by_domain[slot].total_blocks);
     }
 }
 
@@ -95,7 +95,7 @@ expect_sums(int64_t of)
 
 #define BLOCKS 3000
 
-static pim_usage model[PIM_SLOTS][PIM_ACCOUNT_CLASSES];
+static pim_usage model[PIM_DOMAINS][PIM_ACCOUNT_CLASSES];
 
 static struct {
     void *start;
@@ -116,8 +116,8 @@ random_size(random_state *r)
 {
     uint64_t dice = random_below(r, 1000);
     return dice < 900   ? pim_classes[random_below(r, PIM_CLASSES)].block_size
-           : dice < 950 ? 1 + random_below(r, PIM_RUN_MAX)
-           : dice < 960 ? PIM_RUN_MAX + 1 + random_below(r, 1 << 20)
+           : dice < 950 ? 1 + random_below(r, PIM_SPAN_MAX)
+           : dice < 960 ? PIM_SPAN_MAX + 1 + random_below(r, 1 << 20)
                         : 1 + random_below(r, 200);
 }
 
@@ -132,8 +132,8 @@ model_alloc(size_t i, random_state *r)
     if (size <= PIM_SMALL_MAX) {
         blocks[i].size_class = pim_size_class(size);
         blocks[i].usable = core_block_bytes(size);
-    } else if (size <= PIM_RUN_MAX) {
-        blocks[i].size_class = PIM_CLASS_RUN;
+    } else if (size <= PIM_SPAN_MAX) {
+        blocks[i].size_class = PIM_CLASS_SPAN;
         blocks[i].usable = core_block_bytes(size);
     } else {
         blocks[i].size_class = PIM_CLASS_LARGE;
@@ -218,14 +218,14 @@ TEST(every_class_is_counted_exactly_at_every_moment)
 TEST(a_run_counts_what_it_grows_by)
 {
     void *run = pim_obj_malloc(NULL, 10 * PIM_UNIT_SIZE);
-    pim_usage before = class_of(id, OBJ, PIM_CLASS_RUN);
+    pim_usage before = class_of(id, OBJ, PIM_CLASS_SPAN);
     EXPECT_EQ(before.live_bytes, 10 * PIM_UNIT_SIZE);
     EXPECT_PTR_EQ(pim_obj_realloc(NULL, run, 4 * PIM_UNIT_SIZE), run);
-    pim_usage shorter = class_of(id, OBJ, PIM_CLASS_RUN);
+    pim_usage shorter = class_of(id, OBJ, PIM_CLASS_SPAN);
     EXPECT_EQ(shorter.live_bytes, 4 * PIM_UNIT_SIZE);
     EXPECT_EQ(shorter.total_bytes, before.total_bytes);
     EXPECT_PTR_EQ(pim_obj_realloc(NULL, run, 12 * PIM_UNIT_SIZE), run);
-    pim_usage longer = class_of(id, OBJ, PIM_CLASS_RUN);
+    pim_usage longer = class_of(id, OBJ, PIM_CLASS_SPAN);
     EXPECT_EQ(longer.live_blocks, 1);
     EXPECT_EQ(longer.live_bytes, 12 * PIM_UNIT_SIZE);
     EXPECT_EQ(longer.peak_bytes, 12 * PIM_UNIT_SIZE);
@@ -233,17 +233,17 @@ TEST(a_run_counts_what_it_grows_by)
     EXPECT_EQ(longer.total_bytes, before.total_bytes + 8 * PIM_UNIT_SIZE);
     expect_sums(id);
     pim_obj_free(NULL, run);
-    EXPECT_EQ(class_of(id, OBJ, PIM_CLASS_RUN).live_bytes, 0);
+    EXPECT_EQ(class_of(id, OBJ, PIM_CLASS_SPAN).live_bytes, 0);
     expect_sums(id);
 }
 
 TEST(a_large_block_counts_what_it_grows_by)
 {
-    char *block = pim_mem_malloc(NULL, 4 * PIM_RUN_MAX);
+    char *block = pim_mem_malloc(NULL, 4 * PIM_SPAN_MAX);
     pim_usage before = class_of(id, MEM, PIM_CLASS_LARGE);
     EXPECT_EQ(before.live_blocks, 1);
     EXPECT_EQ(before.live_bytes, pim_large_usable(block));
-    block = pim_mem_realloc(NULL, block, 20 * PIM_RUN_MAX);
+    block = pim_mem_realloc(NULL, block, 20 * PIM_SPAN_MAX);
     pim_usage longer = class_of(id, MEM, PIM_CLASS_LARGE);
     EXPECT_EQ(longer.live_bytes, pim_large_usable(block));
     EXPECT_EQ(longer.total_blocks, before.total_blocks);
@@ -259,8 +259,8 @@ TEST(a_large_block_counts_what_it_grows_by)
 
 #define SIZES 4
 static const size_t sizes[SIZES] = {48, 3000, 5 * PIM_UNIT_SIZE,
-                                    2 * PIM_RUN_MAX};
-static const size_t classes[SIZES] = {2, PIM_TINY_CLASSES + 19, PIM_CLASS_RUN,
+                                    2 * PIM_SPAN_MAX};
+static const size_t classes[SIZES] = {2, PIM_TINY_CLASSES + 19, PIM_CLASS_SPAN,
                                       PIM_CLASS_LARGE};
 
 static void
@@ -335,7 +335,7 @@ TEST(what_is_left_is_live_in_the_process_and_was_allocated_by_the_ended)
     expect_sums(PIM_PROCESS_ID);
 }
 
-TEST(a_leftover_that_the_heir_frees_was_never_the_heirs)
+TEST(a_orphan_that_the_reclaimer_frees_was_never_the_reclaimers)
 {
     enum { N = 400 };
     void *left[N];
@@ -381,8 +381,8 @@ TEST(a_recycled_record_begins_with_nothing)
     pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
     EXPECT_PTR_EQ(fake_current_heap(), record);
     pim_figures now = fake_figures(id);
-    EXPECT_EQ(now.slot[OBJ].total_blocks, 1);
-    EXPECT_EQ(now.slot[OBJ].peak_bytes, 16);
+    EXPECT_EQ(now.by_domain[OBJ].total_blocks, 1);
+    EXPECT_EQ(now.by_domain[OBJ].peak_bytes, 16);
     for (unsigned i = 0; i < SIZES; i++) {
         EXPECT_EQ(class_of(id, OBJ, classes[i]).total_blocks, 0);
         EXPECT_EQ(class_of(id, OBJ, classes[i]).peak_bytes, 0);
@@ -484,7 +484,8 @@ main(void)
         ACCOUNT_CASE(a_block_freed_by_another_is_gone_from_its_class_at_once),
         ACCOUNT_CASE(
             what_is_left_is_live_in_the_process_and_was_allocated_by_the_ended),
-        ACCOUNT_CASE(a_leftover_that_the_heir_frees_was_never_the_heirs),
+        ACCOUNT_CASE(
+            a_orphan_that_the_reclaimer_frees_was_never_the_reclaimers),
         ACCOUNT_CASE(a_recycled_record_begins_with_nothing),
         ACCOUNT_CASE(
             the_classes_of_an_ended_one_are_known_until_64_others_have_ended),

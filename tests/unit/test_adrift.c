@@ -27,7 +27,7 @@ static const size_t sizes[] = {0,     1,     48,     600,
 
 static fake_interp interp;
 static fake_interp other;
-static char *inherited[PIM_DOMAINS][SIZES]; // of `interp`
+static char *reclaimed[PIM_DOMAINS][SIZES]; // of `interp`
 static char *foreign[PIM_DOMAINS][SIZES];   // of `other`
 static char *nobodys[SIZES];                // raw, without a thread state
 
@@ -57,7 +57,7 @@ begin(void *arg)
     allocate(PIM_RAW, nobodys);
     raw_be_born(&interp);
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        allocate(d, inherited[d]);
+        allocate(d, reclaimed[d]);
     }
 }
 
@@ -133,7 +133,7 @@ live_adrift(void)
     uint64_t mi_blocks = fake_mi_live_blocks();
     use_all(NULL); // as the interpreter that forked
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        give_up(&core_domains[d], inherited[d]);
+        give_up(&core_domains[d], reclaimed[d]);
         give_up(&core_domains[d], foreign[d]);
     }
     give_up(&core_domains[PIM_RAW], nobodys);
@@ -180,7 +180,7 @@ fork_from_inside(void *arg)
     EXPECT_EQ(status, 0);
     EXPECT(!pim_gate_is_adrift());
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        give_up(&core_domains[d], inherited[d]);
+        give_up(&core_domains[d], reclaimed[d]);
     }
     use_all(NULL);
 }

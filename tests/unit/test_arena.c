@@ -45,7 +45,7 @@ unit_of(const pim_page *page)
 static pim_page *
 take_run(unsigned units)
 {
-    pim_page *page = pim_arena_take_run(arena, units, false);
+    pim_page *page = pim_arena_take_span(arena, units, false);
     if (page != NULL) {
         pim_arena_touch(page, 0, units * PIM_UNIT_SIZE);
     }
@@ -69,7 +69,7 @@ TEST(runs_are_aligned_to_their_length)
         EXPECT_NOT_NULL(page);
         EXPECT_EQ(unit_of(page) % lengths[i], 0);
         for (unsigned j = 0; j < lengths[i]; j++) {
-            EXPECT_EQ(page[j].back, j);
+            EXPECT_EQ(page[j].offset_units, j);
             EXPECT_PTR_EQ(
                 pim_page_of(pim_page_start(page) + j * PIM_UNIT_SIZE + 100),
                 page);
@@ -90,7 +90,7 @@ TEST(arena_serves_all_its_units)
         EXPECT_NULL(take_run(1));
         EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_NONE);
         for (unsigned j = 0; j < runs; j++) {
-            pim_arena_free_run(arena, pages[j], lengths[i]);
+            pim_arena_free_span(arena, pages[j], lengths[i]);
         }
         EXPECT(pim_arena_is_empty(arena));
     }
@@ -102,18 +102,18 @@ TEST(fit_is_the_longest_run_left)
     for (unsigned i = 0; i < PIM_ARENA_UNITS; i++) {
         pages[i] = take_run(1);
     }
-    pim_arena_free_run(arena, pages[5], 1);
+    pim_arena_free_span(arena, pages[5], 1);
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1);
-    pim_arena_free_run(arena, pages[6], 1);
-    pim_arena_free_run(arena, pages[7], 1);
-    pim_arena_free_run(arena, pages[8], 1);
+    pim_arena_free_span(arena, pages[6], 1);
+    pim_arena_free_span(arena, pages[7], 1);
+    pim_arena_free_span(arena, pages[8], 1);
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1); // four, but not aligned
-    pim_arena_free_run(arena, pages[4], 1);
+    pim_arena_free_span(arena, pages[4], 1);
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_4);
     EXPECT_NULL(take_run(16));
     EXPECT_PTR_EQ(take_run(4), pages[4]);
     for (unsigned i = 64; i < 80; i++) {
-        pim_arena_free_run(arena, pages[i], 1);
+        pim_arena_free_span(arena, pages[i], 1);
     }
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_16);
     EXPECT_PTR_EQ(take_run(16), pages[64]);
@@ -121,7 +121,7 @@ TEST(fit_is_the_longest_run_left)
 
 TEST(runs_of_any_length_begin_at_multiples_of_a_power_of_two)
 {
-    for (unsigned units = 1; units <= PIM_RUN_UNITS; units++) {
+    for (unsigned units = 1; units <= PIM_SPAN_UNITS; units++) {
         unsigned step = 1;
         while (step < units && step < 16) {
             step *= 2;
@@ -134,9 +134,9 @@ TEST(runs_of_any_length_begin_at_multiples_of_a_power_of_two)
                unit_of(a) >= unit_of(b) + units);
         EXPECT_EQ(pim_unit_set_count(&arena->free),
                   PIM_ARENA_UNITS - 2 * units);
-        EXPECT_EQ(a[units - 1].back, units - 1);
-        pim_arena_free_run(arena, a, units);
-        pim_arena_free_run(arena, b, units);
+        EXPECT_EQ(a[units - 1].offset_units, units - 1);
+        pim_arena_free_span(arena, a, units);
+        pim_arena_free_span(arena, b, units);
         EXPECT(pim_arena_is_empty(arena));
     }
 }
@@ -147,19 +147,19 @@ TEST(run_is_extended_by_exactly_the_free_units_behind_it)
     pim_page *b = take_run(16);
     EXPECT_EQ(unit_of(a), 0);
     EXPECT_EQ(unit_of(b), 64);
-    EXPECT(!pim_arena_extend_run(arena, a, 60, 5)); // b's first
-    EXPECT_EQ(a[60].back, 0);
-    EXPECT(pim_arena_extend_run(arena, a, 60, 4));
+    EXPECT(!pim_arena_extend_span(arena, a, 60, 5)); // b's first
+    EXPECT_EQ(a[60].offset_units, 0);
+    EXPECT(pim_arena_extend_span(arena, a, 60, 4));
     for (unsigned i = 60; i < 64; i++) {
-        EXPECT_EQ(a[i].back, i);
+        EXPECT_EQ(a[i].offset_units, i);
     }
-    EXPECT(pim_arena_extend_run(arena, b, 16, 48));
-    EXPECT(!pim_arena_extend_run(arena, b, 64, 1)); // the arena ends
+    EXPECT(pim_arena_extend_span(arena, b, 16, 48));
+    EXPECT(!pim_arena_extend_span(arena, b, 64, 1)); // the arena ends
     EXPECT_EQ(pim_unit_set_count(&arena->free), 0);
-    pim_arena_free_run(arena, a + 10, 54); // the end alone
+    pim_arena_free_span(arena, a + 10, 54); // the end alone
     EXPECT_EQ(pim_unit_set_count(&arena->free), 54);
-    EXPECT_EQ(a[10].back, 0);
-    EXPECT_EQ(a[9].back, 9);
+    EXPECT_EQ(a[10].offset_units, 0);
+    EXPECT_EQ(a[9].offset_units, 9);
 }
 
 TEST(dense_arena_serves_single_units)
@@ -171,17 +171,17 @@ TEST(dense_arena_serves_single_units)
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_NONE);
 }
 
-TEST(warm_units_are_taken_first)
+TEST(dirty_units_are_taken_first)
 {
     pim_page *first[20];
     for (unsigned i = 0; i < 20; i++) {
         first[i] = take_run(1);
     }
-    pim_arena_free_run(arena, first[17], 1);
+    pim_arena_free_span(arena, first[17], 1);
     EXPECT_PTR_EQ(take_run(1), first[17]);
-    pim_arena_free_run(arena, first[3], 1);
+    pim_arena_free_span(arena, first[3], 1);
     pim_arena_purge(arena, true); // cold now
-    pim_arena_free_run(arena, first[10], 1);
+    pim_arena_free_span(arena, first[10], 1);
     EXPECT_PTR_EQ(take_run(1), first[10]);
 }
 
@@ -192,9 +192,9 @@ TEST(purge_returns_units_idle_for_a_whole_tick)
     pim_page *a = take_run(4);
     pim_page *b = take_run(1);
     memset(pim_page_start(a), 5, PIM_UNIT_SIZE);
-    pim_arena_free_run(arena, a, 4);
+    pim_arena_free_span(arena, a, 4);
     EXPECT_EQ(pim_arena_purge(arena, false), 0); // seen idle once
-    pim_arena_free_run(arena, b, 1);
+    pim_arena_free_span(arena, b, 1);
     EXPECT_EQ(pim_arena_purge(arena, false), 4 * PIM_UNIT_SIZE);
     EXPECT_EQ(*pim_page_start(a), 0);
     EXPECT_EQ(pim_arena_purge(arena, false), PIM_UNIT_SIZE);
@@ -205,11 +205,11 @@ TEST(purge_returns_units_idle_for_a_whole_tick)
 TEST(unit_used_again_is_young_again)
 {
     pim_page *a = take_run(1);
-    pim_arena_free_run(arena, a, 1);
+    pim_arena_free_span(arena, a, 1);
     pim_arena_purge(arena, false);
     EXPECT_PTR_EQ(take_run(1), a);
     EXPECT_EQ(pim_arena_purge(arena, false), 0);
-    pim_arena_free_run(arena, a, 1);
+    pim_arena_free_span(arena, a, 1);
     EXPECT_EQ(pim_arena_purge(arena, false), 0);
     EXPECT_EQ(pim_arena_purge(arena, false), PIM_UNIT_SIZE);
 }
@@ -221,11 +221,11 @@ TEST(purging_all_takes_one_call_a_stretch)
         pages[i] = take_run(1);
     }
     for (unsigned i = 0; i < 64; i++) { // a whole word
-        pim_arena_free_run(arena, pages[i], 1);
+        pim_arena_free_span(arena, pages[i], 1);
     }
-    pim_arena_free_run(arena, pages[70], 1);
-    pim_arena_free_run(arena, pages[71], 1);
-    pim_arena_free_run(arena, pages[127], 1);
+    pim_arena_free_span(arena, pages[70], 1);
+    pim_arena_free_span(arena, pages[71], 1);
+    pim_arena_free_span(arena, pages[127], 1);
     uint64_t calls = fake_os_calls(FAKE_RESET);
     EXPECT_EQ(pim_arena_purge(arena, true), 67 * PIM_UNIT_SIZE);
     EXPECT_EQ(fake_os_calls(FAKE_RESET), calls + 3);
@@ -235,13 +235,13 @@ TEST(units_returned_by_others_are_taken_in_clean)
 {
     pim_page *a = take_run(16);
     *pim_page_start(a) = 1;
-    pim_arena_return_run(arena, a, 16);
+    pim_arena_return_span(arena, a, 16);
     EXPECT_EQ(pim_unit_set_count(&arena->free), PIM_ARENA_UNITS - 16);
     pim_arena_take_returned(arena);
     EXPECT(pim_arena_is_empty(arena));
     EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
     EXPECT_EQ(*pim_page_start(a), 0);
-    EXPECT_EQ(a[3].back, 0);
+    EXPECT_EQ(a[3].offset_units, 0);
 }
 
 // --- region ------------------------------------------------------------------------------
@@ -304,28 +304,28 @@ TEST(arena_given_back_is_handed_out_again)
     EXPECT(pim_arena_is_empty(arena));
 }
 
-TEST(dirty_arena_is_kept_warm_until_trimmed)
+TEST(dirty_arena_is_retained_until_trimmed)
 {
     pim_page *page = take_run(1);
     *pim_page_start(page) = 1;
-    pim_arena_free_run(arena, page, 1);
+    pim_arena_free_span(arena, page, 1);
     uint64_t placed = pim_load_relaxed(&fake.placed_bytes);
     pim_region_give(arena);
     EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), placed);
-    EXPECT_NE(pim_load_relaxed(&pim_region_warm_until), 0);
+    EXPECT_NE(pim_load_relaxed(&pim_region_retained_until), 0);
     pim_region_trim();
     EXPECT_EQ(pim_load_relaxed(&fake.placed_bytes), placed - PIM_ARENA_SIZE);
-    EXPECT_EQ(pim_load_relaxed(&pim_region_warm_until), 0);
+    EXPECT_EQ(pim_load_relaxed(&pim_region_retained_until), 0);
     EXPECT_PTR_EQ(take_arena(), arena);
     EXPECT_EQ(*pim_page_start(page), 0);
     EXPECT_EQ(pim_unit_set_count(&arena->dirty), 0);
 }
 
 // Who comes next may be too small for huge pages, which the advice would give it.
-TEST(dense_arena_is_not_kept_warm)
+TEST(dense_arena_is_not_retained)
 {
     pim_page *page = take_run(1);
-    pim_arena_free_run(arena, page, 1);
+    pim_arena_free_span(arena, page, 1);
     arena->dense = true;
     uint64_t unmaps = fake_os_calls(FAKE_UNMAP);
     pim_region_give(arena);
@@ -351,12 +351,12 @@ TEST(beyond_the_main_stretch_arenas_lie_elsewhere)
     EXPECT(pim_region_contains(start + PIM_ARENA_SIZE - 1));
     EXPECT(!pim_region_contains(start + PIM_ARENA_SIZE));
     EXPECT(!pim_region_contains(start - 1));
-    pim_page *page = pim_arena_take_run(a, 4, false);
+    pim_page *page = pim_arena_take_span(a, 4, false);
     memset(pim_page_start(page), 1, 4 * PIM_UNIT_SIZE);
     EXPECT_PTR_EQ(pim_page_of(start + 3 * PIM_UNIT_SIZE), page);
     EXPECT_PTR_EQ(pim_arena_of(page), a);
     EXPECT_PTR_EQ(pim_arena_holding(start + PIM_ARENA_SIZE - 1), a);
-    pim_arena_free_run(a, page, 4);
+    pim_arena_free_span(a, page, 4);
 
     // What is given back there is nobody's, and the main stretch comes first.
     pim_region_give(a);
@@ -517,15 +517,15 @@ main(void)
         ARENA_CASE(runs_of_any_length_begin_at_multiples_of_a_power_of_two),
         ARENA_CASE(run_is_extended_by_exactly_the_free_units_behind_it),
         ARENA_CASE(dense_arena_serves_single_units),
-        ARENA_CASE(warm_units_are_taken_first),
+        ARENA_CASE(dirty_units_are_taken_first),
         ARENA_CASE(purge_returns_units_idle_for_a_whole_tick),
         ARENA_CASE(unit_used_again_is_young_again),
         ARENA_CASE(purging_all_takes_one_call_a_stretch),
         ARENA_CASE(units_returned_by_others_are_taken_in_clean),
         ARENA_CASE(region_contains_exactly_its_addresses),
         ARENA_CASE(arena_given_back_is_handed_out_again),
-        ARENA_CASE(dirty_arena_is_kept_warm_until_trimmed),
-        ARENA_CASE(dense_arena_is_not_kept_warm),
+        ARENA_CASE(dirty_arena_is_retained_until_trimmed),
+        ARENA_CASE(dense_arena_is_not_retained),
         ARENA_CASE(nothing_is_reserved_ahead),
         ARENA_CASE(beyond_the_main_stretch_arenas_lie_elsewhere),
         ARENA_CASE(arenas_elsewhere_lie_together),

@@ -83,7 +83,7 @@ TEST(block_of_the_swapped_out_interpreter_is_freed_remotely)
     fake_interp_swap(&b);
     pim_obj_free(NULL, p);
     EXPECT_EQ(fake_figures(a.state->id).remote_frees, 1);
-    EXPECT_EQ(fake_figures(a.state->id).slot[1].live_blocks, 0);
+    EXPECT_EQ(fake_figures(a.state->id).by_domain[1].live_blocks, 0);
 }
 
 TEST(no_thread_state_means_the_process_heap)

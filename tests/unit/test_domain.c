@@ -212,12 +212,12 @@ TEST(blocks_of_other_heaps_may_be_reallocated)
         p = pim_mem_realloc(NULL, p, sizes[i] * 3);
         EXPECT_NOT_NULL(p);
         EXPECT_EQ(p[sizes[i] - 1], 3);
-        EXPECT_EQ(fake_figures(other.state->id).slot[0].live_blocks, 1);
+        EXPECT_EQ(fake_figures(other.state->id).by_domain[0].live_blocks, 1);
         pim_mem_free(NULL, p);
         fake_interp_detach(&other);
         fake_interp_attach(&interp);
-        EXPECT_EQ(fake_figures(interp.state->id).slot[0].live_blocks, 0);
-        EXPECT_EQ(fake_figures(interp.state->id).slot[0].live_bytes, 0);
+        EXPECT_EQ(fake_figures(interp.state->id).by_domain[0].live_blocks, 0);
+        EXPECT_EQ(fake_figures(interp.state->id).by_domain[0].live_bytes, 0);
     }
     fake_interp_end(&other);
 }
@@ -231,15 +231,15 @@ TEST(without_a_thread_state_the_process_heap_serves)
     void *small = pim_obj_malloc(NULL, 32);
     void *large = pim_mem_malloc(NULL, 100000);
     pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.slot[PIM_SLOT(PIM_OBJ)].live_bytes,
-              before.slot[PIM_SLOT(PIM_OBJ)].live_bytes + 32);
-    EXPECT_EQ(now.slot[PIM_SLOT(PIM_MEM)].live_blocks,
-              before.slot[PIM_SLOT(PIM_MEM)].live_blocks + 1);
+    EXPECT_EQ(now.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes,
+              before.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes + 32);
+    EXPECT_EQ(now.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks,
+              before.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks + 1);
     pim_obj_free(NULL, small);
     pim_mem_free(NULL, large);
     now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.slot[0].live_bytes, before.slot[0].live_bytes);
-    EXPECT_EQ(now.slot[1].live_bytes, before.slot[1].live_bytes);
+    EXPECT_EQ(now.by_domain[0].live_bytes, before.by_domain[0].live_bytes);
+    EXPECT_EQ(now.by_domain[1].live_bytes, before.by_domain[1].live_bytes);
 }
 
 // --- raw ---------------------------------------------------------------------------
@@ -373,7 +373,7 @@ use_up_the_stretch(void *arg)
         elsewhere += !pim_region_main_contains(blocks[i]);
     }
     EXPECT_GT(elsewhere, BLOCKS / 2);
-    EXPECT_EQ(fake_figures(interp.state->id).slot[1].live_blocks, BLOCKS);
+    EXPECT_EQ(fake_figures(interp.state->id).by_domain[1].live_blocks, BLOCKS);
     EXPECT_NOT_NULL(pim_obj_malloc(NULL, 8));
     for (unsigned i = 0; i < BLOCKS; i++) {
         EXPECT_EQ(((unsigned char *)blocks[i])[29999], i & 255);
@@ -381,7 +381,7 @@ use_up_the_stretch(void *arg)
         EXPECT_EQ(((unsigned char *)blocks[i])[19999], i & 255);
         pim_obj_free(NULL, blocks[i]);
     }
-    EXPECT_EQ(fake_figures(interp.state->id).slot[1].live_blocks, 1);
+    EXPECT_EQ(fake_figures(interp.state->id).by_domain[1].live_blocks, 1);
     pim_heap_audit(fake_current_heap());
     fake_interp_detach(&interp);
     fake_interp_end(&interp);

@@ -15,7 +15,7 @@
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
 
-#define MEM PIM_SLOT(PIM_MEM)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
 
 static _Atomic bool is_inside;
 static _Atomic bool may_leave;
@@ -52,7 +52,7 @@ live_and_end(int policy)
     fake_interp_swap(NULL);
     fake_interp_end(&interp);
     EXPECT(fake_figures(l.id).ended);
-    EXPECT_EQ(fake_figures(l.id).slot[MEM].live_blocks, 1);
+    EXPECT_EQ(fake_figures(l.id).by_domain[MEM].live_blocks, 1);
     pim_store_relaxed(&pim_policy_of_new, PIM_KEEP);
     return l;
 }
@@ -90,7 +90,7 @@ end_beside_who_stays(void *arg)
     pim_mem_free(NULL, lives[1].left);
     pim_mem_free(NULL, lives[2].left);
     pim_mem_free(NULL, last.left);
-    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[MEM].live_blocks, 0);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[MEM].live_blocks, 0);
     EXPECT(pim_gate_close());
     pim_gate_open();
     for (unsigned i = 0; i < 4; i++) { // and the records are not lost

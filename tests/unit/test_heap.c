@@ -51,7 +51,7 @@ capacity_of(size_t size)
 static pim_page *
 current_page(size_t size)
 {
-    return heap->current[PIM_SLOT(PIM_OBJ)][pim_size_class(size)];
+    return heap->current[PIM_DOMAIN_INDEX(PIM_OBJ)][pim_size_class(size)];
 }
 
 static void
@@ -163,7 +163,8 @@ TEST(full_page_counts_blocks_that_are_free_before_it_comes_back)
         pim_obj_free(NULL, blocks[i]);
     }
     EXPECT_EQ(pim_page_used(page), 0);
-    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].live_blocks, 1);
+    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
+              1);
     pim_obj_free(NULL, blocks[n]);
 }
 
@@ -262,21 +263,21 @@ TEST(live_and_peak_are_exact)
     void *b = pim_mem_malloc(NULL, 600);
     void *c = pim_obj_malloc(NULL, 1);
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_MEM)].live_bytes,
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_bytes,
               112 + core_block_bytes(600));
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_MEM)].live_blocks, 2);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_bytes, 16);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_blocks, 1);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks, 2);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes, 16);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 1);
     pim_mem_free(NULL, a);
     pim_mem_free(NULL, b);
     pim_obj_free(NULL, c);
     f = fake_figures(id);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_MEM)].live_bytes, 0);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_MEM)].live_blocks, 0);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_MEM)].peak_bytes,
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_bytes, 0);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks, 0);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].peak_bytes,
               112 + core_block_bytes(600));
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_MEM)].peak_blocks, 2);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].peak_bytes, 16);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].peak_blocks, 2);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].peak_bytes, 16);
     EXPECT_EQ(f.remote_frees, 0);
 }
 
@@ -310,14 +311,14 @@ TEST(owner_word_tells_heap_and_domain_and_only_in_the_first_unit)
 {
     char *mem = pim_mem_malloc(NULL, BLOCK);
     char *obj = pim_obj_malloc(NULL, 16000);
-    bool holds_leftovers = true;
+    bool holds_orphans = true;
     EXPECT_EQ((uintptr_t)heap & PIM_OWNER_BITS, 0);
     pim_page *page = pim_page_of(mem);
     EXPECT_EQ(pim_load_relaxed(&page->owner), pim_owner_word(heap, PIM_MEM));
     page = pim_page_of(obj);
     EXPECT_EQ(pim_load_relaxed(&page->owner), pim_owner_word(heap, PIM_OBJ));
-    EXPECT_PTR_EQ(pim_page_owner(page, &holds_leftovers), heap);
-    EXPECT(!holds_leftovers);
+    EXPECT_PTR_EQ(pim_page_owner(page, &holds_orphans), heap);
+    EXPECT(!holds_orphans);
     EXPECT_NE(pim_owner_word(heap, PIM_MEM), pim_owner_word(heap, PIM_OBJ));
     for (unsigned i = 1; i < pim_page_units(page); i++) {
         EXPECT_EQ(pim_load_relaxed(&page[i].owner), 0);
@@ -331,14 +332,14 @@ TEST(block_freed_in_the_other_domain_is_counted_in_its_own)
 {
     void *blocks[8];
     fill(blocks, 8, 8000);
-    EXPECT_NE(pim_unit_of(blocks[3])->back, 0);
+    EXPECT_NE(pim_unit_of(blocks[3])->offset_units, 0);
     for (unsigned i = 0; i < 8; i++) {
         pim_mem_free(NULL, blocks[i]);
     }
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_bytes, 0);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_blocks, 0);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_MEM)].peak_blocks, 0);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes, 0);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 0);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].peak_blocks, 0);
     EXPECT_EQ(f.remote_frees, 0);
 }
 
@@ -361,8 +362,8 @@ TEST(remote_free_is_seen_after_drain)
     free_remotely(p);
     EXPECT_EQ(pim_page_used(page), used);
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_blocks, 0);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_bytes, 0);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 0);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes, 0);
     EXPECT_EQ(f.remote_frees, 1);
     pim_heap_audit(heap);
 
@@ -372,7 +373,7 @@ TEST(remote_free_is_seen_after_drain)
     EXPECT_EQ(pim_page_used(page), used - 1);
     EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), p);
     f = fake_figures(id);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_blocks, 1);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 1);
     EXPECT_EQ(f.remote_frees, 1);
     pim_obj_free(NULL, p);
 }
@@ -388,7 +389,8 @@ TEST(remotely_emptied_pages_are_released_by_the_owner)
     EXPECT_EQ(fake_figures(id).pages, 3);
     void *p = pim_obj_malloc(NULL, BLOCK);
     EXPECT_EQ(fake_figures(id).pages, 1);
-    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].live_blocks, 1);
+    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
+              1);
     pim_obj_free(NULL, p);
 }
 
@@ -398,8 +400,8 @@ TEST(peak_counts_remote_frees_until_the_owner_takes_over)
     free_remotely(a);
     void *b = pim_obj_malloc(NULL, BLOCK);
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].live_blocks, 1);
-    EXPECT_EQ(f.slot[PIM_SLOT(PIM_OBJ)].peak_blocks, 2);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 1);
+    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].peak_blocks, 2);
     pim_obj_free(NULL, b);
 }
 

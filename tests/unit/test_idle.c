@@ -15,7 +15,7 @@
 #include "support/fake_os.h"
 
 #define BLOCK 48
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 
 static fake_interp interp;
 static int64_t id;
@@ -37,7 +37,7 @@ end(void **state)
 {
     (void)state;
     pim_heap_audit(heap);
-    EXPECT_EQ(fake_figures(id).slot[OBJ].live_bytes, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_bytes, 0);
     fake_interp_detach(&interp);
     fake_interp_end(&interp);
     return 0;
@@ -333,10 +333,10 @@ bulk_free(bulk *b)
 {
     for (unsigned i = 0; i < b->n; i++) {
         pim_obj_free(NULL, b->blocks[i]);
-        EXPECT_EQ(heap->granted % PIM_IDLE_GRANT, 0);
-        EXPECT_LE(heap->granted, PIM_IDLE_GRANTS);
+        EXPECT_EQ(heap->idle_credit % PIM_IDLE_CREDIT, 0);
+        EXPECT_LE(heap->idle_credit, PIM_IDLE_CREDITS);
         EXPECT_LE(heap->arenas.idle_units,
-                  heap->arenas.used_units + PIM_IDLE_UNITS + heap->granted);
+                  heap->arenas.used_units + PIM_IDLE_UNITS + heap->idle_credit);
     }
     test_free(b->blocks);
 }
@@ -345,13 +345,13 @@ bulk_free(bulk *b)
 // in the same breath.
 TEST(heap_that_shrinks_keeps_no_more_than_it_may)
 {
-    bulk b = bulk_of(PIM_IDLE_GRANTS + 2 * PIM_IDLE_UNITS);
+    bulk b = bulk_of(PIM_IDLE_CREDITS + 2 * PIM_IDLE_UNITS);
     bulk_free(&b);
     pim_heap_audit(heap);
     EXPECT_LE(committed_units(),
-              heap->arenas.used_units + PIM_IDLE_UNITS + heap->granted);
+              heap->arenas.used_units + PIM_IDLE_UNITS + heap->idle_credit);
     EXPECT_EQ(purge() != 0, heap->arenas.idle_units == 0);
-    EXPECT_EQ(heap->granted, 0);
+    EXPECT_EQ(heap->idle_credit, 0);
 }
 
 TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
@@ -359,7 +359,7 @@ TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
     fake_interp other;
     bulk b = bulk_of(4 * PIM_IDLE_UNITS);
     bulk_free(&b);
-    size_t first = heap->granted;
+    size_t first = heap->idle_credit;
     EXPECT_GT(first, 0);
     for (unsigned i = 0; i < 2; i++) {
         fake_interp_detach(&interp);
@@ -367,20 +367,20 @@ TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
         fake_interp_attach(&other);
         pim_heap *mine = heap;
         heap = fake_current_heap();
-        b = bulk_of(PIM_IDLE_GRANTS + PIM_IDLE_UNITS);
+        b = bulk_of(PIM_IDLE_CREDITS + PIM_IDLE_UNITS);
         size_t most = 0;
         for (unsigned j = 0; j < b.n; j++) {
             pim_obj_free(NULL, b.blocks[j]);
-            most = heap->granted > most ? heap->granted : most;
+            most = heap->idle_credit > most ? heap->idle_credit : most;
         }
-        EXPECT_EQ(most, PIM_IDLE_GRANTS - mine->granted);
+        EXPECT_EQ(most, PIM_IDLE_CREDITS - mine->idle_credit);
         test_free(b.blocks);
         heap = mine;
         fake_interp_detach(&other);
         fake_interp_end(&other);
         fake_interp_attach(&interp);
         purge(); // the second time all are to be had
-        EXPECT_EQ(heap->granted, 0);
+        EXPECT_EQ(heap->idle_credit, 0);
     }
 }
 

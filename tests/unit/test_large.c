@@ -1,4 +1,4 @@
-// test_large.c -- blocks above PIM_RUN_MAX: in maps, or from mimalloc.
+// test_large.c -- blocks above PIM_SPAN_MAX: in maps, or from mimalloc.
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,8 @@
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 
-#define MEM PIM_SLOT(PIM_MEM)
-#define LARGE (3 * PIM_RUN_MAX)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
+#define LARGE (3 * PIM_SPAN_MAX)
 
 static fake_interp interp;
 static int64_t id;
@@ -40,7 +40,7 @@ static void
 give_kept_back(void)
 {
     pim_gate_enter();
-    pim_maps_trim(true);
+    pim_extent_trim(true);
     pim_gate_exit();
 }
 
@@ -51,8 +51,8 @@ end(void **state)
     give_kept_back();
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
     EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
-    EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
-    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_bytes, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 0);
     EXPECT_EQ(pim_load_relaxed(&heap->large_bytes), 0);
     fake_interp_detach(&interp);
     fake_interp_end(&interp);
@@ -62,16 +62,16 @@ end(void **state)
 static uint64_t
 live_bytes(void)
 {
-    return fake_figures(id).slot[MEM].live_bytes;
+    return fake_figures(id).by_domain[MEM].live_bytes;
 }
 
 TEST(block_above_the_limit_has_a_map_of_its_own)
 {
-    char *p = pim_mem_malloc(NULL, PIM_RUN_MAX + 1);
+    char *p = pim_mem_malloc(NULL, PIM_SPAN_MAX + 1);
     EXPECT(!pim_region_contains(p));
-    EXPECT_GT(pim_load_relaxed(&fake.mapped_bytes), mapped + PIM_RUN_MAX);
+    EXPECT_GT(pim_load_relaxed(&fake.mapped_bytes), mapped + PIM_SPAN_MAX);
     EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
-    EXPECT_GE(pim_large_usable(p), PIM_RUN_MAX + 1);
+    EXPECT_GE(pim_large_usable(p), PIM_SPAN_MAX + 1);
     EXPECT_EQ(live_bytes(), pim_large_usable(p));
     EXPECT_EQ(fake_figures(id).committed_bytes, pim_large_usable(p));
     memset(p, 1, pim_large_usable(p));
@@ -80,14 +80,14 @@ TEST(block_above_the_limit_has_a_map_of_its_own)
 
 TEST(block_at_the_limit_comes_from_the_region)
 {
-    char *p = pim_mem_malloc(NULL, PIM_RUN_MAX);
+    char *p = pim_mem_malloc(NULL, PIM_SPAN_MAX);
     EXPECT(pim_region_contains(p));
     pim_mem_free(NULL, p);
 }
 
 TEST(zeroed_large_block_is_zero)
 {
-    for (size_t size = PIM_RUN_MAX + 1; size < 100 << 20; size *= 5) {
+    for (size_t size = PIM_SPAN_MAX + 1; size < 100 << 20; size *= 5) {
         char *p = pim_mem_malloc(NULL, size);
         memset(p, 1, size);
         pim_mem_free(NULL, p);
@@ -104,7 +104,7 @@ TEST(zeroed_large_block_is_zero)
 
 TEST(grown_block_moves_to_a_map_and_then_grows_in_place)
 {
-    size_t size = PIM_RUN_MAX / 2;
+    size_t size = PIM_SPAN_MAX / 2;
     char *p = pim_mem_malloc(NULL, size);
     unsigned moves = 0;
     p[0] = 'a';
@@ -114,14 +114,14 @@ TEST(grown_block_moves_to_a_map_and_then_grows_in_place)
         size = size + size / 8;
         char *q = pim_mem_realloc(NULL, p, size);
         EXPECT_NOT_NULL(q);
-        moves += q != p && old >= PIM_MAP_GROWN;
+        moves += q != p && old >= PIM_EXTENT_GROWN;
         p = q;
         EXPECT_EQ(p[0], 'a');
         EXPECT_EQ(p[old - 1], 'z');
         p[size - 1] = 'z';
         EXPECT_GE(live_bytes(), size);
         EXPECT_LE(live_bytes(), size + PIM_UNIT_SIZE + size / 4);
-        EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 1);
+        EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 1);
     }
     EXPECT_LE(moves, 9); // one a doubling, and those by the kernel
     EXPECT_LE(fake_os_calls(FAKE_REMAP), 9);

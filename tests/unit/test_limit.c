@@ -73,8 +73,10 @@ end(void **state)
     (void)state;
     free_some(count);
     pim_heap_audit(heap);
-    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].live_blocks, 0);
-    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_MEM)].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
+              0);
+    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks,
+              0);
     fake_interp_detach(&interp);
     fake_interp_end(&interp);
     return 0;
@@ -85,8 +87,8 @@ live(void)
 {
     pim_figures f = fake_figures(id);
     uint64_t sum = 0;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        sum += f.slot[slot].live_bytes;
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+        sum += f.by_domain[slot].live_bytes;
     }
     return sum;
 }
@@ -110,7 +112,8 @@ TEST(large_request_above_soft_is_refused_and_changes_nothing)
     uint64_t before = live();
     EXPECT_NULL(pim_mem_malloc(NULL, 6 * MIB));
     EXPECT_EQ(live(), before);
-    EXPECT_EQ(fake_figures(id).slot[PIM_SLOT(PIM_MEM)].peak_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].peak_blocks,
+              0);
     EXPECT_EQ(refusals, 1);
     EXPECT_EQ(last.size, sizeof(last));
     EXPECT_EQ(last.interp, id);
@@ -130,8 +133,8 @@ TEST(large_request_above_soft_is_refused_and_changes_nothing)
 
 TEST(requests_of_each_kind_are_reported_once)
 {
-    static const size_t sizes[] = {BLOCK,  5000,        PIM_SMALL_MAX,
-                                   200000, PIM_RUN_MAX, 2 * MIB};
+    static const size_t sizes[] = {BLOCK,  5000,         PIM_SMALL_MAX,
+                                   200000, PIM_SPAN_MAX, 2 * MIB};
     limit(1, 1); // nothing at all
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         refusals = 0;
@@ -536,8 +539,10 @@ TEST(small_blocks_never_exceed_the_limit_by_a_byte)
             EXPECT_LE(live(), HARD);
         }
     }
-    EXPECT_LE(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].peak_bytes, HARD);
-    EXPECT_GT(fake_figures(id).slot[PIM_SLOT(PIM_OBJ)].peak_bytes, SOFT);
+    EXPECT_LE(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].peak_bytes,
+              HARD);
+    EXPECT_GT(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].peak_bytes,
+              SOFT);
     EXPECT_GT(refusals, 0);
 }
 

@@ -62,13 +62,13 @@ static uint64_t
 raw_live(void)
 {
     pim_figures f = fake_figures(interp.state->id);
-    return f.slot[PIM_SLOT(PIM_RAW)].live_bytes;
+    return f.by_domain[PIM_DOMAIN_INDEX(PIM_RAW)].live_bytes;
 }
 
 TEST(raw_requests_of_each_kind_are_refused_and_reported_once)
 {
-    static const size_t sizes[] = {BLOCK,  5000,        PIM_SMALL_MAX,
-                                   200000, PIM_RUN_MAX, 2 * MIB};
+    static const size_t sizes[] = {BLOCK,  5000,         PIM_SMALL_MAX,
+                                   200000, PIM_SPAN_MAX, 2 * MIB};
     limit(1, 1); // nothing at all
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         refusals = 0;
@@ -132,12 +132,12 @@ TEST(what_others_freed_in_the_current_page_is_handed_out)
     void *blocks[4000];
     unsigned count = 0;
     unsigned size_class = pim_size_class(BLOCK);
-    pim_page **current = &heap->current[PIM_SLOT(PIM_RAW)][size_class];
+    pim_page **current = &heap->current[PIM_DOMAIN_INDEX(PIM_RAW)][size_class];
     unsigned enough = 4 * PIM_UNIT_SIZE / BLOCK;
     do {
         blocks[count++] = pim_raw_malloc(NULL, BLOCK);
     } while (count < enough || (*current)->free != NULL ||
-             (*current)->cut != (*current)->capacity);
+             (*current)->carved != (*current)->capacity);
     limit(raw_live(), raw_live());
     fake_interp_detach(&interp);
     while (count > enough / 2) {

@@ -36,7 +36,7 @@ static pim_block *
 pop(void)
 {
     pim_block *block = page.free;
-    if (block == NULL && pim_page_cut(&page, memory, NULL) != 0) {
+    if (block == NULL && pim_page_carve(&page, memory, NULL) != 0) {
         block = page.free;
     }
     if (block != NULL) {
@@ -62,7 +62,7 @@ TEST(open_page_is_empty)
 {
     bool tagged = true;
     EXPECT_EQ(pim_page_used(&page), 0);
-    EXPECT_EQ(page.cut, 0);
+    EXPECT_EQ(page.carved, 0);
     EXPECT_NULL(page.free);
     EXPECT_PTR_EQ(pim_page_owner(&page, &tagged), some_heap());
     EXPECT(!tagged);
@@ -80,15 +80,15 @@ TEST(blocks_are_cut_from_the_left_until_none_is)
         pim_page_audit(&page, memory, NULL);
     }
     EXPECT_EQ(n, page.capacity);
-    EXPECT_EQ(page.cut, page.capacity);
-    EXPECT_EQ(pim_page_cut(&page, memory, NULL), 0);
+    EXPECT_EQ(page.carved, page.capacity);
+    EXPECT_EQ(pim_page_carve(&page, memory, NULL), 0);
 }
 
 TEST(a_cut_touches_a_few_blocks_only)
 {
     memset(memory, 0x77, sizeof(memory));
-    unsigned n = pim_page_cut(&page, memory, NULL);
-    EXPECT_EQ(n, pim_classes[SIZE_CLASS].cut);
+    unsigned n = pim_page_carve(&page, memory, NULL);
+    EXPECT_EQ(n, pim_classes[SIZE_CLASS].carved);
     for (size_t at = n * page.block_size; at < sizeof(memory); at++) {
         EXPECT_EQ(memory[at], 0x77);
     }
@@ -175,7 +175,7 @@ sort(void *arg)
 TEST(sorting_finds_a_list_that_was_written_into)
 {
     static pim_block elsewhere;
-    pim_page_cut(&page, memory, NULL);
+    pim_page_carve(&page, memory, NULL);
     pim_block *second = page.free->next;
     page.free->next = &elsewhere;
     core_expect_fatal(sort, NULL, "written into");
@@ -192,10 +192,10 @@ TEST(cut_leaves_out_what_is_held)
     page.countdown = 3;
     unsigned n = 0;
     unsigned cut;
-    while ((cut = pim_page_cut(&page, memory, held)) != 0) {
+    while ((cut = pim_page_carve(&page, memory, held)) != 0) {
         pim_page_audit(&page, memory, held);
         for (const pim_block *b = page.free; b != NULL; b = b->next) {
-            EXPECT(!pim_block_set_has(held, pim_block_place(memory, b)));
+            EXPECT(!pim_block_set_has(held, pim_block_granule(memory, b)));
             page.countdown++;
             n++;
         }
@@ -232,8 +232,8 @@ TEST(sealed_page_knows_exactly_its_live_blocks)
         pim_page_give(&page, memory, NULL, blocks[i]);
     }
     memset(held, 0xff, sizeof(held)); // of an earlier life
-    pim_page_seal(&page, memory, false, held);
-    EXPECT_EQ(page.state, PIM_PAGE_SEALED);
+    pim_page_abandon(&page, memory, false, held);
+    EXPECT_EQ(page.state, PIM_PAGE_ABANDONED);
     EXPECT_NULL(page.free);
     for (size_t i = 0; i < page.capacity; i++) {
         EXPECT_EQ(is_held(i), i < 40 && i % 2 == 1);
@@ -242,15 +242,15 @@ TEST(sealed_page_knows_exactly_its_live_blocks)
     pim_page_audit(&page, memory, held);
 }
 
-TEST(leftover_given_back_is_cut_again)
+TEST(orphan_given_back_is_cut_again)
 {
     pim_block *a = pop();
     pim_block *b = pop();
-    pim_page_seal(&page, memory, false, held);
+    pim_page_abandon(&page, memory, false, held);
     pim_page_give(&page, memory, held, a);
     EXPECT_EQ(pim_page_used(&page), 1);
     EXPECT_NULL(page.free); // not cut yet in this life
-    EXPECT_NE(pim_page_cut(&page, memory, held), 0);
+    EXPECT_NE(pim_page_carve(&page, memory, held), 0);
     EXPECT_PTR_EQ(page.free, a);
     pim_page_give(&page, memory, held, b); // below the cut: at once
     EXPECT_PTR_EQ(page.free, b);
@@ -258,19 +258,19 @@ TEST(leftover_given_back_is_cut_again)
     pim_page_audit(&page, memory, held);
 }
 
-TEST(page_can_be_sealed_again_with_old_leftovers)
+TEST(page_can_be_sealed_again_with_old_orphans)
 {
     pim_block *blocks[10];
     for (unsigned i = 0; i < 10; i++) {
         blocks[i] = pop();
     }
-    pim_page_seal(&page, memory, false, held);
+    pim_page_abandon(&page, memory, false, held);
     pim_page_give(&page, memory, held, blocks[0]);
-    pim_page_cut(&page, memory, held);
+    pim_page_carve(&page, memory, held);
     pim_block *mine = page.free;
     page.free = mine->next;
     page.countdown++;
-    pim_page_seal(&page, memory, true, held);
+    pim_page_abandon(&page, memory, true, held);
     EXPECT_EQ(pim_page_used(&page), 10);
     for (size_t i = 0; i < page.capacity; i++) {
         EXPECT_EQ(is_held(i), i < 10);
@@ -289,28 +289,28 @@ audit(void *arg)
 
 TEST(audit_finds_a_block_off_the_grid)
 {
-    pim_page_cut(&page, memory, NULL);
+    pim_page_carve(&page, memory, NULL);
     page.free = (pim_block *)(void *)((char *)page.free + 16);
     core_expect_fatal(audit, NULL, "PAGE-2");
 }
 
 TEST(audit_finds_a_free_block_that_was_not_cut)
 {
-    pim_page_cut(&page, memory, NULL);
-    page.free = (pim_block *)(void *)(memory + page.cut * page.block_size);
+    pim_page_carve(&page, memory, NULL);
+    page.free = (pim_block *)(void *)(memory + page.carved * page.block_size);
     core_expect_fatal(audit, NULL, "PAGE-2");
 }
 
 TEST(audit_finds_a_circular_free_list)
 {
-    pim_page_cut(&page, memory, NULL);
+    pim_page_carve(&page, memory, NULL);
     page.free->next = page.free;
     core_expect_fatal(audit, NULL, "PAGE-1");
 }
 
 TEST(audit_finds_a_lost_block)
 {
-    pim_page_cut(&page, memory, NULL);
+    pim_page_carve(&page, memory, NULL);
     page.free = page.free->next;
     core_expect_fatal(audit, NULL, "PAGE-1");
 }
@@ -367,8 +367,8 @@ main(void)
         PAGE_CASE(cut_leaves_out_what_is_held),
         PAGE_CASE(first_remote_push_asks_for_a_word_to_the_owner),
         PAGE_CASE(sealed_page_knows_exactly_its_live_blocks),
-        PAGE_CASE(leftover_given_back_is_cut_again),
-        PAGE_CASE(page_can_be_sealed_again_with_old_leftovers),
+        PAGE_CASE(orphan_given_back_is_cut_again),
+        PAGE_CASE(page_can_be_sealed_again_with_old_orphans),
         PAGE_CASE(audit_finds_a_block_off_the_grid),
         PAGE_CASE(audit_finds_a_free_block_that_was_not_cut),
         PAGE_CASE(audit_finds_a_circular_free_list),

@@ -1,4 +1,4 @@
-// test_poison.c -- interpreters whose leftovers are not kept: released or poisoned.
+// test_poison.c -- interpreters whose orphans are not kept: released or poisoned.
 
 #include <errno.h>
 #include <signal.h>
@@ -24,10 +24,10 @@
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 
-#define OBJ PIM_SLOT(PIM_OBJ)
-#define MEM PIM_SLOT(PIM_MEM)
-#define RAW PIM_SLOT(PIM_RAW)
-#define RUN_BYTES (5 * PIM_UNIT_SIZE)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
+#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
+#define SPAN_BYTES (5 * PIM_UNIT_SIZE)
 #define HUGE ((size_t)3 << 20)
 
 static fake_interp interp;
@@ -50,10 +50,10 @@ trim(void)
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
     pim_heap_purge(&pim_process_heap, true);
-    pim_warm_trim(&pim_process_heap.arenas, true);
+    pim_retained_trim(&pim_process_heap.arenas, true);
     pim_lock_release(&pim_process_lock);
     pim_region_trim();
-    pim_maps_trim(true);
+    pim_extent_trim(true);
     pim_gate_exit();
 }
 
@@ -119,7 +119,7 @@ leave_blocks(void)
 {
     leak.small = left(pim_obj_malloc(NULL, 48), 48);
     leak.large_small = left(pim_mem_malloc(NULL, 9000), 9000);
-    leak.run = left(pim_mem_malloc(NULL, RUN_BYTES), RUN_BYTES);
+    leak.run = left(pim_mem_malloc(NULL, SPAN_BYTES), SPAN_BYTES);
     leak.map = left(pim_obj_malloc(NULL, HUGE), HUGE);
 }
 
@@ -134,9 +134,11 @@ static void
 expect_process_accounts_as_before(void)
 {
     pim_figures now = fake_figures(PIM_PROCESS_ID);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        EXPECT_EQ(now.slot[slot].live_bytes, process.slot[slot].live_bytes);
-        EXPECT_EQ(now.slot[slot].live_blocks, process.slot[slot].live_blocks);
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+        EXPECT_EQ(now.by_domain[slot].live_bytes,
+                  process.by_domain[slot].live_bytes);
+        EXPECT_EQ(now.by_domain[slot].live_blocks,
+                  process.by_domain[slot].live_blocks);
     }
 }
 
@@ -158,13 +160,16 @@ raw_is_kept(void)
 {
     leave_blocks();
     leave_raw_blocks();
-    uint64_t bytes = fake_figures(id).slot[RAW].live_bytes;
+    uint64_t bytes = fake_figures(id).by_domain[RAW].live_bytes;
     end_interp();
     pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.slot[RAW].live_blocks, process.slot[RAW].live_blocks + 3);
-    EXPECT_EQ(now.slot[RAW].live_bytes, process.slot[RAW].live_bytes + bytes);
-    EXPECT_EQ(now.slot[OBJ].live_bytes, process.slot[OBJ].live_bytes);
-    EXPECT_EQ(now.slot[MEM].live_blocks, process.slot[MEM].live_blocks);
+    EXPECT_EQ(now.by_domain[RAW].live_blocks,
+              process.by_domain[RAW].live_blocks + 3);
+    EXPECT_EQ(now.by_domain[RAW].live_bytes,
+              process.by_domain[RAW].live_bytes + bytes);
+    EXPECT_EQ(now.by_domain[OBJ].live_bytes, process.by_domain[OBJ].live_bytes);
+    EXPECT_EQ(now.by_domain[MEM].live_blocks,
+              process.by_domain[MEM].live_blocks);
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
     trim();
     for (unsigned i = 0; i < PIM_ARRAY_LEN(raw_left); i++) {
@@ -216,9 +221,9 @@ TEST(figures_of_a_released_interpreter_say_what_it_left)
     end_interp();
     pim_figures f = fake_figures(id);
     EXPECT(f.ended);
-    EXPECT_EQ(f.slot[OBJ].live_blocks, 2);
-    EXPECT_EQ(f.slot[MEM].live_blocks, 2);
-    EXPECT_GE(f.slot[OBJ].live_bytes, HUGE + 48);
+    EXPECT_EQ(f.by_domain[OBJ].live_blocks, 2);
+    EXPECT_EQ(f.by_domain[MEM].live_blocks, 2);
+    EXPECT_GE(f.by_domain[OBJ].live_bytes, HUGE + 48);
     EXPECT_EQ(f.arenas, 0);
 }
 
@@ -247,7 +252,7 @@ TEST(late_free_of_a_released_block_is_fatal)
     core_expect_fatal(free_it, leak.small, "not a live block");
 }
 
-// Blocks of others, which are to be kept, in a page that it inherited.
+// Blocks of others, which are to be kept, in a page that it reclaimed.
 TEST(what_others_left_in_its_pages_stays)
 {
     fake_interp kept;
@@ -284,9 +289,9 @@ TEST(what_others_left_in_its_pages_stays)
     expect_process_accounts_as_before();
 }
 
-// An heir that became one of those that are not kept: others' blocks and its own
+// A reclaimer that became one of those that are not kept: others' blocks and its own
 // are in one page.
-TEST(pages_inherited_before_the_policy_was_set_are_kept_whole)
+TEST(pages_reclaimed_before_the_policy_was_set_are_kept_whole)
 {
     fake_interp first;
     end_interp();
@@ -303,14 +308,16 @@ TEST(pages_inherited_before_the_policy_was_set_are_kept_whole)
     EXPECT_EQ(pim_registry_set_policy(interp.state->id, PIM_RELEASE), 0);
     end_interp();
     pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.slot[OBJ].live_blocks, before.slot[OBJ].live_blocks + 2);
+    EXPECT_EQ(now.by_domain[OBJ].live_blocks,
+              before.by_domain[OBJ].live_blocks + 2);
     EXPECT_EQ(theirs[47], 'x');
     EXPECT_EQ(own[47], 'x');
     pim_obj_free(NULL, theirs);
     pim_obj_free(NULL, own);
     core_expect_fatal(free_it, elsewhere, "not a live block");
     now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.slot[OBJ].live_blocks, before.slot[OBJ].live_blocks);
+    EXPECT_EQ(now.by_domain[OBJ].live_blocks,
+              before.by_domain[OBJ].live_blocks);
 }
 
 // --- poison ----------------------------------------------------------------
@@ -349,7 +356,7 @@ TEST(late_touch_of_a_poisoned_block_is_reported)
                   "domain obj that it left allocated");
     expect_report(leak.large_small + 8999, core_block_bytes(9000),
                   "domain mem that it left allocated");
-    expect_report(leak.run + RUN_BYTES - 1, RUN_BYTES,
+    expect_report(leak.run + SPAN_BYTES - 1, SPAN_BYTES,
                   "domain mem that it left allocated");
     expect_report(leak.map + HUGE - 1, map_bytes,
                   "domain obj that it left allocated");
@@ -472,7 +479,7 @@ TEST(poisoned_blocks_are_in_no_account_and_hold_no_memory)
     leave_blocks();
     end_interp();
     expect_process_accounts_as_before();
-    EXPECT_EQ(fake_figures(id).slot[OBJ].live_blocks, 2);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 2);
     trim();
     pim_figures now = fake_figures(PIM_PROCESS_ID);
     EXPECT_EQ(now.committed_bytes, process.committed_bytes);
@@ -523,7 +530,7 @@ TEST(second_late_free_is_fatal)
 
 // The next interpreters use the units around what is poisoned, so that a leak costs
 // no arena.
-TEST(arenas_with_poisoned_pages_are_inherited)
+TEST(arenas_with_poisoned_pages_are_reclaimed)
 {
     char *leaks[40];
     end_interp();
@@ -569,7 +576,7 @@ main(void)
         RELEASES(large_blocks_of_mimalloc_are_released),
         RELEASES(late_free_of_a_released_block_is_fatal),
         RELEASES(what_others_left_in_its_pages_stays),
-        RELEASES(pages_inherited_before_the_policy_was_set_are_kept_whole),
+        RELEASES(pages_reclaimed_before_the_policy_was_set_are_kept_whole),
         POISONS(late_touch_of_a_poisoned_block_is_reported),
         POISONS(late_touch_of_a_block_that_was_free_is_told_apart),
         POISONS(report_names_the_interpreter_that_touches),
@@ -579,7 +586,7 @@ main(void)
         POISONS(
             late_frees_of_poisoned_blocks_are_counted_and_give_the_addresses_back),
         POISONS(second_late_free_is_fatal),
-        POISONS(arenas_with_poisoned_pages_are_inherited),
+        POISONS(arenas_with_poisoned_pages_are_reclaimed),
         POISONS(system_without_a_map_to_spare_still_takes_the_memory),
     };
     return RUN(cases, core_set_up, NULL);

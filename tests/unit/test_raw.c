@@ -38,7 +38,8 @@ raw_now(void)
 static uint64_t
 taken(void)
 {
-    return pim_gauge_live(&pim_raw_heap.account[PIM_SLOT(PIM_RAW)].blocks);
+    return pim_gauge_live(
+        &pim_raw_heap.account[PIM_DOMAIN_INDEX(PIM_RAW)].blocks);
 }
 
 static bool
@@ -189,7 +190,7 @@ TEST(the_raw_heap_has_no_interpreter)
     EXPECT_EQ(asked, 0);
 }
 
-TEST(the_raw_heap_inherits_no_estate)
+TEST(the_raw_heap_reclaims_no_arena)
 {
     enum { LEAKED = 100, BLOCKS = 6000 };
     static void *leaked[LEAKED * 40];
@@ -207,12 +208,12 @@ TEST(the_raw_heap_inherits_no_estate)
     }
     fake_interp_detach(&interp);
     fake_interp_end(&interp);
-    pim_figures estates = fake_figures(PIM_PROCESS_ID);
-    EXPECT_GT(estates.arenas, 0);
+    pim_figures abandoned = fake_figures(PIM_PROCESS_ID);
+    EXPECT_GT(abandoned.arenas, 0);
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = pim_raw_malloc(NULL, 1000);
     }
-    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, estates.arenas);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, abandoned.arenas);
     EXPECT_GT(pim_load_relaxed(&pim_raw_heap.arenas.arenas), 1);
     pim_raw_small_audit();
     for (unsigned i = 0; i < BLOCKS; i++) {
@@ -579,7 +580,7 @@ main(void)
         CASE(realloc_moves_between_the_raw_heap_and_mimalloc),
         CASE(with_another_source_no_block_of_ours_is_handed_out),
         CASE(the_raw_heap_has_no_interpreter),
-        CASE(the_raw_heap_inherits_no_estate),
+        CASE(the_raw_heap_reclaims_no_arena),
         CASE(a_bin_keeps_so_many_blocks_and_bytes_and_no_more),
         CASE(what_is_kept_is_free_in_the_figures),
         CASE(the_last_freed_block_is_the_next),

@@ -11,7 +11,7 @@
 #include "support/expect.h"
 #include "support/raw_world.h"
 
-#define RAW PIM_SLOT(PIM_RAW)
+#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
 
 static fake_interp *const a = &raw_world.a;
 static fake_interp *const b = &raw_world.b;
@@ -25,8 +25,8 @@ TEST(what_an_interpreter_leaves_is_the_processs_and_can_be_freed)
     raw_end_interp(a);
     pim_figures left = fake_figures(id);
     EXPECT(left.ended);
-    EXPECT_EQ(left.slot[RAW].live_bytes, bytes);
-    EXPECT_EQ(left.slot[RAW].live_blocks, RAW_BLOCKS);
+    EXPECT_EQ(left.by_domain[RAW].live_bytes, bytes);
+    EXPECT_EQ(left.by_domain[RAW].live_blocks, RAW_BLOCKS);
     raw_expect(raw_of(PIM_PROCESS_ID), raw_world.process.bytes + bytes,
                raw_world.process.blocks + RAW_BLOCKS);
     fake_interp_swap(b);
@@ -58,7 +58,7 @@ TEST(a_late_free_is_not_in_the_account_of_who_has_the_record_now)
     fake_interp_end(&next);
 }
 
-TEST(an_heir_allocates_between_raw_leftovers)
+TEST(a_reclaimer_allocates_between_raw_orphans)
 {
     enum { BLOCKS = 4000, KEPT_OF = 40 };
     static void *many[BLOCKS];
@@ -72,13 +72,13 @@ TEST(an_heir_allocates_between_raw_leftovers)
         }
     }
     raw_end_interp(a);
-    uint64_t estates = fake_figures(PIM_PROCESS_ID).arenas;
-    EXPECT_GT(estates, 0);
+    uint64_t abandoned = fake_figures(PIM_PROCESS_ID).arenas;
+    EXPECT_GT(abandoned, 0);
     fake_interp_swap(b);
     for (unsigned i = 0; i < BLOCKS; i++) {
         own[i] = pim_raw_malloc(NULL, 1000);
     }
-    EXPECT_LT(fake_figures(PIM_PROCESS_ID).arenas, estates);
+    EXPECT_LT(fake_figures(PIM_PROCESS_ID).arenas, abandoned);
     EXPECT_EQ(raw_of_interp(b).blocks, BLOCKS);
     EXPECT_EQ(raw_of(PIM_PROCESS_ID).blocks,
               raw_world.process.blocks + BLOCKS / KEPT_OF);
@@ -218,7 +218,7 @@ main(void)
     const struct CMUnitTest cases[] = {
         ATTACHED(what_an_interpreter_leaves_is_the_processs_and_can_be_freed),
         ATTACHED(a_late_free_is_not_in_the_account_of_who_has_the_record_now),
-        ATTACHED(an_heir_allocates_between_raw_leftovers),
+        ATTACHED(a_reclaimer_allocates_between_raw_orphans),
         ATTACHED(an_interpreter_ends_with_a_block_that_is_anothers),
         ATTACHED(an_interpreter_outlives_the_one_whose_block_it_lies_in),
         ATTACHED(the_owners_free_of_a_state_is_an_end_too),

@@ -14,7 +14,7 @@
 #include "support/expect.h"
 #include "support/raw_world.h"
 
-#define RAW PIM_SLOT(PIM_RAW)
+#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
 
 static fake_interp *const a = &raw_world.a;
 static fake_interp *const b = &raw_world.b;
@@ -28,7 +28,7 @@ TEST(blocks_are_in_the_account_of_the_current_interpreter)
     raw_expect(raw_of_interp(b), 0, 0);
     raw_expect_process_as_before();
     pim_figures f = fake_figures(a->state->id);
-    EXPECT_GE(f.slot[RAW].peak_bytes, bytes);
+    EXPECT_GE(f.by_domain[RAW].peak_bytes, bytes);
     EXPECT_GE(f.committed_bytes, bytes);
     for (unsigned i = 0; i < RAW_BLOCKS; i++) {
         int64_t id = -7;

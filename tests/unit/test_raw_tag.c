@@ -15,7 +15,7 @@
 #include "support/raw_world.h"
 #include "support/tsan.h"
 
-#define RAW PIM_SLOT(PIM_RAW)
+#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
 
 // Sanitizers' malloc ends the process instead of refusing.
 #if PIM_TSAN || defined(__SANITIZE_ADDRESS__)
@@ -180,7 +180,7 @@ leave_to_the_process(void)
     size_t state = usable(a.block);
     fake_interp_swap(NULL);
     fake_interp_end(&a);
-    EXPECT_EQ(fake_figures(id).slot[RAW].live_bytes, bytes);
+    EXPECT_EQ(fake_figures(id).by_domain[RAW].live_bytes, bytes);
     process.bytes -= state;
     process.blocks--;
     expect_process(bytes, SIZES);

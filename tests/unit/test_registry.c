@@ -136,13 +136,13 @@ TEST(legacy_interpreter_is_served_and_counted_by_main)
     fake_interp_begin_legacy(&legacy, core_next_id());
     fake_interp_attach(fake_main());
     pim_heap *of_main = fake_current_heap();
-    uint64_t blocks = fake_figures(FAKE_MAIN).slot[1].live_blocks;
+    uint64_t blocks = fake_figures(FAKE_MAIN).by_domain[1].live_blocks;
     fake_interp_detach(fake_main());
 
     fake_interp_attach(&legacy);
     void *p = pim_obj_malloc(NULL, 50);
     EXPECT_PTR_EQ(fake_current_heap(), of_main);
-    EXPECT_EQ(fake_figures(FAKE_MAIN).slot[1].live_blocks, blocks + 1);
+    EXPECT_EQ(fake_figures(FAKE_MAIN).by_domain[1].live_blocks, blocks + 1);
     EXPECT_EQ(fake_figures(legacy.state->id).id, FAKE_MAIN);
     fake_interp_detach(&legacy);
     fake_interp_end(&legacy);
@@ -151,7 +151,7 @@ TEST(legacy_interpreter_is_served_and_counted_by_main)
     uint64_t remote = fake_figures(FAKE_MAIN).remote_frees;
     pim_obj_free(NULL, p);
     EXPECT_EQ(fake_figures(FAKE_MAIN).remote_frees, remote);
-    EXPECT_EQ(fake_figures(FAKE_MAIN).slot[1].live_blocks, blocks);
+    EXPECT_EQ(fake_figures(FAKE_MAIN).by_domain[1].live_blocks, blocks);
     fake_interp_detach(fake_main());
 }
 

@@ -14,9 +14,9 @@
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define LARGE (3u << 20)
-#define RUN_BYTES (5 * PIM_UNIT_SIZE)
+#define SPAN_BYTES (5 * PIM_UNIT_SIZE)
 #define HUGE (40u << 20)
 
 static fake_interp interp;
@@ -31,10 +31,10 @@ trim(void)
 {
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    pim_warm_trim(&pim_process_heap.arenas, true);
+    pim_retained_trim(&pim_process_heap.arenas, true);
     pim_lock_release(&pim_process_lock);
     pim_region_trim();
-    pim_maps_trim(true);
+    pim_extent_trim(true);
     pim_gate_exit();
 }
 
@@ -87,9 +87,11 @@ expect_process_as_before(void)
     EXPECT_EQ(now.arenas, process.arenas);
     EXPECT_EQ(now.pages, process.pages);
     EXPECT_EQ(now.committed_bytes, process.committed_bytes);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        EXPECT_EQ(now.slot[slot].live_bytes, process.slot[slot].live_bytes);
-        EXPECT_EQ(now.slot[slot].live_blocks, process.slot[slot].live_blocks);
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+        EXPECT_EQ(now.by_domain[slot].live_bytes,
+                  process.by_domain[slot].live_bytes);
+        EXPECT_EQ(now.by_domain[slot].live_blocks,
+                  process.by_domain[slot].live_blocks);
     }
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
     pim_heap_audit(&pim_process_heap);
@@ -115,7 +117,7 @@ use_and_free_much(void)
         blocks[i] = pim_obj_malloc(NULL, 16 + i % 3000);
     }
     void *large = malloc_without_map(LARGE);
-    void *run = pim_mem_malloc(NULL, RUN_BYTES);
+    void *run = pim_mem_malloc(NULL, SPAN_BYTES);
     void *huge = pim_mem_malloc(NULL, HUGE);
     for (unsigned i = 0; i < N; i++) {
         pim_obj_free(NULL, blocks[i]);
@@ -138,8 +140,8 @@ TEST(empty_heap_gives_everything_back)
     EXPECT_EQ(left.arenas, 0);
     EXPECT_EQ(left.pages, 0);
     EXPECT_EQ(left.committed_bytes, 0);
-    EXPECT_EQ(left.slot[OBJ].live_blocks, 0);
-    EXPECT_GT(left.slot[OBJ].peak_bytes, 20000 * 1000);
+    EXPECT_EQ(left.by_domain[OBJ].live_blocks, 0);
+    EXPECT_GT(left.by_domain[OBJ].peak_bytes, 20000 * 1000);
     expect_process_as_before();
 }
 
@@ -151,14 +153,16 @@ TEST(leaked_small_block_keeps_one_page_and_survives)
     end_interp();
 
     pim_figures left = fake_figures(id);
-    EXPECT_EQ(left.slot[OBJ].live_blocks, 1);
-    EXPECT_EQ(left.slot[OBJ].live_bytes, 112);
+    EXPECT_EQ(left.by_domain[OBJ].live_blocks, 1);
+    EXPECT_EQ(left.by_domain[OBJ].live_bytes, 112);
     trim();
     pim_figures now = fake_figures(PIM_PROCESS_ID);
     EXPECT_EQ(now.arenas, process.arenas + 1);
     EXPECT_EQ(now.pages, process.pages + 1);
-    EXPECT_EQ(now.slot[OBJ].live_blocks, process.slot[OBJ].live_blocks + 1);
-    EXPECT_EQ(now.slot[OBJ].live_bytes, process.slot[OBJ].live_bytes + 112);
+    EXPECT_EQ(now.by_domain[OBJ].live_blocks,
+              process.by_domain[OBJ].live_blocks + 1);
+    EXPECT_EQ(now.by_domain[OBJ].live_bytes,
+              process.by_domain[OBJ].live_bytes + 112);
     EXPECT_LE(now.committed_bytes, process.committed_bytes + PIM_UNIT_SIZE);
     EXPECT_EQ(arenas_committed(), 1);
     for (unsigned i = 0; i < 100; i++) {
@@ -202,8 +206,8 @@ TEST(leaked_blocks_can_be_reallocated)
 {
     char *small = pim_obj_malloc(NULL, 100);
     char *large = pim_mem_malloc(NULL, LARGE);
-    char *run = pim_mem_malloc(NULL, RUN_BYTES);
-    memset(run, 'r', RUN_BYTES);
+    char *run = pim_mem_malloc(NULL, SPAN_BYTES);
+    memset(run, 'r', SPAN_BYTES);
     memset(small, 's', 100);
     memset(large, 'l', LARGE);
     end_interp();
@@ -212,9 +216,9 @@ TEST(leaked_blocks_can_be_reallocated)
     fake_interp_attach(&other);
     small = pim_obj_realloc(NULL, small, 1000);
     large = pim_mem_realloc(NULL, large, 3 * LARGE);
-    run = pim_mem_realloc(NULL, run, 2 * RUN_BYTES);
+    run = pim_mem_realloc(NULL, run, 2 * SPAN_BYTES);
     EXPECT_EQ(small[99], 's');
-    EXPECT_EQ(run[RUN_BYTES - 1], 'r');
+    EXPECT_EQ(run[SPAN_BYTES - 1], 'r');
     pim_mem_free(NULL, run);
     EXPECT_EQ(large[LARGE - 1], 'l');
     pim_obj_free(NULL, small);
@@ -231,9 +235,9 @@ TEST(leaked_large_block_outlives_its_heap)
     memset(leaked, 'x', LARGE);
     pim_mem_free(NULL, freed);
     end_interp();
-    EXPECT_EQ(fake_figures(id).slot[0].live_blocks, 1);
-    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[0].live_blocks,
-              process.slot[0].live_blocks + 1);
+    EXPECT_EQ(fake_figures(id).by_domain[0].live_blocks, 1);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[0].live_blocks,
+              process.by_domain[0].live_blocks + 1);
     EXPECT_EQ(leaked[0], 'x');
     EXPECT_EQ(leaked[LARGE - 1], 'x');
     pim_mem_free(NULL, leaked);
@@ -267,8 +271,8 @@ TEST(remote_frees_before_the_end_are_taken_over)
     pim_mem_free(NULL, large);
     fake_interp_end(&interp);
     EXPECT_EQ(fake_figures(id).remote_frees, N + 1);
-    EXPECT_EQ(fake_figures(id).slot[OBJ].live_blocks, 0);
-    EXPECT_EQ(fake_figures(id).slot[0].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[0].live_blocks, 0);
     EXPECT_EQ(arenas_committed(), 0);
     expect_process_as_before();
 }
@@ -299,7 +303,7 @@ TEST(half_changed_lists_do_not_hinder_the_end)
     void *next = other->next;
     fake_interp_end(&interp);
     EXPECT_PTR_EQ(other->next, next); // nobody wrote there
-    EXPECT_EQ(fake_figures(id).slot[OBJ].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 0);
     EXPECT_EQ(arenas_committed(), 0);
     expect_process_as_before();
 }
@@ -325,8 +329,8 @@ TEST(arena_with_a_leak_goes_on_to_the_next_interpreter)
     // The late free gives the unit to the arena's new owner.
     EXPECT_EQ(leaked[99], 'x');
     pim_obj_free(NULL, leaked);
-    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[OBJ].live_blocks,
-              process.slot[OBJ].live_blocks);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[OBJ].live_blocks,
+              process.by_domain[OBJ].live_blocks);
     pim_obj_free(NULL, p);
     pim_heap_audit(fake_current_heap());
     fake_interp_detach(&next);
@@ -336,7 +340,7 @@ TEST(arena_with_a_leak_goes_on_to_the_next_interpreter)
 }
 
 // A page of so few blocks that an eighth of them is none.
-TEST(page_without_a_free_block_is_not_inherited)
+TEST(page_without_a_free_block_is_not_reclaimed)
 {
     enum { N = 4 };
     char *leaked[N];
@@ -350,7 +354,7 @@ TEST(page_without_a_free_block_is_not_inherited)
     begin_other(&next);
     char *p = pim_obj_malloc(NULL, PIM_SMALL_MAX);
     EXPECT(pim_region_contains(p));
-    EXPECT_EQ(pim_page_of(leaked[0])->state, PIM_PAGE_SEALED);
+    EXPECT_EQ(pim_page_of(leaked[0])->state, PIM_PAGE_ABANDONED);
     pim_obj_free(NULL, p);
     pim_heap_audit(fake_current_heap());
     fake_interp_detach(&next);
@@ -434,7 +438,7 @@ TEST(retired_heap_is_empty_for_a_stale_cache)
     pim_heap *heap = fake_current_heap();
     pim_obj_free(NULL, pim_obj_malloc(NULL, 8));
     end_interp();
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             EXPECT_PTR_EQ(heap->current[slot][c], &pim_empty_page);
         }
@@ -474,7 +478,7 @@ main(void)
         RETIRE_CASE(remote_frees_before_the_end_are_taken_over),
         RETIRE_CASE(half_changed_lists_do_not_hinder_the_end),
         RETIRE_CASE(arena_with_a_leak_goes_on_to_the_next_interpreter),
-        RETIRE_CASE(page_without_a_free_block_is_not_inherited),
+        RETIRE_CASE(page_without_a_free_block_is_not_reclaimed),
         RETIRE_CASE(leaks_of_many_generations_share_arenas),
         RETIRE_CASE(leak_in_an_arena_that_was_passed_on_twice_is_freed),
         RETIRE_CASE(interpreter_without_a_request_ends_unnoticed),

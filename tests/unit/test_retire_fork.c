@@ -28,8 +28,8 @@
 #include "support/fake_os.h"
 #include "support/patience.h"
 
-#define OBJ PIM_SLOT(PIM_OBJ)
-#define MEM PIM_SLOT(PIM_MEM)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
 #define HUGE ((size_t)3 << 20)
 
 static fake_interp interp;
@@ -137,13 +137,15 @@ expect_settled(int policy)
 {
     pim_figures f = fake_figures(id);
     EXPECT(f.ended);
-    EXPECT_EQ(f.slot[OBJ].live_blocks, 2);
-    EXPECT_EQ(f.slot[MEM].live_blocks, 2);
+    EXPECT_EQ(f.by_domain[OBJ].live_blocks, 2);
+    EXPECT_EQ(f.by_domain[MEM].live_blocks, 2);
     EXPECT_EQ(f.arenas, 0);
     uint64_t kept = policy == PIM_KEEP ? 2 : 0;
     pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.slot[OBJ].live_blocks, process.slot[OBJ].live_blocks + kept);
-    EXPECT_EQ(now.slot[MEM].live_blocks, process.slot[MEM].live_blocks + kept);
+    EXPECT_EQ(now.by_domain[OBJ].live_blocks,
+              process.by_domain[OBJ].live_blocks + kept);
+    EXPECT_EQ(now.by_domain[MEM].live_blocks,
+              process.by_domain[MEM].live_blocks + kept);
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_blocks) - poisoned,
               policy == PIM_POISON ? NOT_RAW : 0);
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.released_blocks) - released,
@@ -174,9 +176,11 @@ free_late(int policy)
         core_domains[left[i].domain].free(NULL, left[i].block);
     }
     pim_figures now = fake_figures(PIM_PROCESS_ID);
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        EXPECT_EQ(now.slot[slot].live_bytes, process.slot[slot].live_bytes);
-        EXPECT_EQ(now.slot[slot].live_blocks, process.slot[slot].live_blocks);
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+        EXPECT_EQ(now.by_domain[slot].live_bytes,
+                  process.by_domain[slot].live_bytes);
+        EXPECT_EQ(now.by_domain[slot].live_blocks,
+                  process.by_domain[slot].live_blocks);
     }
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_blocks), poisoned);
     pim_heap_audit(&pim_process_heap);

@@ -57,7 +57,7 @@ TEST(growing_heap_notices_that_little_is_left)
     pim_store_relaxed(&fake.room, PIM_TIGHT_BYTES - 1);
     EXPECT(!pim_is_tight());
     for (unsigned i = 0; i < 64; i++) {
-        blocks[i] = pim_mem_malloc(NULL, PIM_RUN_MAX);
+        blocks[i] = pim_mem_malloc(NULL, PIM_SPAN_MAX);
     }
     EXPECT(pim_is_tight());
     for (unsigned i = 0; i < 64; i++) {
@@ -131,7 +131,7 @@ TEST(where_space_is_limited_small_blocks_grow_within_their_classes)
             p = pim_mem_realloc(NULL, p, size);
             memset(p, 1, size);
         }
-        EXPECT_EQ(pim_page_of(p)->size_class == PIM_CLASS_RUN, !limited);
+        EXPECT_EQ(pim_page_of(p)->size_class == PIM_CLASS_SPAN, !limited);
         pim_mem_free(NULL, p);
     }
 }

@@ -19,7 +19,7 @@ static const size_t sizes[] = {64,     600,    4129,    20000,   32801,
 static uint64_t
 counted(unsigned domain)
 {
-    return fake_figures(the.id).slot[PIM_SLOT(domain)].live_bytes;
+    return fake_figures(the.id).by_domain[PIM_DOMAIN_INDEX(domain)].live_bytes;
 }
 
 // The most that a block for `size` bytes may count: an eighth more than the one that
@@ -28,9 +28,9 @@ static uint64_t
 most_for(unsigned domain, size_t size)
 {
     bool is_mimallocs = domain == PIM_RAW && size > PIM_SMALL_MAX;
-    uint64_t bytes = is_mimallocs          ? size + size / 8 + 4 * PAGE
-                     : size <= PIM_RUN_MAX ? core_block_bytes(size)
-                                           : pim_align_up(size, PAGE) + PAGE;
+    uint64_t bytes = is_mimallocs           ? size + size / 8 + 4 * PAGE
+                     : size <= PIM_SPAN_MAX ? core_block_bytes(size)
+                                            : pim_align_up(size, PAGE) + PAGE;
     return bytes + bytes / 8;
 }
 
@@ -169,9 +169,9 @@ TEST(a_block_that_shrinks_by_little_is_seldom_moved)
 TEST(a_list_that_grows_in_its_run_stays_there)
 {
     unsigned moves = 0;
-    char *list = make_block(&core_domains[PIM_MEM], PIM_RUN_GROWN + 1, true);
+    char *list = make_block(&core_domains[PIM_MEM], PIM_SPAN_GROWN + 1, true);
     EXPECT_EQ(counted(PIM_MEM), PIM_UNIT_SIZE);
-    for (size_t size = PIM_RUN_GROWN + 1; size < PIM_SMALL_MAX; size += 100) {
+    for (size_t size = PIM_SPAN_GROWN + 1; size < PIM_SMALL_MAX; size += 100) {
         char *longer = pim_mem_realloc(NULL, list, size);
         moves += longer != list;
         list = longer;

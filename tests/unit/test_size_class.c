@@ -70,8 +70,8 @@ TEST(capacity_is_what_fits_in_a_page)
         EXPECT_GE(info->capacity, 4);
         EXPECT_LT(info->capacity, PIM_REST_NEVER);
         EXPECT_LE(info->capacity, PIM_UNIT_SIZE / PIM_ALIGNMENT);
-        EXPECT_GE(info->cut, 1);
-        EXPECT_LE(info->cut, info->capacity);
+        EXPECT_GE(info->carved, 1);
+        EXPECT_LE(info->carved, info->capacity);
     }
 }
 

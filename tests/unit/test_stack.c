@@ -41,13 +41,13 @@ begin(void **state)
 static uint64_t
 mem_bytes(void)
 {
-    return fake_figures(the.id).slot[PIM_SLOT(PIM_MEM)].live_bytes;
+    return fake_figures(the.id).by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_bytes;
 }
 
 TEST(a_piece_is_a_block_of_mem_of_the_interpreter)
 {
     static const size_t sizes[] = {PIM_UNIT_SIZE, 2 * PIM_UNIT_SIZE,
-                                   PIM_RUN_MAX, 4 * MIB};
+                                   PIM_SPAN_MAX, 4 * MIB};
     for (size_t i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         char *piece = pim_stack_alloc(NULL, sizes[i]);
         EXPECT_NOT_NULL(piece);

@@ -14,7 +14,7 @@
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 
-#define LARGE (3 * PIM_RUN_MAX)
+#define LARGE (3 * PIM_SPAN_MAX)
 #define BLOCK 48
 #define N 500 // blocks of several pages
 
@@ -99,7 +99,7 @@ TEST(each_kind_of_block_is_found_where_it_is)
     EXPECT(fake_mi_live_blocks() != 0);
     expect_found_as(small, PIM_OBJ, pim_size_class(BLOCK), BLOCK);
     expect_found_as(medium, PIM_MEM, PIM_CLASSES - 1, PIM_SMALL_MAX);
-    expect_found_as(run, PIM_MEM, PIM_WALK_RUN, 5 * PIM_UNIT_SIZE);
+    expect_found_as(run, PIM_MEM, PIM_WALK_SPAN, 5 * PIM_UNIT_SIZE);
     expect_found_as(map, PIM_OBJ, PIM_WALK_LARGE, pim_large_usable(map));
     expect_found_as(of_mi, PIM_MEM, PIM_WALK_LARGE, pim_large_usable(of_mi));
     expect_found_as(raw, PIM_RAW, pim_size_class(BLOCK), BLOCK);
@@ -223,13 +223,13 @@ free_left(void)
     pim_mem_free(NULL, large_left);
 }
 
-TEST(leftovers_are_the_process_s_wherever_they_lie)
+TEST(orphans_are_the_process_s_wherever_they_lie)
 {
-    uint64_t before = fake_figures(PIM_PROCESS_ID).slot[1].live_blocks;
+    uint64_t before = fake_figures(PIM_PROCESS_ID).by_domain[1].live_blocks;
     void *mine[N];
     leave();
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
-    for (unsigned i = 0; i < N; i++) { // between the leftovers
+    for (unsigned i = 0; i < N; i++) { // between the orphans
         mine[i] = pim_obj_malloc(NULL, BLOCK);
     }
     bool tagged;
@@ -249,10 +249,10 @@ TEST(leftovers_are_the_process_s_wherever_they_lie)
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
 }
 
-TEST(leftover_that_others_free_is_gone_before_its_page_s_owner_collects)
+TEST(orphan_that_others_free_is_gone_before_its_page_s_owner_collects)
 {
     leave();
-    void *mine = pim_obj_malloc(NULL, BLOCK); // inherits
+    void *mine = pim_obj_malloc(NULL, BLOCK); // reclaims
     fake_interp_swap(&other);
     free_left();
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
@@ -268,7 +268,7 @@ TEST(blocks_without_a_thread_state_are_the_process_s)
     void *run = pim_mem_malloc(NULL, 3 * PIM_UNIT_SIZE);
     void *large = pim_mem_malloc(NULL, LARGE);
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
-    EXPECT_GT(fake_figures(PIM_PROCESS_ID).slot[0].live_blocks, 1);
+    EXPECT_GT(fake_figures(PIM_PROCESS_ID).by_domain[0].live_blocks, 1);
     pim_obj_free(NULL, small);
     pim_mem_free(NULL, run);
     pim_mem_free(NULL, large);
@@ -315,7 +315,7 @@ TEST(watch_sees_what_is_left_and_tells_when_no_lock_is_held)
     EXPECT_EQ(seen.blocks[PIM_MEM], 1);
     EXPECT_EQ(seen.bytes[PIM_MEM], pim_large_usable(large_left));
 
-    // What an heir leaves in turn is without what was left to it.
+    // What a reclaimer leaves in turn is without what was left to it.
     void *mine = pim_obj_malloc(NULL, BLOCK);
     bool tagged;
     pim_page_owner(pim_page_of(mine), &tagged);
@@ -398,9 +398,9 @@ main(void)
         WALK_CASE(large_block_that_moves_when_it_grows_is_found_once),
         WALK_CASE(what_is_free_is_not_visited_whoever_freed_it),
         WALK_CASE(visitor_ends_the_walk),
-        WALK_CASE(leftovers_are_the_process_s_wherever_they_lie),
+        WALK_CASE(orphans_are_the_process_s_wherever_they_lie),
         WALK_CASE(
-            leftover_that_others_free_is_gone_before_its_page_s_owner_collects),
+            orphan_that_others_free_is_gone_before_its_page_s_owner_collects),
         WALK_CASE(blocks_without_a_thread_state_are_the_process_s),
         WALK_CASE(watch_sees_what_is_left_and_tells_when_no_lock_is_held),
         WALK_CASE(what_is_poisoned_or_released_is_not_visited),

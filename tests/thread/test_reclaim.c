@@ -1,4 +1,4 @@
-// test_heirs.c -- a page that is inherited while its first owner still ends.
+// test_reclaimers.c -- a page that is reclaimed while its first owner still ends.
 //
 // The order of events is forced, not hoped for: a thread that is inside the gate
 // holds the end up between its two steps, as a slow remote free does.
@@ -16,14 +16,14 @@
 #include "support/team.h"
 
 #define BLOCK 48
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define BLOCKS 100 // less than a page
 
 static fake_interp first;
 static pim_heap *heap;       // of the first
 static void *blocks[BLOCKS]; // what it leaves
 static _Atomic bool inside;
-static _Atomic bool known; // the heir's thread, to the gate
+static _Atomic bool known; // the reclaimer's thread, to the gate
 static _Atomic bool pushed;
 
 static void
@@ -57,19 +57,19 @@ push_slowly(team_member *self)
 }
 
 static void
-inherit(fake_interp *heir)
+reclaim(fake_interp *reclaimer)
 {
-    fake_interp_begin(heir, core_next_id());
-    fake_interp_attach(heir);
+    fake_interp_begin(reclaimer, core_next_id());
+    fake_interp_attach(reclaimer);
     void *p = pim_obj_malloc(NULL, BLOCK);
     EXPECT_PTR_EQ(pim_page_of(p), pim_page_of(blocks[0]));
     pim_obj_free(NULL, p);
 }
 
 static void
-heir_works(team_member *self)
+reclaimer_works(team_member *self)
 {
-    fake_interp heir;
+    fake_interp reclaimer;
     void *mine[BLOCKS];
     bool tagged;
     (void)self;
@@ -80,7 +80,7 @@ heir_works(team_member *self)
     while (!pim_heap_is_process(pim_page_owner(page, &tagged))) {
         sched_yield();
     }
-    inherit(&heir);
+    reclaim(&reclaimer);
     unsigned used = pim_page_used(page);
     pim_store_release(&pushed, true);
     for (unsigned round = 0; round < 2000; round++) {
@@ -100,8 +100,8 @@ heir_works(team_member *self)
         pim_obj_free(NULL, blocks[i]);
     }
     pim_heap_audit(fake_current_heap());
-    fake_interp_detach(&heir);
-    fake_interp_end(&heir);
+    fake_interp_detach(&reclaimer);
+    fake_interp_end(&reclaimer);
 }
 
 static void
@@ -119,7 +119,7 @@ leave_blocks(void)
     pim_store_relaxed(&pushed, false);
 }
 
-TEST(late_push_on_an_inherited_page_is_seen_by_the_heir)
+TEST(late_push_on_an_reclaimed_page_is_seen_by_the_reclaimer)
 {
     for (unsigned round = 0; round < TEAM_ROUNDS(100); round++) {
         team t = {.count = 0};
@@ -127,13 +127,15 @@ TEST(late_push_on_an_inherited_page_is_seen_by_the_heir)
         leave_blocks();
         team_add(&t, push_slowly);
         wait_for(&inside);
-        team_add(&t, heir_works);
+        team_add(&t, reclaimer_works);
         wait_for(&known);
         fake_interp_end(&first);
         team_join(&t);
         pim_figures after = fake_figures(PIM_PROCESS_ID);
-        EXPECT_EQ(after.slot[OBJ].live_blocks, before.slot[OBJ].live_blocks);
-        EXPECT_EQ(after.slot[OBJ].live_bytes, before.slot[OBJ].live_bytes);
+        EXPECT_EQ(after.by_domain[OBJ].live_blocks,
+                  before.by_domain[OBJ].live_blocks);
+        EXPECT_EQ(after.by_domain[OBJ].live_bytes,
+                  before.by_domain[OBJ].live_bytes);
         EXPECT_EQ(after.pages, before.pages);
         EXPECT_EQ(after.arenas, before.arenas);
         pim_heap_audit(&pim_process_heap);
@@ -144,7 +146,7 @@ int
 main(void)
 {
     const struct CMUnitTest cases[] = {
-        CASE(late_push_on_an_inherited_page_is_seen_by_the_heir),
+        CASE(late_push_on_an_reclaimed_page_is_seen_by_the_reclaimer),
     };
     return RUN(cases, core_set_up_with_clock, NULL);
 }

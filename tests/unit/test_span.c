@@ -20,8 +20,8 @@
 #include "support/fake_os.h"
 #include "support/random.h"
 
-#define MEM PIM_SLOT(PIM_MEM)
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define UNITS(n) ((size_t)(n)*PIM_UNIT_SIZE)
 #define SHORTEST 3 // units: above PIM_SMALL_MAX
 
@@ -36,7 +36,7 @@ begin(void **state)
     (void)state;
     process = fake_figures(PIM_PROCESS_ID);
     pim_gate_enter();
-    pim_maps_trim(true); // growing blocks would take what is kept
+    pim_extent_trim(true); // growing blocks would take what is kept
     pim_gate_exit();
     id = core_next_id();
     fake_interp_begin(&interp, id);
@@ -66,16 +66,16 @@ static int
 end(void **state)
 {
     (void)state;
-    for (unsigned slot = 0; slot < PIM_SLOTS; slot++) {
-        EXPECT_EQ(fake_figures(id).slot[slot].live_bytes, 0);
-        EXPECT_EQ(fake_figures(id).slot[slot].live_blocks, 0);
+    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+        EXPECT_EQ(fake_figures(id).by_domain[slot].live_bytes, 0);
+        EXPECT_EQ(fake_figures(id).by_domain[slot].live_blocks, 0);
     }
     end_interp();
     pim_figures now = fake_figures(PIM_PROCESS_ID);
     EXPECT_EQ(now.pages, process.pages);
     EXPECT_EQ(now.arenas, process.arenas);
-    EXPECT_EQ(now.slot[MEM].live_bytes, process.slot[MEM].live_bytes);
-    EXPECT_EQ(now.slot[OBJ].live_bytes, process.slot[OBJ].live_bytes);
+    EXPECT_EQ(now.by_domain[MEM].live_bytes, process.by_domain[MEM].live_bytes);
+    EXPECT_EQ(now.by_domain[OBJ].live_bytes, process.by_domain[OBJ].live_bytes);
     pim_heap_audit(&pim_process_heap);
     return 0;
 }
@@ -83,7 +83,7 @@ end(void **state)
 static uint64_t
 live_bytes(void)
 {
-    return fake_figures(id).slot[MEM].live_bytes;
+    return fake_figures(id).by_domain[MEM].live_bytes;
 }
 
 static void
@@ -118,7 +118,7 @@ TEST(run_is_whole_units_of_an_arena)
     EXPECT_PTR_EQ(pim_page_start(page), p);
     EXPECT_EQ(pim_page_units(page), 5);
     EXPECT_EQ(live_bytes(), UNITS(5));
-    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 1);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 1);
     EXPECT_EQ(fake_figures(id).pages, 1);
     EXPECT_EQ(fake_figures(id).committed_bytes, UNITS(5));
     memset(p, 1, UNITS(5));
@@ -135,17 +135,17 @@ TEST(runs_lie_between_small_and_large_blocks)
 {
     char *small = pim_mem_malloc(NULL, PIM_SMALL_MAX);
     char *shortest = pim_mem_malloc(NULL, PIM_SMALL_MAX + 1);
-    char *longest = pim_mem_malloc(NULL, PIM_RUN_MAX);
-    char *large = pim_mem_malloc(NULL, PIM_RUN_MAX + 1);
-    EXPECT_NE(pim_page_of(small)->size_class, PIM_CLASS_RUN);
-    EXPECT_EQ(pim_page_of(shortest)->size_class, PIM_CLASS_RUN);
+    char *longest = pim_mem_malloc(NULL, PIM_SPAN_MAX);
+    char *large = pim_mem_malloc(NULL, PIM_SPAN_MAX + 1);
+    EXPECT_NE(pim_page_of(small)->size_class, PIM_CLASS_SPAN);
+    EXPECT_EQ(pim_page_of(shortest)->size_class, PIM_CLASS_SPAN);
     EXPECT_EQ(pim_page_units(pim_page_of(shortest)), SHORTEST);
-    EXPECT_EQ(pim_page_of(longest)->size_class, PIM_CLASS_RUN);
-    EXPECT_EQ(pim_page_units(pim_page_of(longest)), PIM_RUN_UNITS);
+    EXPECT_EQ(pim_page_of(longest)->size_class, PIM_CLASS_SPAN);
+    EXPECT_EQ(pim_page_units(pim_page_of(longest)), PIM_SPAN_UNITS);
     EXPECT(!pim_region_contains(large));
-    fill(longest, 0, PIM_RUN_MAX);
+    fill(longest, 0, PIM_SPAN_MAX);
     pim_heap_audit(heap);
-    expect_filled(longest, 0, PIM_RUN_MAX);
+    expect_filled(longest, 0, PIM_SPAN_MAX);
     pim_mem_free(NULL, small);
     pim_mem_free(NULL, shortest);
     pim_mem_free(NULL, longest);
@@ -154,12 +154,12 @@ TEST(runs_lie_between_small_and_large_blocks)
 
 TEST(runs_of_every_length_do_not_overlap)
 {
-    char *p[PIM_RUN_UNITS + 1];
-    for (unsigned units = SHORTEST; units <= PIM_RUN_UNITS; units++) {
+    char *p[PIM_SPAN_UNITS + 1];
+    for (unsigned units = SHORTEST; units <= PIM_SPAN_UNITS; units++) {
         p[units] = pim_mem_malloc(NULL, UNITS(units));
         memset(p[units], (int)units, UNITS(units));
     }
-    for (unsigned units = SHORTEST; units <= PIM_RUN_UNITS; units++) {
+    for (unsigned units = SHORTEST; units <= PIM_SPAN_UNITS; units++) {
         for (size_t at = 0; at < UNITS(units); at += 1000) {
             EXPECT_EQ(p[units][at], units);
         }
@@ -185,7 +185,7 @@ TEST(freed_run_is_kept_for_the_next_of_its_length)
     EXPECT_PTR_NE(longer, p);
     // In another domain this time.
     EXPECT_PTR_EQ(pim_obj_malloc(NULL, UNITS(3) + 1), p);
-    EXPECT_EQ(fake_figures(id).slot[OBJ].live_bytes, UNITS(4));
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_bytes, UNITS(4));
     EXPECT_EQ(live_bytes(), UNITS(5));
     pim_heap_audit(heap);
     pim_obj_free(NULL, p);
@@ -194,36 +194,36 @@ TEST(freed_run_is_kept_for_the_next_of_its_length)
 
 TEST(one_run_of_a_length_is_kept_and_few_units_in_all)
 {
-    char *p[PIM_IDLE_RUN_UNITS];
+    char *p[PIM_IDLE_SPAN_UNITS];
     for (unsigned i = 0; i < 3; i++) {
         p[i] = pim_mem_malloc(NULL, UNITS(4));
     }
     for (unsigned i = 0; i < 3; i++) {
         pim_mem_free(NULL, p[i]);
     }
-    EXPECT_EQ(heap->idle_run_units, 4);
+    EXPECT_EQ(heap->idle_span_units, 4);
     EXPECT_EQ(fake_figures(id).pages, 1);
     unsigned sum = 0;
     unsigned n = 0;
-    for (; sum <= PIM_IDLE_RUN_UNITS; n++) {
+    for (; sum <= PIM_IDLE_SPAN_UNITS; n++) {
         p[n] = pim_mem_malloc(NULL, UNITS(SHORTEST + n));
         sum += SHORTEST + n;
     }
     for (unsigned i = 0; i < n; i++) {
         pim_mem_free(NULL, p[i]);
-        EXPECT_LE(heap->idle_run_units, PIM_IDLE_RUN_UNITS);
+        EXPECT_LE(heap->idle_span_units, PIM_IDLE_SPAN_UNITS);
         pim_heap_audit(heap);
     }
-    EXPECT_GE(heap->idle_run_units, PIM_IDLE_RUN_UNITS / 2);
+    EXPECT_GE(heap->idle_span_units, PIM_IDLE_SPAN_UNITS / 2);
     EXPECT_LT(fake_figures(id).pages, n);
 }
 
 TEST(run_beyond_what_may_be_kept_is_released)
 {
-    char *p = pim_mem_malloc(NULL, UNITS(PIM_IDLE_RUN_UNITS));
+    char *p = pim_mem_malloc(NULL, UNITS(PIM_IDLE_SPAN_UNITS));
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(4)));
     pim_mem_free(NULL, p);
-    EXPECT_EQ(heap->idle_run_units, 4);
+    EXPECT_EQ(heap->idle_span_units, 4);
     EXPECT_EQ(pim_page_of(p)->state, PIM_PAGE_UNUSED);
     EXPECT_EQ(fake_figures(id).pages, 1);
 }
@@ -234,7 +234,7 @@ TEST(kept_runs_go_with_a_purge)
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(7)));
     EXPECT_EQ(fake_figures(id).pages, 2);
     purge();
-    EXPECT_EQ(heap->idle_run_units, 0);
+    EXPECT_EQ(heap->idle_span_units, 0);
     EXPECT_EQ(fake_figures(id).pages, 0);
     EXPECT_EQ(fake_figures(id).committed_bytes, 0);
     EXPECT_EQ(fake_figures(id).arenas, 0);
@@ -244,13 +244,13 @@ TEST(kept_runs_end_with_their_interpreter)
 {
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(4)));
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(7)));
-    EXPECT_EQ(heap->idle_run_units, 11);
+    EXPECT_EQ(heap->idle_span_units, 11);
     end_interp();
     EXPECT_EQ(fake_figures(id).pages, 0);
     EXPECT_EQ(fake_figures(id).arenas, 0);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, process.arenas);
     begin_next();
-    EXPECT_EQ(heap->idle_run_units, 0);
+    EXPECT_EQ(heap->idle_span_units, 0);
 }
 
 TEST(process_heap_keeps_no_run)
@@ -261,10 +261,10 @@ TEST(process_heap_keeps_no_run)
     fill(p, 0, UNITS(4));
     p = pim_mem_realloc(NULL, p, UNITS(6));
     expect_filled(p, 0, UNITS(4));
-    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[MEM].live_bytes,
-              process.slot[MEM].live_bytes + UNITS(6));
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[MEM].live_bytes,
+              process.by_domain[MEM].live_bytes + UNITS(6));
     pim_mem_free(NULL, p);
-    EXPECT_EQ(pim_process_heap.idle_run_units, 0);
+    EXPECT_EQ(pim_process_heap.idle_span_units, 0);
     fake_interp_swap(&interp);
 }
 
@@ -335,14 +335,14 @@ TEST(run_shrinks_in_place_and_its_end_is_free)
     EXPECT_EQ(heap->arenas.used_units, 30);
     EXPECT_EQ(heap->arenas.idle_units, 10);
     EXPECT_EQ(page[30].state, PIM_PAGE_UNUSED);
-    EXPECT_EQ(page[30].back, 0);
+    EXPECT_EQ(page[30].offset_units, 0);
     pim_heap_audit(heap);
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, PIM_SMALL_MAX + 1), p);
     EXPECT_EQ(live_bytes(), UNITS(SHORTEST));
     expect_filled(p, 0, UNITS(SHORTEST));
     pim_heap_audit(heap);
     char *small = pim_mem_realloc(NULL, p, 1000);
-    EXPECT_NE(pim_page_of(small)->size_class, PIM_CLASS_RUN);
+    EXPECT_NE(pim_page_of(small)->size_class, PIM_CLASS_SPAN);
     expect_filled(small, 0, 1000);
     pim_mem_free(NULL, small);
 }
@@ -362,21 +362,22 @@ TEST(run_grows_in_place_into_free_units)
     char *p = pim_mem_malloc(NULL, UNITS(SHORTEST));
     pim_page *page = pim_page_of(p);
     fill(p, 0, UNITS(SHORTEST));
-    for (unsigned units = SHORTEST + 1; units <= PIM_RUN_UNITS; units++) {
+    for (unsigned units = SHORTEST + 1; units <= PIM_SPAN_UNITS; units++) {
         EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(units) - 16), p);
-        EXPECT_EQ(page[units - 1].back, units - 1);
+        EXPECT_EQ(page[units - 1].offset_units, units - 1);
         EXPECT_PTR_EQ(pim_page_of(p + UNITS(units) - 1), page);
         EXPECT_EQ(live_bytes(), UNITS(units));
         EXPECT_EQ(fake_figures(id).committed_bytes, UNITS(units));
         fill(p, UNITS(units - 1), UNITS(units));
     }
     pim_heap_audit(heap);
-    for (unsigned units = 1; units <= PIM_RUN_UNITS; units++) {
+    for (unsigned units = 1; units <= PIM_SPAN_UNITS; units++) {
         expect_filled(p, units == 1 ? 0 : UNITS(units < 4 ? 3 : units - 1),
                       UNITS(units < 4 ? 3 : units));
     }
-    EXPECT_EQ(fake_figures(id).slot[MEM].peak_bytes, UNITS(PIM_RUN_UNITS));
-    char *large = pim_mem_realloc(NULL, p, PIM_RUN_MAX + 1);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].peak_bytes,
+              UNITS(PIM_SPAN_UNITS));
+    char *large = pim_mem_realloc(NULL, p, PIM_SPAN_MAX + 1);
     EXPECT(!pim_region_contains(large));
     expect_filled(large, 0, UNITS(SHORTEST));
     pim_mem_free(NULL, large);
@@ -414,7 +415,7 @@ TEST(run_at_the_end_of_an_arena_does_not_grow_beyond_it)
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, last, UNITS(40)), last);
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, last, UNITS(63)), last);
     pim_gate_enter();
-    EXPECT(!pim_arena_set_extend_run(&heap->arenas, pim_page_of(last), 63, 2));
+    EXPECT(!pim_arena_set_extend_span(&heap->arenas, pim_page_of(last), 63, 2));
     pim_gate_exit();
     pim_mem_free(NULL, first);
     pim_mem_free(NULL, last);
@@ -422,40 +423,40 @@ TEST(run_at_the_end_of_an_arena_does_not_grow_beyond_it)
 
 TEST(grown_block_becomes_a_run_with_room_behind_it)
 {
-    char *p = pim_mem_malloc(NULL, PIM_RUN_GROWN);
-    EXPECT_NE(pim_page_of(p)->size_class, PIM_CLASS_RUN);
-    fill(p, 0, PIM_RUN_GROWN);
-    p = pim_mem_realloc(NULL, p, PIM_RUN_GROWN + 100);
-    EXPECT_EQ(pim_page_of(p)->size_class, PIM_CLASS_RUN);
+    char *p = pim_mem_malloc(NULL, PIM_SPAN_GROWN);
+    EXPECT_NE(pim_page_of(p)->size_class, PIM_CLASS_SPAN);
+    fill(p, 0, PIM_SPAN_GROWN);
+    p = pim_mem_realloc(NULL, p, PIM_SPAN_GROWN + 100);
+    EXPECT_EQ(pim_page_of(p)->size_class, PIM_CLASS_SPAN);
     EXPECT_EQ(live_bytes(), UNITS(1));
     EXPECT_EQ(heap->arenas.used_units, // the room is free
-              1u + pim_classes[pim_size_class(PIM_RUN_GROWN)].units);
+              1u + pim_classes[pim_size_class(PIM_SPAN_GROWN)].units);
     char *neighbour = pim_mem_malloc(NULL, UNITS(4)); // may take the room
     char *q = p;
-    for (unsigned units = 2; units < PIM_RUN_UNITS; units++) {
+    for (unsigned units = 2; units < PIM_SPAN_UNITS; units++) {
         q = pim_mem_realloc(NULL, q, UNITS(units));
         EXPECT_EQ(live_bytes(), UNITS(units + 4));
     }
-    expect_filled(q, 0, PIM_RUN_GROWN);
+    expect_filled(q, 0, PIM_SPAN_GROWN);
     pim_heap_audit(heap);
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, q, PIM_UNIT_SIZE - 500), q);
     EXPECT_EQ(live_bytes(), UNITS(5));
-    q = pim_mem_realloc(NULL, q, PIM_RUN_GROWN);
-    EXPECT_NE(pim_page_of(q)->size_class, PIM_CLASS_RUN);
-    expect_filled(q, 0, PIM_RUN_GROWN);
+    q = pim_mem_realloc(NULL, q, PIM_SPAN_GROWN);
+    EXPECT_NE(pim_page_of(q)->size_class, PIM_CLASS_SPAN);
+    expect_filled(q, 0, PIM_SPAN_GROWN);
     pim_mem_free(NULL, q);
     pim_mem_free(NULL, neighbour);
 }
 
 TEST(longest_run_is_grown_into_without_room)
 {
-    char *p = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS - 1));
-    char *wall = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS));
+    char *p = pim_mem_malloc(NULL, UNITS(PIM_SPAN_UNITS - 1));
+    char *wall = pim_mem_malloc(NULL, UNITS(PIM_SPAN_UNITS));
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(p)),
                   pim_arena_of(pim_page_of(wall)));
-    char *full = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS));
-    char *half = pim_mem_malloc(NULL, UNITS(PIM_RUN_UNITS / 2));
-    half = pim_mem_realloc(NULL, half, UNITS(PIM_RUN_UNITS - 1));
+    char *full = pim_mem_malloc(NULL, UNITS(PIM_SPAN_UNITS));
+    char *half = pim_mem_malloc(NULL, UNITS(PIM_SPAN_UNITS / 2));
+    half = pim_mem_realloc(NULL, half, UNITS(PIM_SPAN_UNITS - 1));
     EXPECT_EQ(fake_figures(id).arenas, 2); // the last half suffices
     pim_heap_audit(heap);
     pim_mem_free(NULL, half);
@@ -506,7 +507,7 @@ TEST(random_resizes_keep_the_content_and_the_counters)
     for (unsigned i = 0; i < 4000; i++) {
         unsigned at = (unsigned)random_below(&r, N);
         size_t size = PIM_SMALL_MAX + 1 +
-                      (size_t)random_below(&r, PIM_RUN_MAX - PIM_SMALL_MAX);
+                      (size_t)random_below(&r, PIM_SPAN_MAX - PIM_SMALL_MAX);
         size = random_below(&r, 4) == 0 ? size / 20 + 1 : size;
         if (random_below(&r, 3) == 0) {
             pim_mem_free(NULL, p[at]);
@@ -528,32 +529,32 @@ TEST(random_resizes_keep_the_content_and_the_counters)
     }
 }
 
-#define RUN_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define SPAN_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
 main(void)
 {
     const struct CMUnitTest cases[] = {
-        RUN_CASE(run_is_whole_units_of_an_arena),
-        RUN_CASE(runs_lie_between_small_and_large_blocks),
-        RUN_CASE(runs_of_every_length_do_not_overlap),
-        RUN_CASE(freed_run_is_kept_for_the_next_of_its_length),
-        RUN_CASE(one_run_of_a_length_is_kept_and_few_units_in_all),
-        RUN_CASE(run_beyond_what_may_be_kept_is_released),
-        RUN_CASE(kept_runs_go_with_a_purge),
-        RUN_CASE(kept_runs_end_with_their_interpreter),
-        RUN_CASE(process_heap_keeps_no_run),
-        RUN_CASE(zeroed_run_is_zero_whatever_lay_there),
-        RUN_CASE(zeroed_run_is_zero_though_the_system_took_no_memory_back),
-        RUN_CASE(run_shrinks_in_place_and_its_end_is_free),
-        RUN_CASE(run_that_would_shrink_little_stays_as_it_is),
-        RUN_CASE(run_grows_in_place_into_free_units),
-        RUN_CASE(run_with_a_neighbour_moves_to_grow),
-        RUN_CASE(run_at_the_end_of_an_arena_does_not_grow_beyond_it),
-        RUN_CASE(grown_block_becomes_a_run_with_room_behind_it),
-        RUN_CASE(longest_run_is_grown_into_without_room),
-        RUN_CASE(others_resize_a_run_by_a_copy),
-        RUN_CASE(random_resizes_keep_the_content_and_the_counters),
+        SPAN_CASE(run_is_whole_units_of_an_arena),
+        SPAN_CASE(runs_lie_between_small_and_large_blocks),
+        SPAN_CASE(runs_of_every_length_do_not_overlap),
+        SPAN_CASE(freed_run_is_kept_for_the_next_of_its_length),
+        SPAN_CASE(one_run_of_a_length_is_kept_and_few_units_in_all),
+        SPAN_CASE(run_beyond_what_may_be_kept_is_released),
+        SPAN_CASE(kept_runs_go_with_a_purge),
+        SPAN_CASE(kept_runs_end_with_their_interpreter),
+        SPAN_CASE(process_heap_keeps_no_run),
+        SPAN_CASE(zeroed_run_is_zero_whatever_lay_there),
+        SPAN_CASE(zeroed_run_is_zero_though_the_system_took_no_memory_back),
+        SPAN_CASE(run_shrinks_in_place_and_its_end_is_free),
+        SPAN_CASE(run_that_would_shrink_little_stays_as_it_is),
+        SPAN_CASE(run_grows_in_place_into_free_units),
+        SPAN_CASE(run_with_a_neighbour_moves_to_grow),
+        SPAN_CASE(run_at_the_end_of_an_arena_does_not_grow_beyond_it),
+        SPAN_CASE(grown_block_becomes_a_run_with_room_behind_it),
+        SPAN_CASE(longest_run_is_grown_into_without_room),
+        SPAN_CASE(others_resize_a_run_by_a_copy),
+        SPAN_CASE(random_resizes_keep_the_content_and_the_counters),
     };
     return RUN(cases, core_set_up, NULL);
 }

@@ -1,11 +1,11 @@
-// run.c -- blocks above PIM_SMALL_MAX and up to PIM_RUN_MAX: runs of arena units.
+// span.c -- blocks above PIM_SMALL_MAX and up to PIM_SPAN_MAX: runs of arena units.
 //
 //   arena  ... | run: its only block, in whole units | free | free | page | ...
 //                ^ page->state FULL while it is live   ^ it may grow into these
 //
 // A run has a descriptor like any page, of capacity 1, so the fast path of free,
 // remote frees and retirement need not know about it.  It grows in place where the
-// units behind it are free.  A block that is grown past PIM_RUN_GROWN becomes a run
+// units behind it are free.  A block that is grown past PIM_SPAN_GROWN becomes a run
 // with free units behind it, so a list that grows is seldom copied.
 //
 // A run shrinks in place, in whole units, as long as that wastes little; else the
@@ -13,7 +13,7 @@
 // descriptor keeps what was asked for last.
 //
 // A freed run is kept for the next request of its length, one for each length and
-// no more than PIM_IDLE_RUN_UNITS in all, until the next purge.  It has no owner
+// no more than PIM_IDLE_SPAN_UNITS in all, until the next purge.  It has no owner
 // meanwhile, so that a second free is found.
 //
 // Owner, as in heap.h.  What changes arenas is inside the gate.
@@ -21,7 +21,7 @@
 // Invariant:
 //   RUN-1  a kept run has no owner and lies in an arena of the heap that keeps it.
 
-#include "heap/run.h"
+#include "heap/span.h"
 
 #include <string.h>
 
@@ -50,12 +50,12 @@ is_admitted(pim_heap *heap, size_t size, unsigned units)
 static pim_page *
 reuse(pim_heap *heap, unsigned domain, unsigned units, size_t size)
 {
-    pim_page *page = heap->idle_runs[units];
+    pim_page *page = heap->idle_spans[units];
     if (page != NULL) {
-        heap->idle_runs[units] = NULL;
-        heap->idle_run_units -= units;
+        heap->idle_spans[units] = NULL;
+        heap->idle_span_units -= units;
         page->domain = (uint8_t)domain;
-        page->cut = 1;
+        page->carved = 1;
         page->countdown = 1;
         page->asked = size;
         pim_page_set_owner(page, heap, false);
@@ -71,15 +71,15 @@ take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
 {
     unsigned units = units_for(size);
     pim_gate_enter();
-    if (!pim_arena_set_has_run(&heap->arenas, units + room)) {
-        pim_heap_inherit(heap, units + room);
+    if (!pim_arena_set_has_span(&heap->arenas, units + room)) {
+        pim_heap_reclaim(heap, units + room);
     }
-    pim_page *page = pim_heap_take_run(heap, units + room);
+    pim_page *page = pim_heap_take_span(heap, units + room);
     if (page != NULL) {
         if (room != 0) {
             pim_heap_free_units(heap, page + units, room);
         }
-        pim_page_open_run(page, heap, domain, units, size);
+        pim_page_open_span(page, heap, domain, units, size);
         pim_own_add(&heap->page_count, 1);
         uint64_t dirty = pim_load_relaxed(&heap->arenas.dirty_units);
         pim_heap_touch(heap, page, 0, page->block_size);
@@ -97,15 +97,15 @@ static void *
 finish(pim_heap *heap, pim_page *page)
 {
     if (page != NULL) {
-        pim_account_add(&heap->account[PIM_SLOT(page->domain)], PIM_CLASS_RUN,
-                        page->block_size);
+        pim_account_add(&heap->account[PIM_DOMAIN_INDEX(page->domain)],
+                        PIM_CLASS_SPAN, page->block_size);
     }
     pim_limit_done(&heap->limit);
     return page != NULL ? pim_page_start(page) : NULL;
 }
 
 void *
-pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
+pim_span_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     unsigned units = units_for(size);
     bool is_zero = false;
@@ -121,13 +121,13 @@ pim_run_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 }
 
 void *
-pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
+pim_span_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 {
     bool ignored;
     unsigned units = units_for(size);
     unsigned room = units > 3 ? units : 3;
-    if (room > PIM_RUN_UNITS - units) {
-        room = PIM_RUN_UNITS - units;
+    if (room > PIM_SPAN_UNITS - units) {
+        room = PIM_SPAN_UNITS - units;
     }
     pim_page *page = is_admitted(heap, size, units)
                          ? take(heap, domain, size, room, &ignored)
@@ -137,7 +137,7 @@ pim_run_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
 
 // Whether the block is to shrink, and is better off in a class.
 static bool
-leaves_run(const pim_page *page, size_t size)
+leaves_span(const pim_page *page, size_t size)
 {
     size_t units = (size_t)units_for(size) << PIM_UNIT_SHIFT;
     return size < page->asked && !pim_size_suits(units, pim_size_served(size));
@@ -148,15 +148,15 @@ static bool
 set_units(pim_heap *heap, pim_page *page, unsigned wanted)
 {
     unsigned units = pim_page_units(page);
-    pim_account *account = &heap->account[PIM_SLOT(page->domain)];
+    pim_account *account = &heap->account[PIM_DOMAIN_INDEX(page->domain)];
     size_t before = page->block_size;
     size_t after = (size_t)wanted << PIM_UNIT_SHIFT;
-    if (wanted > units &&
-        !pim_arena_set_extend_run(&heap->arenas, page, units, wanted - units)) {
+    if (wanted > units && !pim_arena_set_extend_span(&heap->arenas, page, units,
+                                                     wanted - units)) {
         return false;
     }
     page->block_size = (uint32_t)after;
-    pim_account_resize(account, PIM_CLASS_RUN, before, after);
+    pim_account_resize(account, PIM_CLASS_SPAN, before, after);
     if (wanted > units) {
         pim_heap_touch(heap, page, before, after);
     } else {
@@ -166,11 +166,11 @@ set_units(pim_heap *heap, pim_page *page, unsigned wanted)
 }
 
 bool
-pim_run_resize(pim_heap *heap, pim_page *page, size_t size)
+pim_span_resize(pim_heap *heap, pim_page *page, size_t size)
 {
-    bool holds_leftovers;
-    if (size > PIM_RUN_MAX || pim_page_owner(page, &holds_leftovers) != heap ||
-        pim_heap_is_process(heap) || leaves_run(page, size)) {
+    bool holds_orphans;
+    if (size > PIM_SPAN_MAX || pim_page_owner(page, &holds_orphans) != heap ||
+        pim_heap_is_process(heap) || leaves_span(page, size)) {
         return false;
     }
     unsigned units = pim_page_units(page);

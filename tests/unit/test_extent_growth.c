@@ -13,7 +13,7 @@
 #include "support/fake_os.h"
 
 // Large enough for a kept map, and too small for one of its own.
-#define LIST (PIM_MAP_GROWN_KEPT + 70000)
+#define LIST (PIM_EXTENT_GROWN_KEPT + 70000)
 
 // --- growth ----------------------------------------------------------------------
 
@@ -140,24 +140,25 @@ TEST(few_small_blocks_take_what_is_kept)
 TEST(huge_pages_are_asked_for_where_the_memory_is_used)
 {
     uint64_t huge = pim_load_relaxed(&fake.huge);
-    char *p = grow(NULL, 0, PIM_MAP_HUGE_GROWN / 2);
+    char *p = grow(NULL, 0, PIM_EXTENT_HUGE_GROWN / 2);
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
-    p = grow(p, PIM_MAP_HUGE_GROWN / 2, 3 * PIM_MAP_HUGE_GROWN);
+    p = grow(p, PIM_EXTENT_HUGE_GROWN / 2, 3 * PIM_EXTENT_HUGE_GROWN);
     EXPECT_GT(pim_load_relaxed(&fake.huge), huge);
     drop(p);
     trim_maps(true);
 
     huge = pim_load_relaxed(&fake.huge);
-    drop(make(PIM_MAP_HUGE_BORN - MIB / 2));
+    drop(make(PIM_EXTENT_HUGE_BORN - MIB / 2));
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
     trim_maps(true);
-    drop(pim_mem_calloc(NULL, 1, PIM_MAP_HUGE_BORN)); // may be used in part
+    drop(pim_mem_calloc(NULL, 1, PIM_EXTENT_HUGE_BORN)); // may be used in part
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
     trim_maps(true);
-    p = make(PIM_MAP_HUGE_BORN);
+    p = make(PIM_EXTENT_HUGE_BORN);
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge + 1);
     uint64_t small = pim_load_relaxed(&fake.small);
-    p = grow(p, PIM_MAP_HUGE_BORN, PIM_MAP_HUGE_BORN + MIB); // now it grows
+    p = grow(p, PIM_EXTENT_HUGE_BORN,
+             PIM_EXTENT_HUGE_BORN + MIB); // now it grows
     EXPECT_EQ(pim_load_relaxed(&fake.small), small + 1);
     drop(p);
 }
@@ -175,7 +176,7 @@ TEST(room_to_grow_is_bounded)
     char *p = grow(NULL, 0, 4 * MIB);
     EXPECT_GE(room_of(p), MIB);
     p = grow(p, 4 * MIB, 100 * MIB);
-    EXPECT_LE(room_of(p), PIM_MAP_ROOM + 2 * PIM_ARENA_SIZE);
+    EXPECT_LE(room_of(p), PIM_EXTENT_ROOM + 2 * PIM_ARENA_SIZE);
     drop(p);
     trim_maps(true);
 }

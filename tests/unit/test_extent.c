@@ -1,4 +1,4 @@
-// test_maps.c -- what is kept of freed maps: for whom, how much and how long.
+// test_extent.c -- what is kept of freed maps: for whom, how much and how long.
 
 #include <string.h>
 
@@ -13,7 +13,7 @@
 #include "support/expect.h"
 #include "support/fake_os.h"
 
-#define MEM PIM_SLOT(PIM_MEM)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
 #define HUGE PIM_ARENA_SIZE
 
 static size_t
@@ -44,7 +44,7 @@ TEST(what_is_kept_is_in_the_figures)
     EXPECT_GE(idle(), used);
     EXPECT_LE(idle(), about(used));
     EXPECT_EQ(fake_figures(the.id).committed_bytes, others + idle());
-    EXPECT_EQ(fake_figures(the.id).slot[MEM].live_bytes, 0);
+    EXPECT_EQ(fake_figures(the.id).by_domain[MEM].live_bytes, 0);
 }
 
 TEST(smaller_block_leaves_the_rest_to_others)
@@ -76,7 +76,7 @@ TEST(little_that_would_be_left_comes_along)
 TEST(block_that_is_hardly_touched_is_not_kept)
 {
     drop(make(4 * MIB));
-    char *p = grow(NULL, 0, PIM_MAP_KEPT_MIN - 50000); // from what is kept
+    char *p = grow(NULL, 0, PIM_EXTENT_KEPT_MIN - 50000); // from what is kept
     EXPECT(!pim_region_contains(p));
     trim_maps(true);
     drop(p);
@@ -110,7 +110,7 @@ TEST(what_nobody_wants_goes_with_the_second_tick)
     trim_maps(false);
     EXPECT_EQ(idle(), 0);
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), the.mapped);
-    EXPECT_EQ(pim_load_relaxed(&pim_maps_until), 0);
+    EXPECT_EQ(pim_load_relaxed(&pim_extent_until), 0);
 }
 
 TEST(what_is_wanted_again_and_again_stays_and_the_rest_goes)
@@ -167,7 +167,7 @@ TEST(huge_pages_are_kept_and_given_back_whole)
     drop(make(16 * MIB));
     for (unsigned i = 0; i < 8; i++) {
         pim_gate_enter();
-        pim_maps_make_way(300000);
+        pim_extent_make_way(300000);
         pim_gate_exit();
         EXPECT(pim_load_relaxed(&fake.unmapped_last) % HUGE == 0 ||
                idle() == 0);
@@ -179,7 +179,7 @@ TEST(what_makes_way_is_whole_pages)
 {
     drop(make(2 * MIB - 8 * PAGE)); // too small for huge pages
     pim_gate_enter();
-    pim_maps_make_way(5000);
+    pim_extent_make_way(5000);
     pim_gate_exit();
     EXPECT_EQ(idle() % PAGE, 0);
     EXPECT_LE(idle(), 2 * MIB - 8 * PAGE);
@@ -196,11 +196,11 @@ TEST(no_more_than_the_budget_is_kept_and_the_oldest_goes)
     }
     for (unsigned i = 0; i < 6; i++) {
         drop(blocks[i]);
-        EXPECT_LE(idle(), PIM_MAPS_IDLE);
+        EXPECT_LE(idle(), PIM_EXTENTS_IDLE);
     }
-    EXPECT_GE(idle(), PIM_MAPS_IDLE - MIB - HUGE);
+    EXPECT_GE(idle(), PIM_EXTENTS_IDLE - MIB - HUGE);
     EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes),
-              the.mapped + PIM_MAPS_IDLE + MIB);
+              the.mapped + PIM_EXTENTS_IDLE + MIB);
     count_calls();
     char *p = make(12 * MIB); // the youngest is whole
     EXPECT_EQ(calls_since(), 0);
@@ -209,9 +209,10 @@ TEST(no_more_than_the_budget_is_kept_and_the_oldest_goes)
 
 TEST(of_a_block_beyond_the_budget_the_beginning_is_kept)
 {
-    drop(make(PIM_MAPS_IDLE + 10 * MIB));
-    EXPECT_EQ(idle(), PIM_MAPS_IDLE);
-    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), the.mapped + PIM_MAPS_IDLE);
+    drop(make(PIM_EXTENTS_IDLE + 10 * MIB));
+    EXPECT_EQ(idle(), PIM_EXTENTS_IDLE);
+    EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes),
+              the.mapped + PIM_EXTENTS_IDLE);
 }
 
 TEST(no_more_than_so_many_pieces_are_kept)
@@ -223,7 +224,7 @@ TEST(no_more_than_so_many_pieces_are_kept)
     }
     for (unsigned i = 0; i < N; i++) {
         drop(blocks[i]);
-        pim_maps_audit(&the.heap->idle_bytes);
+        pim_extent_audit(&the.heap->idle_bytes);
     }
     EXPECT_LE(idle(), 32 * (MIB + (N + 1) * PAGE));
     EXPECT_GE(idle(), 30 * MIB);
@@ -265,7 +266,7 @@ TEST(what_is_kept_makes_room_for_a_map_that_is_refused)
 {
     drop(make(4 * MIB));
     fake_os_fail(FAKE_MAP, 1, false);
-    char *p = make(2 * PIM_MAPS_IDLE);
+    char *p = make(2 * PIM_EXTENTS_IDLE);
     fake_os_heal();
     EXPECT(!pim_mi.contains(p));
     EXPECT_EQ(idle(), 0);
@@ -337,10 +338,10 @@ TEST(kept_memory_goes_with_its_interpreter)
     uint64_t process = fake_figures(PIM_PROCESS_ID).committed_bytes;
     fake_interp_attach(&the.interp);
     drop(mine); // late: the process keeps it
-    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).slot[MEM].live_blocks, 0);
+    EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[MEM].live_blocks, 0);
     EXPECT_LE(fake_figures(PIM_PROCESS_ID).committed_bytes, process + PAGE);
     EXPECT_GE(pim_load_relaxed(&pim_process_heap.idle_bytes), 3 * MIB);
-    pim_maps_audit(&pim_process_heap.idle_bytes);
+    pim_extent_audit(&pim_process_heap.idle_bytes);
     count_calls();
     p = make(3 * MIB); // and whoever comes next gets it
     EXPECT_EQ(calls_since(), 0);

@@ -1,4 +1,4 @@
-// test_maps.c -- large blocks of two interpreters, freed and trimmed by anybody.
+// test_extent.c -- large blocks of two interpreters, freed and trimmed by anybody.
 
 #include <string.h>
 
@@ -16,7 +16,7 @@
 #define OWNERS 2
 #define OWN 6 // blocks that an owner has for itself
 #define ROUNDS TEAM_ROUNDS(12000)
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define MIB ((size_t)1 << 20)
 
 static exchange x;
@@ -74,7 +74,7 @@ own(team_member *self)
         }
         resize(&r, &blocks[n], &sizes[n]);
         if (i % 3 == 0) {
-            size_t size = PIM_RUN_MAX + 1 + random_below(&r, MIB);
+            size_t size = PIM_SPAN_MAX + 1 + random_below(&r, MIB);
             exchange_put(&x, random_below(&r, EXCHANGE_SLOTS / 16),
                          exchange_alloc(size));
         }
@@ -103,12 +103,12 @@ give_back(team_member *self)
         fake_os_advance(random_below(&r, PIM_PURGE_DELAY_MS));
         pim_gate_enter();
         if (random_below(&r, 20) == 0) {
-            pim_maps_make_way(random_below(&r, 8) * MIB);
+            pim_extent_make_way(random_below(&r, 8) * MIB);
         } else {
-            pim_maps_trim(random_below(&r, 20) == 0);
+            pim_extent_trim(random_below(&r, 20) == 0);
         }
         pim_gate_exit();
-        pim_maps_audit(&pim_process_heap.idle_bytes);
+        pim_extent_audit(&pim_process_heap.idle_bytes);
         for (unsigned i = 0; i < OWNERS; i++) {
             pim_figures f = fake_figures(interps[i].state->id);
             EXPECT_LE(f.committed_bytes, (uint64_t)1 << 30);
@@ -143,13 +143,13 @@ TEST(large_blocks_stay_whole_whoever_frees_and_trims)
         pim_heap_drain(heap);
         pim_gate_exit();
         pim_heap_audit(heap);
-        EXPECT_EQ(fake_figures(id).slot[OBJ].live_blocks, 0);
-        EXPECT_EQ(fake_figures(id).slot[OBJ].live_bytes, 0);
+        EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 0);
+        EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_bytes, 0);
         EXPECT_EQ(pim_load_relaxed(&heap->large_bytes), 0);
         fake_interp_detach(&interps[i]);
         fake_interp_end(&interps[i]);
     }
-    pim_maps_audit(&pim_process_heap.idle_bytes);
+    pim_extent_audit(&pim_process_heap.idle_bytes);
     EXPECT_EQ(pim_load_relaxed(&pim_process_heap.idle_bytes), 0);
 }
 

@@ -16,8 +16,8 @@
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 
-#define MEM PIM_SLOT(PIM_MEM)
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define UNITS(n) ((size_t)(n)*PIM_UNIT_SIZE)
 
 static fake_interp interp;
@@ -63,16 +63,17 @@ end(void **state)
     pim_figures now = fake_figures(PIM_PROCESS_ID);
     EXPECT_EQ(now.pages, process.pages);
     EXPECT_EQ(now.arenas, process.arenas);
-    EXPECT_EQ(now.slot[MEM].live_bytes, process.slot[MEM].live_bytes);
-    EXPECT_EQ(now.slot[MEM].live_blocks, process.slot[MEM].live_blocks);
+    EXPECT_EQ(now.by_domain[MEM].live_bytes, process.by_domain[MEM].live_bytes);
+    EXPECT_EQ(now.by_domain[MEM].live_blocks,
+              process.by_domain[MEM].live_blocks);
     return 0;
 }
 
 static uint64_t
 process_bytes(void)
 {
-    return fake_figures(PIM_PROCESS_ID).slot[MEM].live_bytes -
-           process.slot[MEM].live_bytes;
+    return fake_figures(PIM_PROCESS_ID).by_domain[MEM].live_bytes -
+           process.by_domain[MEM].live_bytes;
 }
 
 static void
@@ -98,8 +99,8 @@ TEST(run_freed_by_others_is_released_by_its_owner)
     char *p = pim_mem_malloc(NULL, UNITS(6));
     pim_page *page = pim_page_of(p);
     free_remotely(p);
-    EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
-    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_bytes, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 0);
     EXPECT_EQ(fake_figures(id).remote_frees, 1);
     EXPECT_EQ(page->state, PIM_PAGE_FULL);
     pim_heap_audit(heap);
@@ -119,7 +120,7 @@ TEST(grown_and_shrunk_runs_may_be_freed_by_others)
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, q, UNITS(4)), q);
     free_remotely(p);
     free_remotely(q);
-    EXPECT_EQ(fake_figures(id).slot[MEM].live_bytes, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_bytes, 0);
     drain();
     EXPECT_EQ(heap->arenas.used_units, 0);
     pim_heap_audit(heap);
@@ -132,7 +133,7 @@ TEST(leaked_run_outlives_its_interpreter)
     char *p = pim_mem_malloc(NULL, UNITS(6));
     memset(p, 'x', UNITS(6));
     // What is left of earlier lives of these units.
-    memset(pim_page_leftovers(pim_page_of(p)), 0xff,
+    memset(pim_page_orphans(pim_page_of(p)), 0xff,
            6 * PIM_SET_WORDS * sizeof(pim_block_set));
     end_interp();
     int64_t owner = 0;
@@ -141,11 +142,11 @@ TEST(leaked_run_outlives_its_interpreter)
     EXPECT_EQ(owner, PIM_PROCESS_ID);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).pages, process.pages + 1);
 
-    begin_interp(); // inherits the arena, not the run
+    begin_interp(); // reclaims the arena, not the run
     char *mine = pim_mem_malloc(NULL, UNITS(6));
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
                   pim_arena_of(pim_page_of(p)));
-    EXPECT_EQ(pim_page_of(p)->state, PIM_PAGE_SEALED);
+    EXPECT_EQ(pim_page_of(p)->state, PIM_PAGE_ABANDONED);
     memset(mine, 'y', UNITS(6));
     for (size_t at = 0; at < UNITS(6); at++) {
         EXPECT_EQ(p[at], 'x');
@@ -164,7 +165,7 @@ TEST(leaked_run_outlives_its_interpreter)
     pim_mem_free(NULL, mine);
 }
 
-TEST(leaked_run_is_freed_before_its_arena_is_inherited)
+TEST(leaked_run_is_freed_before_its_arena_is_reclaimed)
 {
     char *p = pim_mem_malloc(NULL, UNITS(6));
     end_interp();
@@ -175,7 +176,8 @@ TEST(leaked_run_is_freed_before_its_arena_is_inherited)
     begin_interp();
 }
 
-TEST(leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_heirs_units)
+TEST(
+    leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_reclaimers_units)
 {
     char *p = pim_mem_malloc(NULL, UNITS(6));
     memset(p, 'x', UNITS(6));
@@ -188,12 +190,12 @@ TEST(leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_heirs_units)
     EXPECT_PTR_NE(q, p);
     EXPECT_EQ(q[UNITS(6) - 1], 'x');
     EXPECT_EQ(process_bytes(), 0);
-    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 2);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 2);
     pim_mem_free(NULL, q);
     pim_mem_free(NULL, other);
 }
 
-TEST(run_of_the_heir_grows_up_to_a_leaked_one)
+TEST(run_of_the_reclaimer_grows_up_to_a_leaked_one)
 {
     char *mine = pim_mem_malloc(NULL, UNITS(4));
     char *leaked = pim_mem_malloc(NULL, UNITS(16));
@@ -231,7 +233,7 @@ TEST(without_an_arena_runs_are_maps_and_small_blocks_refused)
     EXPECT_EQ(p[UNITS(6) - 1], 0);
     EXPECT_EQ(fake_figures(id).arenas, 0);
     EXPECT_EQ(fake_figures(id).pages, 0);
-    EXPECT_EQ(fake_figures(id).slot[MEM].live_blocks, 1);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 1);
     pim_heap_audit(heap);
     p = pim_mem_realloc(NULL, p, UNITS(12)); // it grows where it is
     EXPECT(!pim_region_contains(p));
@@ -248,12 +250,13 @@ TEST(request_that_nobody_can_serve_changes_nothing)
     fake_mi_fail(1, true);
     EXPECT_NULL(pim_mem_malloc(NULL, UNITS(20)));
     EXPECT_NULL(pim_mem_calloc(NULL, 1, UNITS(20)));
-    EXPECT_NULL(pim_mem_realloc(NULL, rest, PIM_RUN_MAX + 1));
+    EXPECT_NULL(pim_mem_realloc(NULL, rest, PIM_SPAN_MAX + 1));
     fake_os_heal();
     fake_mi_heal();
     pim_figures now = fake_figures(id);
-    EXPECT_EQ(now.slot[MEM].live_bytes, before.slot[MEM].live_bytes);
-    EXPECT_EQ(now.slot[MEM].live_blocks, before.slot[MEM].live_blocks);
+    EXPECT_EQ(now.by_domain[MEM].live_bytes, before.by_domain[MEM].live_bytes);
+    EXPECT_EQ(now.by_domain[MEM].live_blocks,
+              before.by_domain[MEM].live_blocks);
     EXPECT_EQ(now.pages, before.pages);
     EXPECT_EQ(now.arenas, before.arenas);
     pim_heap_audit(heap);
@@ -310,24 +313,24 @@ TEST(free_behind_a_shrunk_run_is_fatal)
     core_expect_fatal(free_the_end_that_was_cut_off, NULL, "not a live block");
 }
 
-#define RUN_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define SPAN_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
 main(void)
 {
     const struct CMUnitTest cases[] = {
-        RUN_CASE(run_freed_by_others_is_released_by_its_owner),
-        RUN_CASE(grown_and_shrunk_runs_may_be_freed_by_others),
-        RUN_CASE(leaked_run_outlives_its_interpreter),
-        RUN_CASE(leaked_run_is_freed_before_its_arena_is_inherited),
-        RUN_CASE(
-            leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_heirs_units),
-        RUN_CASE(run_of_the_heir_grows_up_to_a_leaked_one),
-        RUN_CASE(without_an_arena_runs_are_maps_and_small_blocks_refused),
-        RUN_CASE(request_that_nobody_can_serve_changes_nothing),
-        RUN_CASE(second_free_of_a_run_is_fatal),
-        RUN_CASE(free_inside_a_run_is_fatal),
-        RUN_CASE(free_behind_a_shrunk_run_is_fatal),
+        SPAN_CASE(run_freed_by_others_is_released_by_its_owner),
+        SPAN_CASE(grown_and_shrunk_runs_may_be_freed_by_others),
+        SPAN_CASE(leaked_run_outlives_its_interpreter),
+        SPAN_CASE(leaked_run_is_freed_before_its_arena_is_reclaimed),
+        SPAN_CASE(
+            leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_reclaimers_units),
+        SPAN_CASE(run_of_the_reclaimer_grows_up_to_a_leaked_one),
+        SPAN_CASE(without_an_arena_runs_are_maps_and_small_blocks_refused),
+        SPAN_CASE(request_that_nobody_can_serve_changes_nothing),
+        SPAN_CASE(second_free_of_a_run_is_fatal),
+        SPAN_CASE(free_inside_a_run_is_fatal),
+        SPAN_CASE(free_behind_a_shrunk_run_is_fatal),
     };
     return RUN(cases, core_set_up, NULL);
 }

@@ -1,4 +1,4 @@
-// test_estate.c -- pages with leftovers, from one interpreter to the next.
+// test_reclaim.c -- pages with orphans, from one interpreter to the next.
 
 #include <string.h>
 
@@ -15,34 +15,34 @@
 #include "support/fake_os.h"
 
 #define BLOCK 48
-#define OBJ PIM_SLOT(PIM_OBJ)
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define LEFT 20
 
-static fake_interp heir;
-static pim_heap *heap;            // of the heir
+static fake_interp reclaimer;
+static pim_heap *heap;            // of the reclaimer
 static pim_figures process;       // before the test
 static unsigned char *left[LEFT]; // by the first interpreter, every other block
 
 static int64_t
-heir_id(void)
+reclaimer_id(void)
 {
-    return heir.state->id;
+    return reclaimer.state->id;
 }
 
 static void
-begin_heir(void)
+begin_reclaimer(void)
 {
-    fake_interp_begin(&heir, core_next_id());
-    fake_interp_attach(&heir);
+    fake_interp_begin(&reclaimer, core_next_id());
+    fake_interp_attach(&reclaimer);
     heap = fake_current_heap();
 }
 
 static void
-end_heir(void)
+end_reclaimer(void)
 {
     pim_heap_audit(heap);
-    fake_interp_detach(&heir);
-    fake_interp_end(&heir);
+    fake_interp_detach(&reclaimer);
+    fake_interp_end(&reclaimer);
     pim_heap_audit(&pim_process_heap);
 }
 
@@ -51,7 +51,7 @@ static void
 leave(void)
 {
     void *holes[LEFT];
-    begin_heir();
+    begin_reclaimer();
     for (unsigned i = 0; i < LEFT; i++) {
         left[i] = pim_obj_malloc(NULL, BLOCK);
         holes[i] = pim_obj_malloc(NULL, BLOCK);
@@ -60,7 +60,7 @@ leave(void)
     for (unsigned i = 0; i < LEFT; i++) {
         pim_obj_free(NULL, holes[i]);
     }
-    end_heir();
+    end_reclaimer();
 }
 
 static int
@@ -69,7 +69,7 @@ begin(void **state)
     (void)state;
     process = fake_figures(PIM_PROCESS_ID);
     leave();
-    begin_heir();
+    begin_reclaimer();
     return 0;
 }
 
@@ -77,10 +77,11 @@ static int
 end(void **state)
 {
     (void)state;
-    end_heir();
+    end_reclaimer();
     pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.slot[OBJ].live_blocks, process.slot[OBJ].live_blocks);
-    EXPECT_EQ(now.slot[OBJ].live_bytes, process.slot[OBJ].live_bytes);
+    EXPECT_EQ(now.by_domain[OBJ].live_blocks,
+              process.by_domain[OBJ].live_blocks);
+    EXPECT_EQ(now.by_domain[OBJ].live_bytes, process.by_domain[OBJ].live_bytes);
     EXPECT_EQ(now.pages, process.pages);
     EXPECT_EQ(now.arenas, process.arenas);
     return 0;
@@ -89,8 +90,8 @@ end(void **state)
 static uint64_t
 process_blocks(void)
 {
-    return fake_figures(PIM_PROCESS_ID).slot[OBJ].live_blocks -
-           process.slot[OBJ].live_blocks;
+    return fake_figures(PIM_PROCESS_ID).by_domain[OBJ].live_blocks -
+           process.by_domain[OBJ].live_blocks;
 }
 
 static void
@@ -119,7 +120,7 @@ page_of_left(void)
     return pim_page_of(left[0]);
 }
 
-// Allocates as many as fit between the leftovers.
+// Allocates as many as fit between the orphans.
 static unsigned
 fill_holes(void **blocks)
 {
@@ -132,14 +133,14 @@ fill_holes(void **blocks)
     return n;
 }
 
-TEST(holes_between_leftovers_are_used_and_leftovers_are_not)
+TEST(holes_between_orphans_are_used_and_orphans_are_not)
 {
     void *mine[1024];
     unsigned n = fill_holes(mine);
     expect_left_intact();
-    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, n);
+    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, n);
     EXPECT_EQ(process_blocks(), LEFT);
-    EXPECT_EQ(fake_figures(heir_id()).pages, 1);
+    EXPECT_EQ(fake_figures(reclaimer_id()).pages, 1);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).pages, process.pages);
     pim_heap_audit(heap);
     void *next = pim_obj_malloc(NULL, BLOCK);
@@ -148,24 +149,24 @@ TEST(holes_between_leftovers_are_used_and_leftovers_are_not)
     for (unsigned i = 0; i < n; i++) {
         pim_obj_free(NULL, mine[i]);
     }
-    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, 0);
+    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, 0);
     pim_heap_audit(heap);
     free_left();
 }
 
-TEST(heir_frees_leftovers_from_the_process_account)
+TEST(reclaimer_frees_orphans_from_the_process_account)
 {
     void *mine = pim_obj_malloc(NULL, BLOCK);
     EXPECT_PTR_EQ(pim_page_of(mine), page_of_left());
     free_left();
     EXPECT_EQ(process_blocks(), 0);
-    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, 1);
-    EXPECT_EQ(fake_figures(heir_id()).remote_frees, 0);
+    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, 1);
+    EXPECT_EQ(fake_figures(reclaimer_id()).remote_frees, 0);
     pim_heap_audit(heap);
     pim_obj_free(NULL, mine);
 }
 
-TEST(others_free_leftovers_of_an_inherited_page)
+TEST(others_free_orphans_of_an_reclaimed_page)
 {
     void *mine[1024];
     unsigned n = fill_holes(mine);
@@ -173,9 +174,9 @@ TEST(others_free_leftovers_of_an_inherited_page)
     free_left();
     EXPECT_EQ(process_blocks(), 0);
     pim_obj_free(NULL, mine[0]);
-    fake_interp_swap(&heir);
-    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, n - 1);
-    EXPECT_EQ(fake_figures(heir_id()).remote_frees, 1);
+    fake_interp_swap(&reclaimer);
+    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, n - 1);
+    EXPECT_EQ(fake_figures(reclaimer_id()).remote_frees, 1);
     pim_gate_enter();
     pim_heap_drain(heap);
     pim_gate_exit();
@@ -185,19 +186,19 @@ TEST(others_free_leftovers_of_an_inherited_page)
     }
 }
 
-TEST(leftovers_may_be_reallocated_by_the_heir)
+TEST(orphans_may_be_reallocated_by_the_reclaimer)
 {
     pim_obj_free(NULL, pim_obj_malloc(NULL, BLOCK));
     unsigned char *p = pim_obj_realloc(NULL, left[7], 1000);
     left[7] = NULL;
     EXPECT_EQ(p[BLOCK - 1], 7);
     EXPECT_EQ(process_blocks(), LEFT - 1);
-    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, 1);
+    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, 1);
     pim_obj_free(NULL, p);
     free_left();
 }
 
-TEST(freed_leftover_is_used_again_by_the_heir)
+TEST(freed_orphan_is_used_again_by_the_reclaimer)
 {
     void *mine[1024];
     unsigned n = fill_holes(mine);
@@ -206,8 +207,8 @@ TEST(freed_leftover_is_used_again_by_the_heir)
     EXPECT_PTR_EQ(again, left[3]);
     left[3] = NULL;
     EXPECT_EQ(process_blocks(), LEFT - 1);
-    EXPECT_EQ(fake_figures(heir_id()).slot[OBJ].live_blocks, n + 1);
-    pim_obj_free(NULL, again); // now the heir's own
+    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, n + 1);
+    pim_obj_free(NULL, again); // now the reclaimer's own
     EXPECT_EQ(process_blocks(), LEFT - 1);
     for (unsigned i = 0; i < n; i++) {
         pim_obj_free(NULL, mine[i]);
@@ -215,7 +216,7 @@ TEST(freed_leftover_is_used_again_by_the_heir)
     free_left();
 }
 
-TEST(heir_leaves_its_own_among_the_leftovers)
+TEST(reclaimer_leaves_its_own_among_the_orphans)
 {
     void *mine[1024];
     unsigned n = fill_holes(mine);
@@ -226,11 +227,11 @@ TEST(heir_leaves_its_own_among_the_leftovers)
         }
     }
     unsigned kept = (n + 2) / 3;
-    end_heir();
+    end_reclaimer();
     EXPECT_EQ(process_blocks(), LEFT + kept);
     expect_left_intact();
 
-    begin_heir(); // the third owner
+    begin_reclaimer(); // the third owner
     void *third = pim_obj_malloc(NULL, BLOCK);
     EXPECT_PTR_EQ(pim_page_of(third), page_of_left());
     pim_heap_audit(heap);
@@ -243,19 +244,19 @@ TEST(heir_leaves_its_own_among_the_leftovers)
     pim_obj_free(NULL, third);
 }
 
-TEST(page_without_a_request_of_its_class_is_inherited_too)
+TEST(page_without_a_request_of_its_class_is_reclaimed_too)
 {
     void *other = pim_obj_malloc(NULL, 2000);
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(other)),
                   pim_arena_of(page_of_left()));
     pim_heap_audit(heap);
-    end_heir();
-    begin_heir();
+    end_reclaimer();
+    begin_reclaimer();
     pim_obj_free(NULL, other);
     free_left();
 }
 
-TEST(emptied_inherited_page_goes_back_to_the_arena)
+TEST(emptied_reclaimed_page_goes_back_to_the_arena)
 {
     void *other = pim_obj_malloc(NULL, 2000); // so the page is not current
     pim_page *page = page_of_left();
@@ -266,22 +267,22 @@ TEST(emptied_inherited_page_goes_back_to_the_arena)
     pim_obj_free(NULL, other);
 }
 
-// --- a page too full to be inherited ---------------------------------------------
+// --- a page too full to be reclaimed ---------------------------------------------
 
-TEST(full_page_stays_with_the_process_in_an_inherited_arena)
+TEST(full_page_stays_with_the_process_in_an_reclaimed_arena)
 {
     enum { N = 2000 };
     static void *full[N];
     for (unsigned i = 0; i < N; i++) {
         full[i] = pim_obj_malloc(NULL, 100);
     }
-    end_heir();
+    end_reclaimer();
 
-    begin_heir();
+    begin_reclaimer();
     void *mine = pim_obj_malloc(NULL, 200);
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
                   pim_arena_of(pim_page_of(full[0])));
-    EXPECT_EQ(pim_page_of(full[0])->state, PIM_PAGE_SEALED);
+    EXPECT_EQ(pim_page_of(full[0])->state, PIM_PAGE_ABANDONED);
     pim_heap_audit(heap);
     for (unsigned i = 0; i < N; i++) {
         pim_obj_free(NULL, full[i]);
@@ -289,7 +290,7 @@ TEST(full_page_stays_with_the_process_in_an_inherited_arena)
     EXPECT_EQ(pim_page_of(mine)->state, PIM_PAGE_CURRENT);
     pim_heap_audit(heap);
     pim_heap_audit(&pim_process_heap);
-    // Their units were returned to the heir.
+    // Their units were returned to the reclaimer.
     EXPECT(pim_load_relaxed(&heap->arenas.returned));
     pim_gate_enter();
     pim_heap_purge(heap, true);
@@ -300,25 +301,25 @@ TEST(full_page_stays_with_the_process_in_an_inherited_arena)
     free_left();
 }
 
-// Late frees make room in an estate that nobody has inherited yet.
-TEST(room_made_by_late_frees_is_inherited)
+// Late frees make room in an abandoned arena that nobody has reclaimed yet.
+TEST(room_made_by_late_frees_is_reclaimed)
 {
     enum { N = 20000 };
     static void *full[N];
     for (unsigned i = 0; i < N; i++) {
         full[i] = pim_obj_malloc(NULL, 100);
     }
-    end_heir();
+    end_reclaimer();
     pim_heap_audit(&pim_process_heap);
     for (unsigned i = 0; i < N; i += 2) {
         pim_obj_free(NULL, full[i]);
     }
     pim_heap_audit(&pim_process_heap);
     uint64_t arenas = fake_figures(PIM_PROCESS_ID).arenas;
-    begin_heir();
+    begin_reclaimer();
     void *mine = pim_obj_malloc(NULL, 100);
     EXPECT_LT(fake_figures(PIM_PROCESS_ID).arenas, arenas);
-    EXPECT_EQ(fake_figures(heir_id()).arenas, 1);
+    EXPECT_EQ(fake_figures(reclaimer_id()).arenas, 1);
     for (unsigned i = 1; i < N; i += 2) {
         pim_obj_free(NULL, full[i]);
     }
@@ -361,16 +362,16 @@ free_scattered(void **kept, unsigned pages)
     free_left();
 }
 
-TEST(holes_stay_for_an_heir_that_comes_in_time)
+TEST(holes_stay_for_a_reclaimer_that_comes_in_time)
 {
     enum { PAGES = 30 };
     void *kept[PAGES];
     fake_os_stop_clock();
     leave_scattered(kept, PAGES);
     uint64_t before = reset_bytes();
-    end_heir();
+    end_reclaimer();
     EXPECT_EQ(reset_bytes(), before);
-    begin_heir();
+    begin_reclaimer();
     void *mine = pim_obj_malloc(NULL, 400);
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
                   pim_arena_of(pim_page_of(kept[0])));
@@ -380,29 +381,29 @@ TEST(holes_stay_for_an_heir_that_comes_in_time)
     pim_store_relaxed(&fake.clock_stands, false);
 }
 
-TEST(holes_go_when_no_heir_comes_in_time)
+TEST(holes_go_when_no_reclaimer_comes_in_time)
 {
     enum { PAGES = 30 };
     void *kept[PAGES];
     fake_os_stop_clock();
     leave_scattered(kept, PAGES);
     uint64_t before = reset_bytes();
-    end_heir();
+    end_reclaimer();
     fake_os_advance(PIM_PURGE_DELAY_MS - 1);
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    EXPECT_EQ(pim_warm_trim(&pim_process_heap.arenas, false), 0);
-    EXPECT_NE(pim_load_relaxed(&pim_warm_until), 0);
+    EXPECT_EQ(pim_retained_trim(&pim_process_heap.arenas, false), 0);
+    EXPECT_NE(pim_load_relaxed(&pim_retained_until), 0);
     EXPECT_EQ(reset_bytes(), before);
     fake_os_advance(1);
-    EXPECT_GE(pim_warm_trim(&pim_process_heap.arenas, false),
+    EXPECT_GE(pim_retained_trim(&pim_process_heap.arenas, false),
               PAGES * PIM_UNIT_SIZE / 2);
-    EXPECT_EQ(pim_load_relaxed(&pim_warm_until), 0);
+    EXPECT_EQ(pim_load_relaxed(&pim_retained_until), 0);
     EXPECT_GE(reset_bytes(), before + PAGES * PIM_UNIT_SIZE / 2);
     pim_lock_release(&pim_process_lock);
     pim_gate_exit();
     pim_heap_audit(&pim_process_heap);
-    begin_heir();
+    begin_reclaimer();
     free_scattered(kept, PAGES);
     pim_store_relaxed(&fake.clock_stands, false);
 }
@@ -413,7 +414,7 @@ trim(bool all)
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
     size_t bytes =
-        pim_warm_trim(&pim_process_heap.arenas, all) + pim_region_trim();
+        pim_retained_trim(&pim_process_heap.arenas, all) + pim_region_trim();
     pim_lock_release(&pim_process_lock);
     pim_gate_exit();
     return bytes;
@@ -424,9 +425,9 @@ static bool
 budget_is_free(void)
 {
     pim_gate_enter();
-    bool all = pim_region_keep(PIM_WARM_BYTES);
+    bool all = pim_region_charge(PIM_RETAINED_BYTES);
     if (all) {
-        pim_region_unkeep(PIM_WARM_BYTES);
+        pim_region_uncharge(PIM_RETAINED_BYTES);
     }
     pim_gate_exit();
     return all;
@@ -437,51 +438,51 @@ TEST(what_was_kept_and_trimmed_leaves_the_budget_free)
     enum { PAGES = 30 };
     void *kept[PAGES];
     leave_scattered(kept, PAGES);
-    end_heir();
+    end_reclaimer();
     EXPECT(!budget_is_free());
     EXPECT_GT(trim(true), 0);
     EXPECT(budget_is_free());
-    begin_heir();
+    begin_reclaimer();
     free_scattered(kept, PAGES);
 }
 
-TEST(what_was_kept_and_inherited_leaves_the_budget_free)
+TEST(what_was_kept_and_reclaimed_leaves_the_budget_free)
 {
     enum { PAGES = 30 };
     void *kept[PAGES];
     leave_scattered(kept, PAGES);
-    end_heir();
+    end_reclaimer();
     trim(false);
-    begin_heir();
+    begin_reclaimer();
     void *mine = pim_obj_malloc(NULL, 400);
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
                   pim_arena_of(pim_page_of(kept[0])));
-    trim(true); // arenas that nobody inherited
+    trim(true); // arenas that nobody reclaimed
     EXPECT(budget_is_free());
     pim_obj_free(NULL, mine);
     free_scattered(kept, PAGES);
 }
 
-#define ESTATE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define ABANDONED_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int
 main(void)
 {
     const struct CMUnitTest cases[] = {
-        ESTATE_CASE(holes_between_leftovers_are_used_and_leftovers_are_not),
-        ESTATE_CASE(heir_frees_leftovers_from_the_process_account),
-        ESTATE_CASE(others_free_leftovers_of_an_inherited_page),
-        ESTATE_CASE(leftovers_may_be_reallocated_by_the_heir),
-        ESTATE_CASE(freed_leftover_is_used_again_by_the_heir),
-        ESTATE_CASE(heir_leaves_its_own_among_the_leftovers),
-        ESTATE_CASE(page_without_a_request_of_its_class_is_inherited_too),
-        ESTATE_CASE(emptied_inherited_page_goes_back_to_the_arena),
-        ESTATE_CASE(full_page_stays_with_the_process_in_an_inherited_arena),
-        ESTATE_CASE(room_made_by_late_frees_is_inherited),
-        ESTATE_CASE(holes_stay_for_an_heir_that_comes_in_time),
-        ESTATE_CASE(holes_go_when_no_heir_comes_in_time),
-        ESTATE_CASE(what_was_kept_and_trimmed_leaves_the_budget_free),
-        ESTATE_CASE(what_was_kept_and_inherited_leaves_the_budget_free),
+        ABANDONED_CASE(holes_between_orphans_are_used_and_orphans_are_not),
+        ABANDONED_CASE(reclaimer_frees_orphans_from_the_process_account),
+        ABANDONED_CASE(others_free_orphans_of_an_reclaimed_page),
+        ABANDONED_CASE(orphans_may_be_reallocated_by_the_reclaimer),
+        ABANDONED_CASE(freed_orphan_is_used_again_by_the_reclaimer),
+        ABANDONED_CASE(reclaimer_leaves_its_own_among_the_orphans),
+        ABANDONED_CASE(page_without_a_request_of_its_class_is_reclaimed_too),
+        ABANDONED_CASE(emptied_reclaimed_page_goes_back_to_the_arena),
+        ABANDONED_CASE(full_page_stays_with_the_process_in_an_reclaimed_arena),
+        ABANDONED_CASE(room_made_by_late_frees_is_reclaimed),
+        ABANDONED_CASE(holes_stay_for_a_reclaimer_that_comes_in_time),
+        ABANDONED_CASE(holes_go_when_no_reclaimer_comes_in_time),
+        ABANDONED_CASE(what_was_kept_and_trimmed_leaves_the_budget_free),
+        ABANDONED_CASE(what_was_kept_and_reclaimed_leaves_the_budget_free),
     };
     return RUN(cases, core_set_up, NULL);
 }
