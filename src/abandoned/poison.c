@@ -7,10 +7,10 @@
 //                                                  v
 //                                              units of an arena
 //
-// A page that is condemned still has its memory, because a thread that found the heap
-// before may be about to push a block onto it.  From then on what is known of it
-// is out of line: the set of its live blocks, whose it was.  So a late free, which
-// CPython 3.12 and 3.13 do, touches nothing that is gone.
+// A page that is condemned still has its memory, because a thread that found
+// the heap before may be about to push a block onto it.  From then on what is
+// known of it is out of line: the set of its live blocks, whose it was.  So a
+// late free, which CPython 3.12 and 3.13 do, touches nothing that is gone.
 //
 // Blocks of such pages are in no account but that of the ended interpreter.
 //
@@ -23,9 +23,9 @@
 #include "arena/arena_set.h"
 #include "platform/os.h"
 
-// Each poisoned page may cost the process a map, of which it has a limited number
-// (vm.max_map_count).  What is beyond is given back, but who touches it is not
-// noticed.
+// Each poisoned page may cost the process a map, of which it has a limited
+// number (vm.max_map_count).  What is beyond is given back, but who touches it
+// is not noticed.
 #define POISONED_PAGES_MAX 16384
 
 _Atomic int pim_policy_of_new;

@@ -1,7 +1,8 @@
-// poison.h -- pages whose blocks nobody may use any more: the policies `poison` and
-// `release` (retire.c).
+// poison.h -- pages whose blocks nobody may use any more: the policies `poison`
+// and `release` (retire.c).
 //
-// All under the process heap's lock, whose set is meant, unless they say otherwise.
+// All under the process heap's lock, whose set is meant, unless they say
+// otherwise.
 
 #ifndef PIM_ABANDONED_POISON_H
 #define PIM_ABANDONED_POISON_H
@@ -32,12 +33,14 @@ typedef struct pim_condemned {
     pim_pending gone[PIM_DOMAINS]; // what was live in them, and in maps
 } pim_condemned;
 
-// A page of such a heap, with live blocks, all of them its own: a free that looks from
-// now on finds `defunct`, the heap that nobody has.  `policy`: of the interpreter.
+// A page of such a heap, with live blocks, all of them its own: a free that
+// looks from now on finds `defunct`, the heap that nobody has.  `policy`: of
+// the interpreter.
 void pim_condemn_page(pim_condemned *condemned, pim_page *page, int64_t id,
                       int policy, const struct pim_heap *defunct);
 
-// Takes what was pushed onto a condemned page by those who still found the heap.
+// Takes what was pushed onto a condemned page by those who still found the
+// heap.
 void pim_condemned_collect(pim_condemned *condemned, pim_page *page);
 
 // Nobody pushes any more: the memory of the condemned pages goes.

@@ -1,13 +1,16 @@
-// poison_extent.c -- large blocks that ended interpreters left and nobody may use.
+// poison_extent.c -- large blocks that ended interpreters left and nobody may
+// use.
 //
-// Their headers are gone with their memory, so what is to be known of them is in
-// records out of line: by address for a late free, all in a list for the handler.
+// Their headers are gone with their memory, so what is to be known of them is
+// in records out of line: by address for a late free, all in a list for the
+// handler.
 //
-// A thread that is about to free such a block may have found its header before there
-// was a record.  So the memory goes a grace period after the record is there.
+// A thread that is about to free such a block may have found its header before
+// there was a record.  So the memory goes a grace period after the record is
+// there.
 //
-// Records are written under the process heap's lock, read at any time, and never
-// unmapped.
+// Records are written under the process heap's lock, read at any time, and
+// never unmapped.
 
 #include "abandoned/poison_extent.h"
 
@@ -15,7 +18,8 @@
 
 #include "platform/os.h"
 
-// Each may be one of the maps that the system lets a process have; more are kept.
+// Each may be one of the maps that the system lets a process have; more are
+// kept.
 #define RECORDS_MAX 8192
 
 #define BUCKETS 1024

@@ -1,4 +1,5 @@
-// poison_extent.h -- large blocks that ended interpreters left and nobody may use.
+// poison_extent.h -- large blocks that ended interpreters left and nobody may
+// use.
 //
 // All under the process heap's lock unless they say otherwise.
 
@@ -17,9 +18,9 @@ typedef struct pim_poisoned_block {
     bool live; // it was when that ended; else it was free
 } pim_poisoned_block;
 
-// The map of a large block of a heap that is being retired is to become inaccessible:
-// it does by pim_poison_extents_finish(), after a further grace period.  False: there
-// are too many.
+// The map of a large block of a heap that is being retired is to become
+// inaccessible: it does by pim_poison_extents_finish(), after a further grace
+// period.  False: there are too many.
 bool pim_poison_extent(const void *heap, const pim_extent *map,
                        const pim_poisoned_block *about);
 void pim_poison_extents_finish(const void *heap);

@@ -1,15 +1,15 @@
 // retained.c -- what ended interpreters leave resident for those that follow.
 //
 // Interpreters often follow one another, and to fault memory in again costs an
-// reclaimer more than all else.  So what it could use of an abandoned arena (reclaim.c) stays
-// resident for PIM_PURGE_DELAY_MS, within PIM_RETAINED_BYTES for the whole process.
-// After that, or at once if there is no room or no reclaimer would want it, only the
-// system pages with a live block stay.
+// reclaimer more than all else.  So what it could use of an abandoned arena
+// (reclaim.c) stays resident for PIM_PURGE_DELAY_MS, within PIM_RETAINED_BYTES
+// for the whole process.  After that, or at once if there is no room or no
+// reclaimer would want it, only the system pages with a live block stay.
 //
 // The process heap's lock guards everything here.
 //
 // Invariant:
-//   RETAINED-1  a warm arena is an abandoned arena that can be reclaimed.
+//   RETAINED-1  a retained arena is an abandoned arena that can be reclaimed.
 
 #include "abandoned/retained.h"
 
@@ -114,7 +114,7 @@ release_arena(pim_arena_set *set, pim_arena *arena)
     return bytes;
 }
 
-// The warm arena that waits longest for a reclaimer; NULL: there is none.
+// The retained arena that waits longest for a reclaimer; NULL: there is none.
 static pim_arena *
 stalest(const pim_arena_set *set)
 {

@@ -1,5 +1,5 @@
-// account.c -- counting what is not on a fast path: runs and large blocks, what
-// others freed, and accounts as a whole.
+// account.c -- counting what is not on a fast path: spans and large blocks,
+// what others freed, and accounts as a whole.
 
 #include "account/account.h"
 
@@ -107,8 +107,8 @@ subtract(pim_account *account, const freed *f)
     pim_gauge_shrink(&account->blocks, blocks);
 }
 
-// Blocks whose bytes are not added yet may come with the others: their bytes are
-// then taken the next time.
+// Blocks whose bytes are not added yet may come with the others: their bytes
+// are then taken the next time.
 void
 pim_account_fold(pim_account *account, pim_pending *pending)
 {

@@ -11,10 +11,10 @@
 //
 //   live now == live - pending
 //
-// The same for each size class, in blocks; a class's bytes follow from its blocks.
-// Runs and large blocks are two more classes.  Their blocks are of many sizes, so
-// their bytes are counted, too: `varied`.  What was ever allocated is counted by
-// class only; a domain's figure is the sum.
+// The same for each size class, in blocks; a class's bytes follow from its
+// blocks.  Spans and large blocks are two more classes.  Their blocks are of
+// many sizes, so their bytes are counted, too: `varied`.  What was ever
+// allocated is counted by class only; a domain's figure is the sum.
 //
 // Invariants:
 //   GAUGE-1    what others read was live at some moment of the read.
@@ -62,7 +62,7 @@ typedef struct pim_by_class {
     _Atomic int64_t headroom[PIM_ACCOUNT_CLASSES];
     _Atomic int64_t total[PIM_ACCOUNT_CLASSES]; // allocated, ever
     _Atomic uint64_t peak[PIM_ACCOUNT_CLASSES];
-    pim_varied varied[PIM_VARIED]; // runs, large blocks
+    pim_varied varied[PIM_VARIED]; // spans, large blocks
 } pim_by_class;
 
 typedef struct pim_account {
@@ -96,8 +96,8 @@ pim_peak_raise(_Atomic int64_t *headroom, _Atomic uint64_t *peak)
     pim_store_release(peak, pim_load_relaxed(peak) - (uint64_t)left);
 }
 
-// The same where one was counted, so `headroom` was 0.  A reader that sees the stores
-// in the other order sees it below zero, and looks again.
+// The same where one was counted, so `headroom` was 0.  A reader that sees the
+// stores in the other order sees it below zero, and looks again.
 PIM_INLINE void
 pim_peak_step(_Atomic int64_t *headroom, _Atomic uint64_t *peak)
 {
@@ -119,8 +119,8 @@ pim_gauge_shrink(pim_gauge *gauge, uint64_t n)
     pim_own_add_fast(&gauge->headroom, (int64_t)n);
 }
 
-// What is live: true if *out was live at some moment of the call, else it is nearly
-// so.
+// What is live: true if *out was live at some moment of the call, else it is
+// nearly so.
 PIM_INLINE bool
 pim_read_live(const _Atomic int64_t *headroom_at,
               const _Atomic uint64_t *peak_at, uint64_t *out)

@@ -10,8 +10,9 @@ PIM_LOCK(pim_budget_lock);
 // All budgets are below it; it has no limit, and its serial is no heap's.
 static pim_budget top_budget;
 
-// Records that nobody uses, the one that was given up last in the end: a thread may
-// still know an interpreter that ended by its record; see pim_budget_living().
+// Records that nobody uses, the one that was given up last in the end: a thread
+// may still know an interpreter that ended by its record; see
+// pim_budget_living().
 static pim_budget *pool_first;
 static pim_budget **pool_last = &pool_first;
 
@@ -157,8 +158,8 @@ pim_budget_charge_member(pim_limit *member, uint64_t bytes)
     member->charge = bytes;
 }
 
-// A heap that has not claimed anything yet since it is watched is taken to have what
-// is live; what its current pages can serve, it knows alone.
+// A heap that has not claimed anything yet since it is watched is taken to have
+// what is live; what its current pages can serve, it knows alone.
 static bool
 take_back_from(pim_limit *limit)
 {
@@ -392,8 +393,8 @@ pim_budget_open(pim_limit *member, int64_t id, uint64_t serial,
     return budget;
 }
 
-// A budget that nobody counts for any more goes, and what its members left counts for
-// whom they counted for.
+// A budget that nobody counts for any more goes, and what its members left
+// counts for whom they counted for.
 static void
 close_unused(pim_budget *budget)
 {

@@ -1,26 +1,27 @@
-// budget.h -- who may have how much: a tree, for what an interpreter makes counts for
-// it, too.
+// budget.h -- who may have how much: a tree, for what an interpreter makes
+// counts for it, too.
 //
 //   (top) +- main
 //         +- tenant, 64M +- made by it +- made by that
 //         |              +- made by it                   64M for these four together
 //         +- tenant
 //
-// Each interpreter with a heap of its own has a budget, which stays when it ends and
-// others still count for it.  A heap is *watched* while any budget from its own up has
-// a limit.  What a watched heap may have is its *charge*: it takes a charge in
-// advance, from all budgets above at once, and asks again when that is used up.  So
-// members under different GILs do not meet but for that, and the sum holds all the
-// same:
+// Each interpreter with a heap of its own has a budget, which stays when it
+// ends and others still count for it.  A heap is *watched* while any budget
+// from its own up has a limit.  What a watched heap may have is its *charge*:
+// it takes a charge in advance, from all budgets above at once, and asks again
+// when that is used up.  So members under different GILs do not meet but for
+// that, and the sum holds all the same:
 //
-//   BUDGET-1  a watched heap's live bytes and free bytes of its current pages are not
-//             above its charge, but for what limit.h exempts.
-//   BUDGET-2  `charged` of a budget is the sum of the charges, of what ended members
-//             left and of credits, over itself and all below it.
+//   BUDGET-1  a watched heap's live bytes and free bytes of its current pages
+//             are not above its charge, but for what limit.h exempts.
+//   BUDGET-2  `charged` of a budget is the sum of the charges, of what ended
+//             members left and of credits, over itself and all below it.
 //
-// One lock guards the tree and what is charged.  A heap's own lock (pim_limit.lock)
-// lets somebody who is short of room take back what the heap was charged and does not
-// use.  The tree's comes first; both are the last of LOCK-2.
+// One lock guards the tree and what is charged.  A heap's own lock
+// (pim_limit.lock) lets somebody who is short of room take back what the heap
+// was charged and does not use.  The tree's comes first; both are the last of
+// LOCK-2.
 //
 // Under the tree's lock, all of it, unless a function says otherwise.
 
@@ -75,24 +76,24 @@ pim_budget_is_top(const pim_budget *budget)
     return budget->parent == NULL;
 }
 
-// A budget for a heap that is being opened and will have that serial, below another
-// one or, with NULL, below none.  NULL: no memory.
+// A budget for a heap that is being opened and will have that serial, below
+// another one or, with NULL, below none.  NULL: no memory.
 pim_budget *pim_budget_open(pim_limit *member, int64_t id, uint64_t serial,
                             pim_budget *parent);
 
 // Its interpreter has ended and left so much.
 void pim_budget_end(pim_budget *budget, uint64_t left);
 
-// The budget of an interpreter that lives, or that others still count for, the newest
-// with that id; NULL: there is none.
+// The budget of an interpreter that lives, or that others still count for, the
+// newest with that id; NULL: there is none.
 pim_budget *pim_budget_of(int64_t id);
 
-// The budget with that serial, or the first above it whose interpreter lives; NULL:
-// none, or not known any more.
+// The budget with that serial, or the first above it whose interpreter lives;
+// NULL: none, or not known any more.
 pim_budget *pim_budget_living(pim_budget *budget, uint64_t serial);
 
-// In a child adrift, which has process memory only: all budgets, which may be half
-// changed.
+// In a child adrift, which has process memory only: all budgets, which may be
+// half changed.
 void pim_budget_forget_all(void);
 
 // All budgets are below it.  It has no limit and no heap.
@@ -112,8 +113,8 @@ void pim_budget_move(pim_budget *budget, pim_budget *parent);
 // Its limit was set or taken away: watches those who have one above now.
 void pim_budget_watch(pim_budget *budget);
 
-// A reserve was opened or closed, or the like: who is below asks for each request from
-// now on, or not any more.
+// A reserve was opened or closed, or the like: who is below asks for each
+// request from now on, or not any more.
 void pim_budget_restrict(pim_budget *budget);
 
 // Adds to what is charged, here and above; negative: takes away.
@@ -122,20 +123,21 @@ void pim_budget_charge(pim_budget *budget, int64_t bytes);
 // Sets the charge of a member.
 void pim_budget_charge_member(pim_limit *member, uint64_t bytes);
 
-// Takes back what members other than `but` were charged and do not use.  Returns
-// whether there was any.
+// Takes back what members other than `but` were charged and do not use.
+// Returns whether there was any.
 bool pim_budget_take_back(pim_budget *budget, const pim_limit *but);
 
-// Has members other than `but` give up what their current pages can still serve, if
-// it is much: each keeps one block's worth.  Returns whether it was.
+// Has members other than `but` give up what their current pages can still
+// serve, if it is much: each keeps one block's worth.  Returns whether it was.
 //
-// They are told by the end of an epoch (current.h): whoever is current finds out anew
-// what heap it has, and on that way obeys.  Until then a fast path that had begun may
-// serve one block more.
+// They are told by the end of an epoch (current.h): whoever is current finds
+// out anew what heap it has, and on that way obeys.  Until then a fast path
+// that had begun may serve one block more.
 bool pim_budget_revoke(pim_budget *budget, const pim_limit *but);
 
-// More or less is charged than before, here and above.  Whoever is over a limit asks
-// for each request, or else what was charged before a limit was lowered could be had.
+// More or less is charged than before, here and above.  Whoever is over a limit
+// asks for each request, or else what was charged before a limit was lowered
+// could be had.
 void pim_budget_look(pim_budget *budget);
 
 // What is live in all that counts here, with what ended members left.

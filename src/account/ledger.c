@@ -1,5 +1,5 @@
-// ledger.c -- what the accounts of a heap say, read by any thread while the owner
-// is at work.
+// ledger.c -- what the accounts of a heap say, read by any thread while the
+// owner is at work.
 
 #include "account/ledger.h"
 
@@ -14,11 +14,11 @@ sum(const _Atomic uint64_t *pending, size_t n)
     return all;
 }
 
-// live - pending, at one moment: between settlings what is pending only grows, so
-// if it is the same before and after `live` is read, it was so when `live` was.  If it
-// never stays the same, less than what was live at a moment is the answer: what others
-// freed meanwhile is missing.  Only a heap that settles all the time, too, gets any
-// number, though never a negative one.
+// live - pending, at one moment: between folds what is pending only grows, so
+// if it is the same before and after `live` is read, it was so when `live` was.
+// If it never stays the same, less than what was live at a moment is the
+// answer: what others freed meanwhile is missing.  Only a heap that folds all
+// the time, too, gets any number, though never a negative one.
 static bool
 read_live(const pim_ledger *ledger, const _Atomic int64_t *headroom,
           const _Atomic uint64_t *peak, const _Atomic uint64_t *pending,

@@ -15,7 +15,8 @@ typedef struct pim_usage {
     uint64_t total_blocks;
 } pim_usage;
 
-// Of one domain_index, by class: blocks, and bytes where they do not follow from those.
+// Of one domain, by class: blocks, and bytes where they do not follow from
+// those.
 typedef struct pim_class_figures {
     uint64_t live[PIM_ACCOUNT_CLASSES];
     uint64_t peak[PIM_ACCOUNT_CLASSES];
@@ -30,8 +31,8 @@ pim_usage pim_ledger_usage(const pim_ledger *ledger, unsigned domain_index);
 void pim_ledger_class_figures(const pim_ledger *ledger, unsigned domain_index,
                               pim_class_figures *out);
 
-// Live bytes of all domains.  Returns whether they are exact, as above: not if the
-// heap was too busy.  Any thread.
+// Live bytes of all domains.  Returns whether they are exact, as above: not if
+// the heap was too busy.  Any thread.
 bool pim_ledger_live_bytes(const pim_ledger *ledger, uint64_t *bytes);
 
 pim_usage pim_class_usage(const pim_class_figures *figures, size_t size_class);

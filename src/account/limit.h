@@ -8,8 +8,8 @@
 // opened by a refusal, so that the error can be handled, and closes when enough
 // was freed; so each time that a script crosses the soft limit it is told once.
 //
-// Live are the bytes of all interpreters that count for the one that has the limit
-// (budget.h).
+// Live are the bytes of all interpreters that count for the one that has the
+// limit (budget.h).
 //
 // Fast paths do not look.  What they can serve without asking, from the current
 // pages of the heap, is counted as if it were live; near a limit there are no
@@ -18,10 +18,10 @@
 //   LIMIT-1  live bytes + free bytes of current pages are not above the limit,
 //            as long as it is not lowered; then, once a request was refused.
 //
-// Exempt are a block that is moved to shrink, for a moment; what a wrapper above us
-// notes, whose failure may end the process (pim_limit_spares); and an interpreter that
-// is being made, for CPython does not survive a refusal then: room for it is charged
-// before (pim_limit_admits_birth).
+// Exempt are a block that is moved to shrink, for a moment; what a wrapper
+// above us notes, whose failure may end the process (pim_limit_spares); and an
+// interpreter that is being made, for CPython does not survive a refusal then:
+// room for it is charged before (pim_limit_admits_birth).
 //
 // Owner, as in heap.h, unless a function says otherwise.
 
@@ -87,8 +87,8 @@ pim_limit_done(pim_limit *limit)
 // Whether they make sense.
 bool pim_limit_terms_are_valid(const pim_limit_terms *terms);
 
-// Changes the terms of a heap that stays for as long as this takes.  Any thread,
-// inside the gate.
+// Changes the terms of a heap that stays for as long as this takes.  Any
+// thread, inside the gate.
 void pim_limit_set(pim_limit *limit, const pim_limit_terms *terms);
 
 // What is to be known of a limit.
@@ -104,8 +104,8 @@ typedef struct pim_limit_figures {
 
 void pim_limit_get(const pim_limit *limit, pim_limit_figures *out);
 
-// The same of an interpreter that has ended, but that others still count for.  False:
-// there is none with that id.  Any thread.
+// The same of an interpreter that has ended, but that others still count for.
+// False: there is none with that id.  Any thread.
 bool pim_limit_set_ended(int64_t id, const pim_limit_terms *terms);
 bool pim_limit_get_ended(int64_t id, pim_limit_figures *out);
 
@@ -116,27 +116,28 @@ void pim_limit_get_default(pim_limit_terms *out);
 
 // --- who counts for whom ---------------------------------------------------
 
-// Whether interpreters that this one makes from now on count for it.  Any thread,
-// inside the gate.
+// Whether interpreters that this one makes from now on count for it.  Any
+// thread, inside the gate.
 void pim_limit_count_made(pim_limit *limit, bool count);
 
-// The same for those to come; main's children count for nobody by default.  With
-// `by_environment` nothing changes what a program has set.  Any thread.
+// The same for those to come; main's children count for nobody by default.
+// With `by_environment` nothing changes what a program has set.  Any thread.
 void pim_limit_count_by_default(bool count, bool by_environment);
 bool pim_limit_counts_by_default(void);
 
 // Whether what main makes counts for it, if it is still to come.  Any thread.
 void pim_limit_count_of_main(bool count);
 
-// Has an interpreter, and all that count for it, count for another one from now on;
-// PIM_PROCESS_ID: for nobody.  0; -ENOENT: none of them lives, or is counted for;
-// -EINVAL: it is main, or the other one counts for it.  Any thread.
+// Has an interpreter, and all that count for it, count for another one from now
+// on; PIM_PROCESS_ID: for nobody.  0; -ENOENT: none of them lives, or is
+// counted for; -EINVAL: it is main, or the other one counts for it.  Any
+// thread.
 int pim_limit_count_for(int64_t id, int64_t parent);
 
 // --- birth and end ---------------------------------------------------------
 
-// Who is taken to make the next interpreter in a thread: whose thread state was last
-// current.  It may have ended since.
+// Who is taken to make the next interpreter in a thread: whose thread state was
+// last current.  It may have ended since.
 typedef struct pim_maker {
     struct pim_budget *budget;
     uint64_t serial; // 0: nobody
@@ -162,10 +163,10 @@ typedef enum pim_birth_refusal {
     PIM_REFUSE_NOT, // nothing: one is made over the limit, and what follows refused
 } pim_birth_refusal;
 
-// Whether the maker, that is whom it counts for, has room for one more: CPython is
-// about to ask for its state.  If not, counts and reports the refusal; else *credit
-// has it.  What *credit had before is given back.  True: the state is to be served.
-// Any thread, outside the gate.
+// Whether the maker, that is whom it counts for, has room for one more: CPython
+// is about to ask for its state.  If not, counts and reports the refusal; else
+// *credit has it.  What *credit had before is given back.  True: the state is
+// to be served.  Any thread, outside the gate.
 bool pim_limit_admits_birth(const pim_maker *maker, pim_birth_refusal how,
                             pim_credit *credit);
 
@@ -175,9 +176,10 @@ void pim_limit_drop_credit(pim_credit *credit);
 // In a forked child, whose other threads are gone: all credits.
 void pim_limit_drop_all_credits(void);
 
-// Gives a heap that is being opened, and will have that id and serial, the terms of those to
-// come and its place below its maker.  The room for a newborn becomes its charge, also
-// if there was no credit.  False: no memory.  Inside the gate.
+// Gives a heap that is being opened, and will have that id and serial, the
+// terms of those to come and its place below its maker.  The room for a newborn
+// becomes its charge, also if there was no credit.  False: no memory.  Inside
+// the gate.
 bool pim_limit_begin(pim_limit *limit, const pim_ledger *ledger, int64_t id,
                      uint64_t serial, const pim_maker *maker,
                      pim_credit *credit);
@@ -185,11 +187,12 @@ bool pim_limit_begin(pim_limit *limit, const pim_ledger *ledger, int64_t id,
 // CPython is done with the making.  Any thread.
 void pim_limit_born(pim_limit *limit);
 
-// Whether a maker lives, or others count for it, and is not main: then it answers for
-// what it makes, which is not to share main's memory.  Any thread.
+// Whether a maker lives, or others count for it, and is not main: then it
+// answers for what it makes, which is not to share main's memory.  Any thread.
 bool pim_limit_is_tenant(const pim_maker *maker);
 
-// Its interpreter has ended and left so many bytes in mem and obj.  Inside the gate.
+// Its interpreter has ended and left so many bytes in mem and obj.  Inside the
+// gate.
 void pim_limit_end(pim_limit *limit, uint64_t left);
 
 #endif // PIM_ACCOUNT_LIMIT_H

@@ -1,12 +1,12 @@
-// limit_birth.c -- interpreters that a tenant makes: room for them, their place in the
-// tree, and their end.
+// limit_birth.c -- interpreters that a tenant makes: room for them, their place
+// in the tree, and their end.
 
 #include "account/verdict.h"
 
 PIM_TLS pim_credit pim_thread_credit;
 
-// Who answers for what a maker makes, which may be a NULL pointer; NULL: nobody.
-// Under the lock.
+// Who answers for what a maker makes, which may be a NULL pointer; NULL:
+// nobody.  Under the lock.
 static pim_budget *
 answering_for(const pim_maker *maker)
 {
@@ -48,9 +48,9 @@ pim_limit_drop_all_credits(void)
     pim_budget_release();
 }
 
-// CPython asks for locks, a thread state and a configuration before the interpreter's
-// own first request, under its maker's thread state or under none: these requests are
-// spared, up to what an interpreter is taken to need.
+// CPython asks for locks, a thread state and a configuration before the
+// interpreter's own first request, under its maker's thread state or under
+// none: these requests are spared, up to what an interpreter is taken to need.
 bool
 pim_limit_admits_birth(const pim_maker *maker, pim_birth_refusal how,
                        pim_credit *credit)

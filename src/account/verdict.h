@@ -12,8 +12,8 @@ void pim_budget_set_terms(pim_budget *budget, const pim_limit_terms *terms);
 // What may still be charged here for requests of that size.
 uint64_t pim_budget_room(const pim_budget *budget, size_t size);
 
-// Who has no room for so many bytes more, from this one up, also when others give
-// back what they do not use; NULL: all have.  `but` as above.
+// Who has no room for so many bytes more, from this one up, also when others
+// give back what they do not use; NULL: all have.  `but` as above.
 pim_budget *pim_budget_find_refusing(pim_budget *budget, const pim_limit *but,
                                      size_t size, uint64_t bytes);
 

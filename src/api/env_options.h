@@ -36,11 +36,11 @@ typedef struct pim_options {
     bool run_check; // PIMALLOC_RUN_CHECK=1: internal, of pimalloc-run --check
 } pim_options;
 
-// Reads the environment; in a privileged process (platform/privilege.h) nothing, and
-// takes these variables out of it.  An empty value counts as not set.  Unknown PIMALLOC_*
-// names and bad values are reported on stderr with the valid ones, once per
-// process, and otherwise ignored.  Texts are copies that last as long as the process.  By one
-// thread at a time.
+// Reads the environment; in a privileged process (platform/privilege.h)
+// nothing, and takes these variables out of it.  An empty value counts as not
+// set.  Unknown PIMALLOC_* names and bad values are reported on stderr with the
+// valid ones, once per process, and otherwise ignored.  Texts are copies that
+// last as long as the process.  By one thread at a time.
 void pim_options_read(pim_options *out);
 
 // Every later read answers this, whatever the environment says by then.

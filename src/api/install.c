@@ -164,8 +164,8 @@ why_refused(void)
     return pim_py_hides_ends() ? REFUSED_OF_3_14_0 : REFUSED_RELEASE;
 }
 
-// From the configuration, or else the environment; there a policy that is not to
-// be had is told of and otherwise ignored.
+// From the configuration, or else the environment; there a policy that is not
+// to be had is told of and otherwise ignored.
 static int
 set_teardown(const pimalloc_config *config, int from_environment)
 {
@@ -319,10 +319,10 @@ pimalloc_active(void)
         return 0;
     }
     // Under a debug layer, tracemalloc or a profiler we still serve; what was
-    // reset by a new runtime serves itself.  In a debug build the two look alike.
-    // Where raw is somebody else's, the ends of interpreters are not seen.
-    // But the hooks of a debug build up to 3.13 have libc's raw below them once CPython
-    // has swapped it, which is nobody's choice.
+    // reset by a new runtime serves itself.  In a debug build the two look
+    // alike.  Where raw is somebody else's, the ends of interpreters are not
+    // seen.  But the hooks of a debug build up to 3.13 have libc's raw below
+    // them once CPython has swapped it, which is nobody's choice.
     bool hides = hooks_on_top && pim_py.debug_build;
     bool reset = pim_table_was_reset() && !hides;
     return pim_table_is_installed() || (pim_interp_is_served() && !reset &&

@@ -3,12 +3,12 @@
 //   last event -> look(): walk, count in a table -> memory is given back -> tell()
 //                 under locks                                               none
 //
-// A kind is a domain, a size class, and for objects their type.  The table has a
-// map of its own, for the heaps around it are locked.  What finds no room in it is
-// counted in one sum.
+// A kind is a domain, a size class, and for objects their type.  The table has
+// a map of its own, for the heaps around it are locked.  What finds no room in
+// it is counted in one sum.
 //
-// Raw blocks are not looked at: much that one interpreter allocates in the raw domain
-// belongs to the runtime or to another one, and is meant to stay.
+// Raw blocks are not looked at: much that one interpreter allocates in the raw
+// domain belongs to the runtime or to another one, and is meant to stay.
 //
 // The main interpreter has no last event; see pim_leaks_of_main().
 

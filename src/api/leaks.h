@@ -10,9 +10,9 @@
 // each install.
 void pim_leaks_start(const pim_options *options);
 
-// Tells what the main interpreter left, if it was served and Python has ended, as
-// at other interpreters' ends.  False: Python has not ended.  At the end of the
-// process, when nobody else uses its heap.
+// Tells what the main interpreter left, if it was served and Python has ended,
+// as at other interpreters' ends.  False: Python has not ended.  At the end of
+// the process, when nobody else uses its heap.
 bool pim_leaks_of_main(void);
 
 // How many blocks were left so far by all interpreters, but for CPython's own.

@@ -1,10 +1,11 @@
-// purge_thread.c -- a thread that gives idle memory back (PIMALLOC_PURGE_THREAD=1).
+// purge_thread.c -- a thread that gives idle memory back
+// (PIMALLOC_PURGE_THREAD=1).
 //
-// Slow paths of the heaps do that as long as there are any.  A server that waits for
-// the next request has none.  Every PIM_PURGE_DELAY_MS the thread returns what was
-// idle at its last turn too:
+// Slow paths of the heaps do that as long as there are any.  A server that
+// waits for the next request has none.  Every PIM_PURGE_DELAY_MS the thread
+// returns what was idle at its last turn too:
 //
-//   process: raw heap, warm abandoned arenas, kept maps, warm arenas, mimalloc
+//   process: raw heap, retained abandoned arenas, kept maps, retained arenas, mimalloc
 //   each interpreter: free units of its arenas                  with the gate closed
 //
 // Pages belong to the owner alone, who changes their lists outside the gate.

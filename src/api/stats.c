@@ -109,8 +109,8 @@ pimalloc_stats(int64_t interp, pimalloc_snapshot *out)
     return 0;
 }
 
-// Raw blocks of nobody's have no account by class.  Those in the raw heap are counted
-// there, with what threads have at hand.
+// Raw blocks of nobody's have no account by class.  Those in the raw heap are
+// counted there, with what threads have at hand.
 static void
 add_raw_classes(pim_class_figures *out)
 {

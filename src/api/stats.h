@@ -5,10 +5,10 @@
 
 #include "pimalloc/pimalloc.h"
 
-// Copies snapshots of the interpreters that pimalloc_interpreters() lists, in its
-// order, and returns how many there are.  Unlike asking for each id it gives all
-// of them where ids repeat, and one moment's list.  `out` may be NULL if
-// capacity is 0.  Any thread, no GIL.
+// Copies snapshots of the interpreters that pimalloc_interpreters() lists, in
+// its order, and returns how many there are.  Unlike asking for each id it
+// gives all of them where ids repeat, and one moment's list.  `out` may be NULL
+// if capacity is 0.  Any thread, no GIL.
 size_t pim_stats_all(pimalloc_snapshot *out, size_t capacity);
 
 #endif // PIM_API_STATS_H

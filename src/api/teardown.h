@@ -1,4 +1,5 @@
-// teardown.h -- what becomes of what interpreters leave, when pimalloc is installed.
+// teardown.h -- what becomes of what interpreters leave, when pimalloc is
+// installed.
 
 #ifndef PIM_API_TEARDOWN_H
 #define PIM_API_TEARDOWN_H

@@ -1,9 +1,10 @@
 // arena.c -- the units of one arena, as sets of bits.
 //
-// A run begins at a multiple of its length, rounded up to a power of two and 16 at
-// most, so a free one is found with a few shifts, and has room to grow; but anywhere
-// where address space is limited, for what lies between such runs is lost.  Warm units
-// are preferred to ones that the system would have to fault in.
+// A span begins at a multiple of its length, rounded up to a power of two and
+// 16 at most, so a free one is found with a few shifts, and has room to grow;
+// but anywhere where address space is limited, for what lies between such spans
+// is lost.  Dirty units are preferred to ones that the system would have to
+// fault in.
 //
 // Invariants:
 //   ARENA-1  aged is part of dirty, and part of free.
@@ -42,8 +43,8 @@ units_of(const pim_arena *arena, const pim_page *first, unsigned units)
     return range((unsigned)(first - pim_arena_pages(arena)), units);
 }
 
-// Which of the aligned stretches of `units` (1, 2, 4, 8 or 16) are free: a bit at
-// the first unit of each.
+// Which of the aligned stretches of `units` (1, 2, 4, 8 or 16) are free: a bit
+// at the first unit of each.
 static uint64_t
 free_stretches(uint64_t bits, unsigned units)
 {
@@ -88,7 +89,8 @@ pim_arena_fit(const pim_arena *arena)
     return fit;
 }
 
-// A page of which nearly all is live would slow its reclaimer down and serve little.
+// A page of which nearly all is live would slow its reclaimer down and serve
+// little.
 bool
 pim_page_is_worth_reclaiming(const pim_page *page)
 {
@@ -111,7 +113,7 @@ pim_arena_room(const pim_arena *arena)
     return bytes;
 }
 
-// What of a sealed page may be resident and holds no live block.
+// What of an abandoned page may be resident and holds no live block.
 static size_t
 idle_in_page(const pim_arena *arena, const pim_page *page)
 {
@@ -144,7 +146,7 @@ pim_arena_idle(const pim_arena *arena)
     return bytes;
 }
 
-// Where a run of up to 8 units can be; PIM_ARENA_UNITS: nowhere.
+// Where a span of up to 8 units can be; PIM_ARENA_UNITS: nowhere.
 static unsigned
 find_short_run(const pim_arena *arena, unsigned units, bool dirty_only)
 {
@@ -184,7 +186,7 @@ find_long_run(const pim_arena *arena, unsigned units, bool dirty_only)
     return found;
 }
 
-// Any run of units that are free.
+// Any span of free units.
 static unsigned
 find_anywhere(const pim_arena *arena, unsigned units, bool dirty_only)
 {
@@ -286,8 +288,8 @@ pim_arena_touch(pim_page *page, size_t from, size_t to)
     return n;
 }
 
-// Where a system page spans units, none can go alone: the system would round the
-// range up and take the neighbours' memory too.
+// Where a system page spans units, none can go alone: the system would round
+// the range up and take the neighbours' memory too.
 bool
 pim_arena_units_are_pages(void)
 {

@@ -1,12 +1,12 @@
-// arena.h -- where pages come from: arenas, cut into units.
+// arena.h -- where pages come from: arenas, carved into units.
 //
 //   main stretch   | arena | arena | arena | -> grows upward, arena by arena
 //   elsewhere        | arena |   | arena |      where the system had room
 //   arena            | unit 0 | unit 1 | ...    owned by one heap at a time
 //   table            | descriptor of unit 0 |   out of line, same order
 //
-// No address space is taken before it is needed (space.h).  "Is it ours?" is one
-// subtraction and one compare for all but the arenas elsewhere, and the
+// No address space is taken before it is needed (space.h).  "Is it ours?" is
+// one subtraction and one compare for all but the arenas elsewhere, and the
 // descriptor of an address is found by a shift, wherever it lies.
 
 #ifndef PIM_ARENA_ARENA_H
@@ -21,7 +21,7 @@ typedef struct pim_unit_set {
     uint64_t word[PIM_MAP_WORDS];
 } pim_unit_set;
 
-// How long a run of units an arena can still serve: the index of the list it
+// How long a span an arena can still serve: the index of the list it
 // is in.
 typedef enum pim_fit {
     PIM_FIT_NONE = 0,
@@ -58,7 +58,7 @@ typedef struct pim_arena {
         retained_until; // process heap: when its idle memory goes, in now_ms()
     uint32_t retained_bytes; // process heap: idle memory kept; 0: it is gone
     uint8_t list;            // owner: pim_fit or a list of the process heap
-    bool dense;              // serves runs of one unit only
+    bool dense;              // serves spans of one unit only
 
     // What follows outlives the arena's turn with a heap.
     _Atomic bool mapped;          // region's lock writes: its memory is there
@@ -192,14 +192,14 @@ pim_arena_start(const pim_arena *arena)
     return (char *)(pim_arena_number(arena) << PIM_ARENA_SHIFT);
 }
 
-// Takes a run of up to PIM_SPAN_UNITS units and returns its descriptors' first;
-// NULL if there is no such run.  Warm ones come first, or are the only ones that
-// will do; a run is warm if its first unit is.  Owner.
+// Takes a span of up to PIM_SPAN_UNITS units and returns its descriptors'
+// first; NULL if there is no such span.  Dirty ones come first, or are the only
+// ones that will do; a span is dirty if its first unit is.  Owner.
 pim_page *pim_arena_take_span(pim_arena *arena, unsigned units,
                               bool dirty_only);
 
-// Makes a run longer by the units that follow it.  False: they are not all free,
-// and nothing changed.  Owner.
+// Makes a span longer by the units that follow it.  False: they are not all
+// free, and nothing changed.  Owner.
 bool pim_arena_extend_span(pim_arena *arena, pim_page *first, unsigned units,
                            unsigned more);
 
@@ -207,26 +207,26 @@ bool pim_arena_extend_span(pim_arena *arena, pim_page *first, unsigned units,
 // its start.  Returns how many units became dirty.  Owner.
 unsigned pim_arena_touch(pim_page *page, size_t from, size_t to);
 
-// The run's memory is about to go back: counts it as clean already.  Owner.
+// The span's memory is about to go back: counts it as clean already.  Owner.
 void pim_arena_expect_clean(const pim_page *first, unsigned units);
 
-// How many of a run's units may hold memory of the system.  Owner.
+// How many of a span's units may hold memory of the system.  Owner.
 unsigned pim_arena_dirty(const pim_arena *arena, const pim_page *first,
                          unsigned units);
 
-// Frees a run; its descriptors become unused.  Owner.
+// Frees a span; its descriptors become unused.  Owner.
 void pim_arena_free_span(pim_arena *arena, pim_page *first, unsigned units);
 
-// Frees a run of an arena that another heap owns: the memory goes back to the
+// Frees a span of an arena that another heap owns: the memory goes back to the
 // system at once and the owner learns of it by pim_arena_take_returned().
 void pim_arena_return_span(pim_arena *arena, pim_page *first, unsigned units);
 
 // Whether the system can give and take the memory of single units.
 bool pim_arena_units_are_pages(void);
 
-// Whether units that are not dirty read as zero.  They do unless the system ever
-// refused to take memory back (it does where memory is locked) or cannot take
-// single units.
+// Whether units that are not dirty read as zero.  They do unless the system
+// ever refused to take memory back (it does where memory is locked) or cannot
+// take single units.
 bool pim_arena_clean_is_zero(void);
 
 // Gives memory of the region back to the system.
@@ -235,15 +235,15 @@ void pim_arena_reset(void *start, size_t bytes);
 // Takes in the units that others returned.  Owner.
 void pim_arena_take_returned(pim_arena *arena);
 
-// The longest run the arena can serve.  Owner.
+// The longest span the arena can serve.  Owner.
 pim_fit pim_arena_fit(const pim_arena *arena);
 
 // Returns the memory of free units to the system: all of them, or those that
 // were free at the last call too.  Returns bytes returned.  Owner.
 size_t pim_arena_purge(pim_arena *arena, bool all);
 
-// Bytes that a reclaimer could use: free units, and what is not live in sealed
-// pages that are worth reclaiming.  Owner.
+// Bytes that a reclaimer could use: free units, and what is not live in
+// abandoned pages that are worth reclaiming.  Owner.
 size_t pim_arena_room(const pim_arena *arena);
 
 // Units that are free and may be resident.  Owner.
@@ -252,7 +252,7 @@ unsigned pim_arena_idle_units(const pim_arena *arena);
 // Bytes of the room that may be resident.  Owner.
 size_t pim_arena_idle(const pim_arena *arena);
 
-// Whether a sealed page has enough room to be worth reclaiming.
+// Whether an abandoned page has enough room to be worth reclaiming.
 bool pim_page_is_worth_reclaiming(const pim_page *page);
 
 unsigned pim_unit_set_count(const pim_unit_set *set);

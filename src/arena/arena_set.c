@@ -2,7 +2,7 @@
 
 #include "arena/arena_set.h"
 
-// How many arenas are looked at for a run.
+// How many arenas are looked at for a span.
 #define LOOK_MAX 16
 
 unsigned
@@ -99,9 +99,9 @@ pim_arena_set_lose(pim_arena_set *set, pim_arena *arena)
     pim_region_uncharge_arena(arena);
 }
 
-// --- runs ------------------------------------------------------------------
+// --- spans ------------------------------------------------------------------
 
-// Has run of that fit or a longer one.
+// Whether there is a span of that fit or a longer one.
 static bool
 has_span(const pim_arena_set *set, pim_fit shortest)
 {

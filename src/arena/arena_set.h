@@ -1,11 +1,11 @@
 // arena_set.h -- the arenas that one heap has, and what is counted of them.
 //
-// They lie in one list for each length of run that they can still serve.  A request
-// goes to the shortest that suffices, so long runs stay whole.  The process heap's
-// set has two more lists, for what ended interpreters left.
+// They lie in one list for each length of span that they can still serve.  A
+// request goes to the shortest that suffices, so long spans stay whole.  The
+// process heap's set has two more lists, for what ended interpreters left.
 //
-// Nothing here gives memory back by itself but pim_arena_set_purge_arena(): what is
-// freed is counted as idle, and who owns the set decides.
+// Nothing here gives memory back by itself but pim_arena_set_purge_arena():
+// what is freed is counted as idle, and who owns the set decides.
 //
 // Owner of the heap, as in page.h, unless a function says otherwise.
 
@@ -24,30 +24,33 @@ typedef struct pim_arena_set {
     _Atomic bool returned;            // any thread: others freed units of ours
 } pim_arena_set;
 
-// The arena becomes the set's; `as_abandoned`: it holds what is left of another.
+// The arena becomes the set's; `as_abandoned`: it holds what is left of
+// another.
 void pim_arena_set_gain(pim_arena_set *set, pim_arena *arena,
                         bool as_abandoned);
 void pim_arena_set_lose(pim_arena_set *set, pim_arena *arena);
 
-// A orphan of the sealed page was freed: its arena may be worth reclaiming now.
+// An orphan of the abandoned page was freed: its arena may be worth reclaiming
+// now.
 void pim_arena_set_room_made(pim_arena_set *set, pim_page *page);
 
-// Whether a run of `units` is free, of as many as all lists show.
+// Whether a span of `units` is free, of as many as all lists show.
 bool pim_arena_set_has_span(pim_arena_set *set, unsigned units);
 
-// A run of units, warm ones if there are any; NULL: there is none.
+// A span, dirty ones if there are any; NULL: there is none.
 pim_page *pim_arena_set_take_span(pim_arena_set *set, unsigned units);
 
-// Takes the units behind a run into it.  False: they are not all free, or it is
-// another set's.
+// Takes the units behind a span into it.  False: they are not all free, or it
+// is another set's.
 bool pim_arena_set_extend_span(pim_arena_set *set, pim_page *first,
                                unsigned units, unsigned more);
 
-// Frees units at the end of a run, or all of it.
+// Frees units at the end of a span, or all of it.
 void pim_arena_set_free_units(pim_arena_set *set, pim_page *first,
                               unsigned units);
 
-// Frees a whole page.  False: the arena is another set's, whose owner learns of it.
+// Frees a whole page.  False: the arena is another set's, whose owner learns of
+// it.
 bool pim_arena_set_free_page(pim_arena_set *set, pim_page *page);
 
 // Bytes [from, to) of a page are about to be written for the first time.
@@ -57,13 +60,13 @@ void pim_arena_set_touch(pim_arena_set *set, pim_page *page, size_t from,
 // Takes in what others returned to our arenas.
 void pim_arena_set_take_returned(pim_arena_set *set);
 
-// Gives memory of an arena's free units back: all of it, or what was idle from one
-// tick to the next.  Returns bytes.
+// Gives memory of an arena's free units back: all of it, or what was idle from
+// one tick to the next.  Returns bytes.
 size_t pim_arena_set_purge_units(pim_arena_set *set, pim_arena *arena,
                                  bool all);
 
-// The same, and the arena if it is empty.  Adds to *bytes; returns whether the set
-// still has the arena.
+// The same, and the arena if it is empty.  Adds to *bytes; returns whether the
+// set still has the arena.
 bool pim_arena_set_purge_arena(pim_arena_set *set, pim_arena *arena, bool all,
                                size_t *bytes);
 

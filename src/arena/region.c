@@ -1,15 +1,15 @@
 // region.c -- arenas handed out and taken back.
 //
-// Arenas given back lie on one of two stacks and are handed out first, so that the
-// addresses in use stay close together: the warm ones, up to PIM_RETAINED_BYTES, keep
-// their memory; the cold ones have none, and no map.
+// Arenas given back lie on one of two stacks and are handed out first, so that
+// the addresses in use stay close together: the retained ones, up to
+// PIM_RETAINED_BYTES, keep their memory; the cold ones have none, and no map.
 //
 // region_lock guards everything here and in space.c.
 //
 // Invariants:
-//   REG-1  an arena on the cold stack has no memory, and no map unless the system
-//          refused to take it; its descriptors are zero.  One on the warm stack is
-//          mapped and its descriptors unused.
+//   REG-1  an arena on the cold stack has no memory, and no map unless the
+//          system refused to take it; its descriptors are zero.  One on the
+//          retained stack is mapped and its descriptors unused.
 
 #include "arena/region.h"
 
@@ -25,7 +25,7 @@ _Atomic uint64_t pim_region_retained_until;
 static PIM_LOCK(region_lock);
 static pim_arena *cold_arenas; // stacks, linked by next_free
 static pim_arena *retained_arenas;
-static size_t retained_bytes; // memory that the warm ones may hold
+static size_t retained_bytes; // memory that the retained ones may hold
 static size_t kept_bytes; // the same of arenas that are not ours; see keep()
 
 static size_t
@@ -51,7 +51,8 @@ push(pim_arena **stack, pim_arena *arena)
     *stack = arena;
 }
 
-// A cold arena that is mapped again; NULL: there is none, or *refused: no memory.
+// A cold arena that is mapped again; NULL: there is none, or *refused: no
+// memory.
 static pim_arena *
 take_cold(bool *refused)
 {
@@ -73,7 +74,7 @@ take_cold(bool *refused)
     return NULL;
 }
 
-// A mapped arena with all units free; its `dirty` says which are warm.
+// A mapped arena with all units free; its `dirty` says which are retained.
 static pim_arena *
 take_any(void)
 {

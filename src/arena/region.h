@@ -21,29 +21,30 @@ int pim_region_init(size_t bytes);
 // Gives the region up.  For tests: no arena may be in use.
 void pim_region_fini(void);
 
-// An arena with all units free, that is to be gained by
-// a set; its memory is named `name`.  It
-// may be warm, that is, have dirty units.  NULL: the system grants no more address
-// space.  Inside the gate.
+// An arena with all units free, that is to be gained by a set; its memory is
+// named `name`.  It may be retained, that is, have dirty units.  NULL: the
+// system grants no more address space.  Inside the gate.
 pim_arena *pim_region_take(const char *name);
 
-// Gives an arena with all units free back.  Its memory and its address space go to
-// the system, unless the region keeps it warm (PIM_RETAINED_BYTES).  Inside the gate.
+// Gives an arena with all units free back.  Its memory and its address space go
+// to the system, unless the region retains it (PIM_RETAINED_BYTES).  Inside the
+// gate.
 void pim_region_give(pim_arena *arena);
 
-// Asks to keep `bytes` of idle memory warm in arenas that are not the region's.
-// True: they are counted in PIM_RETAINED_BYTES until pim_region_uncharge().  Inside
-// the gate.
+// Asks to retain `bytes` of idle memory in arenas that are not the region's.
+// True: they are counted in PIM_RETAINED_BYTES until pim_region_uncharge().
+// Inside the gate.
 bool pim_region_charge(size_t bytes);
 void pim_region_uncharge(size_t bytes);
 
 // The same of an arena that keeps some.
 void pim_region_uncharge_arena(pim_arena *arena);
 
-// When to call pim_region_trim(), in now_ms(); 0: no arena is warm.
+// When to call pim_region_trim(), in now_ms(); 0: no arena is retained.
 extern _Atomic uint64_t pim_region_retained_until;
 
-// Gives the memory of the warm arenas back, too; returns bytes.  Inside the gate.
+// Gives the memory of the retained arenas back, too; returns bytes.  Inside the
+// gate.
 size_t pim_region_trim(void);
 
 #endif // PIM_ARENA_REGION_H

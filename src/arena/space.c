@@ -1,13 +1,13 @@
 // space.c -- where arenas and their tables are mapped.
 //
 // Whoever limits a process counts its address space, so none is reserved: the
-// main stretch grows by one map at a time into addresses that are free.  It lies
-// where neither the system nor a program's own choice is likely to be:
+// main stretch grows by one map at a time into addresses that are free.  It
+// lies where neither the system nor a program's own choice is likely to be:
 //
-//   far     between the heap of the program and the system's maps, TiB away from
-//           both; tables for all addresses
-//   near    below the system's maps, where sanitizers and other layouts allow it;
-//           tables for the addresses around
+//   far     between the heap of the program and the system's maps, TiB away
+//           from both; tables for all addresses
+//   near    below the system's maps, where sanitizers and other layouts allow
+//           it; tables for the addresses around
 //
 // Somebody may map there all the same.  No map of ours ever replaces another
 // (pim_os->map_at): an arena's place that is taken is left out, and where the
@@ -32,8 +32,8 @@
 #define FAR_BEGIN (88 * TIB)
 #define FAR_END (112 * TIB)
 
-// How many far places are tried, and how far below the system's maps the near place
-// begins.  ThreadSanitizer lets nobody map in the middle.
+// How many far places are tried, and how far below the system's maps the near
+// place begins.  ThreadSanitizer lets nobody map in the middle.
 #ifdef __SANITIZE_THREAD__
 #    define FAR_TRIES 0
 #    define NEAR_BELOW (TIB / 4)
@@ -176,8 +176,8 @@ tables_bytes(size_t span)
            table_bytes(ORPHANS, span);
 }
 
-// Where the system maps now: chosen at random by itself, so what follows from it
-// is random, too, unless that is switched off.
+// Where the system maps now: chosen at random by itself, so what follows from
+// it is random, too, unless that is switched off.
 static uintptr_t
 place_of_maps(void)
 {

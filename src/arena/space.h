@@ -3,10 +3,10 @@
 //   far below the system's maps                          the system's maps
 //   | tables: arenas, pages, orphans | main stretch ->   ...  elsewhere |
 //
-// Nothing of this is reserved: each arena is mapped when it is needed, at a place
-// where nobody else maps, and unmapped when it is not.  A *chunk* is so many
-// neighbouring arenas that their part of each table is whole system pages; the
-// three parts are mapped with the chunk's first arena and stay.
+// Nothing of this is reserved: each arena is mapped when it is needed, at a
+// place where nobody else maps, and unmapped when it is not.  A *chunk* is so
+// many neighbouring arenas that their part of each table is whole system pages;
+// the three parts are mapped with the chunk's first arena and stay.
 //
 // Under the region's lock, all of it, unless a function says otherwise.
 
@@ -30,16 +30,18 @@ pim_arena *pim_space_open(void);
 // there, so the arena is lost; -ENOMEM.
 int pim_space_map(pim_arena *arena);
 
-// Gives back an arena's memory, its descriptors', and its addresses; arena->mapped
-// is true afterwards if the system refused to take those.  Returns whether the arena
-// can be had again.  Without the lock; nobody has the arena.
+// Gives back an arena's memory, its descriptors', and its addresses;
+// arena->mapped is true afterwards if the system refused to take those.
+// Returns whether the arena can be had again.  Without the lock; nobody has the
+// arena.
 bool pim_space_unmap(pim_arena *arena);
 
-// Whether an address lies in an arena that is not of the main stretch (space.c).
+// Whether an address lies in an arena that is not of the main stretch
+// (space.c).
 bool pim_region_elsewhere_contains(const void *p);
 
-// All arenas that may be in use, in some order: first `before` NULL.  NULL: there
-// is none left.  Those that no heap has are among them.  Any thread.
+// All arenas that may be in use, in some order: first `before` NULL.  NULL:
+// there is none left.  Those that no heap has are among them.  Any thread.
 pim_arena *pim_region_after(const pim_arena *before);
 
 // Address space that arenas and their tables take now.  Any thread.

@@ -34,10 +34,10 @@
 #define pim_own_add(p, v) pim_store_relaxed((p), pim_load_relaxed(p) + (v))
 #define pim_own_sub(p, v) pim_store_relaxed((p), pim_load_relaxed(p) - (v))
 
-// Subtracts from a counter that only the calling thread writes and tells whether
-// it is below zero now.  Compilers keep apart the load, the subtraction and the
-// store of a relaxed atomic; this is the hot path of every allocation, so on
-// x86-64 it is one instruction.  ThreadSanitizer wants to see the store.
+// Subtracts from a counter that only the calling thread writes and tells
+// whether it is below zero now.  Compilers keep apart the load, the subtraction
+// and the store of a relaxed atomic; this is the hot path of every allocation,
+// so on x86-64 it is one instruction.  ThreadSanitizer wants to see the store.
 PIM_INLINE bool
 pim_own_sub_below_zero(_Atomic int64_t *p, int64_t v)
 {
@@ -63,8 +63,8 @@ pim_own_add_fast(_Atomic int64_t *p, int64_t v)
 #endif
 }
 
-// Whether v is below a limit that grows in another thread's hands.  Compilers keep
-// the load of an atomic apart from the comparison; as above.
+// Whether v is below a limit that grows in another thread's hands.  Compilers
+// keep the load of an atomic apart from the comparison; as above.
 PIM_INLINE bool
 pim_is_below_fast(uint64_t v, const _Atomic uint64_t *limit)
 {

@@ -5,7 +5,8 @@
 
 #include "base/compiler.h"
 
-// Rounds n up to a multiple of `align`, a power of two.  Wraps like size_t does.
+// Rounds n up to a multiple of `align`, a power of two.  Wraps like size_t
+// does.
 PIM_INLINE size_t
 pim_align_up(size_t n, size_t align)
 {

@@ -4,8 +4,8 @@
 //               process with a message (pim_fatal).
 //   PIM_ASSERT  debug builds; always compiled, so it cannot rot.
 //
-// Whole structures have an audit function each (pim_page_audit, pim_heap_audit),
-// which tests call.
+// Whole structures have an audit function each (pim_page_audit,
+// pim_heap_audit), which tests call.
 
 #ifndef PIM_BASE_CHECK_H
 #define PIM_BASE_CHECK_H
@@ -25,8 +25,8 @@ _Noreturn void pim_fatal_text(const char *what, const void *address);
 // The same, with what pim_fatal_describe() says of the address.
 _Noreturn void pim_fatal(const char *what, const void *address);
 
-// Puts what lies at an address into words; false: nothing is known.  Takes no lock.
-// Set by the layer that knows blocks.
+// Puts what lies at an address into words; false: nothing is known.  Takes no
+// lock.  Set by the layer that knows blocks.
 extern bool (*pim_fatal_describe)(const void *address, char *text, size_t size);
 
 #define PIM_STRING_OF(x) #x

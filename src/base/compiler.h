@@ -27,8 +27,8 @@
 // A fast path that must become part of its caller.
 #define PIM_INLINE static inline __attribute__((always_inline))
 
-// Makes the compiler forget what it knows of a number or pointer.  A branch that
-// computes an address from it then costs the path without it no register.
+// Makes the compiler forget what it knows of a number or pointer.  A branch
+// that computes an address from it then costs the path without it no register.
 #define PIM_FORGET(x) __asm__("" : "+r"(x))
 
 #define PIM_CACHE_LINE 64

@@ -40,8 +40,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // How far the main stretch of arenas may grow.  Nothing of it is reserved.
 #define PIM_REGION_SIZE ((size_t)256 << 30)
 
-// How much more address space must be there for a process not to be taken for one
-// with a limit, or at its limit (scarcity.h).
+// How much more address space must be there for a process not to be taken for
+// one with a limit, or at its limit (scarcity.h).
 #define PIM_LIMITED_BYTES ((size_t)4 << 30)
 #define PIM_TIGHT_BYTES ((size_t)64 << 20)
 
@@ -52,21 +52,21 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_TINY_MAX (((size_t)1 << PIM_TINY_LOG2) + PIM_CLASS_HEADER)
 #define PIM_SMALL_MAX (((size_t)32 << 10) + PIM_CLASS_HEADER)
 
-// The longest run of units that is one block, in units: above PIM_SMALL_MAX and up
-// to this, blocks are runs of arena space.
+// The longest span that is one block, in units: above PIM_SMALL_MAX and up
+// to this, blocks are spans.
 #define PIM_SPAN_UNITS 64
 #define PIM_SPAN_MAX ((size_t)PIM_SPAN_UNITS << PIM_UNIT_SHIFT)
 
-// A block that is grown to this size moves to a run, and back to a class where that
-// is smaller when it shrinks; see run.c.
+// A block that is grown to this size moves to a span, and back to a class where
+// that is smaller when it shrinks; see span.c.
 #define PIM_SPAN_GROWN ((size_t)4 << 10)
 
-// How much of freed runs a heap keeps for the next requests of their lengths, in
-// units.
+// How much of freed spans a heap keeps for the next requests of their lengths,
+// in units.
 #define PIM_IDLE_SPAN_UNITS PIM_SPAN_UNITS
 
-// How much of empty pages a heap leaves to their classes: so many units, and this
-// part of what it uses.
+// How much of empty pages a heap leaves to their classes: so many units, and
+// this part of what it uses.
 #define PIM_EMPTY_UNITS ((size_t)(1 << 20) / PIM_UNIT_SIZE)
 #define PIM_EMPTY_SHARE 8
 
@@ -76,18 +76,18 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // A block of this size has a map of its own.
 #define PIM_EXTENT_BORN PIM_SPAN_MAX
 
-// A block that is grown to this size moves to a map with room to grow in place; a
-// few that reach the second size do if a freed map is kept.
+// A block that is grown to this size moves to a map with room to grow in place;
+// a few that reach the second size do if a freed map is kept.
 #define PIM_EXTENT_GROWN PIM_SPAN_MAX
 #define PIM_EXTENT_GROWN_KEPT ((size_t)128 << 10)
 
-// How much room to grow a map gets at most.  What is not touched costs no memory, but
-// counts where address space is limited.
+// How much room to grow a map gets at most.  What is not touched costs no
+// memory, but counts where address space is limited.
 #define PIM_EXTENT_ROOM ((size_t)16 << 20)
 
-// From these sizes on huge pages are asked for: a new block is in use up to its end,
-// so all of it is worth them.  Of one that grows the end may stay untouched, which
-// is to be a small part of it.
+// From these sizes on huge pages are asked for: a new block is in use up to its
+// end, so all of it is worth them.  Of one that grows the end may stay
+// untouched, which is to be a small part of it.
 #define PIM_EXTENT_HUGE_BORN PIM_ARENA_SIZE
 #define PIM_EXTENT_HUGE_GROWN ((size_t)16 << 20)
 
@@ -104,8 +104,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // soon, and one that swings pays once per this much and its size.
 #define PIM_IDLE_UNITS ((size_t)(8 << 20) / PIM_UNIT_SIZE)
 
-// A new peak of a heap's resident memory is one that is higher by this part of it
-// and so many units; more than that may not be idle then.
+// A new peak of a heap's resident memory is one that is higher by this part of
+// it and so many units; more than that may not be idle then.
 #define PIM_PEAK_SHARE 32
 #define PIM_PEAK_UNITS 16
 
@@ -115,27 +115,27 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_IDLE_CREDITS ((size_t)(64 << 20) / PIM_UNIT_SIZE)
 #define PIM_IDLE_CREDIT ((size_t)(4 << 20) / PIM_UNIT_SIZE)
 
-// How much memory of empty and inheritable arenas is kept for
+// How much memory of empty and reclaimable arenas is kept for
 // whoever comes next, for the whole process and for PIM_PURGE_DELAY_MS.  An
 // interpreter that follows another then faults hardly any page in.  Counted in
 // units, of which about half is touched in a young interpreter.
 #define PIM_RETAINED_BYTES ((size_t)12 << 20)
 
-// What is charged for an interpreter while CPython makes it: more than it has when
-// that is done, about 2.5 MiB and what its pages have free.
+// What is charged for an interpreter while CPython makes it: more than it has
+// when that is done, about 2.5 MiB and what its pages have free.
 #define PIM_LIMIT_BIRTH ((uint64_t)8 << 20)
 
-// An arena of an ended interpreter is inherited if this much of it is usable.
+// An arena of an ended interpreter is reclaimed if this much of it is usable.
 #define PIM_ABANDONED_ROOM (PIM_ARENA_SIZE / 8)
 
 // How long an empty page of a living heap keeps its memory, in milliseconds.
-// Long enough that a program's steady swing reuses warm memory: returning it at
-// once cost all the speed won (design.md, section 3).
+// Long enough that a program's steady swing reuses resident memory: returning
+// it at once cost all the speed won (design.md, section 3).
 #define PIM_PURGE_DELAY_MS 500
 
-// How long forks, walks and ends of interpreters wait for threads that are inside the
-// allocator, in milliseconds; and how long a thread waits for a fork whose other
-// handlers sleep, or do not.
+// How long forks, walks and ends of interpreters wait for threads that are
+// inside the allocator, in milliseconds; and how long a thread waits for a fork
+// whose other handlers sleep, or do not.
 #define PIM_INSIDE_PATIENCE_MS 10000
 #define PIM_GATE_PATIENCE_MS 100
 #define PIM_GATE_PATIENCE_AWAKE_MS 2000

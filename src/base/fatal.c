@@ -1,6 +1,7 @@
 // fatal.c -- the last words of a process whose memory cannot be trusted.
 //
-// Uses a system call and a buffer on the stack only: the heap is what is broken.
+// Uses a system call and a buffer on the stack only: the heap is what is
+// broken.
 
 #define _GNU_SOURCE
 

@@ -1,15 +1,15 @@
 // keep_errno.h -- errno stays what it was.
 //
-// CPython and extension modules free memory between a call that failed and their
-// look at errno: os.getgroups() frees its buffer before it raises.  glibc's free()
-// has kept errno since 2.33.
+// CPython and extension modules free memory between a call that failed and
+// their look at errno: os.getgroups() frees its buffer before it raises.
+// glibc's free() has kept errno since 2.33.
 //
 // ERRNO-1  No free of ours changes errno, and no malloc, calloc or realloc that
 //          succeeds.
 //
 // Whoever asks the system, libc's or mimalloc's malloc, or a function of the
-// program says PIM_KEEP_ERRNO in front.  The fast paths ask nobody, so they need
-// not.  Mutexes are exempt: neither glibc nor musl sets errno in them.
+// program says PIM_KEEP_ERRNO in front.  The fast paths ask nobody, so they
+// need not.  Mutexes are exempt: neither glibc nor musl sets errno in them.
 
 #ifndef PIM_BASE_KEEP_ERRNO_H
 #define PIM_BASE_KEEP_ERRNO_H

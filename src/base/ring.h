@@ -1,4 +1,5 @@
-// ring.h -- a list that ends where it begins: its own link is the place to begin at.
+// ring.h -- a list that ends where it begins: its own link is the place to
+// begin at.
 //
 // Whoever takes an element out need not know whose ring it is.
 

@@ -6,8 +6,9 @@
 // main's heap.  What has no thread state gets the process heap.  A raw request
 // only looks whether its interpreter is known.
 //
-// What a thread remembers holds for the epoch; of an interpreter whose end may not be
-// seen (identity.h) it holds for as long as CPython answers with the same id.
+// What a thread remembers holds for the epoch; of an interpreter whose end may
+// not be seen (identity.h) it holds for as long as CPython answers with the
+// same id.
 
 #include "cpython/bind.h"
 
@@ -53,8 +54,8 @@ heap_of(PyInterpreterState *interp)
         maker = (pim_maker){.serial = 0}; // it may have ended unseen
     }
     bool legacy = pim_py_is_legacy(interp);
-    // One that a tenant makes has a heap of its own, whatever it shares with main,
-    // or the tenant would have main's memory.
+    // One that a tenant makes has a heap of its own, whatever it shares with
+    // main, or the tenant would have main's memory.
     bool shares = legacy && !pim_limit_is_tenant(&maker);
     pim_heap *shared = shares ? main_heap() : NULL;
     if (shares && shared == NULL) {
@@ -100,7 +101,8 @@ recall(PyInterpreterState *interp, uint64_t epoch)
 }
 
 // As resolve(), for the raw domain: an interpreter whose first request is a raw
-// one may have no feature flags yet, and raw's callers may have no thread state.
+// one may have no feature flags yet, and raw's callers may have no thread
+// state.
 static pim_heap *
 look(void)
 {

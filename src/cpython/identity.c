@@ -6,10 +6,11 @@
 //     |  ours again, or another one    | a state came past us, or it is CPython's
 //     '----------- OTHERS <------------' own, which passes nothing on
 //
-// The table is looked at when interpreters are made known, at every so many slow paths
-// of a heap if there are any but main, and when somebody asks.  What was remembered ends
-// with the epoch at each change.  Where it cannot be looked at, an interpreter whose
-// state came past us is evidence, and one whose state did not.
+// The table is looked at when interpreters are made known, at every so many
+// slow paths of a heap if there are any but main, and when somebody asks.  What
+// was remembered ends with the epoch at each change.  Where it cannot be looked
+// at, an interpreter whose state came past us is evidence, and one whose state
+// did not.
 //
 // `lock` guards the tables; states are read without it.
 
@@ -28,7 +29,8 @@
 #include "platform/say.h"
 #include "platform/threads.h"
 
-// How often, and after what time, a table that may go again is looked at once more.
+// How often, and after what time, a table that may go again is looked at once
+// more.
 #define LOOKS 20
 #define LOOK_US 500
 
@@ -75,8 +77,8 @@ judge(void)
     }
 }
 
-// Says so when it has shown twice in a row: what a thread sees in passing may be a
-// moment of CPython's own (api.h, pim_py_swaps_raw).
+// Says so when it has shown twice in a row: what a thread sees in passing may
+// be a moment of CPython's own (api.h, pim_py_swaps_raw).
 static void
 say_if_others(trust now)
 {
@@ -144,9 +146,9 @@ arrived(void)
     pim_gate_exit();
 }
 
-// An interpreter whose end was missed has the heap still, if the one that asks is at
-// its address: what it left is mixed with what the other one allocated since, and
-// must be kept.
+// An interpreter whose end was missed has the heap still, if the one that asks
+// is at its address: what it left is mixed with what the other one allocated
+// since, and must be kept.
 static void
 check_owner(const pim_heap *heap)
 {
@@ -190,7 +192,8 @@ pim_identity_is_sure(void)
     return pim_load_acquire(&state) == SURE;
 }
 
-// One that was there before us would have ended, had the memory come through us.
+// One that was there before us would have ended, had the memory come through
+// us.
 bool
 pim_identity_of_newborn(const void *interp)
 {
@@ -227,7 +230,8 @@ look_twice(void)
     return now;
 }
 
-// Where the table cannot be read, CPython is asked: this is no request for memory.
+// Where the table cannot be read, CPython is asked: this is no request for
+// memory.
 static trust
 ask(void)
 {

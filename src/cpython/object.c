@@ -6,8 +6,8 @@
 //                0            16       32
 //
 // A word is believed to be an object's type if it points to something that is
-// readable, of a sane size and name, agrees with the place where the word was found,
-// and whose own type comes down to "type", the one that is its own type.
+// readable, of a sane size and name, agrees with the place where the word was
+// found, and whose own type comes down to "type", the one that is its own type.
 
 #include "cpython/object.h"
 
@@ -17,11 +17,12 @@
 #include "cpython/symbols.h"
 #include "platform/os.h"
 
-// Before an object that the collector knows, and one with a managed dictionary or
-// weak references.
+// Before an object that the collector knows, and one with a managed dictionary
+// or weak references.
 #define HEADER_BYTES ((size_t)16)
 
-// Flags that Python.h hides or that not all versions have; the same in all of them.
+// Flags that Python.h hides or that not all versions have; the same in all of
+// them.
 #define HAS_PREHEADER ((1ul << 3) | (1ul << 4))
 
 // Types between a type's type and the type of all types.

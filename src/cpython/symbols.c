@@ -203,8 +203,8 @@ pim_py_is_legacy(PyInterpreterState *interp)
             PyInterpreterConfig config;
             char space[CONFIG_BYTES];
         } room = {.space = {0}};
-        // With a GIL of its own it does not hold main's, so it cannot use main's
-        // heap, whatever its flags say.
+        // With a GIL of its own it does not hold main's, so it cannot use
+        // main's heap, whatever its flags say.
         return pim_py.interp_config(&room.config, interp) == 0 &&
                room.config.use_main_obmalloc != 0 &&
                room.config.gil != PyInterpreterConfig_OWN_GIL;

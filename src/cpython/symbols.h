@@ -1,4 +1,5 @@
-// symbols.h -- the functions of CPython that we call, found in the running process.
+// symbols.h -- the functions of CPython that we call, found in the running
+// process.
 //
 // The library is not linked against libpython: one file serves 3.12 to 3.15, in
 // executables that contain CPython and in ones that load it.  Each function is
@@ -37,8 +38,8 @@ typedef struct pim_py_api {
     void (*get_arena_allocator)(PyObjectArenaAllocator *);
     void (*set_arena_allocator)(PyObjectArenaAllocator *);
 
-    // The variable with all of CPython's state, NULL if it is hidden, and its size, 0
-    // if that is not known.
+    // The variable with all of CPython's state, NULL if it is hidden, and its
+    // size, 0 if that is not known.
     const void *runtime;
     size_t runtime_bytes;
 
@@ -55,14 +56,14 @@ typedef struct pim_py_api {
 // The one that is served; all zero before.
 extern pim_py_api pim_py;
 
-// Finds the CPython in a module that dlopen() returned, and in what that depends
-// on; NULL: in the process.  0, or -ENOSYS: there is none, or one that is too old
-// or hides functions; then *out has its hexversion at least.
+// Finds the CPython in a module that dlopen() returned, and in what that
+// depends on; NULL: in the process.  0, or -ENOSYS: there is none, or one that
+// is too old or hides functions; then *out has its hexversion at least.
 int pim_py_find(void *module, pim_py_api *out);
 
-// Keeps the module that pim_py was found in loaded until the process ends, and the
-// one that this code is in: a thread may read its thread-local data, and CPython
-// call our functions, whatever the program closes.
+// Keeps the module that pim_py was found in loaded until the process ends, and
+// the one that this code is in: a thread may read its thread-local data, and
+// CPython call our functions, whatever the program closes.
 void pim_py_keep_loaded(void);
 
 // Whether this CPython swaps the raw table for libc's at moments while other
@@ -73,19 +74,20 @@ bool pim_py_swaps_raw(void);
 // ended: up to 3.13.
 bool pim_py_outlives(void);
 
-// Whether it never frees the state of an interpreter, so that no end is seen: 3.14.0.
+// Whether it never frees the state of an interpreter, so that no end is seen:
+// 3.14.0.
 bool pim_py_hides_ends(void);
 
-// Whether the process ends where there is no memory for the state of an interpreter:
-// before 3.13.8 (gh-112729).
+// Whether the process ends where there is no memory for the state of an
+// interpreter: before 3.13.8 (gh-112729).
 bool pim_py_needs_state(void);
 
-// Size of an interpreter's state: main's lies at the end of CPython's variable.  0: not
-// known.
+// Size of an interpreter's state: main's lies at the end of CPython's variable.
+// 0: not known.
 size_t pim_py_state_bytes(void);
 
-// Whether the program is python itself, by its name: it runs Python code in the main
-// interpreter, and its command line is Python's.
+// Whether the program is python itself, by its name: it runs Python code in the
+// main interpreter, and its command line is Python's.
 bool pim_py_is_program(void);
 
 // Whether an interpreter uses main's object allocator state, so that it shares

@@ -3,9 +3,9 @@
 // They are set once per runtime and never swapped: CPython reads function and
 // context separately, so a swap under running threads can tear.
 //
-// PyMem_GetAllocator() takes a lock and, from 3.13 on, may give up the GIL while it
-// waits for it.  So it is no function to call in a request for memory: there the
-// tables are read where they lie.
+// PyMem_GetAllocator() takes a lock and, from 3.13 on, may give up the GIL
+// while it waits for it.  So it is no function to call in a request for memory:
+// there the tables are read where they lie.
 
 #define _GNU_SOURCE
 
@@ -65,8 +65,8 @@ choose_checked(void)
 
 // --- the tables in force ---------------------------------------------------
 //
-// CPython keeps them in its runtime variable, three in a row.  Where, is found by what
-// lies there before ours are set and afterwards.
+// CPython keeps them in its runtime variable, three in a row.  Where, is found
+// by what lies there before ours are set and afterwards.
 
 // Nobody's runtime has them further behind its beginning.
 #define SEARCHED_BYTES ((size_t)64 << 10)
@@ -221,9 +221,9 @@ module_of(uintptr_t function)
     return dladdr((void *)function, &info) != 0 ? info.dli_fbase : NULL;
 }
 
-// Whose arenas are not Python's own has reasons for it and is left alone: then frame
-// stacks are neither counted nor limited.  In a program that has Python and us linked in
-// nobody can tell.
+// Whose arenas are not Python's own has reasons for it and is left alone: then
+// frame stacks are neither counted nor limited.  In a program that has Python
+// and us linked in nobody can tell.
 static void
 install_arenas(void)
 {

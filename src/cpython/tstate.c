@@ -2,8 +2,8 @@
 //
 // The getter costs a call, twice per malloc and free.  It reads a variable in
 // the thread-local block of the module that it is in.  The words of that block
-// which hold the state are few (3.15 keeps a second pointer to it), and which of
-// them the getter reads is found by trying:
+// which hold the state are few (3.15 keeps a second pointer to it), and which
+// of them the getter reads is found by trying:
 //
 //   set a word to NULL -> ask the getter -> set it back
 //
@@ -13,20 +13,22 @@
 //   UNKNOWN --first attached thread: one word is read--> its offset in the block
 //                                    none, or several--> NEVER: ask the getter
 //
-// Each thread has a block and a word of its own, at that offset.  The block of a
-// module that was there when the program started is in static TLS, at the same
-// distance from every thread pointer.  That of a libpython which was loaded late
-// is memory that the loader allocates when the thread first needs it.  The
-// loader's __tls_get_addr() finds both kinds.  The getter has needed the block
-// before, so it is there, and the call allocates nothing and takes no lock.
+// Each thread has a block and a word of its own, at that offset.  The block of
+// a module that was there when the program started is in static TLS, at the
+// same distance from every thread pointer.  That of a libpython which was
+// loaded late is memory that the loader allocates when the thread first needs
+// it.  The loader's __tls_get_addr() finds both kinds.  The getter has needed
+// the block before, so it is there, and the call allocates nothing and takes no
+// lock.
 //
-// dl_iterate_phdr() can find the block as well, but takes a lock of the loader's.
-// Another thread may hold that while it waits for the GIL of the one that asks (a
-// callback of dl_iterate_phdr() written in Python), and a forked child may
-// reclaim it locked.  So that is asked for the module alone, by the installation.
+// dl_iterate_phdr() can find the block as well, but takes a lock of the
+// loader's.  Another thread may hold that while it waits for the GIL of the one
+// that asks (a callback of dl_iterate_phdr() written in Python), and a forked
+// child may reclaim it locked.  So that is asked for the module alone, by the
+// installation.
 //
-// A block stays where it is as long as its thread lives and its module is loaded,
-// which it is until the process ends (pim_py_keep_loaded()).
+// A block stays where it is as long as its thread lives and its module is
+// loaded, which it is until the process ends (pim_py_keep_loaded()).
 //
 // `lock` guards the search.
 
@@ -116,8 +118,8 @@ find_module(void)
     return module.id != 0 && find_place != NULL;
 }
 
-// The distance from the thread pointer to an offset in the calling thread's block.
-// The thread has called the getter before.
+// The distance from the thread pointer to an offset in the calling thread's
+// block.  The thread has called the getter before.
 static ptrdiff_t
 distance_to(ptrdiff_t offset)
 {
@@ -159,8 +161,8 @@ is_read_by_getter(char *at, PyThreadState *attached)
     return is_read;
 }
 
-// The offset of the one word of the calling thread's block that the getter reads;
-// WORD_NEVER: there is none, or several.
+// The offset of the one word of the calling thread's block that the getter
+// reads; WORD_NEVER: there is none, or several.
 static ptrdiff_t
 try_words(PyThreadState *attached)
 {
@@ -247,8 +249,8 @@ note(uint8_t finds)
     }
 }
 
-// Whether the calling thread reads its word from now on, which it does if that is
-// proven and holds `current`: what the getter said.
+// Whether the calling thread reads its word from now on, which it does if that
+// is proven and holds `current`: what the getter said.
 static bool
 settle(const PyThreadState *current)
 {

@@ -1,12 +1,12 @@
 // wrapper.c -- raw requests that no limit may refuse.
 //
-// tracemalloc notes each block of a tenant in a raw block, which it asks for under the
-// tenant's thread state, and CPython ends the process where a note cannot be had.  Our
-// functions cannot tell such a request from one of the tenant's: both come from the
-// functions on top of ours.  So while somebody is there, raw requests count, but are
-// refused only if they are larger than any that are needed to take notes.  A tenant is
-// not better off for long: once it has more than it may, its other requests are
-// refused.
+// tracemalloc notes each block of a tenant in a raw block, which it asks for
+// under the tenant's thread state, and CPython ends the process where a note
+// cannot be had.  Our functions cannot tell such a request from one of the
+// tenant's: both come from the functions on top of ours.  So while somebody is
+// there, raw requests count, but are refused only if they are larger than any
+// that are needed to take notes.  A tenant is not better off for long: once it
+// has more than it may, its other requests are refused.
 
 #include "cpython/wrapper.h"
 
@@ -21,11 +21,12 @@
 // The longest traceback has 65,535 frames of 16 bytes.
 #define NOTE_BYTES ((size_t)2 << 20)
 
-// A lock, also under debug hooks: a CPython that cannot be told that there is no room for
-// an interpreter asks for one before.
+// A lock, also under debug hooks: a CPython that cannot be told that there is
+// no room for an interpreter asks for one before.
 #define LOCK_BYTES 64
 
-// tracemalloc's table has up to seven pointers for each traced block when it grows.
+// tracemalloc's table has up to seven pointers for each traced block when it
+// grows.
 #define TABLE_BYTES_FOR_BLOCK 64
 
 static void

@@ -1,4 +1,5 @@
-// wrapper.h -- what somebody on top of us needs to go on: tracemalloc, a profiler.
+// wrapper.h -- what somebody on top of us needs to go on: tracemalloc, a
+// profiler.
 
 #ifndef PIM_CPYTHON_WRAPPER_H
 #define PIM_CPYTHON_WRAPPER_H

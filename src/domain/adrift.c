@@ -3,8 +3,8 @@
 //   | libc's block     | bytes | cookie | block ...
 //   |<---- FRONT or FRONT + 16 -------->|
 //
-// The block never begins a system page, so that the word in front of any block may be
-// read; the cookie says which of the two it is.
+// The block never begins a system page, so that the word in front of any block
+// may be read; the cookie says which of the two it is.
 
 #include "domain/adrift.h"
 

@@ -1,14 +1,15 @@
 // birth.c -- see birth.h.
 //
-// The size of an interpreter's state depends on the version.  CPython asks for a little
-// more where it aligns the state, and its debug hooks add something.
+// The size of an interpreter's state depends on the version.  CPython asks for
+// a little more where it aligns the state, and its debug hooks add something.
 
 #include "domain/birth.h"
 
 #include "interp/registry.h"
 
-// The blocks of PIM_RAW_WATCH_BYTES that a thread got last, and who was current: CPython
-// makes one or two more between an interpreter's state and its first request.
+// The blocks of PIM_RAW_WATCH_BYTES that a thread got last, and who was
+// current: CPython makes one or two more between an interpreter's state and its
+// first request.
 #define RECENT 4
 
 typedef struct recent_block {
@@ -19,8 +20,9 @@ typedef struct recent_block {
 static PIM_TLS recent_block recent[RECENT];
 static PIM_TLS unsigned recent_count;
 
-// Where the state of the next interpreter may lie; NULL: none was asked for.  A further
-// block of that size is somebody else's, so only one at a time has privileges.
+// Where the state of the next interpreter may lie; NULL: none was asked for.  A
+// further block of that size is somebody else's, so only one at a time has
+// privileges.
 static PIM_TLS const void *awaited;
 
 static _Atomic size_t state_size; // 0: not known
@@ -41,8 +43,8 @@ may_be_state(size_t size)
     return state != 0 && size - state < PIM_STATE_OFFSET_MAX && awaited == NULL;
 }
 
-// CPython can be told only if it took the thread state away before, as it does where
-// Python code makes one.
+// CPython can be told only if it took the thread state away before, as it does
+// where Python code makes one.
 static pim_birth_refusal
 how_to_refuse(bool is_attached)
 {

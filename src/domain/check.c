@@ -4,9 +4,9 @@
 //   malloc:   interpreter alive? -> the domain's malloc -> shadow.c: live
 //   realloc:  as free, then the domain's realloc, then as malloc
 //
-// A block is marked free before the domain's function sees it: afterwards another
-// thread may have got it.  What is found wrong is explained at leisure, since the
-// process ends.
+// A block is marked free before the domain's function sees it: afterwards
+// another thread may have got it.  What is found wrong is explained at leisure,
+// since the process ends.
 //
 // Memory of small blocks that an interpreter frees of its own is filled with
 // PIM_CHECK_FILL.  Other pages may be inaccessible by then (poison.h).
@@ -136,8 +136,8 @@ report(const call *c, const char *what, const pim_shadow *known)
 
 // --- who calls? ------------------------------------------------------------
 
-// An interpreter that asks again under the id of one that has ended is that one:
-// somebody kept its thread state.
+// An interpreter that asks again under the id of one that has ended is that
+// one: somebody kept its thread state.
 static void
 check_interpreter(const call *c)
 {
@@ -198,9 +198,10 @@ explain(const call *c, bool is_free)
     }
 }
 
-// Whether memory of an interpreter that ended is in use by another, or by nobody.
-// What is kept or poisoned has an owner that is no interpreter, or is among the
-// orphans of a page; while it changes hands, its pages are still its own.
+// Whether memory of an interpreter that ended is in use by another, or by
+// nobody.  What is kept or poisoned has an owner that is no interpreter, or is
+// among the orphans of a page; while it changes hands, its pages are still its
+// own.
 static bool
 is_gone(const void *block, int64_t interp)
 {

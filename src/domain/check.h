@@ -1,9 +1,9 @@
 // check.h -- the checked mode (PIMALLOC_CHECK=1): misuse is named.
 //
-// The functions below go into CPython's tables instead of those of domain.h, which
-// they call.  Each block is looked up first (known.h).  These end the process with
-// a message that names the function, the interpreter it was called in, and the
-// block's size, domain and owner:
+// The functions below go into CPython's tables instead of those of domain.h,
+// which they call.  Each block is looked up first (known.h).  These end the
+// process with a message that names the function, the interpreter it was called
+// in, and the block's size, domain and owner:
 //
 //   double free          a block that is free already is freed
 //   use after free       such a block is reallocated
@@ -13,8 +13,8 @@
 //   ended interpreter    memory is asked for or freed in an interpreter that has
 //                        ended, or a block of one is reallocated
 //
-// What CPython does itself is not misuse: up to 3.13 it frees blocks of interpreters
-// that have ended, and raw blocks come and go without us (raw.c).
+// What CPython does itself is not misuse: up to 3.13 it frees blocks of
+// interpreters that have ended, and raw blocks come and go without us (raw.c).
 
 #ifndef PIM_DOMAIN_CHECK_H
 #define PIM_DOMAIN_CHECK_H

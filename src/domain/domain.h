@@ -10,8 +10,8 @@
 //   - realloc(p, 0) gives a block and is not a free; calloc checks for overflow
 //   - any thread may free any block
 //
-// mem and obj: on the heap of the interpreter whose thread state is current, the
-// process heap without one.  raw: any thread, see raw.c.
+// mem and obj: on the heap of the interpreter whose thread state is current,
+// the process heap without one.  raw: any thread, see raw.c.
 
 #ifndef PIM_DOMAIN_DOMAIN_H
 #define PIM_DOMAIN_DOMAIN_H

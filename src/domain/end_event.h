@@ -1,5 +1,5 @@
-// end_event.h -- the end of an interpreter, as seen from its memory: CPython frees its
-// state, a raw block.  Nothing else tells of it.
+// end_event.h -- the end of an interpreter, as seen from its memory: CPython
+// frees its state, a raw block.  Nothing else tells of it.
 
 #ifndef PIM_DOMAIN_END_EVENT_H
 #define PIM_DOMAIN_END_EVENT_H

@@ -1,9 +1,9 @@
 // raw.c -- the raw domain: any thread, any time.
 //
-// From CPython 3.14 on blocks are ours.  Whoever has an interpreter's thread state
-// holds its GIL, and so owns its heap: such a caller is served from there, like one
-// of mem or obj.  Others are served from the raw heap (raw_small.h), and above its
-// classes with a block that no heap accounts for.
+// From CPython 3.14 on blocks are ours.  Whoever has an interpreter's thread
+// state holds its GIL, and so owns its heap: such a caller is served from
+// there, like one of mem or obj.  Others are served from the raw heap
+// (raw_small.h), and above its classes with a block that no heap accounts for.
 //
 //   malloc:  an interpreter is current?  its heap -> class -> pop
 //            no thread state?   bin of this thread's cache -> pop
@@ -12,13 +12,15 @@
 //                                      another's:      remote
 //            else by its header; without one somebody else's (raw_source.h)
 //
-// No interpreter is made known here: the first raw request under one comes before
-// its feature flags are set.  Until it is known the process answers for its blocks.
+// No interpreter is made known here: the first raw request under one comes
+// before its feature flags are set.  Until it is known the process answers for
+// its blocks.
 //
 // The free of a block that contains an interpreter's state is the last event of
-// that interpreter's life: it retires its heap, before the memory can be reused.
-// Should such a free bypass us, the next block over the same memory tells.  So no
-// raw block of PIM_RAW_WATCH_BYTES lies in the region, where frees are not watched.
+// that interpreter's life: it retires its heap, before the memory can be
+// reused.  Should such a free bypass us, the next block over the same memory
+// tells.  So no raw block of PIM_RAW_WATCH_BYTES lies in the region, where
+// frees are not watched.
 
 #include <string.h>
 
@@ -234,8 +236,8 @@ free_outside(void *block)
     }
 }
 
-// An owner word is that of one heap and domain, without orphans, and the words of
-// a page's further units are 0.
+// An owner word is that of one heap and domain, without orphans, and the words
+// of a page's further units are 0.
 void
 pim_raw_free(void *ctx, void *block)
 {

@@ -137,7 +137,8 @@ pim_raw_count(uint64_t bytes, uint64_t blocks)
     pim_tally_fold(tally);
 }
 
-// Reads the shared account first: who sees a tally published there sees it empty.
+// Reads the shared account first: who sees a tally published there sees it
+// empty.
 void
 pim_raw_figures(pim_usage *out)
 {

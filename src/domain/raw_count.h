@@ -1,19 +1,21 @@
 // raw_count.h -- what the raw domain serves.
 //
-// Raw has no owner.  Each thread counts in its own tally, with plain stores, and
-// publishes it to the shared account when it has gone far enough from what was
-// published last.  So the sum is exact whenever nobody is in a raw function, and
-// a peak is off by at most that much for each thread; with one thread it is exact.
+// Raw has no owner.  Each thread counts in its own tally, with plain stores,
+// and publishes it to the shared account when it has gone far enough from what
+// was published last.  So the sum is exact whenever nobody is in a raw
+// function, and a peak is off by at most that much for each thread; with one
+// thread it is exact.
 //
 // Like a heap's account, a tally is a height and how far below it the thread is
 // (account/account.h): one subtraction counts a block and finds a new height.
 //
 // Invariant:
-//   TALLY-1  a thread that notes a new height changes the difference with none of
-//            its stores.  A height below zero is minus the difference, whatever
-//            `spare` says; otherwise the difference is the height less `spare`, and
-//            that may be below zero.  So a fork by another thread between two of
-//            these stores loses no block; the child notes the height (gate_fork.c).
+//   TALLY-1  a thread that notes a new height changes the difference with none
+//            of its stores.  A height below zero is minus the difference,
+//            whatever `spare` says; otherwise the difference is the height less
+//            `spare`, and that may be below zero.  So a fork by another thread
+//            between two of these stores loses no block; the child notes the
+//            height (gate_fork.c).
 
 #ifndef PIM_DOMAIN_RAW_COUNT_H
 #define PIM_DOMAIN_RAW_COUNT_H
@@ -72,7 +74,8 @@ pim_tally_fold(pim_tally *tally)
     }
 }
 
-// Counts differences, which may be negative, for a thread with or without a tally.
+// Counts differences, which may be negative, for a thread with or without a
+// tally.
 void pim_raw_count(uint64_t bytes, uint64_t blocks);
 
 PIM_INLINE void

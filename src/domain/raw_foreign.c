@@ -1,10 +1,11 @@
-// raw_foreign.c -- raw blocks of libc's, of a mimalloc that is libc's, and of those
-// who were installed before us.
+// raw_foreign.c -- raw blocks of libc's, of a mimalloc that is libc's, and of
+// those who were installed before us.
 //
 // Up to 3.13, and in debug builds, CPython swaps the raw table for libc's at
-// moments while other threads run, so blocks of ours reach libc's free and libc's
-// reach ours; there raw *is* libc's malloc.  A tag at a block's end says whose it
-// is (raw_tag.h); what bypassed us has none and is missing in the figures.
+// moments while other threads run, so blocks of ours reach libc's free and
+// libc's reach ours; there raw *is* libc's malloc.  A tag at a block's end says
+// whose it is (raw_tag.h); what bypassed us has none and is missing in the
+// figures.
 //
 // Blocks that were allocated before we were installed come here to be freed:
 // libc's, which go back to libc, and those of CPython's debug layer, which are
@@ -67,8 +68,8 @@ pim_raw_source_name(void)
 
 typedef enum raw_owner { OWNER_SOURCE, OWNER_LIBC, OWNER_REPLACED } raw_owner;
 
-// CPython's debug layer writes its domain's letter and seven bytes 0xFD before a
-// block; glibc keeps a chunk's size there, which cannot look like that.
+// CPython's debug layer writes its domain's letter and seven bytes 0xFD before
+// a block; glibc keeps a chunk's size there, which cannot look like that.
 static bool
 is_of_debug_layer(const void *block)
 {
@@ -106,8 +107,8 @@ most_counted(size_t size)
     return size + more + 2 * PIM_ALIGNMENT;
 }
 
-// Whether a heap, which may be NULL, may have a block of so many bytes instead of one
-// of `before`.  Outside the gate, for a refusal is reported.
+// Whether a heap, which may be NULL, may have a block of so many bytes instead
+// of one of `before`.  Outside the gate, for a refusal is reported.
 static bool
 is_admitted(pim_heap *heap, size_t size, size_t before)
 {

@@ -1,6 +1,6 @@
 // raw_small.c -- the slow paths: bins are filled from the raw heap and emptied
-// into it, half at a time, so that a thread that swings around a full or an empty
-// bin does not come here each time.
+// into it, half at a time, so that a thread that swings around a full or an
+// empty bin does not come here each time.
 
 #define _GNU_SOURCE
 
@@ -18,10 +18,11 @@
 #define SLOT                                                                   \
     PIM_DOMAIN_INDEX(PIM_RAW) // the only one of the raw heap's that is used
 
-// A bin holds up to so many blocks and bytes, but two blocks in any case: 317 KiB
-// for a thread that uses all classes.  With half the bytes for the tiny ones, two
-// threads that replace 1,000 blocks of 16 to 512 bytes each, at random, meet at the
-// lock so often that a block takes up to 19 ns instead of 8.
+// A bin holds up to so many blocks and bytes, but two blocks in any case: 317
+// KiB for a thread that uses all classes.  With half the bytes for the tiny
+// ones, two threads that replace 1,000 blocks of 16 to 512 bytes each, at
+// random, meet at the lock so often that a block takes up to 19 ns instead of
+// 8.
 #define BIN_BLOCKS 32
 #define BIN_BYTES_TINY 8192
 #define BIN_BYTES 4096
@@ -39,8 +40,8 @@ lock(void)
     pim_lock_acquire(&raw_lock);
 }
 
-// Whoever comes here sees to the return of idle memory: what threads keep serves
-// most requests, so the heap itself may be asked for nothing more.
+// Whoever comes here sees to the return of idle memory: what threads keep
+// serves most requests, so the heap itself may be asked for nothing more.
 static void
 unlock(void)
 {

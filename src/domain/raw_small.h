@@ -1,24 +1,25 @@
-// raw_small.h -- the raw domain's small blocks of callers that own no heap: one that
-// all threads share, and in front of it what each thread keeps for its next requests.
+// raw_small.h -- the raw domain's small blocks of callers that own no heap: one
+// that all threads share, and in front of it what each thread keeps for its
+// next requests.
 //
 //   thread's cache   bin[class] -> block -> ... -> bottom    no lock, no gate
 //                     ^ half a bin        | half a bin
 //                     | when empty        v when full
 //   raw heap          pages of the region                    lock, in the gate
 //
-// Any thread frees any block; it then lies in that thread's cache.  Its size, and
-// that it is raw's, is known from its page.  A cached block is free: it is in the
-// raw heap's account and not in that of the raw domain (raw_count.h).
+// Any thread frees any block; it then lies in that thread's cache.  Its size,
+// and that it is raw's, is known from its page.  A cached block is free: it is
+// in the raw heap's account and not in that of the raw domain (raw_count.h).
 //
 // Invariants:
 //   RAW-1  a cache is written by its thread only.  It stays with the thread's
 //          record of the gate; once the thread has ended it is empty.
 //   RAW-2  a bin is a list of free blocks of one class, and each says how many
-//          more go on top of it, at every moment, also between two stores of the
-//          fast path.  So in a forked child the next thread that gets the record
-//          of one that is gone goes on with its cache.
-//   RAW-3  the raw heap reclaims not abandoned, so its pages hold no orphans and
-//          their descriptors' owner word is the heap itself.
+//          more go on top of it, at every moment, also between two stores of
+//          the fast path.  So in a forked child the next thread that gets the
+//          record of one that is gone goes on with its cache.
+//   RAW-3  the raw heap reclaims not abandoned, so its pages hold no orphans
+//          and their descriptors' owner word is the heap itself.
 
 #ifndef PIM_DOMAIN_RAW_SMALL_H
 #define PIM_DOMAIN_RAW_SMALL_H
@@ -56,8 +57,8 @@ void pim_raw_small_start(void);
 // Takes a block of a class whose bin is empty; NULL: no memory.
 void *pim_raw_small_alloc(unsigned size_class);
 
-// Frees a block of the region for which there is no room; ends the process if it
-// is not raw's.
+// Frees a block of the region for which there is no room; ends the process if
+// it is not raw's.
 void pim_raw_small_free(pim_page *page, void *block);
 
 // Gives back what the calling thread keeps, and memory of empty pages.  Returns
@@ -70,8 +71,8 @@ void pim_raw_small_tick(void);
 // See pim_heap_freeze().  Inside the gate.
 void pim_raw_small_freeze(void);
 
-// Checks the raw heap, and RAW-2 of all caches; returns how many blocks they hold.
-// No other thread is in a raw function.
+// Checks the raw heap, and RAW-2 of all caches; returns how many blocks they
+// hold.  No other thread is in a raw function.
 size_t pim_raw_small_audit(void);
 
 // Whether this page of the region is the raw heap's.

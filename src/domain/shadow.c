@@ -4,8 +4,8 @@
 //                       |
 //                       '- id of the heap's interpreter | size | domain | state
 //
-// Words are changed by one atomic operation each, so that of two threads that free
-// a block at the same time one finds it free.  The table has a lock.
+// Words are changed by one atomic operation each, so that of two threads that
+// free a block at the same time one finds it free.  The table has a lock.
 
 #include <string.h>
 
@@ -31,7 +31,7 @@ static _Atomic bool forgot; // there was no memory for something
 _Static_assert(PIM_CLASSES + PIM_SPAN_UNITS < 1 << (ID_SHIFT - SIZE_SHIFT),
                "a size fits into its bits");
 
-// A class, or how many units a run has.
+// A class, or how many units a span has.
 static unsigned
 size_code(const pim_page *page)
 {
@@ -113,7 +113,8 @@ free_word(const void *block, unsigned domain, pim_shadow *was)
            atomic_compare_exchange_strong(word, &seen, freed);
 }
 
-// Looks at what begins in front of the address, for a live block that contains it.
+// Looks at what begins in front of the address, for a live block that contains
+// it.
 static pim_shadow
 find_word(const void *address)
 {

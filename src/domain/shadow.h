@@ -3,10 +3,10 @@
 //   in the region    a word for each place where a block may begin
 //   elsewhere        an entry of a table, found by its address
 //
-// Each says whether the block is live or free, and its domain, size and heap when
-// it was last handed out.  All of that lies away from the blocks.  A block that is
-// free stays known until another one begins at its address; of those outside the
-// region the table forgets the free ones when it fills up.
+// Each says whether the block is live or free, and its domain, size and heap
+// when it was last handed out.  All of that lies away from the blocks.  A block
+// that is free stays known until another one begins at its address; of those
+// outside the region the table forgets the free ones when it fills up.
 //
 // A block is forgotten before its memory can be handed out again: first
 // pim_shadow_free(), then the free itself.
@@ -32,18 +32,18 @@ typedef struct pim_shadow {
                        // is not known may be a block all the same
 } pim_shadow;
 
-// A block was handed out.  `bytes` is its size outside the region, and ignored in
-// it.  Any thread, outside the gate or inside.
+// A block was handed out.  `bytes` is its size outside the region, and ignored
+// in it.  Any thread, outside the gate or inside.
 void pim_shadow_add(const void *block, unsigned domain, size_t bytes,
                     int64_t interp);
 
-// A live block is about to be freed or moved; *was is what was known of it.  False:
-// it is no live block of the domain, and nothing changed.  Of several threads one
-// is told true.
+// A live block is about to be freed or moved; *was is what was known of it.
+// False: it is no live block of the domain, and nothing changed.  Of several
+// threads one is told true.
 bool pim_shadow_free(const void *block, unsigned domain, pim_shadow *was);
 
-// What is known of an address: the block that begins there; else the live one that
-// it lies in.  Slow.
+// What is known of an address: the block that begins there; else the live one
+// that it lies in.  Slow.
 pim_shadow pim_shadow_find(const void *address);
 
 #endif // PIM_DOMAIN_SHADOW_H

@@ -1,5 +1,5 @@
-// stack.c -- runs of units in the place of maps: no system call and no page faults
-// each time that a program calls and returns across the end of a piece.
+// stack.c -- spans in the place of maps: no system call and no page faults
+// each time that a program calls and returns across the end of a chunk.
 
 #include "domain/stack.h"
 
@@ -18,8 +18,8 @@ pim_stack_set_source(pim_stack_source replaced)
     source = replaced;
 }
 
-// Maps read as zero, and who asks for anything but a piece of a stack may count on
-// it.
+// Maps read as zero, and who asks for anything but a chunk of a stack may count
+// on it.
 void *
 pim_stack_alloc(void *ctx, size_t size)
 {

@@ -1,9 +1,10 @@
-// stack.h -- memory that CPython takes in large pieces past its three domains: the
-// stacks of Python frames, a piece of PIM_UNIT_SIZE at a time, and arenas of its own
-// small-block allocator where somebody has that serve a domain.
+// stack.h -- memory that CPython takes in large chunks past its three domains:
+// the stacks of Python frames, a chunk of PIM_UNIT_SIZE at a time, and arenas
+// of its own small-block allocator where somebody has that serve a domain.
 //
-// A piece is a block of mem, in the account and under the limit of the interpreter
-// whose thread state is current.  NULL tells CPython that there is no memory.
+// A chunk is a block of mem, in the account and under the limit of the
+// interpreter whose thread state is current.  NULL tells CPython that there is
+// no memory.
 
 #ifndef PIM_DOMAIN_STACK_H
 #define PIM_DOMAIN_STACK_H

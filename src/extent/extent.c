@@ -1,17 +1,19 @@
-// extent.c -- the maps of large blocks, and what is kept of them for the next ones.
+// extent.c -- the maps of large blocks, and what is kept of them for the next
+// ones.
 //
-// What is kept of a freed block is a *piece* (extent_cache.h).  One behind a growing
-// block is its room, and others take from its end, or its second half, if they
-// can.  Freed, a block's map and the pieces at both its sides become one again.
+// What is kept of a freed block is a *cached extent* (extent_cache.h).  One
+// behind a growing block is its room, and others take from its end, or its
+// second half, if they can.  Freed, a block's map and the cached extents at
+// both its sides become one again.
 //
-// Pieces count in the figures of the heap that had them last.  Together they hold
-// no more than PIM_EXTENTS_IDLE of memory, and not for long: a tick every
-// PIM_PURGE_DELAY_MS gives back what no block used since the last one (`recent`),
-// and what is about to be faulted in elsewhere drives as much of it out: a fresh
-// map, the clean part of one, an arena that a heap gets, and a block of mimalloc's
-// from PIM_EXTENT_KEPT_MIN on (mi_blocks.h).
+// Cached extents count in the figures of the heap that had them last.  Together
+// they hold no more than PIM_EXTENTS_IDLE of memory, and not for long: a tick
+// every PIM_PURGE_DELAY_MS gives back what no block used since the last one
+// (`recent`), and what is about to be faulted in elsewhere drives as much of it
+// out: a fresh map, the clean part of one, an arena that a heap gets, and a
+// block of mimalloc's from PIM_EXTENT_KEPT_MIN on (mi_blocks.h).
 //
-// One lock guards the pieces.  Maps of live blocks are their owners'.
+// One lock guards the cached extents.  Maps of live blocks are their owners'.
 
 #include "extent/extent.h"
 
@@ -47,7 +49,7 @@ let_go(gone *maps, const pim_extent *map)
     maps->maps[maps->count++] = *map;
 }
 
-// Gives back what is beyond an offset in a piece.
+// Gives back what is beyond an offset in a cached extent.
 static void
 drop(pim_cached_extent *p, size_t from, gone *maps)
 {
@@ -64,15 +66,16 @@ unlock_and_unmap(const gone *maps)
     }
 }
 
-// What the system gives and takes whole in a piece; it would have to break huge
-// pages up.
+// What the system gives and takes whole in a cached extent; it would have to
+// break huge pages up.
 static size_t
 granule(const pim_cached_extent *p)
 {
     return p->map.huge ? PIM_ARENA_SIZE : pim_os_page_size();
 }
 
-// The last place in a piece at an offset or before it where it may be cut.
+// The last place in a cached extent at an offset or before it where it may be
+// cut.
 static size_t
 cut_before(const pim_cached_extent *p, size_t offset)
 {
@@ -161,9 +164,9 @@ pim_extent_make_way(size_t bytes)
 
 // --- keeping ---------------------------------------------------------------
 
-// Joins the pieces at both its sides to a map; what is clean in between counts as
-// dirty from now on.  Returns how much of it was used lately, and how large the
-// block is that grows into it.
+// Joins the cached extents at both its sides to a map; what is clean in between
+// counts as dirty from now on.  Returns how much of it was used lately, and how
+// large the block is that grows into it.
 static size_t
 join(pim_extent *map, size_t *front)
 {
@@ -188,8 +191,8 @@ join(pim_extent *map, size_t *front)
     return recent;
 }
 
-// Keeps a map as a piece, or the beginning of one that is too large; others make
-// room for it.
+// Keeps a map as a cached extent, or the beginning of one that is too large;
+// others make room for it.
 static void
 keep(_Atomic uint64_t *figure, pim_extent *map, size_t front)
 {
@@ -257,8 +260,8 @@ take_kept(_Atomic uint64_t *figure, size_t bytes, pim_extent_kind kind,
     return p != NULL;
 }
 
-// Room for as much again, up to PIM_EXTENT_ROOM.  A whole number of huge pages begins at
-// one.
+// Room for as much again, up to PIM_EXTENT_ROOM.  A whole number of huge pages
+// begins at one.
 static size_t
 with_room(size_t bytes)
 {
@@ -286,7 +289,7 @@ take_new(size_t bytes, pim_extent_kind kind, pim_extent *map)
     pim_extent_make_way(bytes);
     *map = (pim_extent){.start = pim_os->map(room), .bytes = room};
     if (map->start == NULL) {
-        pim_extent_trim(true); // pieces take address space, too
+        pim_extent_trim(true); // cached extents take address space, too
         *map = (pim_extent){.start = pim_os->map(bytes), .bytes = bytes};
     }
     if (map->start == NULL) {
@@ -313,7 +316,7 @@ pim_extent_take(_Atomic uint64_t *figure, size_t bytes, pim_extent_kind kind,
 
 // --- resizing --------------------------------------------------------------
 
-// Takes as much of the piece behind a map as is needed.
+// Takes as much of the cached extent behind a map as is needed.
 static bool
 extend(_Atomic uint64_t *figure, pim_extent *map, size_t bytes)
 {
@@ -340,8 +343,8 @@ extend(_Atomic uint64_t *figure, pim_extent *map, size_t bytes)
     return fits;
 }
 
-// Whether there is a piece that the block should rather be copied to than be given
-// fresh memory.
+// Whether there is a cached extent that the block should rather be copied to
+// than be given fresh memory.
 static bool
 is_better_copied(size_t bytes)
 {
@@ -421,10 +424,11 @@ pim_extent_audit(_Atomic uint64_t *figure)
         const pim_extent *map = &p->map;
         PIM_CHECK(map->dirty != 0 && p->recent <= map->dirty &&
                       map->dirty <= map->bytes,
-                  "MAPS-1: a piece is dirty beyond its end", map->start);
+                  "EXTENT-1: a cached extent is dirty beyond its end",
+                  map->start);
         PIM_CHECK(pim_extent_cache_at(map->start + map->bytes, map->origin) ==
                       NULL,
-                  "MAPS-2: neighbours did not join", map->start);
+                  "EXTENT-2: neighbours did not join", map->start);
         all += map->dirty;
         of_heap += p->figure == figure ? map->dirty : 0;
     }

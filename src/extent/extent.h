@@ -1,7 +1,8 @@
-// extent.h -- the maps of large blocks, and what is kept of them for the next ones.
+// extent.h -- the maps of large blocks, and what is kept of them for the next
+// ones.
 //
-// What is kept counts in the figure of the heap that had it last, which each function
-// is given.
+// What is kept counts in the figure of the heap that had it last, which each
+// function is given.
 //
 // Inside the gate, all of it.  Any thread.
 
@@ -22,25 +23,27 @@ typedef enum pim_extent_kind {
 bool pim_extent_take(_Atomic uint64_t *figure, size_t bytes,
                      pim_extent_kind kind, pim_extent *map);
 
-// Takes the map of a freed block.  It is in the figure for as long as it is kept.  Changes *map.
+// Takes the map of a freed block.  It is in the figure for as long as it is
+// kept.  Changes *map.
 void pim_extent_give(_Atomic uint64_t *figure, pim_extent *map);
 
-// The block uses `bytes` from now on, more or less than before; its map may move.
-// False: it cannot, or is better copied; nothing changed.  Owner of the block.
+// The block uses `bytes` from now on, more or less than before; its map may
+// move.  False: it cannot, or is better copied; nothing changed.  Owner of the
+// block.
 bool pim_extent_resize(_Atomic uint64_t *figure, pim_extent *map, size_t bytes);
 
-// Gives back what is kept: all of it, or what was idle from one tick to the next.
-// Returns bytes given back.
+// Gives back what is kept: all of it, or what was idle from one tick to the
+// next.  Returns bytes given back.
 size_t pim_extent_trim(bool all);
 
 // Gives back what is in the figure.
 void pim_extent_drop(const _Atomic uint64_t *figure);
 
-// So much memory is about to be faulted in elsewhere; what is kept makes way for
-// it, so that no peak is higher than it would be if nothing were kept.
+// So much memory is about to be faulted in elsewhere; what is kept makes way
+// for it, so that no peak is higher than it would be if nothing were kept.
 void pim_extent_make_way(size_t bytes);
 
-// Checks all pieces, and the figure.
+// Checks all cached extents, and the figure.
 void pim_extent_audit(_Atomic uint64_t *figure);
 
 // When to call pim_extent_trim(), in now_ms(); 0: nothing is kept.

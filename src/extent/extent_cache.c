@@ -1,4 +1,5 @@
-// extent_cache.c -- a small set of pieces, searched from end to end; see extent_cache.h.
+// extent_cache.c -- a small set of cached extents, searched from end to end;
+// see extent_cache.h.
 
 #include "extent/extent_cache.h"
 
@@ -8,7 +9,7 @@
 _Atomic size_t pim_extent_cache_idle;
 
 static pim_cached_extent pieces[PIM_CACHED_EXTENTS];
-static uint32_t taken; // which pieces there are
+static uint32_t taken; // which cached extents there are
 static uint64_t last_stamp;
 
 _Static_assert(PIM_CACHED_EXTENTS == 8 * sizeof(taken), "a bit for each");
@@ -141,8 +142,8 @@ pim_extent_cache_stalest(void)
     return found;
 }
 
-// Whether a piece with `dirty` suits better than one with `best`, 0 being none:
-// the smallest that has what is wanted, else the largest.
+// Whether a cached extent with `dirty` suits better than one with `best`, 0
+// being none: the smallest that has what is wanted, else the largest.
 static bool
 suits_better(size_t dirty, size_t best, size_t wanted)
 {

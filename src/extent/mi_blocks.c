@@ -35,16 +35,17 @@ pim_mi_purge(void)
     pim_mi.purge();
 }
 
-// Whether mimalloc is about to move a block: the new one is faulted in while the
-// old one is still there.
+// Whether mimalloc is about to move a block: the new one is faulted in while
+// the old one is still there.
 static bool
 will_move(size_t usable, size_t size)
 {
     return size > usable || size < usable / 2;
 }
 
-// mimalloc itself leaves a block where it is that shrinks by up to half.  Its classes
-// are an eighth apart, so one that was just moved here stays.  NULL: no memory.
+// mimalloc itself leaves a block where it is that shrinks by up to half.  Its
+// classes are an eighth apart, so one that was just moved here stays.  NULL: no
+// memory.
 static void *
 move_to_shrink(void *block, size_t size, size_t *before, size_t *after)
 {

@@ -1,8 +1,9 @@
-// mi_blocks.h -- blocks of mimalloc's main heap, asked for with what extent.c keeps
-// in mind: that makes way for large ones, and goes back to the system before a
-// request is refused.
+// mi_blocks.h -- blocks of mimalloc's main heap, asked for with what extent.c
+// keeps in mind: that makes way for large ones, and goes back to the system
+// before a request is refused.
 //
-// Inside the gate, all of it.  Any thread; no lock after "maps" (LOCK-2) is held.
+// Inside the gate, all of it.  Any thread; no lock after "maps" (LOCK-2) is
+// held.
 
 #ifndef PIM_EXTENT_MI_BLOCKS_H
 #define PIM_EXTENT_MI_BLOCKS_H
@@ -33,8 +34,8 @@ pim_mi_alloc(size_t size, bool zero, size_t *bytes)
 // Like pim_mi.ufree().  What mimalloc keeps of it goes with the next tick.
 void pim_mi_free(void *block);
 
-// When to call pim_mi_purge(), in now_ms(); 0: nothing was freed.  mimalloc itself
-// gives memory back only while it is asked for more.
+// When to call pim_mi_purge(), in now_ms(); 0: nothing was freed.  mimalloc
+// itself gives memory back only while it is asked for more.
 extern _Atomic uint64_t pim_mi_until;
 void pim_mi_purge(void);
 

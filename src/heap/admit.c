@@ -1,12 +1,12 @@
 // admit.c -- whether a request is within the limits that its heap is under.
 //
-// A claim is made before what it is for.  Most are within the charge of the heap and
-// take its own lock alone; the others go to the budgets (budget.h), which may be
-// charged more, or not.  Who is refused there first takes back what others were
-// charged and do not use.
+// A claim is made before what it is for.  Most are within the charge of the
+// heap and take its own lock alone; the others go to the budgets (budget.h),
+// which may be charged more, or not.  Who is refused there first takes back
+// what others were charged and do not use.
 //
-// What others freed counts as live until the owner has taken it over, so that is done
-// before more is charged.
+// What others freed counts as live until the owner has taken it over, so that
+// is done before more is charged.
 
 #include "heap/admit.h"
 
@@ -69,8 +69,8 @@ may_close(const pim_budget *budget, const exposure *e)
            budget->charged - e->at_hand <= budget->closes;
 }
 
-// Enough was freed.  What is at hand could be served above the soft limit then, and
-// nobody would be told, so nothing may be.
+// Enough was freed.  What is at hand could be served above the soft limit then,
+// and nobody would be told, so nothing may be.
 static void
 close_reserves(pim_heap *heap, exposure *e)
 {

@@ -1,10 +1,10 @@
 // alloc.c -- where a class finds its next page.
 //
-// Cheapest source first: uncut blocks of the current page, blocks that others
-// freed, a page of the partial list, a run of units.
+// Cheapest source first: uncarved blocks of the current page, blocks that
+// others freed, a page of the partial list, a span.
 //
-// What changes arenas runs inside the gate, so that a fork never copies them half
-// changed.
+// What changes arenas runs inside the gate, so that a fork never copies them
+// half changed.
 
 #include "heap/alloc.h"
 
@@ -17,8 +17,9 @@
 #include "heap/remote.h"
 
 // A page from the partial list was used at random for a while.  Its free blocks
-// are put in order before it serves again: programs go through what they allocate
-// in that order, and neighbours share cache lines (design.md, section 3).
+// are put in order before it serves again: programs go through what they
+// allocate in that order, and neighbours share cache lines (design.md, section
+// 3).
 static void
 put_in_order(pim_page *page)
 {
@@ -38,7 +39,7 @@ open_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
     return page;
 }
 
-// A page with free or uncut blocks that is in no list; NULL: no memory.
+// A page with free or uncarved blocks that is in no list; NULL: no memory.
 static pim_page *
 find_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
@@ -163,8 +164,8 @@ pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index, unsigned size_class)
         if (!limit_allows_page(heap, domain_index, size_class, &block)) {
             return block;
         }
-        // What others freed was taken over, and may have come to the current page,
-        // which all that follows takes to be exhausted.
+        // What others freed was taken over, and may have come to the current
+        // page, which all that follows takes to be exhausted.
         block = pim_heap_pop(heap, domain_index, size_class);
         if (block != NULL) {
             return block;

@@ -6,8 +6,8 @@
 #include "heap/heap.h"
 
 // Allocates from a class whose current page has no free block.  NULL: no
-// memory, or a limit, which was reported; the heap is as it was.  Owner, outside
-// the gate unless it is the process heap's.
+// memory, or a limit, which was reported; the heap is as it was.  Owner,
+// outside the gate unless it is the process heap's.
 void *pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index,
                           unsigned size_class);
 

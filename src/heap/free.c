@@ -1,8 +1,9 @@
-// free.c -- what becomes of a block: its page, and what happens when that runs empty.
+// free.c -- what becomes of a block: its page, and what happens when that runs
+// empty.
 //
-// What changes lists of pages only may stay outside of the gate: in a child of a fork
-// that caught it, nobody goes on with the heap, and retirement trusts the pages'
-// descriptors alone (HEAP-5).
+// What changes lists of pages only may stay outside of the gate: in a child of
+// a fork that caught it, nobody goes on with the heap, and retirement trusts
+// the pages' descriptors alone (HEAP-5).
 
 #include "heap/free.h"
 
@@ -17,8 +18,8 @@
 #define LOOK_PAGES 16
 
 // Of the larger current pages, the last few that ran empty stay for the next
-// request of their class; what was empty before them goes.  Places are kept, not
-// pages, which may be another heap's by now.
+// request of their class; what was empty before them goes.  Places are kept,
+// not pages, which may be another heap's by now.
 static void
 current_emptied(pim_heap *heap, const pim_page *page)
 {
@@ -44,7 +45,7 @@ current_emptied(pim_heap *heap, const pim_page *page)
 
 // An empty page stays in its list: its class is likely to need it again, and to
 // open and close pages costs more than all else.  Its blocks were freed in some
-// order, so they are cut anew.
+// order, so they are carved anew.
 static void
 partial_emptied(pim_heap *heap, pim_page *page)
 {

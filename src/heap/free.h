@@ -8,7 +8,8 @@
 // Puts a page whose countdown ended where it belongs.  Owner.
 void pim_heap_free_slow(pim_heap *heap, pim_page *page);
 
-// Gives a block back to its page, which the heap owns; `domain_index` is its domain's.
+// Gives a block back to its page, which the heap owns; `domain_index` is its
+// domain's.
 PIM_INLINE void
 pim_heap_push(pim_heap *heap, pim_page *page, unsigned domain_index, void *p)
 {

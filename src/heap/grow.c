@@ -1,4 +1,4 @@
-// grow.c -- a heap that needs another run of units gets one: from its arenas, from what
+// grow.c -- a heap that needs another span gets one: from its arenas, from what
 // it keeps idle, or from a new arena.
 
 #include "heap/grow.h"
@@ -13,10 +13,10 @@
 
 unsigned pim_huge_at_start;
 
-// A huge page replaces 512 page faults, each of which takes as long as a hundred
-// allocations.  But all of it is resident at once: a heap must be large for that
-// not to count, and the arena one that fills from end to end, with pages of one
-// unit and nothing else.
+// A huge page replaces 512 page faults, each of which takes as long as a
+// hundred allocations.  But all of it is resident at once: a heap must be large
+// for that not to count, and the arena one that fills from end to end, with
+// pages of one unit and nothing else.
 //
 // The main interpreter of a python executable fills its first arenas before it
 // runs a line of the program.

@@ -7,7 +7,7 @@
 
 #include "heap/heap.h"
 
-// A run of units, from a new arena if need be; NULL: no memory.
+// A span, from a new arena if need be; NULL: no memory.
 pim_page *pim_heap_take_span(pim_heap *heap, unsigned units);
 
 // How many of main's first arenas are huge pages.  Written at the installation.

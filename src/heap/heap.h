@@ -2,9 +2,9 @@
 //
 // A heap belongs to an interpreter, not to a thread (HEAP-1): whoever holds the
 // interpreter's GIL owns it and uses plain loads and stores.  Everyone else
-// pushes onto the page's remote list.  The process heap has no GIL; its owner is
-// the holder of its lock.  It serves callers without a thread state and keeps
-// the pages that ended interpreters left live blocks in.
+// pushes onto the page's remote list.  The process heap has no GIL; its owner
+// is the holder of its lock.  It serves callers without a thread state and
+// keeps the pages that ended interpreters left live blocks in.
 //
 // Invariants:
 //   HEAP-1  what is marked "owner" is touched only by the owner.
@@ -75,8 +75,9 @@ typedef struct pim_heap {
     char name[32];         // of its memory in /proc/PID/maps
     struct pim_heap *next; // registry's pool, or those that are being retired
 
-    // Unique per life of the record, 0 while it is retired.  A stale header may be
-    // compared with it at any time, so opening leaves it and what follows alone.
+    // Unique per life of the record, 0 while it is retired.  A stale header may
+    // be compared with it at any time, so opening leaves it and what follows
+    // alone.
     _Atomic uint64_t serial;
 
     _Atomic uint32_t life; // its number, or 0; see lives.h
@@ -111,25 +112,28 @@ pim_heap_ledger(const pim_heap *heap)
 // Makes a zeroed or recycled record an empty heap.
 void pim_heap_open(pim_heap *heap);
 
-// The owner of a heap comes to a slow path, one of so many: is it still the owner?
-// Outside the gate.  Set once by the layer that knows CPython.
+// The owner of a heap comes to a slow path, one of so many: is it still the
+// owner? Outside the gate.  Set once by the layer that knows CPython.
 extern void (*pim_heap_look_again)(const pim_heap *heap);
 
-// By how much dirty units must grow to make a new peak, and how many of them may
-// be idle then.
+// By how much dirty units must grow to make a new peak, and how many of them
+// may be idle then.
 PIM_INLINE uint64_t
 pim_heap_peak_step(uint64_t dirty_units)
 {
     return dirty_units / PIM_PEAK_SHARE + PIM_PEAK_UNITS;
 }
 
-// The heap has more memory than ever, perhaps: idle memory is to go then.  Owner.
+// The heap has more memory than ever, perhaps: idle memory is to go then.
+// Owner.
 void pim_heap_note_peak(pim_heap *heap);
 
-// Bytes [from, to) of a page are about to be written for the first time.  Owner.
+// Bytes [from, to) of a page are about to be written for the first time.
+// Owner.
 void pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to);
 
-// A purge_at that stands for PIM_PURGE_DELAY_MS after the next look at the clock.
+// A purge_at that stands for PIM_PURGE_DELAY_MS after the next look at the
+// clock.
 #define PIM_PURGE_LATER 1
 
 // Something became idle: the next purge is PIM_PURGE_DELAY_MS away, or nearer.

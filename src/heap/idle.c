@@ -1,5 +1,5 @@
-// idle.c -- what a heap keeps though it holds no live block: empty pages of its classes
-// and freed runs.
+// idle.c -- what a heap keeps though it holds no live block: empty pages of its
+// classes and freed spans.
 
 #include "heap/idle.h"
 

@@ -7,8 +7,8 @@
 
 #include "heap/heap.h"
 
-// Releases what holds no live block and is kept for later: idle runs, and empty
-// pages, current ones too.  Does not purge.
+// Releases what holds no live block and is kept for later: idle spans, and
+// empty pages, current ones too.  Does not purge.
 void pim_heap_release_idle(pim_heap *heap);
 
 // The same of the empty pages of the partial lists alone.

@@ -1,6 +1,7 @@
-// large.c -- blocks above PIM_SPAN_MAX, and runs for which there is no arena: in maps
-// of their own that grow in place (extent.c), or from mimalloc where there is no map.
-// Raw blocks above PIM_SMALL_MAX come from mimalloc, up to where a map pays.
+// large.c -- blocks above PIM_SPAN_MAX, and spans for which there is no arena:
+// in maps of their own that grow in place (extent.c), or from mimalloc where
+// there is no map.  Raw blocks above PIM_SMALL_MAX come from mimalloc, up to
+// where a map pays.
 //
 // Owner as in heap.h.  Everything that calls mimalloc is inside the gate.
 
@@ -27,8 +28,8 @@ account_new(pim_heap *heap, const pim_large *large)
     pim_add_relaxed(&heap->large_bytes, large->usable);
 }
 
-// A block of the process heap, or one that it answers for.  NULL: it was poisoned
-// since its header was found, and is freed.
+// A block of the process heap, or one that it answers for.  NULL: it was
+// poisoned since its header was found, and is freed.
 static pim_heap *
 account_free_left(pim_large *large)
 {
@@ -45,8 +46,8 @@ account_free_left(pim_large *large)
     return poisoned ? NULL : process;
 }
 
-// Takes the block out of its account and its ring.  Returns the heap of the former;
-// NULL: it is freed already.
+// Takes the block out of its account and its ring.  Returns the heap of the
+// former; NULL: it is freed already.
 static pim_heap *
 account_free(const pim_heap *caller, pim_large *large)
 {
@@ -127,8 +128,8 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return finish(heap, large, domain, PIM_LARGE_MI);
 }
 
-// What a request takes of a limit.  Raw blocks have no runs: mimalloc's classes are as
-// far apart as an eighth.
+// What a request takes of a limit.  Raw blocks have no spans: mimalloc's
+// classes are as far apart as an eighth.
 static uint64_t
 limited_bytes(unsigned domain, size_t size)
 {
@@ -356,8 +357,9 @@ resize_map(pim_heap *heap, pim_large *large, size_t size)
     return pim_large_block(large);
 }
 
-// Whether the block may stay as it is.  mimalloc's classes are an eighth apart, so
-// one of its that was just moved may waste as much already, and would move again.
+// Whether the block may stay as it is.  mimalloc's classes are an eighth apart,
+// so one of its that was just moved may waste as much already, and would move
+// again.
 static bool
 still_suits(const pim_large *large, size_t size)
 {

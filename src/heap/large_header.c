@@ -128,8 +128,8 @@ pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg)
     return result;
 }
 
-// Returns whether the system took addresses back.  What is the owner's to use is
-// the rest of the map behind the block.
+// Returns whether the system took addresses back.  What is the owner's to use
+// is the rest of the map behind the block.
 static bool
 cut_room(pim_large *large)
 {

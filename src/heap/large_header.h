@@ -8,16 +8,17 @@
 // in front of it is touched, and only if that is mapped.
 //
 // A header names its heap and the heap's serial.  A record whose serial differs
-// was retired since: the block is then an account of the process heap.  Raw blocks
-// of callers without an interpreter have no heap; raw.c counts them.
+// was retired since: the block is then an account of the process heap.  Raw
+// blocks of callers without an interpreter have no heap; raw.c counts them.
 //
-// Live blocks that have a heap are in a ring of it.  Whoever frees a block takes it
-// out; one that an ended interpreter left, under the process heap's lock.
+// Live blocks that have a heap are in a ring of it.  Whoever frees a block
+// takes it out; one that an ended interpreter left, under the process heap's
+// lock.
 //
 // Invariant:
 //   LARGE-1  a ring holds the live blocks that its heap answers for.  Under
-//            ring_lock, the last to be taken of all locks but the gate's; a block
-//            that its owner resizes is in none meanwhile.
+//            ring_lock, the last to be taken of all locks but the gate's; a
+//            block that its owner resizes is in none meanwhile.
 
 #ifndef PIM_HEAP_LARGE_HEADER_H
 #define PIM_HEAP_LARGE_HEADER_H
@@ -27,8 +28,9 @@
 
 typedef enum pim_large_kind { PIM_LARGE_MI, PIM_LARGE_MAP } pim_large_kind;
 
-// Programs that go through memory page by page evict the lines at the beginnings of
-// pages, so what is read with every free is not in the header's first line.
+// Programs that go through memory page by page evict the lines at the
+// beginnings of pages, so what is read with every free is not in the header's
+// first line.
 typedef struct pim_large {
     pim_link link; // ring_lock
     uint64_t unused[PIM_CACHE_LINE / sizeof(uint64_t) - 2];
@@ -49,9 +51,10 @@ _Static_assert(sizeof(pim_large) == 2 * PIM_CACHE_LINE, "keeps blocks aligned");
 
 #define PIM_LARGE_HEADER sizeof(pim_large)
 
-// Live maps of blocks that were too small for one when they got it.  Each may be
-// one of the maps that the system lets a process have (vm.max_map_count): enough
-// for those that are going to be large, and too few to be missed if none is.
+// Live maps of blocks that were too small for one when they got it.  Each may
+// be one of the maps that the system lets a process have (vm.max_map_count):
+// enough for those that are going to be large, and too few to be missed if none
+// is.
 #define PIM_SMALL_EXTENTS_MAX 16
 extern _Atomic uint64_t pim_small_extents;
 
@@ -73,8 +76,8 @@ pim_large *pim_large_header(const void *block);
 // The block is not one of pim_small_extents any more.
 void pim_large_settle_small(pim_large *large);
 
-// The header of a block that lies in the map, or has moved there, with what of it the
-// map tells; and that map again.
+// The header of a block that lies in the map, or has moved there, with what of
+// it the map tells; and that map again.
 pim_large *pim_large_set_extent(const pim_extent *map);
 pim_extent pim_large_extent(pim_large *large);
 
@@ -93,16 +96,17 @@ size_t pim_large_usable(const void *block);
 // that heap is retired.  False: it is not ours.  Inside the gate.
 bool pim_large_owner(const void *block, int64_t *id);
 
-// Gives back the addresses behind blocks that have room to grow.  False: there were
-// none.  Owner, inside the gate.
+// Gives back the addresses behind blocks that have room to grow.  False: there
+// were none.  Owner, inside the gate.
 bool pim_large_cut_rooms(pim_heap *heap);
 
 // The one heap's large blocks are the other's to answer for.  Inside the gate.
 void pim_large_hand_over(pim_heap *from, pim_heap *to);
 
-// Calls visit() with the start, usable bytes and domain of each large block that
-// the heap answers for, until it returns other than 0; returns that.  Nobody frees
-// a large block meanwhile: visit() runs under their lock.  Inside the gate.
+// Calls visit() with the start, usable bytes and domain of each large block
+// that the heap answers for, until it returns other than 0; returns that.
+// Nobody frees a large block meanwhile: visit() runs under their lock.  Inside
+// the gate.
 typedef int (*pim_large_visitor)(void *arg, void *block, size_t bytes,
                                  unsigned domain);
 int pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg);

@@ -1,4 +1,5 @@
-// page_list.c -- the pages of a heap by class: one to allocate from, others in lists.
+// page_list.c -- the pages of a heap by class: one to allocate from, others in
+// lists.
 //
 //            refill                    exhausted
 //   new ----------------> CURRENT --------------------> FULL (in no list)

@@ -12,7 +12,7 @@ void pim_heap_insert_partial(pim_heap *heap, pim_page *page);
 // Takes a page from its list to allocate from it.
 void pim_page_list_take(pim_heap *heap, pim_page *page);
 
-// Gives units at the end of a run back to its arena.  Does not purge.
+// Gives units at the end of a span back to its arena.  Does not purge.
 void pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units);
 
 // The same of an empty page.
@@ -29,7 +29,7 @@ void pim_page_list_make_current(pim_heap *heap, unsigned domain_index,
 void pim_page_list_retire_current(pim_heap *heap, unsigned domain_index,
                                   unsigned size_class);
 
-// Cuts the next blocks of a page.  Returns how many.
+// Carves the next blocks of a page.  Returns how many.
 unsigned pim_page_list_carve(pim_heap *heap, pim_page *page);
 
 // An empty page is in a partial list.

@@ -1,12 +1,13 @@
 // purge.c -- idle memory goes back to the system.
 //
-// Not at once: a purge tick every PIM_PURGE_DELAY_MS, driven by the heap's own slow
-// path, returns what stayed unused from one tick to the next.  What is idle beyond
-// PIM_IDLE_UNITS, the heap's own size and what it was credit_given goes at the end of the
-// slow path that freed it.  And no new peak of resident memory is made while much
-// lies idle: that goes first.
+// Not at once: a purge tick every PIM_PURGE_DELAY_MS, driven by the heap's own
+// slow path, returns what stayed unused from one tick to the next.  What is
+// idle beyond PIM_IDLE_UNITS, the heap's own size and what it was credit_given
+// goes at the end of the slow path that freed it.  And no new peak of resident
+// memory is made while much lies idle: that goes first.
 //
-// Freeing only counts; all purging begins here, where no list is being gone through.
+// Freeing only counts; all purging begins here, where no list is being gone
+// through.
 
 #include "heap/purge.h"
 
@@ -111,7 +112,8 @@ trim_retained(const pim_heap *heap)
 }
 
 // Slow paths drive the return of memory: the heap's own, and what is kept
-// warm for others.  Reading the clock each time would cost more than the rest.
+// retained for others.  Reading the clock each time would cost more than the
+// rest.
 void
 pim_heap_purge_if_due(pim_heap *heap)
 {

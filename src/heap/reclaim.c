@@ -6,8 +6,8 @@
 // CPython 3.13 leaves some 4,000 short strings per interpreter, scattered over
 // all pages of their classes; one leaked object is enough to keep a page.  So
 // that the space between orphans is not lost, a new heap takes over whole
-// arenas of ended interpreters before it asks the region for more, and allocates
-// from the holes of their pages.
+// arenas of ended interpreters before it asks the region for more, and
+// allocates from the holes of their pages.
 //
 // Orphans stay in the process heap's account.  Which blocks of a page are
 // orphans is kept in a set out of line, and the page's owner is tagged, so
@@ -16,9 +16,11 @@
 // Arenas change hands under the process heap's lock.
 //
 // Invariants:
-//   ABANDONED-1  a sealed page belongs to the process heap and has no free list;
+//   ABANDONED-1  an abandoned page belongs to the process heap and has no free
+//                list;
 //             its set is exactly its used blocks.
-//   ABANDONED-2  an arena's sealed pages that were not worth reclaiming stay the
+//   ABANDONED-2  an arena's abandoned pages that were not worth reclaiming stay
+//                the
 //             process heap's, whoever owns the arena.
 
 #include "heap/reclaim.h"
@@ -30,7 +32,7 @@
 // How many abandoned arenas are looked at to find one for a reclaimer.
 #define LOOK_MAX 64
 
-// Its set of orphans stays; its other blocks are cut anew on demand.
+// Its set of orphans stays; its other blocks are carved anew on demand.
 static void
 reclaim_page(pim_heap *heap, pim_page *page)
 {
@@ -40,9 +42,10 @@ reclaim_page(pim_heap *heap, pim_page *page)
     pim_heap_insert_partial(heap, page);
 }
 
-// How well an abandoned arena suits a reclaimer that needs a run of that length; 0: not.
-// What is warm is preferred, and long runs are left to who needs them.  Without
-// any free unit there may still be room in its pages, for who wants them.
+// How well an abandoned arena suits a reclaimer that needs a span of that
+// length; 0: not.  What is retained is preferred, and long spans are left to
+// who needs them.  Without any free unit there may still be room in its pages,
+// for who wants them.
 static unsigned
 suits(const pim_arena *arena, pim_fit need, bool with_pages)
 {

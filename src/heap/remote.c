@@ -90,8 +90,8 @@ collect(pim_heap *heap, pim_page *page)
     }
     if (owner != heap && !pim_heap_is_process(owner)) {
         // Our heap is retired and a reclaimer has the page already.  It is the
-        // reclaimer's to collect; the process heap's lock, which we hold, keeps it
-        // from retiring too.
+        // reclaimer's to collect; the process heap's lock, which we hold, keeps
+        // it from retiring too.
         pim_heap_announce(owner, page);
         return;
     }

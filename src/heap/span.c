@@ -1,25 +1,28 @@
-// span.c -- blocks above PIM_SMALL_MAX and up to PIM_SPAN_MAX: runs of arena units.
+// span.c -- blocks above PIM_SMALL_MAX and up to PIM_SPAN_MAX are spans of
+// units.
 //
-//   arena  ... | run: its only block, in whole units | free | free | page | ...
+//   arena  ... | span: its only block, in whole units | free | free | page | ...
 //                ^ page->state FULL while it is live   ^ it may grow into these
 //
-// A run has a descriptor like any page, of capacity 1, so the fast path of free,
-// remote frees and retirement need not know about it.  It grows in place where the
-// units behind it are free.  A block that is grown past PIM_SPAN_GROWN becomes a run
-// with free units behind it, so a list that grows is seldom copied.
+// A span has a descriptor like any page, of capacity 1, so the fast path of
+// free, remote frees and retirement need not know about it.  It grows in place
+// where the units behind it are free.  A block that is grown past
+// PIM_SPAN_GROWN becomes a span with free units behind it, so a list that grows
+// is seldom copied.
 //
-// A run shrinks in place, in whole units, as long as that wastes little; else the
-// block moves to a class.  A list that grows within its run looks alike, so the
-// descriptor keeps what was asked for last.
+// A span shrinks in place, in whole units, as long as that wastes little; else
+// the block moves to a class.  A list that grows within its span looks alike,
+// so the descriptor keeps what was asked for last.
 //
-// A freed run is kept for the next request of its length, one for each length and
-// no more than PIM_IDLE_SPAN_UNITS in all, until the next purge.  It has no owner
-// meanwhile, so that a second free is found.
+// A freed span is kept for the next request of its length, one for each length
+// and no more than PIM_IDLE_SPAN_UNITS in all, until the next purge.  It has no
+// owner meanwhile, so that a second free is found.
 //
 // Owner, as in heap.h.  What changes arenas is inside the gate.
 //
 // Invariant:
-//   RUN-1  a kept run has no owner and lies in an arena of the heap that keeps it.
+//   SPAN-1  a kept span has no owner and lies in an arena of the heap that
+//           keeps it.
 
 #include "heap/span.h"
 
@@ -46,7 +49,7 @@ is_admitted(pim_heap *heap, size_t size, unsigned units)
            pim_limit_admits(heap, size, (uint64_t)units << PIM_UNIT_SHIFT);
 }
 
-// A kept run, made a live block of the domain again; NULL: none is kept.
+// A kept span, made a live block of the domain again; NULL: none is kept.
 static pim_page *
 reuse(pim_heap *heap, unsigned domain, unsigned units, size_t size)
 {
@@ -64,8 +67,8 @@ reuse(pim_heap *heap, unsigned domain, unsigned units, size_t size)
     return page;
 }
 
-// A run for `size` bytes, with as many as `room` units free behind it for now, if
-// there are so many.  *is_zero: none of its own was ever used.
+// A span for `size` bytes, with as many as `room` units free behind it for now,
+// if there are so many.  *is_zero: none of its own was ever used.
 static pim_page *
 take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
 {
@@ -92,7 +95,7 @@ take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
     return page;
 }
 
-// Counts the run's block and returns it; NULL for NULL.
+// Counts the span's block and returns it; NULL for NULL.
 static void *
 finish(pim_heap *heap, pim_page *page)
 {
@@ -143,7 +146,7 @@ leaves_span(const pim_page *page, size_t size)
     return size < page->asked && !pim_size_suits(units, pim_size_served(size));
 }
 
-// Gives the run another number of units.  False: those behind it are not free.
+// Gives the span another number of units.  False: those behind it are not free.
 static bool
 set_units(pim_heap *heap, pim_page *page, unsigned wanted)
 {

@@ -4,8 +4,8 @@
 //                               |
 //                               v heap: its own, or main's for a legacy one
 //
-// Under the registry's lock, all of it.  It is taken on slow paths only: once per
-// thread and interpreter and epoch, and at births and ends.
+// Under the registry's lock, all of it.  It is taken on slow paths only: once
+// per thread and interpreter and epoch, and at births and ends.
 //
 // Invariants:
 //   REGISTRY-1  an interpreter pointer is bound at most once.

@@ -56,9 +56,9 @@ pim_current_begin(pim_heap *heap)
     }
 }
 
-// CPython makes an interpreter in one thread, in which main's thread state may be
-// current for a moment.  When its maker's is again or any other's, or it runs in another
-// thread, it is made.
+// CPython makes an interpreter in one thread, in which main's thread state may
+// be current for a moment.  When its maker's is again or any other's, or it
+// runs in another thread, it is made.
 void
 pim_current_changed(pim_heap *heap)
 {

@@ -13,19 +13,21 @@
 // An interpreter's memory is reused only after the event that retires its heap,
 // which also ends the epoch (retire.c); so a pair of the current epoch is true.
 //
-// Where that event cannot be seen (cpython/identity.h), a thread remembers a triple
-// with the interpreter's id instead, which the fast path does not know, and every
-// request asks pim_current_resolve() (CURRENT-2).
+// Where that event cannot be seen (cpython/identity.h), a thread remembers a
+// triple with the interpreter's id instead, which the fast path does not know,
+// and every request asks pim_current_resolve() (CURRENT-2).
 //
 // CURRENT-1  a thread remembers the heap of an interpreter, never the process
 //            heap, which a thread state has only while there is no memory for
 //            a heap of its own.
-// CURRENT-2  what a thread remembers without an id is true for as long as the epoch
+// CURRENT-2  what a thread remembers without an id is true for as long as the
+// epoch
 //            lasts: the interpreter's memory came through us, and others' does.
 //
-// The word is the thread's own: its distance differs from thread to thread where
-// libpython was loaded late.  A thread whose word is not proven has it point at a
-// word that is always NULL; then every request asks pim_current_resolve().
+// The word is the thread's own: its distance differs from thread to thread
+// where libpython was loaded late.  A thread whose word is not proven has it
+// point at a word that is always NULL; then every request asks
+// pim_current_resolve().
 //
 // Raw requests come from threads without a thread state, too, and at times when
 // an interpreter cannot be made known yet.  They ask pim_current_owner(), which
@@ -65,12 +67,13 @@ extern PIM_TLS pim_current pim_current_self;
 // thread state.  Set once by the layer that knows CPython.
 extern pim_heap *(*pim_current_resolve)(void);
 
-// Finds the heap of the calling thread's interpreter if it is known; NULL: it is
-// not, or there is no thread state.  Set likewise; outside the gate.
+// Finds the heap of the calling thread's interpreter if it is known; NULL: it
+// is not, or there is no thread state.  Set likewise; outside the gate.
 extern pim_heap *(*pim_current_lookup)(void);
 
-// The id of the interpreter that the calling thread is in, PIM_PROCESS_ID: none.
-// Set like the above.  Neither locks nor allocates: called in signal handlers.
+// The id of the interpreter that the calling thread is in, PIM_PROCESS_ID:
+// none.  Set like the above.  Neither locks nor allocates: called in signal
+// handlers.
 extern int64_t (*pim_current_ask_id)(void);
 
 // Debug builds check every word read against the getter.
@@ -150,8 +153,8 @@ pim_current_set_word(pim_current *self, ptrdiff_t word)
 // The heap is that of a newborn interpreter.
 void pim_current_begin(pim_heap *heap);
 
-// Another interpreter is current than before, so one that was newborn may be made; or
-// the heap is to give up its current pages.  Owner of the heap.
+// Another interpreter is current than before, so one that was newborn may be
+// made; or the heap is to give up its current pages.  Owner of the heap.
 void pim_current_changed(pim_heap *heap);
 
 PIM_INLINE void

@@ -1,4 +1,5 @@
-// ended.h -- the figures of interpreters that have ended, the last PIM_ENDED_KEPT.
+// ended.h -- the figures of interpreters that have ended, the last
+// PIM_ENDED_KEPT.
 //
 // All of it under the registry's lock.
 
@@ -15,8 +16,9 @@ typedef struct pim_ended {
     pim_class_figures by_class[PIM_DOMAINS];
 } pim_ended;
 
-// Notes what a heap of somebody who ended has now.  The same again when that has
-// changed: it takes the place of what was noted before, if that is still there.
+// Notes what a heap of somebody who ended has now.  The same again when that
+// has changed: it takes the place of what was noted before, if that is still
+// there.
 void pim_ended_note(const pim_heap *heap);
 
 // The ended interpreter at place i, the oldest kept being 0; NULL past the end.

@@ -19,8 +19,8 @@ pim_ending_begin(pim_heap *heap)
     endings = heap;
 }
 
-// What stays live until somebody frees it late, if anybody does.  Raw blocks are
-// handed on and freed by others.
+// What stays live until somebody frees it late, if anybody does.  Raw blocks
+// are handed on and freed by others.
 static uint64_t
 left_for_ever(const pim_heap *heap)
 {
@@ -48,7 +48,8 @@ bury(pim_heap *heap)
     pim_registry_unlock();
 }
 
-// A further step, in one stay inside the gate.  Returns whether there is one more.
+// A further step, in one stay inside the gate.  Returns whether there is one
+// more.
 static bool
 go_on(pim_heap *heap)
 {
@@ -61,8 +62,8 @@ go_on(pim_heap *heap)
     return more;
 }
 
-// A thread that stays inside may hold what it has read before: then the heap is left as
-// it is, for who ends next.
+// A thread that stays inside may hold what it has read before: then the heap is
+// left as it is, for who ends next.
 static bool
 finish(pim_heap *heap)
 {
@@ -101,7 +102,8 @@ pim_ending_finish(pim_heap *heap)
     }
 }
 
-// The threads that were at it are gone; what their watches saw is the parent's to tell.
+// The threads that were at it are gone; what their watches saw is the parent's
+// to tell.
 void
 pim_endings_in_child(bool adrift)
 {

@@ -1,4 +1,5 @@
-// figures.c -- the figures of a heap, read by any thread while the owner is at work.
+// figures.c -- the figures of a heap, read by any thread while the owner is at
+// work.
 
 #include "interp/figures.h"
 

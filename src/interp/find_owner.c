@@ -1,8 +1,8 @@
 // find_owner.c -- whose block lies at an address?
 //
 // The address comes from outside and may be anything, so nothing is read there
-// but the word in front of what may be a large block (see large.c).  A block that
-// is freed meanwhile gets some answer.
+// but the word in front of what may be a large block (see large.c).  A block
+// that is freed meanwhile gets some answer.
 
 #include "interp/find_owner.h"
 

@@ -1,4 +1,5 @@
-// freeze.c -- a heap before its process forks: pages with free blocks go out of use.
+// freeze.c -- a heap before its process forks: pages with free blocks go out of
+// use.
 //
 //   before: | used | free | used | free |   a child's next object lands here, and the
 //                                           whole system page is copied for it

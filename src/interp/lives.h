@@ -1,4 +1,5 @@
-// lives.h -- records of heaps, which are used again, and the numbers of their lives.
+// lives.h -- records of heaps, which are used again, and the numbers of their
+// lives.
 //
 // Whoever has 32 bits to note whose heap something is in notes heap->life.  The
 // heap's serial number is longer, and does not lead to the heap:
@@ -37,8 +38,9 @@ void pim_life_end(pim_heap *heap);
 // Nothing refers to the record any more.
 void pim_life_bury(pim_heap *heap);
 
-// The heap whose life has that number; NULL: it is over, or the number is 0, which is
-// none.  Any thread, inside the gate; the record stays until it leaves.
+// The heap whose life has that number; NULL: it is over, or the number is 0,
+// which is none.  Any thread, inside the gate; the record stays until it
+// leaves.
 pim_heap *pim_life_heap(uint32_t life);
 
 // Records that are free are not used again.

@@ -1,4 +1,5 @@
-// poison_text.c -- what the handler of faults says of memory that nobody may use.
+// poison_text.c -- what the handler of faults says of memory that nobody may
+// use.
 
 #include "interp/poison_text.h"
 

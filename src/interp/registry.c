@@ -204,8 +204,8 @@ unbind(pim_binding *b)
     atomic_fetch_add(&pim_epoch, 1);
 }
 
-// One stay inside the gate, so a fork finds a whole heap or one that is handed over.
-// NULL: nobody ended, or one who shares another's heap.
+// One stay inside the gate, so a fork finds a whole heap or one that is handed
+// over.  NULL: nobody ended, or one who shares another's heap.
 static pim_heap *
 end_within(const void *start, size_t bytes, const pim_end_watch *watch,
            void **seen, bool *found)

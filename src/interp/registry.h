@@ -7,15 +7,16 @@
 
 // All functions: any thread; inside the gate or outside unless they say so.
 
-// An interpreter known under the same pointer with another id, or of another runtime,
-// has ended without notice: its heap is retired now.  Outside the gate.
+// An interpreter known under the same pointer with another id, or of another
+// runtime, has ended without notice: its heap is retired now.  Outside the
+// gate.
 void pim_registry_end_other(const void *interp, int64_t id,
                             uint32_t generation);
 
 // Makes an interpreter known with a heap of its own, or with `shared` as its
 // heap (legacy interpreters share main's).  Returns its heap; NULL: no memory.
-// Who was there before has ended.  maker: who made it, NULL: nobody who would answer
-// for it.  Outside the gate.
+// Who was there before has ended.  maker: who made it, NULL: nobody who would
+// answer for it.  Outside the gate.
 pim_heap *pim_registry_birth(const void *interp, int64_t id,
                              uint32_t generation, pim_heap *shared,
                              const pim_maker *maker);
@@ -25,20 +26,20 @@ pim_heap *pim_registry_birth(const void *interp, int64_t id,
 // Returns whether there was one.
 bool pim_registry_end(const void *start, size_t bytes);
 
-// CPython aligns the state inside the block that it allocates, and its debug layer adds
-// a header: an interpreter begins within this many bytes.
+// CPython aligns the state inside the block that it allocates, and its debug
+// layer adds a header: an interpreter begins within this many bytes.
 #define PIM_STATE_OFFSET_MAX 256
 
-// The end of the interpreter that was made known under that pointer may not be seen.
-// What it leaves is kept, whatever the policy.
+// The end of the interpreter that was made known under that pointer may not be
+// seen.  What it leaves is kept, whatever the policy.
 void pim_registry_doubt(const void *interp);
 
 // Interpreters known besides main: a cheap filter for pim_registry_end().
 extern _Atomic uint64_t pim_registry_subs;
 
-// Sets what becomes of what a living interpreter leaves (enum pim_policy).
-// 0; -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap, or its
-// end may not be seen and the policy is not to keep.
+// Sets what becomes of what a living interpreter leaves (enum pim_policy).  0;
+// -ENOENT: none has that id; -ENOTSUP: it is main, or uses another's heap, or
+// its end may not be seen and the policy is not to keep.
 int pim_registry_set_policy(int64_t id, int policy);
 
 // What the heap's interpreter leaves is kept, whatever the policy of others.

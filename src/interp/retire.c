@@ -1,12 +1,13 @@
 // retire.c -- what becomes of an interpreter's memory when it ends.
 //
 // Empty arenas go back to the region.  A page that still holds a live block is
-// sealed and goes to the process heap: late frees into it work (policy `keep`),
-// and of its memory only the system pages with a live block stay, at once or when
-// nobody reclaimed it in time (retained.c).  Or it is condemned: its memory goes in step
-// 3 (policies `poison` and `release`, poison.c).  Raw blocks are always kept, for
-// CPython hands them from one interpreter to another and to the runtime.  Non-owners
-// may be in the middle of freeing a block:
+// abandoned and goes to the process heap: late frees into it work (policy
+// `keep`), and of its memory only the system pages with a live block stay, at
+// once or when nobody reclaimed it in time (retained.c).  Or it is condemned:
+// its memory goes in step 3 (policies `poison` and `release`, poison.c).  Raw
+// blocks are always kept, for CPython hands them from one interpreter to
+// another and to the runtime.  Non-owners may be in the middle of freeing a
+// block:
 //
 //   1  under the process heap's lock: drain; pages and accounts move over.
 //      From here on a free finds the process heap and waits for the lock.
@@ -18,8 +19,8 @@
 //
 // Each step is one stay inside the gate, and what is done is noted in the heap
 // (heap->retiring).  So a fork falls between steps, and in the child, where the
-// thread that did the first is gone and everybody is outside, the others follow at
-// once (registry.c).
+// thread that did the first is gone and everybody is outside, the others follow
+// at once (registry.c).
 
 #include "interp/retire.h"
 
@@ -145,8 +146,8 @@ fold_late(pim_heap *heap)
     pim_heap_drain(heap);
 }
 
-// What is condemned is known exactly only now: a block may have been counted as freed
-// before it was pushed.  Returns whether maps are to be poisoned.
+// What is condemned is known exactly only now: a block may have been counted as
+// freed before it was pushed.  Returns whether maps are to be poisoned.
 static bool
 fold_condemned(pim_heap *heap)
 {

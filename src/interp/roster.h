@@ -12,8 +12,8 @@
 pim_heap *pim_registry_find(const void *interp, int64_t id,
                             uint32_t generation);
 
-// The heap of the newest living interpreter with that id, main's for a legacy one;
-// NULL: there is none.
+// The heap of the newest living interpreter with that id, main's for a legacy
+// one; NULL: there is none.
 pim_heap *pim_registry_heap(int64_t id);
 
 // Whether somebody is known under that pointer.
@@ -22,15 +22,15 @@ bool pim_registry_is_bound(const void *interp);
 // Whether that was said of it.
 bool pim_registry_is_doubted(const void *interp);
 
-// Copies ids out, of the ended ones in order of their end, then of the living in
-// order of birth, without those that share another's heap; returns how many.
+// Copies ids out, of the ended ones in order of their end, then of the living
+// in order of birth, without those that share another's heap; returns how many.
 size_t pim_registry_ids(int64_t *ids, size_t capacity);
 
 // Figures of the newest interpreter with that id, PIM_PROCESS_ID included.
 // A shared heap's figures carry the id of the interpreter that it belongs to.
 bool pim_registry_figures(int64_t id, pim_figures *out);
 
-// The same by size class, of one domain_index.
+// The same by size class, of one domain.
 bool pim_registry_class_figures(int64_t id, unsigned domain_index,
                                 pim_class_figures *out);
 
@@ -38,8 +38,9 @@ bool pim_registry_class_figures(int64_t id, unsigned domain_index,
 // PIM_ENDED_KEPT.
 bool pim_registry_has_ended(int64_t id, uint32_t generation);
 
-// Calls visit() with the heap of the newest living interpreter with that id, which
-// does not end meanwhile.  Under the lock, as below.  False: there is none.
+// Calls visit() with the heap of the newest living interpreter with that id,
+// which does not end meanwhile.  Under the lock, as below.  False: there is
+// none.
 bool pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
                         void *arg);
 
@@ -49,8 +50,8 @@ bool pim_registry_visit(int64_t id, void (*visit)(void *arg, pim_heap *heap),
 void pim_registry_each(void (*visit)(void *arg, const pim_figures *figures),
                        void *arg);
 
-// Calls visit() with each living interpreter's heap, main's too; under the lock, as
-// above.
+// Calls visit() with each living interpreter's heap, main's too; under the
+// lock, as above.
 void pim_registry_each_heap(void (*visit)(void *arg, pim_heap *heap),
                             void *arg);
 

@@ -1,16 +1,16 @@
 // walk.c -- all live blocks of a heap, one by one.
 //
-//   arenas' descriptors --owner is the heap--> cut, not free, not freed by others
+//   arenas' descriptors --owner is the heap--> carved, not free, not freed by others
 //                       --orphans----------> the process heap's
 //   ring of large blocks --------------------> all of them
 //
 // Nothing is changed, and no list of pages is trusted, as at the end of an
 // interpreter.
 //
-// An interpreter's owner walks beside others who free: they push onto lists from
-// which only the owner takes.  Orphans are different.  Their pages are other
-// heaps', whose owners collect what was freed of them, so a walk of the process
-// keeps everybody out of the gate.
+// An interpreter's owner walks beside others who free: they push onto lists
+// from which only the owner takes.  Orphans are different.  Their pages are
+// other heaps', whose owners collect what was freed of them, so a walk of the
+// process keeps everybody out of the gate.
 //
 // Invariant:
 //   WALK-1  a walk finds what the account says, to the byte, if nobody frees
@@ -107,7 +107,7 @@ pim_walk_heap(pim_heap *heap, pim_walk_visitor visit, void *arg)
     return result == 0 ? walk_large(heap, &w) : result;
 }
 
-// A page of any heap: the process heap's own, sealed, or with orphans in it.
+// A page of any heap: the process heap's own, abandoned, or with orphans in it.
 static int
 visit_for_process(const walk *w, const pim_page *page)
 {

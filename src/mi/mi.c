@@ -1,8 +1,8 @@
 // mi.c -- finding, checking and loading libmimalloc.
 //
 // The SONAME says little: 3.0 has the same one and binds heaps to threads.  So
-// every candidate is asked for its version before anything else, and closed again
-// if that will not do; then it has to show what it can (self_test.c).
+// every candidate is asked for its version before anything else, and closed
+// again if that will not do; then it has to show what it can (self_test.c).
 
 #define _GNU_SOURCE
 
@@ -26,8 +26,8 @@
 
 #define SONAME "libmimalloc.so.3"
 
-// What comes from mimalloc is little, so a smaller arena costs nothing and makes
-// mimalloc's bitmaps several times smaller.
+// What comes from mimalloc is little, so a smaller arena costs nothing and
+// makes mimalloc's bitmaps several times smaller.
 #define OPTION_ARENA_RESERVE 23
 #define ARENA_RESERVE_DEFAULT_KIB (1024L * 1024)
 #define ARENA_RESERVE_KIB (256L * 1024)
@@ -52,8 +52,8 @@ version_of(void *handle)
 
 // --- arenas ------------------------------------------------------------------
 //
-// An arena takes much address space, and under the preload library hardly a block
-// is asked of mimalloc.  So it has none before the first one is.
+// An arena takes much address space, and under the preload library hardly a
+// block is asked of mimalloc.  So it has none before the first one is.
 
 static struct {
     long (*get)(int);
@@ -81,9 +81,9 @@ is_affordable(long kib)
 // Makes mimalloc cheaper for small processes.
 //
 // It asks for huge pages in the arenas that it reserves itself, which costs a
-// process of a few interpreters tens of MiB; so the first arena is reserved here,
-// without.  A process that outgrows it is large enough to gain from the others.
-// Where address space is scarce it gets none, and maps what it needs.
+// process of a few interpreters tens of MiB; so the first arena is reserved
+// here, without.  A process that outgrows it is large enough to gain from the
+// others.  Where address space is scarce it gets none, and maps what it needs.
 static void
 tune(void)
 {
@@ -123,12 +123,12 @@ test_without_arena(const pim_mi_ops *mi, const char **fault)
 
 // --- ends of threads -------------------------------------------------------
 //
-// mimalloc takes locks when a thread ends, in the destructor of a key of its own:
-// outside the gate, where fork() would not wait for it.  So we call
+// mimalloc takes locks when a thread ends, in the destructor of a key of its
+// own: outside the gate, where fork() would not wait for it.  So we call
 // mi_thread_done() inside.  But that leaves the key pointing at the thread's
 // theap, which is freed by then and may be another thread's already, and the
-// destructor reads it.  So the key is emptied as well.  Which it is, its value in
-// this thread tells.
+// destructor reads it.  So the key is emptied as well.  Which it is, its value
+// in this thread tells.
 
 static pthread_key_t theap_key;
 static void (*thread_done)(void);
@@ -164,8 +164,8 @@ take_over_thread_ends(void *handle)
 
 // --- candidates --------------------------------------------------------------
 
-// What stands against a library, by its number and by what it has; NULL: nothing,
-// and `mi` is bound to it.
+// What stands against a library, by its number and by what it has; NULL:
+// nothing, and `mi` is bound to it.
 static const char *
 lack_of(void *handle, pim_mi_ops *mi, char *text, size_t size)
 {
@@ -256,9 +256,9 @@ take(const char *path, int extra_flags, char *why, size_t why_size)
                             : err;
 }
 
-// The file that this code is in.  If it is the program's, the kernel knows it, but
-// in a privileged process that may be a link in a folder of the caller's.  Never
-// look into the current directory for a library.
+// The file that this code is in.  If it is the program's, the kernel knows it,
+// but in a privileged process that may be a link in a folder of the caller's.
+// Never look into the current directory for a library.
 static bool
 path_of_us(char path[PATH_MAX])
 {
@@ -326,16 +326,17 @@ is_mimalloc(struct dl_phdr_info *info, size_t info_size, void *found)
     return 1;
 }
 
-// The copy in the process.  Asking dlopen for the bare name would search all its
-// folders, for longer than Python takes to load a module.
+// The copy in the process.  Asking dlopen for the bare name would search all
+// its folders, for longer than Python takes to load a module.
 static bool
 path_in_process(char path[PATH_MAX])
 {
     return dl_iterate_phdr(is_mimalloc, path) != 0;
 }
 
-// A mimalloc that all modules see, of any version and name, such as the process's
-// malloc.  A second one beside it would call the functions of the first.
+// A mimalloc that all modules see, of any version and name, such as the
+// process's malloc.  A second one beside it would call the functions of the
+// first.
 static bool
 path_of_global(char path[PATH_MAX])
 {
@@ -417,8 +418,9 @@ pim_mi_version(void)
     return loaded.version;
 }
 
-// The process's malloc() itself may have an address in the program, where that is
-// linked to a fixed place and takes it (Debian's python3), so its neighbour is asked.
+// The process's malloc() itself may have an address in the program, where that
+// is linked to a fixed place and takes it (Debian's python3), so its neighbour
+// is asked.
 bool
 pim_mi_is_process_malloc(void)
 {

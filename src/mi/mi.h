@@ -5,9 +5,9 @@
 // operator new and delete from mimalloc while malloc stays with libc.
 //
 // Callers are inside the gate (platform/gate.h): mimalloc re-initialises no
-// lock in a forked child, so no thread may be in it at fork().  It sleeps where it
-// waits for another thread, and writes messages, so threads cannot be cancelled in it
-// (platform/cancel.h).
+// lock in a forked child, so no thread may be in it at fork().  It sleeps where
+// it waits for another thread, and writes messages, so threads cannot be
+// cancelled in it (platform/cancel.h).
 
 #ifndef PIM_MI_MI_H
 #define PIM_MI_MI_H
@@ -16,14 +16,14 @@
 #include "platform/cancel.h"
 
 // From which mi_version() on up to which a library is looked at more closely
-// (self_test.h): older ones bind heaps to threads or have known faults, and a new
-// major version may give the same names to other functions.
+// (self_test.h): older ones bind heaps to threads or have known faults, and a
+// new major version may give the same names to other functions.
 #define PIM_MI_VERSION_MIN 30600
 #define PIM_MI_VERSION_END 40000
 
-// What must be there when a mimalloc is started, which ends the process if it finds
-// too little (3.7).  It maps a part of it; a Python that has no more for itself is
-// better off without us.
+// What must be there when a mimalloc is started, which ends the process if it
+// finds too little (3.7).  It maps a part of it; a Python that has no more for
+// itself is better off without us.
 #define PIM_MI_START_BYTES ((size_t)16 << 20)
 #define PIM_MI_START_MAPS 16
 
@@ -73,8 +73,8 @@ int pim_mi_load(const char *path, char *why, size_t why_size);
 // Whether pim_mi_prepare() was called, or need not be.
 extern _Atomic bool pim_mi_is_prepared;
 
-// Before the first block that is asked for, for a mimalloc's arenas are large.  Any
-// thread; takes a lock that stands alone.
+// Before the first block that is asked for, for a mimalloc's arenas are large.
+// Any thread; takes a lock that stands alone.
 void pim_mi_prepare(void);
 
 // mi_version() of the loaded library, 0 before.

@@ -1,8 +1,8 @@
 // self_test.c -- see self_test.h.
 //
-// A version number says what was promised, and nothing of versions to come.  So a
-// library is taken for what it has and does.  cmake/mimalloc_version.c asks the
-// same of it when pimalloc is configured.
+// A version number says what was promised, and nothing of versions to come.  So
+// a library is taken for what it has and does.  cmake/mimalloc_version.c asks
+// the same of it when pimalloc is configured.
 
 #include "mi/self_test.h"
 
@@ -60,7 +60,8 @@ is_filled(const char *block, size_t bytes, char with)
     return true;
 }
 
-// What a fresh block of so many bytes, of which the library said `told`, is not.
+// What a fresh block of so many bytes, of which the library said `told`, is
+// not.
 static const char *
 fault_of_block(const pim_mi_ops *mi, const void *block, size_t bytes,
                size_t told)

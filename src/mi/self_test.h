@@ -5,12 +5,12 @@
 
 #include "mi/mi.h"
 
-// Binds the functions of a library opened with dlopen().  Returns NULL, or the name
-// of one that it lacks; then `mi` is not to be used.
+// Binds the functions of a library opened with dlopen().  Returns NULL, or the
+// name of one that it lacks; then `mi` is not to be used.
 const char *pim_mi_bind(void *handle, pim_mi_ops *mi);
 
-// Tries on two blocks what pimalloc takes for granted.  0; -ENOMEM: no memory to
-// try it with; -EPROTO: then `fault` says in a few words what is wrong.
+// Tries on two blocks what pimalloc takes for granted.  0; -ENOMEM: no memory
+// to try it with; -EPROTO: then `fault` says in a few words what is wrong.
 int pim_mi_self_test(const pim_mi_ops *mi, const char **fault);
 
 // dlsym() into a function pointer of any type; ISO C has no such cast.

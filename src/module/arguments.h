@@ -15,9 +15,9 @@
 // concurrent.interpreters.Interpreter.  -1 with an exception set.
 int pim_interpreter_argument(PyObject *argument, int64_t *out);
 
-// The argument `interp` of a function that takes no other, borrowed; None if it was
-// not given.  `format` is PyArg_ParseTupleAndKeywords()'s, "|O:" and the function's
-// name.  NULL with an exception set.
+// The argument `interp` of a function that takes no other, borrowed; None if it
+// was not given.  `format` is PyArg_ParseTupleAndKeywords()'s, "|O:" and the
+// function's name.  NULL with an exception set.
 PyObject *pim_only_interpreter(PyObject *args, PyObject *kwargs,
                                const char *format);
 

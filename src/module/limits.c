@@ -1,7 +1,8 @@
 // limits.c -- what an interpreter may use, from Python.
 //
-// A script that is limited must not get rid of its limit: only the main interpreter
-// may change one.  The others may give themselves one that they do not have.
+// A script that is limited must not get rid of its limit: only the main
+// interpreter may change one.  The others may give themselves one that they do
+// not have.
 
 #include "module/limits.h"
 

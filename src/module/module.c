@@ -1,8 +1,9 @@
 // module.c -- the Python module pimalloc: what Python code can ask.
 //
-// Everything is in the module's state, so that each interpreter, and each import
-// of a module that was deleted, has one of its own.  The GIL that is held is that
-// of the caller's interpreter; the functions of the library take care of the rest.
+// Everything is in the module's state, so that each interpreter, and each
+// import of a module that was deleted, has one of its own.  The GIL that is
+// held is that of the caller's interpreter; the functions of the library take
+// care of the rest.
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,20 +1,21 @@
-// page.c -- cut a run of units into equal blocks and know where each is.
+// page.c -- carve a span into equal blocks and know where each is.
 //
-//   start                                              start + run
-//     | block 0 | block 1 | ... | block k-1 | not cut yet | slack |
+//   start                                              start + span
+//     | block 0 | block 1 | ... | block k-1 | not carved yet | slack |
 //                                           ^ carved == k
 //
-// A cut block is live, on `free`, or on `remote`; never in two places.  Blocks
-// are carved on demand, left to right, so memory is touched only when needed.
+// A carved block is live, on `free`, or on `remote`; never in two places.
+// Blocks are carved on demand, left to right, so memory is touched only when
+// needed.
 //
 // Threads.  Non-owners push onto `remote` and do nothing else.  The owner takes
 // the whole list at once, so there is no ABA problem.  A block on `remote`
 // counts as used, so a page cannot be given back under a push.
 //
 // Invariants, checked by pim_page_audit():
-//   PAGE-1  carved == used + length(free), carved <= capacity; in a page that holds
-//           orphans, those not cut are used as well
-//   PAGE-2  every block of `free` lies on a block boundary below `cut`
+//   PAGE-1  carved == used + length(free), carved <= capacity; in a page that
+//           holds orphans, those not carved are used as well
+//   PAGE-2  every block of `free` lies on a block boundary below `carved`
 //   PAGE-3  length(remote) <= used
 //
 // Nothing here maps memory, takes a lock or can fail.
@@ -142,8 +143,8 @@ void
 pim_page_abandon(pim_page *page, const char *start, bool holds_orphans,
                  pim_block_set *orphans)
 {
-    // What was carved is live unless it is on the free list; what was not is live
-    // if it was a orphan before.
+    // What was carved is live unless it is on the free list; what was not is
+    // live if it was an orphan before.
     size_t end = page->carved * stride(page);
     if (!holds_orphans) {
         size_t words = pim_page_units(page) * PIM_SET_WORDS;
@@ -209,8 +210,8 @@ pim_live_set_next(const pim_live_set *set, size_t granule, size_t end)
     return end;
 }
 
-// Marks the blocks of the free list in a set of the page's places, which is empty.
-// Returns whether they are in order already.
+// Marks the blocks of the free list in a set of the page's places, which is
+// empty.  Returns whether they are in order already.
 static bool
 mark_free(const pim_page *page, const char *start, uint64_t *set)
 {
@@ -286,7 +287,7 @@ pim_page_live_orphans(const pim_page *page, const char *start,
 
 // --- audit -----------------------------------------------------------------
 
-// How many blocks that were not cut are orphans.
+// How many blocks that were not carved are orphans.
 static unsigned
 orphans_uncarved(const pim_page *page, const pim_block_set *orphans)
 {

@@ -1,8 +1,8 @@
-// page.h -- a page: a run of units cut into equal blocks, described out of line.
+// page.h -- a page: a span carved into equal blocks, described out of line.
 //
 // The descriptor fills one cache line and lies in a dense table far from the
-// blocks: no overflow reaches it, page-aligned headers do not fight for the same
-// cache sets, and a forked child that only reads objects copies no blocks.
+// blocks: no overflow reaches it, page-aligned headers do not fight for the
+// same cache sets, and a forked child that only reads objects copies no blocks.
 
 #ifndef PIM_PAGE_PAGE_H
 #define PIM_PAGE_PAGE_H
@@ -23,15 +23,15 @@ typedef enum pim_page_state {
     PIM_PAGE_PARTIAL,    // in the heap's list of pages with free blocks
     PIM_PAGE_FULL,       // in no list; comes back with the first free
     PIM_PAGE_ABANDONED,  // its heap is gone; nobody allocates from it
-    PIM_PAGE_IDLE,       // a run that is free and kept by the arena's heap
+    PIM_PAGE_IDLE,       // a span that is free and kept by the arena's heap
     PIM_PAGE_FROZEN,     // nobody allocates from it until it is empty
     PIM_PAGE_CONDEMNED,  // its interpreter ended, its memory is about to go
     PIM_PAGE_POISONED,   // ... is gone, and its addresses are inaccessible
 } pim_page_state;
 
 // A page's owner is a word: its heap's address and, in the low bits that the
-// alignment of heaps leaves free, what else the fast path of free must know.  So
-// one compare proves heap, domain and that the page holds no orphans.
+// alignment of heaps leaves free, what else the fast path of free must know.
+// So one compare proves heap, domain and that the page holds no orphans.
 #define PIM_OWNER_ORPHANS ((uintptr_t)1) // see pim_page_owner()
 #define PIM_OWNER_OBJ ((uintptr_t)2)     // serves obj, not mem
 #define PIM_OWNER_RAW ((uintptr_t)4)     // serves raw, not mem
@@ -51,7 +51,7 @@ typedef struct pim_page {
     struct pim_page *next;       // owner: neighbours in the partial list
     union {
         struct pim_page *prev;
-        size_t asked;  // a live run, which is in no list: bytes asked for
+        size_t asked;  // a live span, which is in no list: bytes asked for
         int64_t ended; // condemned, poisoned: the interpreter that it was of
     };
     struct pim_page *remote_next; // who made `remote` non-empty; see remote.c
@@ -74,8 +74,8 @@ _Static_assert(sizeof(pim_page) == PIM_CACHE_LINE,
 void pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
                    unsigned size_class);
 
-// Makes an unused descriptor one of a run whose only block is live and was asked
-// for with `size` bytes.
+// Makes an unused descriptor one of a span whose only block is live and was
+// asked for with `size` bytes.
 void pim_page_open_span(pim_page *page, struct pim_heap *heap, unsigned domain,
                         unsigned units, size_t size);
 
@@ -153,8 +153,8 @@ pim_owner_word(const struct pim_heap *heap, unsigned domain)
 
 // Orphans: live blocks of ended interpreters in a page that another heap has
 // since reclaimed.  Such a page's owner word says so, so that the fast path of
-// free does not take it, and `orphans` below is the set of its orphans; NULL for
-// every other page.
+// free does not take it, and `orphans` below is the set of its orphans; NULL
+// for every other page.
 PIM_INLINE struct pim_heap *
 pim_page_owner(const pim_page *page, bool *holds_orphans)
 {
@@ -173,8 +173,8 @@ pim_page_set_owner(pim_page *page, const struct pim_heap *heap,
                           (holds_orphans ? PIM_OWNER_ORPHANS : 0));
 }
 
-// Cuts the next few blocks of a page whose memory begins at `start` and puts
-// them on `free`.  Returns how many; 0 if all are cut.  Owner.
+// Carves the next few blocks of a page whose memory begins at `start` and puts
+// them on `free`.  Returns how many; 0 if all are carved.  Owner.
 unsigned pim_page_carve(pim_page *page, char *start,
                         const pim_block_set *orphans);
 
@@ -182,7 +182,8 @@ unsigned pim_page_carve(pim_page *page, char *start,
 // after the other then lies so in memory.  Owner.
 void pim_page_sort(pim_page *page, char *start);
 
-// Forgets the free blocks of a page without a live one: they are carved anew.  Owner.
+// Forgets the free blocks of a page without a live one: they are carved anew.
+// Owner.
 PIM_INLINE void
 pim_page_start_over(pim_page *page)
 {
@@ -201,8 +202,8 @@ unsigned pim_page_collect(pim_page *page, char *start, pim_block_set *orphans);
 void pim_page_give(pim_page *page, char *start, pim_block_set *orphans,
                    pim_block *block);
 
-// Seals a page: from here on *orphans says which blocks are live and there is no
-// free list, so that the memory between them may go.  Owner.
+// Seals a page: from here on *orphans says which blocks are live and there is
+// no free list, so that the memory between them may go.  Owner.
 void pim_page_abandon(pim_page *page, const char *start, bool holds_orphans,
                       pim_block_set *orphans);
 
@@ -222,14 +223,14 @@ pim_page_granules(const pim_page *page)
     return (page->capacity - 1u) * (page->block_size / PIM_ALIGNMENT) + 1;
 }
 
-// Tells which blocks are live in a page, as its owner sees it: with `orphans`, of a
-// page that holds orphans, without those.  What non-owners free meanwhile may
-// be among them.  Owner.
+// Tells which blocks are live in a page, as its owner sees it: with `orphans`,
+// of a page that holds orphans, without those.  What non-owners free meanwhile
+// may be among them.  Owner.
 void pim_page_live(const pim_page *page, const char *start,
                    const pim_block_set *orphans, pim_live_set *live);
 
-// Tells which orphans are live in a page that holds some or is sealed.  Nobody
-// collects what non-owners freed of it meanwhile.
+// Tells which orphans are live in a page that holds some or is abandoned.
+// Nobody collects what non-owners freed of it meanwhile.
 void pim_page_live_orphans(const pim_page *page, const char *start,
                            const pim_block_set *orphans, pim_live_set *live);
 

@@ -2,10 +2,10 @@
 //
 // Classes lie PIM_ALIGNMENT apart up to PIM_TINY_MAX; from there to
 // PIM_SMALL_MAX there are eight to a doubling, so no block wastes more than a
-// ninth.  Large requests are often a power of two and a header on top (CPython's
-// parser asks for 8,216 bytes by the thousand), so the doublings begin not at
-// powers of two but PIM_CLASS_HEADER bytes above.  Class c of the tiny ones holds
-// (c + 1) * PIM_ALIGNMENT bytes.
+// ninth.  Large requests are often a power of two and a header on top
+// (CPython's parser asks for 8,216 bytes by the thousand), so the doublings
+// begin not at powers of two but PIM_CLASS_HEADER bytes above.  Class c of the
+// tiny ones holds (c + 1) * PIM_ALIGNMENT bytes.
 
 #ifndef PIM_PAGE_SIZE_CLASS_H
 #define PIM_PAGE_SIZE_CLASS_H
@@ -17,7 +17,7 @@
 #define PIM_TINY_CLASSES (PIM_TINY_MAX / PIM_ALIGNMENT)
 #define PIM_CLASSES (PIM_TINY_CLASSES + 48)
 
-// A run: one block of as many units as it needs, for requests above
+// A span: one block of as many units as it needs, for requests above
 // PIM_SMALL_MAX; not in the table.
 #define PIM_CLASS_SPAN PIM_CLASSES
 
@@ -56,7 +56,8 @@ pim_size_class(size_t size)
     return (unsigned)PIM_TINY_CLASSES + (doubling - PIM_TINY_LOG2) * 8 + eighth;
 }
 
-// The bytes that a small block or a run has for a request of 1 to PIM_SPAN_MAX.
+// The bytes that a small block or a span has for a request of 1 to
+// PIM_SPAN_MAX.
 PIM_INLINE size_t
 pim_size_served(size_t size)
 {
@@ -64,9 +65,10 @@ pim_size_served(size_t size)
                                  : pim_align_up(size, PIM_UNIT_SIZE);
 }
 
-// Whether a block of `bytes` that shrinks to what `served` would do for may stay as
-// it is: it wastes no more than an eighth, so that a block that shrinks step by step
-// is seldom moved, and no account says much more than what is in use.
+// Whether a block of `bytes` that shrinks to what `served` would do for may
+// stay as it is: it wastes no more than an eighth, so that a block that shrinks
+// step by step is seldom moved, and no account says much more than what is in
+// use.
 PIM_INLINE bool
 pim_size_suits(size_t bytes, size_t served)
 {

@@ -1,14 +1,15 @@
 // cancel.h -- memory is no cancellation point.
 //
-// pthread_cancel() acts where a thread next calls a function that waits, such as
-// nanosleep() or write().  Allocating, freeing and fork() do not end a thread: it
-// would leave locks and half-changed structures behind.
+// pthread_cancel() acts where a thread next calls a function that waits, such
+// as nanosleep() or write().  Allocating, freeing and fork() do not end a
+// thread: it would leave locks and half-changed structures behind.
 //
-// CANCEL-1  No request for memory, fork() or end of an interpreter is a cancellation
+// CANCEL-1  No request for memory, fork() or end of an interpreter is a
+// cancellation
 //           point, nor is a function that the public headers declare.
 //
-// Whoever calls what may wait, or a function of the program, says PIM_NO_CANCEL in
-// front.  Bare system calls and mutexes are no such points.
+// Whoever calls what may wait, or a function of the program, says PIM_NO_CANCEL
+// in front.  Bare system calls and mutexes are no such points.
 
 #ifndef PIM_PLATFORM_CANCEL_H
 #define PIM_PLATFORM_CANCEL_H

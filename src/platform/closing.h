@@ -34,17 +34,17 @@ pim_gate_is_closed_to_us(void)
            !pim_gate_self.closed;
 }
 
-// Waits until each other thread that is inside has left once.  False: one stays.
-// `what` waits, in the message that is then given once.
+// Waits until each other thread that is inside has left once.  False: one
+// stays.  `what` waits, in the message that is then given once.
 bool pim_gate_wait_for_others(const char *what);
 void pim_gate_say_whom(const char *what, int thread_id);
 
-// Waits, outside, until the gate is open or `self`, who comes to it, may pass all the
-// same.  Returns at which closing; 0: the gate is open.
+// Waits, outside, until the gate is open or `self`, who comes to it, may pass
+// all the same.  Returns at which closing; 0: the gate is open.
 uint64_t pim_gate_queue(const pim_thread *self);
 
-// The rest of pim_gate_close() and pim_gate_open(), under the lock; `why` is an enum
-// pim_gate_closed.
+// The rest of pim_gate_close() and pim_gate_open(), under the lock; `why` is an
+// enum pim_gate_closed.
 void pim_gate_shut(uint32_t why);
 void pim_gate_let_all_in(void);
 

@@ -1,7 +1,7 @@
 // fault.c -- handlers of SIGSEGV and SIGBUS in front of those that were there.
 //
-// They run on the alternate stack where the thread has one.  Everything in them is
-// async-signal-safe: no lock, no allocation, no printf.
+// They run on the alternate stack where the thread has one.  Everything in them
+// is async-signal-safe: no lock, no allocation, no printf.
 //
 //   fault --> ours: known? tell --> the one before, or the default action
 //

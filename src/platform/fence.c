@@ -3,10 +3,10 @@
 //   EXPEDITED --membarrier fails--> SETTLING --a moment--> OWN
 //    who waits asks the system                              who enters fences
 //
-// A process may confine itself after Python started: a filter (seccomp) then lets
-// membarrier fail, and nobody is told.  From then on threads that enter must fence
-// themselves.  They learn it from pim_gate.fence_on_enter, and the question is
-// which entries were made without a fence, and cannot be seen yet:
+// A process may confine itself after Python started: a filter (seccomp) then
+// lets membarrier fail, and nobody is told.  From then on threads that enter
+// must fence themselves.  They learn it from pim_gate.fence_on_enter, and the
+// question is which entries were made without a fence, and cannot be seen yet:
 //
 //   thread that enters             who waits
 //     inside = odd                   what it wrote, a fence
@@ -15,17 +15,17 @@
 //                                    settle()
 //                                    inside?
 //
-// Whoever reads fence_on_enter after that fence finds it set, fences, and is as good
-// as ever.  So each thread has at most one entry that counts: the one whose reading
-// came before.  Its store `inside = odd` came earlier still in the thread's order,
-// and if it is not seen it lies in the store buffer of the processor that the thread
-// runs on.  Such a buffer is written out
+// Whoever reads fence_on_enter after that fence finds it set, fences, and is as
+// good as ever.  So each thread has at most one entry that counts: the one
+// whose reading came before.  Its store `inside = odd` came earlier still in
+// the thread's order, and if it is not seen it lies in the store buffer of the
+// processor that the thread runs on.  Such a buffer is written out
 //   - when its processor takes an interrupt or switches to another thread;
 //   - by itself, as fast as the caches take it, which is in some microseconds.
-// settle() sees to the first where the system interrupts all processors of a process
-// to take a page away from it (x86-64 but for the newest), and gives the second a
-// thousand times as long as it takes.  Whoever else waits meanwhile settles itself.
-// This is done once in the life of a process.
+// settle() sees to the first where the system interrupts all processors of a
+// process to take a page away from it (x86-64 but for the newest), and gives
+// the second a thousand times as long as it takes.  Whoever else waits
+// meanwhile settles itself.  This is done once in the life of a process.
 
 #define _GNU_SOURCE
 

@@ -6,8 +6,8 @@
 #ifndef PIM_PLATFORM_FENCE_H
 #define PIM_PLATFORM_FENCE_H
 
-// Asks the system for the means: at the start, and in a forked child, which has one
-// thread.
+// Asks the system for the means: at the start, and in a forked child, which has
+// one thread.
 void pim_fence_start(void);
 void pim_fence_in_child(void);
 

@@ -2,12 +2,13 @@
 //
 //   replaced:  dir/.pimalloc-<pid>-<time>.tmp  --written, closed, renamed-->  path
 //
-// Whoever opens a file that is replaced sees the old content or the new one.  It is
-// not synced to the disk: after a crash of the system nobody wants a report.
+// Whoever opens a file that is replaced sees the old content or the new one.
+// It is not synced to the disk: after a crash of the system nobody wants a
+// report.
 //
-// Only a regular file is replaced.  Devices, pipes and sockets are written to, and
-// so is the file that stdout or stderr goes to: replacing /dev/stderr or the log
-// that it leads to would be a surprise.
+// Only a regular file is replaced.  Devices, pipes and sockets are written to,
+// and so is the file that stdout or stderr goes to: replacing /dev/stderr or
+// the log that it leads to would be a surprise.
 
 #define _GNU_SOURCE
 
@@ -39,9 +40,9 @@ standard_output_into(const struct stat *file)
     return -1;
 }
 
-// A new file in the folder of the path.  Names do not repeat, for processes that
-// end on the way leave theirs behind, and in a container the next one has the
-// same pid.
+// A new file in the folder of the path.  Names do not repeat, for processes
+// that end on the way leave theirs behind, and in a container the next one has
+// the same pid.
 static int
 open_temporary(pim_file *file)
 {
@@ -62,8 +63,8 @@ open_temporary(pim_file *file)
     return file->fd < 0 ? -errno : 0;
 }
 
-// The file itself.  Neither waits for a pipe's reader to appear nor follows a link
-// that came since we looked; *found tells what it is.
+// The file itself.  Neither waits for a pipe's reader to appear nor follows a
+// link that came since we looked; *found tells what it is.
 static int
 open_itself(pim_file *file, bool is_link, int more, struct stat *found)
 {

@@ -34,8 +34,8 @@ typedef struct pim_file {
 // without a reader, -EACCES for what is planted.  Then nothing is to be closed.
 int pim_file_open(pim_file *file, const char *user_path, pim_file_mode mode);
 
-// Closes it.  err: what writing it came to; if that is not 0, a file that was to
-// be replaced stays.  Returns err, or else what closing came to.
+// Closes it.  err: what writing it came to; if that is not 0, a file that was
+// to be replaced stays.  Returns err, or else what closing came to.
 int pim_file_close(pim_file *file, int err);
 
 #endif // PIM_PLATFORM_FILE_H

@@ -9,8 +9,8 @@
 // waiter wrote before: the store-load pattern of Dekker's algorithm with both
 // fences on the waiter's side (fence.c).
 //
-// There is no system call before pim_gate_start(): a program that has the library in
-// it and no Python pays nothing.
+// There is no system call before pim_gate_start(): a program that has the
+// library in it and no Python pays nothing.
 
 #define _GNU_SOURCE
 
@@ -54,8 +54,9 @@ step_out(pim_thread *record)
     pim_store_release(&record->inside, pim_load_relaxed(&record->inside) + 1);
 }
 
-// Whether who was let in at that closing, and has stepped in, may stay.  The gate may
-// have been opened and closed again meanwhile, by somebody who then did not wait.
+// Whether who was let in at that closing, and has stepped in, may stay.  The
+// gate may have been opened and closed again meanwhile, by somebody who then
+// did not wait.
 static bool
 may_stay(uint64_t let_in)
 {
@@ -169,8 +170,9 @@ pause_for(unsigned *rounds)
     }
 }
 
-// Whether the thread has been outside once when the clock says `until`.  Who was
-// waited for in vain is not waited for again, as long as it stays where it is.
+// Whether the thread has been outside once when the clock says `until`.  Who
+// was waited for in vain is not waited for again, as long as it stays where it
+// is.
 static bool
 wait_for(pim_thread *t, uint64_t until)
 {
@@ -223,8 +225,8 @@ pim_gate_wait_for_others(const char *what)
     return still == NULL;
 }
 
-// Who has closed the gate has done the waiting; and in a child, whose handlers run,
-// there is nobody, although records may look as if there were.
+// Who has closed the gate has done the waiting; and in a child, whose handlers
+// run, there is nobody, although records may look as if there were.
 bool
 pim_gate_synchronize(void)
 {

@@ -10,15 +10,17 @@
 //   - pim_gate_synchronize(): waits until every thread that was inside has left
 //     once.  After it, nobody holds a pointer that was unlinked before it.
 //
-// The asymmetry needs the expedited membarrier of Linux 4.14; without it, and where a
-// process has forbidden it to itself, every entry executes a full fence instead
-// (pim_gate.fence_on_enter; fence.c), as does every entry before pim_gate_start().
+// The asymmetry needs the expedited membarrier of Linux 4.14; without it, and
+// where a process has forbidden it to itself, every entry executes a full fence
+// instead (pim_gate.fence_on_enter; fence.c), as does every entry before
+// pim_gate_start().
 //
-// Nothing of this waits for ever.  Nobody waits longer than PIM_INSIDE_PATIENCE_MS for
-// a thread that does not leave, and a thread that a fork keeps waiting is let in after
-// PIM_GATE_PATIENCE_MS (gate_queue.c).  If then a thread was inside at the very moment
-// of the fork, the child is *adrift*: it trusts nothing of what threads share, and
-// lives on libc's malloc (domain/adrift.h).
+// Nothing of this waits for ever.  Nobody waits longer than
+// PIM_INSIDE_PATIENCE_MS for a thread that does not leave, and a thread that a
+// fork keeps waiting is let in after PIM_GATE_PATIENCE_MS (gate_queue.c).  If
+// then a thread was inside at the very moment of the fork, the child is
+// *adrift*: it trusts nothing of what threads share, and lives on libc's malloc
+// (domain/adrift.h).
 //
 // Invariants:
 //   GATE-1  inside is odd exactly while its thread is inside.
@@ -33,9 +35,10 @@
 #include "base/atomic.h"
 #include "base/check.h"
 
-// What a thread counted and did not publish yet (domain/raw_count.h): differences,
-// so they may be negative.  Written by the thread, and once after a fork by the
-// child; read by any; stays when the record passes on to another thread.
+// What a thread counted and did not publish yet (domain/raw_count.h):
+// differences, so they may be negative.  Written by the thread, and once after
+// a fork by the child; read by any; stays when the record passes on to another
+// thread.
 typedef struct pim_tally {
     _Atomic int64_t spare_bytes; // how far the difference is below its top
     _Atomic int64_t spare_blocks;
@@ -108,8 +111,8 @@ void pim_gate_enter_slow(void);
 void pim_gate_wait_open(pim_thread *self);
 void pim_gate_exit_slow(void);
 
-// Lets fork wait for us from now on and asks the kernel for membarriers.  Before the
-// first heap exists; later calls do nothing.
+// Lets fork wait for us from now on and asks the kernel for membarriers.
+// Before the first heap exists; later calls do nothing.
 void pim_gate_start(void);
 
 // Whether this process is a child that is adrift.
@@ -119,8 +122,8 @@ pim_gate_is_adrift(void)
     return PIM_UNLIKELY(pim_load_relaxed(&pim_gate.adrift));
 }
 
-// Enters; nests.  Never fails: threads for which no record can be had share one,
-// and are inside one at a time.
+// Enters; nests.  Never fails: threads for which no record can be had share
+// one, and are inside one at a time.
 PIM_INLINE void
 pim_gate_enter(void)
 {
@@ -161,11 +164,11 @@ pim_gate_exit(void)
 // The caller is outside and holds no lock.  False: one stays inside.
 bool pim_gate_synchronize(void);
 
-// Keeps every other thread out, as fork does, until pim_gate_open(): nobody else is
-// in a slow path, and all locks are free.  The caller is outside and holds no lock;
-// meanwhile it may enter.  Nests.  One thread at a time; others that close or fork
-// wait for it.  False: a fork is under way that may be waiting for the caller, or a
-// thread stays inside.
+// Keeps every other thread out, as fork does, until pim_gate_open(): nobody
+// else is in a slow path, and all locks are free.  The caller is outside and
+// holds no lock; meanwhile it may enter.  Nests.  One thread at a time; others
+// that close or fork wait for it.  False: a fork is under way that may be
+// waiting for the caller, or a thread stays inside.
 bool pim_gate_close(void);
 void pim_gate_open(void);
 
@@ -173,8 +176,8 @@ void pim_gate_open(void);
 const pim_thread *pim_gate_records(void);
 
 // Whether they will be called for the calling thread: not if the system had no
-// memory for its key, and not again once they were, although destructors that run
-// later may take a record again.
+// memory for its key, and not again once they were, although destructors that
+// run later may take a record again.
 bool pim_gate_will_tell_exit(void);
 
 // Whether the calling thread is inside.

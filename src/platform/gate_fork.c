@@ -1,16 +1,18 @@
 // gate_fork.c -- fork() by threads of a process in which others allocate.
 //
-//   prepare   close the gate, wait for those inside           PIM_INSIDE_PATIENCE_MS
+//   prepare   close the gate, wait for those inside
+//             PIM_INSIDE_PATIENCE_MS
 //   clone()
 //   parent    open the gate
 //   child     forget the others; finish what they were doing between two stays
 //             inside (pim_gate_on_fork_child); open the gate
 //
-// The handlers are registered by a constructor, so that ours are among the first of
-// the process: prepare handlers run last-registered first, so a handler that waits
-// for a thread which is about to enter does so before we close the gate.  What is
-// linked before us, or loads us late, is earlier still, and its handlers find the gate
-// closed (gate_queue.c).  Ours do nothing before pim_gate_start().
+// The handlers are registered by a constructor, so that ours are among the
+// first of the process: prepare handlers run last-registered first, so a
+// handler that waits for a thread which is about to enter does so before we
+// close the gate.  What is linked before us, or loads us late, is earlier
+// still, and its handlers find the gate closed (gate_queue.c).  Ours do nothing
+// before pim_gate_start().
 //
 // The child is adrift if a thread was inside when the memory was copied:
 //
@@ -19,12 +21,12 @@
 //   - the forking thread itself, in the handler of a signal that came when it was
 //     inside
 //
-// Which threads were, their records tell.  That they can be believed although the
-// system copies one page after the other while they run: of a page that is copied, a
-// thread's later stores either are seen in the child as well (by a translation that
-// its processor still has), or fault and wait until the copying is over.  So if a
-// store of a thread is in the child, all earlier ones of it are, `inside` being the
-// first of a stay and the last.
+// Which threads were, their records tell.  That they can be believed although
+// the system copies one page after the other while they run: of a page that is
+// copied, a thread's later stores either are seen in the child as well (by a
+// translation that its processor still has), or fault and wait until the
+// copying is over.  So if a store of a thread is in the child, all earlier ones
+// of it are, `inside` being the first of a stay and the last.
 
 #define _GNU_SOURCE
 
@@ -71,8 +73,8 @@ close_for_fork(void)
     self->closing = false;
 }
 
-// Whoever has closed the gate and forks, as a handler of a signal may, need not do it
-// again; and whoever is inside cannot.
+// Whoever has closed the gate and forks, as a handler of a signal may, need not
+// do it again; and whoever is inside cannot.
 static void
 fork_prepare(void)
 {

@@ -1,18 +1,19 @@
 // gate_queue.c -- waiting at a closed gate, and when to wait no longer.
 //
-// A fork closes the gate in its prepare handler, and the handlers of those who were
-// registered before us run after ours.  Such a handler may wait for a thread that
-// comes to the gate: it wants a lock that the thread holds, or asks it to end.  Then
-// both would wait for ever, and nobody can tell the gate that the handlers are
-// through: fork() has no hook after them.
+// A fork closes the gate in its prepare handler, and the handlers of those who
+// were registered before us run after ours.  Such a handler may wait for a
+// thread that comes to the gate: it wants a lock that the thread holds, or asks
+// it to end.  Then both would wait for ever, and nobody can tell the gate that
+// the handlers are through: fork() has no hook after them.
 //
 //   fork(): our prepare --> his prepare: lock(M) --> ... --> clone()
 //           gate closed          ^ sleeps                    the child's memory
 //                                |
 //   thread: lock(M) --> malloc: gate closed
 //
-// So the thread is let in, although that is not safe: if it is inside at the very
-// moment of the clone, the child is adrift (gate_fork.c).  That is made improbable:
+// So the thread is let in, although that is not safe: if it is inside at the
+// very moment of the clone, the child is adrift (gate_fork.c).  That is made
+// improbable:
 //
 //   - Who is let in leaves as soon as ever, and when it next comes it is let in only
 //     if that is still needed.
@@ -33,13 +34,13 @@
 #include "platform/say.h"
 #include "platform/threads.h"
 
-// How often a waiting thread looks: at first, and if it has reason to expect that it
-// will be let in.
+// How often a waiting thread looks: at first, and if it has reason to expect
+// that it will be let in.
 #define LOOK_MS 10
 #define LOOK_SOON_MS 1
 
-// Looks, in short order, at which the forking thread sleeps, or time that it takes
-// without that.
+// Looks, in short order, at which the forking thread sleeps, or time that it
+// takes without that.
 #define LOOKS_SOON 2
 #define AWAKE_SOON_MS 5
 

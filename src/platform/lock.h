@@ -2,7 +2,8 @@
 //
 // LOCK-1  Every pim_lock is taken inside the gate (gate.h), so at fork() all of
 //         them are free and the child need not repair any; but see adrift.
-// LOCK-2  Order: install, raw heap, process heap, registry, region, maps, budgets,
+// LOCK-2  Order: install, raw heap, process heap, registry, region, maps,
+// budgets,
 //         a heap's limit; rings of large blocks, the thread-state search, the
 //         table of known blocks and mimalloc's first arena stand alone.  No lock
 //         is held while the gate is entered at depth 0.
@@ -22,8 +23,8 @@ typedef struct pim_lock {
 
 _Static_assert(sizeof(pim_lock) == PIM_CACHE_LINE, "a lock has its own line");
 
-// Of one that is held for a moment only, by many: who finds it taken spins a little
-// before it sleeps.  glibc shows it to _GNU_SOURCE.
+// Of one that is held for a moment only, by many: who finds it taken spins a
+// little before it sleeps.  glibc shows it to _GNU_SOURCE.
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
 #    define PIM_MUTEX_SPIN PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
 #else
@@ -45,7 +46,8 @@ pim_lock_init(pim_lock *lock)
     *lock = (pim_lock){PTHREAD_MUTEX_INITIALIZER, false};
 }
 
-// Makes all locks free, but for those in records, in a child that others have left some to.
+// Makes all locks free, but for those in records, in a child that others have
+// left some to.
 void pim_locks_renew(void);
 
 PIM_INLINE void

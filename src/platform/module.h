@@ -7,9 +7,9 @@
 
 #include "base/compiler.h"
 
-// The path of the module that an address is in, as the loader has it; "" if that
-// is the program, or nothing.  Of the program dladdr() would answer argv[0], which
-// is whatever its caller says.
+// The path of the module that an address is in, as the loader has it; "" if
+// that is the program, or nothing.  Of the program dladdr() would answer
+// argv[0], which is whatever its caller says.
 void pim_module_path(const void *address, char path[PATH_MAX]);
 
 #endif // PIM_PLATFORM_MODULE_H

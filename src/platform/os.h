@@ -21,8 +21,8 @@ typedef struct pim_os_ops {
     // Gives the memory back; the space stays usable and reads as zero.
     int (*reset)(void *start, size_t bytes);
 
-    // A zeroed, writable map of its own.  One of a huge page or more begins at one
-    // if the system sees to that for whole numbers of them (Linux 6.7).
+    // A zeroed, writable map of its own.  One of a huge page or more begins at
+    // one if the system sees to that for whole numbers of them (Linux 6.7).
     void *(*map)(size_t bytes);
 
     // The same, aligned to `align` (a power of two).
@@ -39,8 +39,8 @@ typedef struct pim_os_ops {
     // old map is as it was.
     void *(*remap)(void *start, size_t old_bytes, size_t new_bytes);
 
-    // Removes a map or a part of one.  If it fails (vm.max_map_count, where a map
-    // would become two), the memory is given back all the same.
+    // Removes a map or a part of one.  If it fails (vm.max_map_count, where a
+    // map would become two), the memory is given back all the same.
     int (*unmap)(void *start, size_t bytes);
 
     // Asks for huge pages in a range; only advice.
@@ -72,8 +72,8 @@ pim_os_begins_page(const void *address)
     return (uintptr_t)address % pim_os_page_size() == 0;
 }
 
-// Copies memory that may not be mapped, or may go away meanwhile.  False: not all of
-// it could be read, or the system forbids to ask (process_vm_readv).
+// Copies memory that may not be mapped, or may go away meanwhile.  False: not
+// all of it could be read, or the system forbids to ask (process_vm_readv).
 bool pim_os_read(const void *from, void *to, size_t bytes);
 
 // Reads the word in front of a block that is not ours, without a fault.  False:

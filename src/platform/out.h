@@ -36,8 +36,8 @@ typedef struct pim_number_text {
 
 pim_number_text pim_number_grouped(uint64_t n);
 
-// Writes what is buffered.  0, or the first failure of all calls so far.  A pipe
-// that nobody reads is -EPIPE and raises no signal.
+// Writes what is buffered.  0, or the first failure of all calls so far.  A
+// pipe that nobody reads is -EPIPE and raises no signal.
 int pim_out_finish(pim_out *out);
 
 #endif // PIM_PLATFORM_OUT_H

@@ -4,8 +4,8 @@
 //
 // A new file is renamed into its place, and rename(2) would replace a symbolic
 // link.  So links are followed here, one by one, and the kernel's guard against
-// links that others lay for us (fs.protected_symlinks) does not see it.  Its rule
-// therefore stands here again, whatever that setting says.
+// links that others lay for us (fs.protected_symlinks) does not see it.  Its
+// rule therefore stands here again, whatever that setting says.
 
 #define _GNU_SOURCE
 
@@ -70,8 +70,8 @@ pim_path_is_planted(const char *path, const struct stat *file)
             (has_names || s.st_uid != file->st_uid));
 }
 
-// A link of procfs stands for an open file; its text is no path if that is not a
-// regular one.
+// A link of procfs stands for an open file; its text is no path if that is not
+// a regular one.
 static bool
 is_only_for_open(int link, const char *path)
 {

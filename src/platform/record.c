@@ -2,12 +2,12 @@
 //
 //   records -> newest chunk's -> ... -> first chunk's      `next` is set once
 //
-// The end of a thread is told by the destructor of a thread-specific key.  If the
-// process has used up its keys, it is told like the end of a thread_local of C++,
-// which needs none: then destructors of others' keys run later, and what they ask for
-// gets a record that nobody gives back.  Such records, and those of threads for whose
-// key there was no memory, are taken from threads that are gone when there is no
-// other.
+// The end of a thread is told by the destructor of a thread-specific key.  If
+// the process has used up its keys, it is told like the end of a thread_local
+// of C++, which needs none: then destructors of others' keys run later, and
+// what they ask for gets a record that nobody gives back.  Such records, and
+// those of threads for whose key there was no memory, are taken from threads
+// that are gone when there is no other.
 
 #include "platform/record.h"
 

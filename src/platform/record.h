@@ -1,8 +1,8 @@
-// record.h -- the gate's records of threads (gate.h), and how the end of a thread is
-// noticed.
+// record.h -- the gate's records of threads (gate.h), and how the end of a
+// thread is noticed.
 //
-// No lock: a thread that comes for the first time is not kept waiting, nor does it
-// leave a lock to a forked child.
+// No lock: a thread that comes for the first time is not kept waiting, nor does
+// it leave a lock to a forked child.
 
 #ifndef PIM_PLATFORM_RECORD_H
 #define PIM_PLATFORM_RECORD_H
@@ -19,8 +19,8 @@ pim_thread *pim_record_take(void);
 // The thread does without its record from now on.
 void pim_record_give(pim_thread *record);
 
-// Has the end of the calling thread noticed.  False: that cannot be; the record is
-// taken back from a thread that is gone when others run out of them.
+// Has the end of the calling thread noticed.  False: that cannot be; the record
+// is taken back from a thread that is gone when others run out of them.
 bool pim_record_watch(pim_thread *record);
 
 #endif // PIM_PLATFORM_RECORD_H

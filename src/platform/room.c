@@ -49,8 +49,8 @@ typedef struct in_use {
     uint64_t data; // a little more than what it counts: with the stack
 } in_use;
 
-// Returns where the number ends.  Not strtoull(): with _GNU_SOURCE newer headers
-// make another symbol of it, which older glibc does not have.
+// Returns where the number ends.  Not strtoull(): with _GNU_SOURCE newer
+// headers make another symbol of it, which older glibc does not have.
 static const char *
 read_number(const char *at, uint64_t *out)
 {

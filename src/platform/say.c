@@ -47,8 +47,8 @@ print_all(FILE *stream, const char *data, size_t bytes)
     return errno != 0 ? -errno : -EIO;
 }
 
-// To the stream, or to fd if that is NULL.  Whoever stops reading what we say must
-// not end the program that it is about.
+// To the stream, or to fd if that is NULL.  Whoever stops reading what we say
+// must not end the program that it is about.
 static int
 put_without_signal(FILE *stream, int fd, const char *data, size_t bytes)
 {

@@ -1,8 +1,9 @@
 // scarcity.h -- how much address space the system would still grant.
 //
-// A limit of it may be there from the start, or be set by the program at any time:
-// what is left is asked for now and then (pim_os->has_room).  What is kept for speed,
-// or takes room ahead, is kept from others where there is little.
+// A limit of it may be there from the start, or be set by the program at any
+// time: what is left is asked for now and then (pim_os->has_room).  What is
+// kept for speed, or takes room ahead, is kept from others where there is
+// little.
 
 #ifndef PIM_PLATFORM_SCARCITY_H
 #define PIM_PLATFORM_SCARCITY_H

@@ -1,7 +1,7 @@
 // signals.c -- names and numbers.
 //
-// The names are here and not glibc's, which has sigabbrev_np() since 2.32 and which
-// other C libraries follow or do not.
+// The names are here and not glibc's, which has sigabbrev_np() since 2.32 and
+// which other C libraries follow or do not.
 
 #include "platform/signals.h"
 

@@ -7,7 +7,8 @@
 
 #include <stdbool.h>
 
-// USR1, SIGUSR1, RTMIN+1 in any case, or a number; 0 if there is no such signal.
+// USR1, SIGUSR1, RTMIN+1 in any case, or a number; 0 if there is no such
+// signal.
 int pim_signal_of(const char *text);
 
 // Whether it has no meaning of its own that a process needs.

@@ -12,8 +12,8 @@
 // What is smaller is a slip: no Python starts with it.
 #define PIM_SIZE_MIN ((uint64_t)1 << 20)
 
-// Bytes, or with a suffix: 64M, 1G.  Returns NULL, or what is wrong with the text
-// in words that follow it, and *out is as it was.
+// Bytes, or with a suffix: 64M, 1G.  Returns NULL, or what is wrong with the
+// text in words that follow it, and *out is as it was.
 const char *pim_size_of(const char *text, uint64_t *out);
 
 // SOFT[:HARD], of which HARD is not below SOFT, and 0 if it is left out.

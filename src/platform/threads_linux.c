@@ -16,8 +16,8 @@
 
 #include "base/keep_errno.h"
 
-// Room for /proc/PID/task/TID/stat up to the state: a number, a name in parentheses
-// of at most 15 bytes, and a letter.
+// Room for /proc/PID/task/TID/stat up to the state: a number, a name in
+// parentheses of at most 15 bytes, and a letter.
 #define STAT_BYTES 64
 
 int

@@ -1,17 +1,19 @@
-// children.c -- PIMALLOC_CHILDREN=0: the programs that are started are left alone.
+// children.c -- PIMALLOC_CHILDREN=0: the programs that are started are left
+// alone.
 //
-// A process hands the library on in LD_PRELOAD, and our options beside it.  Both are
-// taken out of the environment as soon as Python is in the process, at its start or
-// later: so what Python starts has never heard of us.
+// A process hands the library on in LD_PRELOAD, and our options beside it.
+// Both are taken out of the environment as soon as Python is in the process, at
+// its start or later: so what Python starts has never heard of us.
 //
 //     env  ------exec------>  python3  ------exec------>  anything
 //     0  becomes  0:PID       same PID: serves,           nothing of ours
 //                             takes all out
 //     sh  --fork, exec-->  python3    other PID: takes all out and does nothing
 //
-// Not sooner, because what is to be served is often executed in the place of another
-// program: env(1) of a script's first line, a shell script in front of Python.  Such
-// a program keeps its process id, which is therefore written behind the 0.
+// Not sooner, because what is to be served is often executed in the place of
+// another program: env(1) of a script's first line, a shell script in front of
+// Python.  Such a program keeps its process id, which is therefore written
+// behind the 0.
 
 #define _GNU_SOURCE
 
@@ -56,8 +58,8 @@ is_us(const char *entry, const char *us)
                      a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-// Ours goes, and a mimalloc right behind it, which pimalloc-run --with-malloc put
-// there.  out has room for all of it.
+// Ours goes, and a mimalloc right behind it, which pimalloc-run --with-malloc
+// put there.  out has room for all of it.
 static void
 copy_others(const char *list, const char *us, char *out)
 {

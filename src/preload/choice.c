@@ -1,8 +1,8 @@
 // choice.c -- was Python told to use another allocator?
 //
-// Python itself decides that, after us; this is for telling people in advance and
-// for naming the cause.  The command line is read as Python reads it: options end
-// at the first argument, at -c and at -m.
+// Python itself decides that, after us; this is for telling people in advance
+// and for naming the cause.  The command line is read as Python reads it:
+// options end at the first argument, at -c and at -m.
 
 #define _GNU_SOURCE
 

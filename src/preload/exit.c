@@ -1,5 +1,5 @@
-// exit.c -- what a process tells when it ends: its figures and what it left, or why
-// there is nothing to tell.
+// exit.c -- what a process tells when it ends: its figures and what it left, or
+// why there is nothing to tell.
 //
 // Figures are told only of a Python that we served.  Whether we did is not what
 // was installed, since Python may have replaced that, but whether its main
@@ -63,9 +63,9 @@ say_why_not_served(void)
 // musl has none (foreign.c); there it is not called.
 extern __typeof__(on_exit) on_exit __attribute__((weak));
 
-// Whether the process's status is known, and what was left was told; handlers that
-// libc calls at exit come before or after our destructor, depending on when they
-// were registered.
+// Whether the process's status is known, and what was left was told; handlers
+// that libc calls at exit come before or after our destructor, depending on
+// when they were registered.
 static bool status_is_known;
 static bool leaks_are_told;
 static bool leaks_are_unknown;

@@ -1,12 +1,14 @@
 // foreign.c -- programs of another C library.
 //
-// Child processes inherit LD_PRELOAD, also those that are linked with musl.  Its
-// loader takes libc.so.6 for itself, ignores versions, and ends the process if any
-// symbol is missing.  So we refer to what musl does not have weakly, and find it
-// missing here at the latest; tests/preload/check_symbols.py knows what musl has.
+// Child processes inherit LD_PRELOAD, also those that are linked with musl.
+// Its loader takes libc.so.6 for itself, ignores versions, and ends the process
+// if any symbol is missing.  So we refer to what musl does not have weakly, and
+// find it missing here at the latest; tests/preload/check_symbols.py knows what
+// musl has.
 //
-// In such a program we do nothing at all: not even the arguments of constructors
-// are as we know them, and its Python, if it has one, keeps its own allocator.
+// In such a program we do nothing at all: not even the arguments of
+// constructors are as we know them, and its Python, if it has one, keeps its
+// own allocator.
 
 #define _GNU_SOURCE
 

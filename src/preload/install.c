@@ -3,9 +3,10 @@
 //   there at start (python3, a program linked with libpython)   constructor
 //   loaded later, or initialised again                          locale.c
 //
-// At both moments nothing was allocated yet that could be lost, and Python has not
-// yet looked at PYTHONMALLOC: if that or a PyPreConfig chooses another allocator,
-// Python replaces us right afterwards and runs as if we were not there.
+// At both moments nothing was allocated yet that could be lost, and Python has
+// not yet looked at PYTHONMALLOC: if that or a PyPreConfig chooses another
+// allocator, Python replaces us right afterwards and runs as if we were not
+// there.
 
 #define _GNU_SOURCE
 
@@ -37,8 +38,8 @@ static int outcome;
 // The process in which a thread is trying; 0: none.  A forked child is another.
 static _Atomic int busy;
 
-// glibc 2.35.  Made for unwinders: no lock, so that it may be called while this or
-// another thread is in the loader.  Looked up, since libc may be older.
+// glibc 2.35.  Made for unwinders: no lock, so that it may be called while this
+// or another thread is in the loader.  Looked up, since libc may be older.
 typedef __typeof__(_dl_find_object) find_object;
 
 // --- whose code is it? -----------------------------------------------------
@@ -88,8 +89,8 @@ without_name(const char *text)
     return strncmp(text, name, length) == 0 ? text + length : text;
 }
 
-// What was asked for and is not done where Python is not served; "": nothing that
-// would be missed.  pimalloc-run --check tells it in its answer.
+// What was asked for and is not done where Python is not served; "": nothing
+// that would be missed.  pimalloc-run --check tells it in its answer.
 static const char *
 missed(void)
 {
@@ -140,8 +141,8 @@ read_options(void)
     }
 }
 
-// Python is in this process, so what the process starts from now on gets what it
-// is to get.
+// Python is in this process, so what the process starts from now on gets what
+// it is to get.
 static void
 settle_children(void)
 {
@@ -196,10 +197,10 @@ runtime_starts_in(const struct link_map *python)
     }
 }
 
-// Most callers are strangers, in programs without Python, and maybe in the loader,
-// between fork and exec or in a signal handler: they find no lock of ours or of
-// the loader's in their way, and nothing that changes what dlerror() says.  Who
-// comes while another thread starts a Python does not wait for it.
+// Most callers are strangers, in programs without Python, and maybe in the
+// loader, between fork and exec or in a signal handler: they find no lock of
+// ours or of the loader's in their way, and nothing that changes what dlerror()
+// says.  Who comes while another thread starts a Python does not wait for it.
 void
 pim_preload_runtime_starts(const void *caller)
 {
@@ -219,7 +220,8 @@ pim_preload_runtime_starts(const void *caller)
 
 // --- at the start of the process -------------------------------------------
 
-// argv of a program that is python itself, whose words mean what choice.c reads.
+// argv of a program that is python itself, whose words mean what choice.c
+// reads.
 static char **
 argv_of_python(char **argv)
 {
@@ -256,8 +258,8 @@ check(bool has_python, char **argv)
     _exit(status);
 }
 
-// Whether something may be written to stderr later.  Programs without Python and
-// without our options are spared the system call.
+// Whether something may be written to stderr later.  Programs without Python
+// and without our options are spared the system call.
 static bool
 may_speak(bool has_python)
 {

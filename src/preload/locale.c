@@ -2,8 +2,8 @@
 //
 // A libpython may come into the process at any time (a plug-in of a web server,
 // an editor, a database), under any name, by dlopen with RTLD_LOCAL, and it is
-// initialised through pointers that dlsym returned, so its own functions cannot be
-// relied on to pass here.  But the first thing every runtime does, from
+// initialised through pointers that dlsym returned, so its own functions cannot
+// be relied on to pass here.  But the first thing every runtime does, from
 // Py_PreInitialize() and from every function that implies it, at each
 // initialisation, in 3.12 to 3.15, is to ask for the current locale:
 //

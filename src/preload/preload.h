@@ -46,14 +46,15 @@ void pim_preload_find_setlocale(void);
 bool pim_preload_defines(const struct link_map *map, const char *name);
 
 // Which allocator Python was told to use instead, in words, by the environment
-// or its command line; NULL: none.  `argv` is NULL if the program is not python.
+// or its command line; NULL: none.  `argv` is NULL if the program is not
+// python.
 const char *pim_preload_other_choice(char **argv);
 
 // With PIMALLOC_VERBOSE=1: one line that says why this Python is not served.
 void pim_preload_say_why_not(const char *why);
 
-// The same where nobody wanted that: said also if limits or reports of leaks were
-// asked for, and with PIMALLOC_LEAKS=fail the process fails.
+// The same where nobody wanted that: said also if limits or reports of leaks
+// were asked for, and with PIMALLOC_LEAKS=fail the process fails.
 void pim_preload_not_served(const char *why);
 
 // Writes the figures where PIMALLOC_STATS says, as text to stderr if it says

@@ -1,8 +1,9 @@
 // symbols.c -- does a module define a function?
 //
-// Asked of every module that queries the locale, most of which have nothing to do
-// with Python.  dlsym() would answer it too, but where it fails it replaces what
-// dlerror() is about to tell the program, and where it succeeds it clears it.
+// Asked of every module that queries the locale, most of which have nothing to
+// do with Python.  dlsym() would answer it too, but where it fails it replaces
+// what dlerror() is about to tell the program, and where it succeeds it clears
+// it.
 //
 //   DT_GNU_HASH:  head | bloom filter | buckets | chains
 //                 bucket -> first symbol of a chain; a chain's last word is odd

@@ -1,4 +1,5 @@
-// openmetrics.c -- the figures for monitoring: OpenMetrics 1.0, text exposition.
+// openmetrics.c -- the figures for monitoring: OpenMetrics 1.0, text
+// exposition.
 //
 //   # TYPE pimalloc_live_bytes gauge
 //   # UNIT pimalloc_live_bytes bytes
@@ -6,8 +7,8 @@
 //   pimalloc_live_bytes{interp="0",generation="1",state="alive",domain="obj"} 1
 //
 // All samples of a family follow its head, so each family walks over all
-// interpreters.  Ids repeat when Python is initialised again; with the generation
-// no two label sets are the same.
+// interpreters.  Ids repeat when Python is initialised again; with the
+// generation no two label sets are the same.
 //
 // Prometheus's older text format is read by more programs, node exporter's
 // textfile collector among them.  So that they can read this, too, there are no

@@ -48,8 +48,8 @@ void pim_report_text(const pim_report *report, pim_out *out);
 void pim_report_json(const pim_report *report, pim_out *out);
 void pim_report_openmetrics(const pim_report *report, pim_out *out);
 
-// Collects and writes in a public format.  0, or a negative errno; -EINVAL for a
-// format that there is not.
+// Collects and writes in a public format.  0, or a negative errno; -EINVAL for
+// a format that there is not.
 int pim_report_write(pim_out *out, int format, bool names_pid);
 
 // Names in all formats, indexed by enum pimalloc_domain.
