@@ -1,6 +1,6 @@
 // install.c -- when does a Python in this process get pimalloc?
 //
-//   there at start (python3, a program linked with libpython)   constructor
+//   there at start (python3, a program linked with libpython)   start.c
 //   loaded later, or initialised again                          locale.c
 //
 // At both moments nothing was allocated yet that could be lost, and Python has not
@@ -10,11 +10,6 @@
 #define _GNU_SOURCE
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <link.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -22,17 +17,11 @@
 #include "cpython/install.h"
 #include "cpython/interp.h"
 #include "cpython/table.h"
-#include "mi/mi.h"
 #include "platform/privilege.h"
-#include "platform/say.h"
 #include "preload/preload.h"
 
-pim_options pim_preload_options;
-bool pim_preload_installed;
-
-// The module of the Python that was tried last, and what came of it.
+// The module of the Python that was tried last.
 static const struct link_map *tried;
-static int outcome;
 
 // The process in which a thread is trying; 0: none.  A forked child is another.
 static _Atomic int busy;
@@ -58,6 +47,12 @@ object_finder(void)
     return pim_load_acquire(&finder);
 }
 
+void
+pim_preload_find_finder(void)
+{
+    object_finder();
+}
+
 // NULL: in none, or libc is too old to say.
 static const struct link_map *
 module_of(const void *address)
@@ -79,74 +74,13 @@ handle_of(const struct link_map *map)
 
 // --- trying ----------------------------------------------------------------
 
-// Texts of pimalloc_strerror() begin with our name, others do not.
-static const char *
-without_name(const char *text)
-{
-    static const char name[] = "pimalloc: ";
-    size_t length = sizeof(name) - 1;
-    return strncmp(text, name, length) == 0 ? text + length : text;
-}
-
-// What was asked for and is not done where Python is not served; "": nothing that
-// would be missed.  pimalloc-run --check tells it in its answer.
-static const char *
-missed(void)
-{
-    const pim_options *o = &pim_preload_options;
-    bool limit = o->limit_soft != 0;
-    bool leaks = o->leaks != PIM_LEAKS_UNTOLD;
-    return o->run_check     ? ""
-           : limit && leaks ? ", PIMALLOC_LIMIT and PIMALLOC_LEAKS do nothing"
-           : limit          ? ", PIMALLOC_LIMIT does nothing"
-           : leaks          ? ", PIMALLOC_LEAKS does nothing"
-                            : "";
-}
-
-static void
-say_why_not(const char *undone, const char *why)
-{
-    pim_say("pimalloc: not active in %s (process %ld)%s: %s\n",
-            program_invocation_short_name, (long)getpid(), undone,
-            without_name(why));
-}
-
-void
-pim_preload_say_why_not(const char *why)
-{
-    if (pim_preload_options.verbose) {
-        say_why_not("", why);
-    }
-}
-
-void
-pim_preload_not_served(const char *why)
-{
-    const char *undone = missed();
-    if (pim_preload_options.verbose || undone[0] != '\0') {
-        say_why_not(undone, why);
-    }
-    pim_preload_leaks_unknown();
-}
-
-// Once: a thread of ours may be reading them.
-static void
-read_options(void)
-{
-    static bool done;
-    if (!done) {
-        done = true;
-        pim_options_read(&pim_preload_options);
-    }
-}
-
 // Python is in this process, so what the process starts from now on gets what it
 // is to get.
 static void
 settle_children(void)
 {
     if (pim_preload_keeps_out()) {
-        read_options();
+        pim_preload_read_options();
         pim_options_keep(&pim_preload_options);
         pim_preload_leave_environment();
     }
@@ -156,10 +90,10 @@ settle_children(void)
 static void
 try_install(void *python)
 {
-    read_options();
-    outcome = pim_install(NULL, python, true);
-    if (outcome != 0) {
-        pim_preload_not_served(pimalloc_strerror(outcome));
+    pim_preload_read_options();
+    pim_preload_outcome = pim_install(NULL, python, true);
+    if (pim_preload_outcome != 0) {
+        pim_preload_not_served(pimalloc_strerror(pim_preload_outcome));
         return;
     }
     pim_preload_installed = true;
@@ -217,71 +151,11 @@ pim_preload_runtime_starts(const void *caller)
     }
 }
 
-// --- at the start of the process -------------------------------------------
-
-// argv of a program that is python itself, whose words mean what choice.c reads.
-static char **
-argv_of_python(char **argv)
+// One that is told to use another allocator would replace us at once.
+void
+pim_preload_try_first(const void *python, const char *other)
 {
-    return pim_py_is_program() ? argv : NULL;
-}
-
-// pimalloc-run --check: tells the outcome, and the program itself never runs.
-static void
-check(bool has_python, char **argv)
-{
-    const char *other = pim_preload_other_choice(argv_of_python(argv));
-    int status = 1;
-    if (!has_python) {
-        printf(pim_preload_keeps_out()
-                   ? "no CPython in this program at its start; one that it "
-                     "loads later is served, its child processes are not\n"
-                   : "no CPython in this program at its start; one that it "
-                     "loads later, and its child processes, are served\n");
-        status = 2;
-    } else if (outcome != 0) {
-        printf("not served: %s\n", without_name(pimalloc_strerror(outcome)));
-    } else if (other != NULL) {
-        printf("not served: %s\n", other);
-    } else {
-        const char *version = pim_py.get_version(); // and more behind it
-        printf(
-            "CPython %.*s is served by pimalloc %d.%d.%d (mimalloc %d.%d.%d)\n",
-            (int)strcspn(version, " "), version, PIMALLOC_VERSION_MAJOR,
-            PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH,
-            PIM_VERSION_PARTS(pim_mi_version()));
-        status = 0;
-    }
-    fflush(stdout);
-    _exit(status);
-}
-
-// Whether something may be written to stderr later.  Programs without Python and
-// without our options are spared the system call.
-static bool
-may_speak(bool has_python)
-{
-    return has_python || secure_getenv("PIMALLOC_STATS") != NULL ||
-           secure_getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
-           secure_getenv("PIMALLOC_LEAKS") != NULL ||
-           secure_getenv("PIMALLOC_LIMIT") != NULL ||
-           secure_getenv("PIMALLOC_VERBOSE") != NULL;
-}
-
-// Not by pim_options_read(), which would complain of a bad option in programs
-// that have no Python.
-static bool
-asked_to_check(void)
-{
-    const char *value = secure_getenv("PIMALLOC_RUN_CHECK");
-    return value != NULL && strcmp(value, "1") == 0;
-}
-
-// Python is in this program from the start.
-static void
-try_first(const void *python, char **argv)
-{
-    const char *other = pim_preload_other_choice(argv_of_python(argv));
+    settle_children();
     if (tried != NULL) {
         return; // a constructor before ours has started it
     }
@@ -289,45 +163,10 @@ try_first(const void *python, char **argv)
     if (pim_preload_is_child()) {
         pim_preload_say_why_not("PIMALLOC_CHILDREN=0 of a parent process keeps "
                                 "pimalloc from its children");
-        return;
-    }
-    if (other != NULL && argv_of_python(argv) != NULL) {
-        // Python would replace us at once.
-        read_options();
+    } else if (other != NULL) {
+        pim_preload_read_options();
         pim_preload_not_served(other);
-        return;
-    }
-    try_install(tried != NULL ? handle_of(tried) : NULL);
-}
-
-__attribute__((constructor)) static void
-process_starts(int argc, char **argv, char **envp)
-{
-    (void)argc;
-    (void)envp;
-    if (pim_is_privileged()) {
-        return;
-    }
-    if (pim_preload_is_foreign()) {
-        pim_preload_leave_environment();
-        return;
-    }
-    // In every Python, so that one that is too old is called by its name.
-    const void *python = dlsym(RTLD_DEFAULT, "Py_GetVersion");
-    pim_preload_find_setlocale();
-    object_finder();
-    dlerror(); // not finding Python is nothing to tell the program
-    if (may_speak(python != NULL)) {
-        pim_say_look_at_stderr();
-    }
-    bool asked = asked_to_check();
-    if (python != NULL) {
-        settle_children();
-        try_first(python, argv);
-    } else if (pim_preload_is_child()) { // which marks the others
-        pim_preload_leave_environment();
-    }
-    if (asked) {
-        check(python != NULL, argv);
+    } else {
+        try_install(tried != NULL ? handle_of(tried) : NULL);
     }
 }
