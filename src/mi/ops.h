@@ -6,8 +6,8 @@
 #include "base/compiler.h"
 
 // From which mi_version() on up to which a library is looked at more closely
-// (self_test.h): older ones bind heaps to threads or have known faults, and a new
-// major version may give the same names to other functions.
+// (self_test.h): older ones bind heaps to threads or have known faults, and a
+// new major version may give the same names to other functions.
 #define PIM_MI_VERSION_MIN 30600
 #define PIM_MI_VERSION_END 40000
 

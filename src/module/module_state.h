@@ -1,5 +1,5 @@
-// module_state.h -- what each module object pimalloc has of its own: an interpreter,
-// and each import after the module was deleted, has another.
+// module_state.h -- what each module object pimalloc has of its own: an
+// interpreter, and each import after the module was deleted, has another.
 
 #ifndef PIM_MODULE_MODULE_STATE_H
 #define PIM_MODULE_MODULE_STATE_H

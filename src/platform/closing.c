@@ -34,8 +34,9 @@ pim_gate_pause(unsigned *rounds)
     return sleeps;
 }
 
-// Whether the thread has been outside once when the clock says `until`.  Who was
-// waited for in vain is not waited for again, as long as it stays where it is.
+// Whether the thread has been outside once when the clock says `until`.  Who
+// was waited for in vain is not waited for again, as long as it stays where it
+// is.
 static bool
 wait_for(pim_thread *t, uint64_t until)
 {

@@ -1,15 +1,16 @@
 // gate_state.h -- what the gate (gate.h) knows: of each thread, and of itself.
 //
-// Data only, lowest of the gate's files: each of the others reads and writes it.
+// Data only, lowest of the gate's files: the others read and write it.
 
 #ifndef PIM_PLATFORM_GATE_STATE_H
 #define PIM_PLATFORM_GATE_STATE_H
 
 #include "base/atomic.h"
 
-// What a thread counted and did not publish yet (domain/raw_count.h): differences,
-// so they may be negative.  Written by the thread, and once after a fork by the
-// child; read by any; stays when the record passes on to another thread.
+// What a thread counted and did not publish yet (domain/raw_count.h):
+// differences, so they may be negative.  Written by the thread, and once after
+// a fork by the child; read by any; stays when the record passes on to another
+// thread.
 typedef struct pim_tally {
     _Atomic int64_t spare_bytes; // how far the difference is below its top
     _Atomic int64_t spare_blocks;

@@ -137,8 +137,8 @@ can_be_told(const pim_thread *record)
            pim_load_relaxed(&record->id) != pim_process_id();
 }
 
-// Has the end of the calling thread noticed.  False: that cannot be; the record is
-// taken back from a thread that is gone when others run out of them.
+// Has the end of the calling thread noticed.  False: that cannot be; the record
+// is taken back from a thread that is gone when others run out of them.
 static bool
 watch(pim_thread *record)
 {

@@ -1,8 +1,8 @@
-// record.h -- who has which of the gate's records (gate_state.h), and how the end of
-// a thread is noticed.
+// record.h -- who has which of the gate's records (gate_state.h), and how the
+// end of a thread is noticed.
 //
-// No lock: a thread that comes for the first time is not kept waiting, nor does it
-// leave a lock to a forked child.
+// No lock: a thread that comes for the first time is not kept waiting, nor does
+// it leave a lock to a forked child.
 
 #ifndef PIM_PLATFORM_RECORD_H
 #define PIM_PLATFORM_RECORD_H

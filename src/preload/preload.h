@@ -35,8 +35,8 @@ bool pim_preload_is_child(void);
 // Then takes us and our options out of the environment.
 void pim_preload_leave_environment(void);
 
-// The options of this process; nothing is set before a Python was found, and they
-// were read.
+// The options of this process; nothing is set before a Python was found, and
+// they were read.
 extern pim_options pim_preload_options;
 void pim_preload_read_options(void);
 
@@ -49,8 +49,8 @@ extern int pim_preload_outcome;
 // libpython's query of the locale, at `caller`: a runtime may be starting.
 void pim_preload_runtime_starts(const void *caller);
 
-// The Python `python` is in this program from its start; `other` says which allocator
-// it was told to use instead, or is NULL.
+// The Python `python` is in this program from its start; `other` says which
+// allocator it was told to use instead, or is NULL.
 void pim_preload_try_first(const void *python, const char *other);
 
 // Look libc's functions up, so that no later call of the program's does.
@@ -62,7 +62,8 @@ void pim_preload_find_finder(void);
 bool pim_preload_defines(const struct link_map *map, const char *name);
 
 // Which allocator Python was told to use instead, in words, by the environment
-// or its command line; NULL: none.  `argv` is NULL if the program is not python.
+// or its command line; NULL: none.  `argv` is NULL if the program is not
+// python.
 const char *pim_preload_other_choice(char **argv);
 
 // A text of pimalloc_strerror() without our name in front; others as they are.
@@ -71,8 +72,8 @@ const char *pim_preload_without_name(const char *text);
 // With PIMALLOC_VERBOSE=1: one line that says why this Python is not served.
 void pim_preload_say_why_not(const char *why);
 
-// The same where nobody wanted that: said also if limits or reports of leaks were
-// asked for, and with PIMALLOC_LEAKS=fail the process fails.
+// The same where nobody wanted that: said also if limits or reports of leaks
+// were asked for, and with PIMALLOC_LEAKS=fail the process fails.
 void pim_preload_not_served(const char *why);
 
 // Writes the figures where PIMALLOC_STATS says, as text to stderr if it says

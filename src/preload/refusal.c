@@ -1,4 +1,5 @@
-// refusal.c -- why a Python is not served, in words, and what it therefore lacks.
+// refusal.c -- why a Python is not served, in words, and what it therefore
+// lacks.
 
 #define _GNU_SOURCE
 
@@ -17,8 +18,8 @@ pim_preload_without_name(const char *text)
     return strncmp(text, name, length) == 0 ? text + length : text;
 }
 
-// What was asked for and is not done where Python is not served; "": nothing that
-// would be missed.  pimalloc-run --check tells it in its answer.
+// What was asked for and is not done where Python is not served; "": nothing
+// that would be missed.  pimalloc-run --check tells it in its answer.
 static const char *
 missed(void)
 {

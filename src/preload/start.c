@@ -1,8 +1,8 @@
-// start.c -- the start of the process: is there a Python already, and what are we to
-// say of it?
+// start.c -- the start of the process: is there a Python already, and what are
+// we to say of it?
 //
-// The constructor that runs in every program that inherits LD_PRELOAD, with Python
-// or without.
+// The constructor that runs in every program that inherits LD_PRELOAD, with
+// Python or without.
 
 #define _GNU_SOURCE
 
@@ -20,7 +20,8 @@
 #include "platform/say.h"
 #include "preload/preload.h"
 
-// argv of a program that is python itself, whose words mean what choice.c reads.
+// argv of a program that is python itself, whose words mean what choice.c
+// reads.
 static char **
 argv_of_python(char **argv)
 {
@@ -58,8 +59,8 @@ check(bool has_python, char **argv)
     _exit(status);
 }
 
-// Whether something may be written to stderr later.  Programs without Python and
-// without our options are spared the system call.
+// Whether something may be written to stderr later.  Programs without Python
+// and without our options are spared the system call.
 static bool
 may_speak(bool has_python)
 {

@@ -1,7 +1,7 @@
 // status.c -- the exit status with PIMALLOC_LEAKS=fail.
 //
-// Two things have to be over before it is changed, and either may come last: libc
-// tells the status to a handler (on_exit), and exit.c tells what was left.
+// Two things have to be over before it is changed, and either may come last:
+// libc tells the status to a handler (on_exit), and exit.c tells what was left.
 
 #define _GNU_SOURCE
 
@@ -15,9 +15,9 @@
 // musl has none (foreign.c); there it is not called.
 extern __typeof__(on_exit) on_exit __attribute__((weak));
 
-// Whether the process's status is known, and what was left was told; handlers that
-// libc calls at exit come before or after our destructor, depending on when they
-// were registered.
+// Whether the process's status is known, and what was left was told; handlers
+// that libc calls at exit come before or after our destructor, depending on
+// when they were registered.
 static bool status_is_known;
 static bool leaks_are_told;
 static bool leaks_are_unknown;
