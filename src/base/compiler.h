@@ -35,7 +35,7 @@
 #define PIM_CACHE_ALIGNED __attribute__((aligned(PIM_CACHE_LINE)))
 
 // Thread-local data reached with one instruction.  The library's share of the
-// static TLS surplus must therefore stay small (see pim_self in gate.h).
+// static TLS surplus must therefore stay small (see pim_self in gate_state.h).
 #define PIM_TLS __thread __attribute__((tls_model("initial-exec")))
 
 // A read of memory that is not known to be ours (a header in front of a pointer

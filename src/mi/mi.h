@@ -1,8 +1,8 @@
 // mi.h -- the one door to libmimalloc.
 //
-// The library is loaded with dlopen, RTLD_LOCAL, into a table of functions: as
-// a plain dependency it would make every C++ extension loaded later take
-// operator new and delete from mimalloc while malloc stays with libc.
+// The library is loaded with dlopen, RTLD_LOCAL, into a table of functions
+// (ops.h): as a plain dependency it would make every C++ extension loaded later
+// take operator new and delete from mimalloc while malloc stays with libc.
 //
 // Callers are inside the gate (platform/gate.h): mimalloc re-initialises no
 // lock in a forked child, so no thread may be in it at fork().  It sleeps where
@@ -13,8 +13,10 @@
 #define PIM_MI_MI_H
 
 #include "base/atomic.h"
+#include "mi/ops.h"
 #include "platform/cancel.h"
 
+<<<<<<< HEAD
 // From which mi_version() on up to which a library is looked at more closely
 // (self_test.h): older ones bind heaps to threads or have known faults, and a
 // new major version may give the same names to other functions.
@@ -24,32 +26,13 @@
 // What must be there when a mimalloc is started, which ends the process if it
 // finds too little (3.7).  It maps a part of it; a Python that has no more for
 // itself is better off without us.
+=======
+// What must be there when a mimalloc is started, which ends the process if it finds
+// too little (3.7).  It maps a part of it; a Python that has no more for itself is
+// better off without us.
+>>>>>>> circles
 #define PIM_MI_START_BYTES ((size_t)16 << 20)
 #define PIM_MI_START_MAPS 16
-
-// What stands against a mi_version(); NULL: nothing.
-PIM_INLINE const char *
-pim_mi_version_lack(int version)
-{
-    return version < PIM_MI_VERSION_MIN    ? "is too old"
-           : version >= PIM_MI_VERSION_END ? "is of another major version"
-                                           : NULL;
-}
-
-typedef struct pim_mi_ops {
-    size_t (*usable_size)(const void *block);
-
-    // mimalloc's main heap, with the block's size as a second result.
-    void *(*umalloc)(size_t size, size_t *block_size);
-    void *(*ucalloc)(size_t count, size_t size, size_t *block_size);
-    void *(*urealloc)(void *block, size_t size, size_t *before, size_t *after);
-    void (*ufree)(void *block, size_t *block_size);
-
-    // Whether the address lies in a mimalloc page; safe on any address.
-    bool (*contains)(const void *address);
-    // Returns the memory of free arena space to the system.
-    void (*purge)(void);
-} pim_mi_ops;
 
 // Filled by pim_mi_load(); tests replace single entries.
 extern pim_mi_ops pim_mi;

@@ -3,7 +3,7 @@
 #ifndef PIM_MI_SELF_TEST_H
 #define PIM_MI_SELF_TEST_H
 
-#include "mi/mi.h"
+#include "mi/ops.h"
 
 // Binds the functions of a library opened with dlopen().  Returns NULL, or the
 // name of one that it lacks; then `mi` is not to be used.

@@ -37,8 +37,4 @@ int pim_library_find(pim_library *library);
 // Whether Python is served by it.
 bool pim_library_is_active(const pim_library *library);
 
-// The library of a module pimalloc, if Python is served by it; else NULL with
-// NotActiveError set.
-const pim_library *pim_library_of(PyObject *module);
-
 #endif // PIM_MODULE_LIBRARY_H

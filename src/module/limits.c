@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "module/arguments.h"
+#include "module/module_state.h"
 
 // The id of the main interpreter.
 #define MAIN ((int64_t)0)

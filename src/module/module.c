@@ -14,6 +14,7 @@
 #include "module/classes.h"
 #include "module/figures.h"
 #include "module/limits.h"
+#include "module/module_state.h"
 #include "module/owner.h"
 
 #define STRING_OF(x) #x
@@ -21,37 +22,6 @@
 #define VERSION_TEXT                                                           \
     STRING(PIMALLOC_VERSION_MAJOR)                                             \
     "." STRING(PIMALLOC_VERSION_MINOR) "." STRING(PIMALLOC_VERSION_PATCH)
-
-typedef struct module_state {
-    pim_library library;
-    PyObject *not_active_error;
-} module_state;
-
-static module_state *
-state_of(PyObject *module)
-{
-    return PyModule_GetState(module);
-}
-
-const pim_library *
-pim_library_of(PyObject *module)
-{
-    const module_state *state = state_of(module);
-    if (pim_library_is_active(&state->library)) {
-        return &state->library;
-    }
-    PyObject *type = state->not_active_error; // NULL: the module is dying
-    PyErr_SetString(
-        type != NULL ? type : PyExc_RuntimeError,
-        state->library.found
-            ? "pimalloc is in this process but does not serve this Python: it "
-              "was never installed, or PYTHONMALLOC, -X dev or another "
-              "allocator came in its place, or the process was forked in the "
-              "middle of a request; pimalloc-run --verbose may say why"
-            : "pimalloc is not in this process; run python under "
-              "pimalloc-run, or embed it with pimalloc_install()");
-    return NULL;
-}
 
 // --- functions ---------------------------------------------------------------
 
@@ -69,7 +39,8 @@ PyDoc_STRVAR(
 static PyObject *
 module_active(PyObject *module, PyObject *Py_UNUSED(unused))
 {
-    return PyBool_FromLong(pim_library_is_active(&state_of(module)->library));
+    return PyBool_FromLong(
+        pim_library_is_active(&pim_module_state_of(module)->library));
 }
 
 PyDoc_STRVAR(
@@ -376,7 +347,7 @@ static PyMethodDef methods[] = {
 static int
 module_exec(PyObject *module)
 {
-    module_state *state = state_of(module);
+    pim_module_state *state = pim_module_state_of(module);
     if (pim_library_find(&state->library) != 0 || pim_limits_add(module) != 0) {
         return -1;
     }
@@ -397,14 +368,14 @@ module_exec(PyObject *module)
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
-    Py_VISIT(state_of(module)->not_active_error);
+    Py_VISIT(pim_module_state_of(module)->not_active_error);
     return 0;
 }
 
 static int
 module_clear(PyObject *module)
 {
-    Py_CLEAR(state_of(module)->not_active_error);
+    Py_CLEAR(pim_module_state_of(module)->not_active_error);
     return 0;
 }
 
@@ -432,7 +403,7 @@ static PyModuleDef_Slot slots[] = {
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,         .m_name = "pimalloc",
-    .m_doc = module_doc,           .m_size = sizeof(module_state),
+    .m_doc = module_doc,           .m_size = sizeof(pim_module_state),
     .m_methods = methods,          .m_slots = slots,
     .m_traverse = module_traverse, .m_clear = module_clear,
     .m_free = module_free,

@@ -36,7 +36,7 @@
 #include <unistd.h>
 
 #include "base/keep_errno.h"
-#include "platform/gate.h"
+#include "platform/gate_state.h"
 #include "platform/os.h"
 #include "platform/threads.h"
 

@@ -1,7 +1,7 @@
 // fence.h -- a fence in all threads at once, paid for by who asks for it.
 //
-// pim_gate.fence_on_enter (gate.h) says whether threads that enter execute one
-// themselves; then there is nothing to ask for.
+// pim_gate.fence_on_enter (gate_state.h) says whether threads that enter
+// execute one themselves; then there is nothing to ask for.
 
 #ifndef PIM_PLATFORM_FENCE_H
 #define PIM_PLATFORM_FENCE_H

@@ -17,27 +17,16 @@
 #include "platform/gate.h"
 
 #include <pthread.h>
-#include <sched.h>
 
-#include "base/config.h"
 #include "base/keep_errno.h"
 #include "platform/closing.h"
 #include "platform/fence.h"
+#include "platform/gate_queue.h"
 #include "platform/record.h"
-#include "platform/say.h"
 #include "platform/threads.h"
 
-PIM_TLS pim_self pim_gate_self;
-pim_gate_state pim_gate = {.fence_on_enter = true};
 void (*_Atomic pim_gate_on_thread_exit[PIM_EXITS])(void);
-
-PIM_LOCK(pim_gate_lock);
-pthread_mutex_t pim_crowd_lock = PTHREAD_MUTEX_INITIALIZER;
-pim_thread pim_crowd;
-_Atomic uint64_t pim_closing;
-_Atomic int pim_closer;
-_Atomic bool pim_gate_started;
-unsigned pim_inside_patience_ms = PIM_INSIDE_PATIENCE_MS;
+void (*_Atomic pim_gate_on_fork_child[PIM_CHILD_CALLS])(bool adrift);
 
 // --- a closed gate ---------------------------------------------------------
 
@@ -54,14 +43,27 @@ step_out(pim_thread *record)
     pim_store_release(&record->inside, pim_load_relaxed(&record->inside) + 1);
 }
 
+<<<<<<< HEAD
 // Whether who was let in at that closing, and has stepped in, may stay.  The
 // gate may have been opened and closed again meanwhile, by somebody who then
 // did not wait.
+=======
+// Whether the gate is closed, and not by the calling thread.
+static bool
+is_closed_to_us(void)
+{
+    return pim_load_acquire(&pim_gate.closed) != PIM_GATE_OPEN &&
+           !pim_gate_self.closed;
+}
+
+// Whether who was let in at that closing, and has stepped in, may stay.  The gate may
+// have been opened and closed again meanwhile, by somebody who then did not wait.
+>>>>>>> circles
 static bool
 may_stay(uint64_t let_in)
 {
-    return !pim_gate_is_closed_to_us() ||
-           (let_in != 0 && pim_load_acquire(&pim_closing) == let_in);
+    return !is_closed_to_us() ||
+           (let_in != 0 && pim_load_acquire(&pim_gate.closing) == let_in);
 }
 
 // The gate was closed while `self` entered: steps out, waits, steps in again.
@@ -103,25 +105,13 @@ enter_with_crowd(void)
     pim_gate_self.locked = 1;
 }
 
-void
-pim_gate_take_record(void)
-{
-    pim_self *self = &pim_gate_self;
-    pim_thread *record =
-        self->thread == NULL && self->locked == 0 ? pim_record_take() : NULL;
-    if (record != NULL) {
-        self->keyed = pim_record_watch(record);
-        self->thread = record;
-    }
-}
-
 // The first entry of a thread, or one of a thread without a record.
 PIM_COLD void
 pim_gate_enter_slow(void)
 {
     PIM_KEEP_ERRNO;
     pim_self *self = &pim_gate_self;
-    pim_gate_take_record();
+    pim_record_take();
     if (self->thread != NULL) {
         pim_gate_enter();
     } else if (self->locked != 0) {
@@ -157,6 +147,7 @@ pim_gate_is_inside(void)
            (self->thread != NULL && self->thread->depth != 0);
 }
 
+<<<<<<< HEAD
 // --- waiting ---------------------------------------------------------------
 
 // Spins politely: sections are short unless their thread was descheduled.
@@ -224,6 +215,9 @@ pim_gate_wait_for_others(const char *what)
     }
     return still == NULL;
 }
+=======
+// --- waiting and closing ---------------------------------------------------
+>>>>>>> circles
 
 // Who has closed the gate has done the waiting; and in a child, whose handlers
 // run, there is nobody, although records may look as if there were.
@@ -236,23 +230,6 @@ pim_gate_synchronize(void)
                : pim_gate_wait_for_others("the end of an interpreter");
 }
 
-// --- closing ---------------------------------------------------------------
-
-void
-pim_gate_shut(uint32_t why)
-{
-    pim_add_relaxed(&pim_closing, 1);
-    pim_store_relaxed(&pim_closer, pim_thread_id());
-    pim_store_release(&pim_gate.closed, why);
-}
-
-void
-pim_gate_let_all_in(void)
-{
-    pim_store_release(&pim_gate.closed, PIM_GATE_OPEN);
-    pim_word_wake(&pim_gate.closed);
-}
-
 // False: a fork has the lock, and the calling thread should not wait for it.
 static bool
 take_lock(void)
@@ -262,7 +239,7 @@ take_lock(void)
     while (!pim_lock_try(&pim_gate_lock)) {
         uint32_t why = pim_load_acquire(&pim_gate.closed);
         if (why == PIM_GATE_OPEN || why == PIM_GATE_BY_OTHER) {
-            pause_for(&rounds);
+            pim_gate_pause(&rounds);
         } else if (pim_gate_queue(record != NULL ? record : &pim_crowd) != 0) {
             return false;
         }
@@ -278,7 +255,7 @@ pim_gate_close(void)
         self->nested++;
         return true;
     }
-    pim_gate_take_record(); // it may be needed meanwhile
+    pim_record_take(); // it may be needed meanwhile
     self->closing = true;
     bool taken = take_lock();
     if (taken) {
@@ -334,7 +311,7 @@ set_up(void)
 {
     pim_fence_start();
     pim_record_start(thread_ends);
-    pim_store_release(&pim_gate_started, true);
+    pim_store_release(&pim_gate.started, true);
 }
 
 void

@@ -32,8 +32,8 @@
 #ifndef PIM_PLATFORM_GATE_H
 #define PIM_PLATFORM_GATE_H
 
-#include "base/atomic.h"
 #include "base/check.h"
+<<<<<<< HEAD
 
 // What a thread counted and did not publish yet (domain/raw_count.h):
 // differences, so they may be negative.  Written by the thread, and once after
@@ -96,6 +96,9 @@ typedef struct pim_gate_state {
 } pim_gate_state;
 
 extern pim_gate_state pim_gate;
+=======
+#include "platform/gate_state.h"
+>>>>>>> circles
 
 // Called inside the gate, in this order, when a thread that has a record ends;
 // NULL: nothing.
@@ -171,9 +174,6 @@ bool pim_gate_synchronize(void);
 // waiting for the caller, or a thread stays inside.
 bool pim_gate_close(void);
 void pim_gate_open(void);
-
-// All records, of threads that ended too; any thread, without a lock.
-const pim_thread *pim_gate_records(void);
 
 // Whether they will be called for the calling thread: not if the system had no
 // memory for its key, and not again once they were, although destructors that

@@ -35,10 +35,9 @@
 #include "base/keep_errno.h"
 #include "platform/closing.h"
 #include "platform/fence.h"
+#include "platform/gate.h"
 #include "platform/record.h"
 #include "platform/threads.h"
-
-void (*_Atomic pim_gate_on_fork_child[PIM_CHILD_CALLS])(bool adrift);
 
 // --- prepare ---------------------------------------------------------------
 
@@ -58,7 +57,7 @@ static void
 close_for_fork(void)
 {
     pim_self *self = &pim_gate_self;
-    pim_gate_take_record(); // between the handlers this thread may allocate
+    pim_record_take(); // between the handlers this thread may allocate
     self->closing = true;
     self->for_fork = take_gate_lock();
     self->gave_up = !self->for_fork;
@@ -68,7 +67,7 @@ close_for_fork(void)
         self->gave_up = !pim_gate_wait_for_others("fork()");
         pim_store_release(&pim_gate.closed, PIM_GATE_FOR_FORK);
     } else {
-        pim_gate_say_whom("fork()", pim_load_relaxed(&pim_closer));
+        pim_gate_say_whom("fork()", pim_load_relaxed(&pim_gate.closer));
     }
     self->closing = false;
 }
@@ -80,7 +79,7 @@ fork_prepare(void)
 {
     PIM_KEEP_ERRNO;
     pim_self *self = &pim_gate_self;
-    if (!pim_load_acquire(&pim_gate_started)) {
+    if (!pim_load_acquire(&pim_gate.started)) {
         return;
     }
     self->forks++;
@@ -112,7 +111,7 @@ was_inside(const pim_thread *t, bool gave_up)
 {
     bool is_odd = (pim_load_relaxed(&t->inside) & 1) != 0;
     bool let_in =
-        pim_load_relaxed(&t->let_in) == pim_load_relaxed(&pim_closing);
+        pim_load_relaxed(&t->let_in) == pim_load_relaxed(&pim_gate.closing);
     // Else it was about to find the gate closed.
     return is_odd && (gave_up || let_in);
 }
@@ -154,7 +153,7 @@ static void
 forget_others(void)
 {
     pim_self *self = &pim_gate_self;
-    pim_thread *t = (pim_thread *)(uintptr_t)pim_gate_records();
+    pim_thread *t = pim_load_acquire(&pim_gate.records);
     for (; t != NULL; t = t->next) {
         if (t != self->thread) {
             put_outside(t);

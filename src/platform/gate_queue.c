@@ -28,8 +28,9 @@
 
 #define _GNU_SOURCE
 
+#include "platform/gate_queue.h"
+
 #include "base/config.h"
-#include "platform/closing.h"
 #include "platform/os.h"
 #include "platform/say.h"
 #include "platform/threads.h"
@@ -71,7 +72,7 @@ static bool
 sleeps(uint32_t why)
 {
     return why == PIM_GATE_FOR_FORK &&
-           pim_thread_sleeps(pim_load_relaxed(&pim_closer));
+           pim_thread_sleeps(pim_load_relaxed(&pim_gate.closer));
 }
 
 // Waits while clone() copies the process's maps; what takes long in it is that.
@@ -115,13 +116,14 @@ look(wait *w, uint32_t why)
 uint64_t
 pim_gate_queue(const pim_thread *self)
 {
-    uint64_t closing = pim_load_acquire(&pim_closing);
+    uint64_t closing = pim_load_acquire(&pim_gate.closing);
     bool again = pim_load_relaxed(&self->let_in) == closing;
     wait w = {.again = again,
               .expects = again || pim_load_relaxed(&has_happened)};
     for (;;) {
         uint32_t why = pim_load_acquire(&pim_gate.closed);
-        if (why == PIM_GATE_OPEN || pim_load_acquire(&pim_closing) != closing) {
+        if (why == PIM_GATE_OPEN ||
+            pim_load_acquire(&pim_gate.closing) != closing) {
             return 0;
         }
         if (why != PIM_GATE_BY_OTHER && is_over(&w, why)) {

@@ -11,15 +11,15 @@
 
 #include "platform/record.h"
 
-#include <pthread.h>
-
 #include "base/bits.h"
 #include "platform/os.h"
 #include "platform/threads.h"
 
 #define RECORDS_PER_MAP 64
 
-static _Atomic(pim_thread *) records;
+pim_thread pim_crowd;
+pthread_mutex_t pim_crowd_lock = PTHREAD_MUTEX_INITIALIZER;
+
 static pim_thread first_records[RECORDS_PER_MAP];
 static _Atomic bool first_is_taken; // to be linked
 
@@ -41,8 +41,8 @@ link_chunk(pim_thread *chunk)
         chunk[i].next = &chunk[i + 1];
     }
     pim_thread *last = &chunk[RECORDS_PER_MAP - 1];
-    last->next = pim_load_relaxed(&records);
-    while (!pim_cas_weak(&records, &last->next, chunk)) {
+    last->next = pim_load_relaxed(&pim_gate.records);
+    while (!pim_cas_weak(&pim_gate.records, &last->next, chunk)) {
     }
 }
 
@@ -50,17 +50,11 @@ link_chunk(pim_thread *chunk)
 static pim_thread *
 newest(void)
 {
-    if (pim_load_acquire(&records) == NULL &&
+    if (pim_load_acquire(&pim_gate.records) == NULL &&
         !pim_exchange(&first_is_taken, true)) {
         link_chunk(first_records);
     }
-    return pim_load_acquire(&records);
-}
-
-const pim_thread *
-pim_gate_records(void)
-{
-    return pim_load_acquire(&records);
+    return pim_load_acquire(&pim_gate.records);
 }
 
 // --- taking one ------------------------------------------------------------
@@ -105,8 +99,9 @@ take_new(void)
     return chunk;
 }
 
-pim_thread *
-pim_record_take(void)
+// One that is nobody else's; NULL: no memory.
+static pim_thread *
+take_any(void)
 {
     pim_thread *t = take_free();
     if (t == NULL) {
@@ -122,14 +117,6 @@ pim_record_take(void)
         pim_store_release(&t->id, pim_thread_id());
     }
     return t;
-}
-
-void
-pim_record_give(pim_thread *record)
-{
-    pim_store_relaxed(&record->finds, 0);
-    pim_store_relaxed(&record->id, 0);
-    pim_store_release(&record->used, false);
 }
 
 // --- the end of a thread ---------------------------------------------------
@@ -150,8 +137,10 @@ can_be_told(const pim_thread *record)
            pim_load_relaxed(&record->id) != pim_process_id();
 }
 
-bool
-pim_record_watch(pim_thread *record)
+// Has the end of the calling thread noticed.  False: that cannot be; the record
+// is taken back from a thread that is gone when others run out of them.
+static bool
+watch(pim_thread *record)
 {
     bool watched = false;
     if (has_key) {
@@ -161,4 +150,26 @@ pim_record_watch(pim_thread *record)
     }
     pim_store_relaxed(&record->watched, watched);
     return watched;
+}
+
+// --- a thread and its record -----------------------------------------------
+
+void
+pim_record_take(void)
+{
+    pim_self *self = &pim_gate_self;
+    pim_thread *record =
+        self->thread == NULL && self->locked == 0 ? take_any() : NULL;
+    if (record != NULL) {
+        self->keyed = watch(record);
+        self->thread = record;
+    }
+}
+
+void
+pim_record_give(pim_thread *record)
+{
+    pim_store_relaxed(&record->finds, 0);
+    pim_store_relaxed(&record->id, 0);
+    pim_store_release(&record->used, false);
 }

@@ -1,5 +1,10 @@
+<<<<<<< HEAD
 // record.h -- the gate's records of threads (gate.h), and how the end of a
 // thread is noticed.
+=======
+// record.h -- who has which of the gate's records (gate_state.h), and how the
+// end of a thread is noticed.
+>>>>>>> circles
 //
 // No lock: a thread that comes for the first time is not kept waiting, nor does
 // it leave a lock to a forked child.
@@ -7,20 +12,29 @@
 #ifndef PIM_PLATFORM_RECORD_H
 #define PIM_PLATFORM_RECORD_H
 
-#include "platform/gate.h"
+#include <pthread.h>
 
-// Prepares for pim_record_watch(); `ends` is called when a thread ends that is
-// watched, in that thread.  Once.
+#include "platform/gate_state.h"
+
+// The record that threads without one share, and who may use it.
+extern pim_thread pim_crowd;
+extern pthread_mutex_t pim_crowd_lock;
+
+// From now on `ends` is called when a thread ends that takes a record, in that
+// thread.  Once.
 void pim_record_start(void (*ends)(void *record));
 
-// A record for the calling thread, of nobody else's; NULL: no memory.
-pim_thread *pim_record_take(void);
+// Gets the calling thread a record, if it has none and one is to be had.
+void pim_record_take(void);
 
 // The thread does without its record from now on.
 void pim_record_give(pim_thread *record);
 
+<<<<<<< HEAD
 // Has the end of the calling thread noticed.  False: that cannot be; the record
 // is taken back from a thread that is gone when others run out of them.
 bool pim_record_watch(pim_thread *record);
 
+=======
+>>>>>>> circles
 #endif // PIM_PLATFORM_RECORD_H

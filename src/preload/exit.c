@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,6 +59,7 @@ say_why_not_served(void)
     pim_preload_not_served(choice);
 }
 
+<<<<<<< HEAD
 // musl has none (foreign.c); there it is not called.
 extern __typeof__(on_exit) on_exit __attribute__((weak));
 
@@ -107,6 +107,8 @@ pim_preload_leaks_unknown(void)
     pim_preload_watch_exit();
 }
 
+=======
+>>>>>>> circles
 static void
 tell_leaks(void)
 {
@@ -130,6 +132,5 @@ process_ends(void)
     if (served && pim_preload_options.leaks != PIM_LEAKS_UNTOLD) {
         tell_leaks();
     }
-    leaks_are_told = true;
-    fail_for_leaks();
+    pim_preload_leaks_told();
 }

@@ -1,6 +1,6 @@
 // install.c -- when does a Python in this process get pimalloc?
 //
-//   there at start (python3, a program linked with libpython)   constructor
+//   there at start (python3, a program linked with libpython)   start.c
 //   loaded later, or initialised again                          locale.c
 //
 // At both moments nothing was allocated yet that could be lost, and Python has
@@ -11,11 +11,6 @@
 #define _GNU_SOURCE
 
 #include <dlfcn.h>
-#include <errno.h>
-#include <link.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "api/install.h"
@@ -23,17 +18,11 @@
 #include "cpython/bind.h"
 #include "cpython/symbols.h"
 #include "cpython/table.h"
-#include "mi/mi.h"
 #include "platform/privilege.h"
-#include "platform/say.h"
 #include "preload/preload.h"
 
-pim_options pim_preload_options;
-bool pim_preload_installed;
-
-// The module of the Python that was tried last, and what came of it.
+// The module of the Python that was tried last.
 static const struct link_map *tried;
-static int outcome;
 
 // The process in which a thread is trying; 0: none.  A forked child is another.
 static _Atomic int busy;
@@ -59,6 +48,12 @@ object_finder(void)
     return pim_load_acquire(&finder);
 }
 
+void
+pim_preload_find_finder(void)
+{
+    object_finder();
+}
+
 // NULL: in none, or libc is too old to say.
 static const struct link_map *
 module_of(const void *address)
@@ -80,6 +75,7 @@ handle_of(const struct link_map *map)
 
 // --- trying ----------------------------------------------------------------
 
+<<<<<<< HEAD
 // Texts of pimalloc_strerror() begin with our name, others do not.
 static const char *
 without_name(const char *text)
@@ -143,11 +139,15 @@ read_options(void)
 
 // Python is in this process, so what the process starts from now on gets what
 // it is to get.
+=======
+// Python is in this process, so what the process starts from now on gets what it
+// is to get.
+>>>>>>> circles
 static void
 settle_children(void)
 {
     if (pim_preload_keeps_out()) {
-        read_options();
+        pim_preload_read_options();
         pim_options_keep(&pim_preload_options);
         pim_preload_leave_environment();
     }
@@ -157,10 +157,10 @@ settle_children(void)
 static void
 try_install(void *python)
 {
-    read_options();
-    outcome = pim_install(NULL, python, true);
-    if (outcome != 0) {
-        pim_preload_not_served(pimalloc_strerror(outcome));
+    pim_preload_read_options();
+    pim_preload_outcome = pim_install(NULL, python, true);
+    if (pim_preload_outcome != 0) {
+        pim_preload_not_served(pimalloc_strerror(pim_preload_outcome));
         return;
     }
     pim_preload_installed = true;
@@ -218,6 +218,7 @@ pim_preload_runtime_starts(const void *caller)
     }
 }
 
+<<<<<<< HEAD
 // --- at the start of the process -------------------------------------------
 
 // argv of a program that is python itself, whose words mean what choice.c
@@ -284,6 +285,13 @@ static void
 try_first(const void *python, char **argv)
 {
     const char *other = pim_preload_other_choice(argv_of_python(argv));
+=======
+// One that is told to use another allocator would replace us at once.
+void
+pim_preload_try_first(const void *python, const char *other)
+{
+    settle_children();
+>>>>>>> circles
     if (tried != NULL) {
         return; // a constructor before ours has started it
     }
@@ -291,45 +299,10 @@ try_first(const void *python, char **argv)
     if (pim_preload_is_child()) {
         pim_preload_say_why_not("PIMALLOC_CHILDREN=0 of a parent process keeps "
                                 "pimalloc from its children");
-        return;
-    }
-    if (other != NULL && argv_of_python(argv) != NULL) {
-        // Python would replace us at once.
-        read_options();
+    } else if (other != NULL) {
+        pim_preload_read_options();
         pim_preload_not_served(other);
-        return;
-    }
-    try_install(tried != NULL ? handle_of(tried) : NULL);
-}
-
-__attribute__((constructor)) static void
-process_starts(int argc, char **argv, char **envp)
-{
-    (void)argc;
-    (void)envp;
-    if (pim_is_privileged()) {
-        return;
-    }
-    if (pim_preload_is_foreign()) {
-        pim_preload_leave_environment();
-        return;
-    }
-    // In every Python, so that one that is too old is called by its name.
-    const void *python = dlsym(RTLD_DEFAULT, "Py_GetVersion");
-    pim_preload_find_setlocale();
-    object_finder();
-    dlerror(); // not finding Python is nothing to tell the program
-    if (may_speak(python != NULL)) {
-        pim_say_look_at_stderr();
-    }
-    bool asked = asked_to_check();
-    if (python != NULL) {
-        settle_children();
-        try_first(python, argv);
-    } else if (pim_preload_is_child()) { // which marks the others
-        pim_preload_leave_environment();
-    }
-    if (asked) {
-        check(python != NULL, argv);
+    } else {
+        try_install(tried != NULL ? handle_of(tried) : NULL);
     }
 }

@@ -1,11 +1,17 @@
 // preload.h -- the parts of libpimalloc-preload.so.
 //
-//   install.c   when does a Python in this process get pimalloc?
+// Each calls those below it only:
+//
+//   start.c     the start of the process: is there a Python already?
 //   locale.c    the one function of libc that is interposed, and why
+//   install.c   when does a Python in this process get pimalloc?
+//   signal.c    figures on a signal
+//   exit.c      what the process tells when it ends
+//   refusal.c   why a Python is not served, in words
+//   status.c    the exit status with PIMALLOC_LEAKS=fail
+//   state.c     the options, and what became of the Python that was tried last
 //   symbols.c   does a module define a function?
 //   choice.c    was Python told to use another allocator?
-//   exit.c      what the process tells when it ends
-//   signal.c    figures on a signal
 //   children.c  PIMALLOC_CHILDREN=0
 //   foreign.c   what to do in a program of another C library: nothing
 
@@ -29,17 +35,27 @@ bool pim_preload_is_child(void);
 // Then takes us and our options out of the environment.
 void pim_preload_leave_environment(void);
 
-// The options of this process; nothing is set before a Python was found.
+// The options of this process; nothing is set before a Python was found, and
+// they were read.
 extern pim_options pim_preload_options;
+void pim_preload_read_options(void);
 
 // Whether a Python got our tables; it may have replaced them since.
 extern bool pim_preload_installed;
 
+// What pim_install() answered last.
+extern int pim_preload_outcome;
+
 // libpython's query of the locale, at `caller`: a runtime may be starting.
 void pim_preload_runtime_starts(const void *caller);
 
-// Looks libc's function up, so that no later call of the program's does.
+// The Python `python` is in this program from its start; `other` says which
+// allocator it was told to use instead, or is NULL.
+void pim_preload_try_first(const void *python, const char *other);
+
+// Look libc's functions up, so that no later call of the program's does.
 void pim_preload_find_setlocale(void);
+void pim_preload_find_finder(void);
 
 // Whether CPython's function `name` is in this module itself, not in what it
 // depends on.  Leaves dlerror() alone.
@@ -49,6 +65,9 @@ bool pim_preload_defines(const struct link_map *map, const char *name);
 // or its command line; NULL: none.  `argv` is NULL if the program is not
 // python.
 const char *pim_preload_other_choice(char **argv);
+
+// A text of pimalloc_strerror() without our name in front; others as they are.
+const char *pim_preload_without_name(const char *text);
 
 // With PIMALLOC_VERBOSE=1: one line that says why this Python is not served.
 void pim_preload_say_why_not(const char *why);
@@ -70,6 +89,9 @@ void pim_preload_leaks_unknown(void);
 
 // Has the exit status looked at, if that is asked for.
 void pim_preload_watch_exit(void);
+
+// What was left is told, so the status may be changed.
+void pim_preload_leaks_told(void);
 
 // Begins to watch for the signal that asks for figures, if there is one.
 void pim_preload_watch_signal(void);

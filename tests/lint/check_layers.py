@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Check the house rules that a machine can check (docs/design.md).
 
-  layers    a file under src/ includes its own layer and lower ones only
+  layers    a file under src/ includes and uses its own layer and lower ones only
+  circle    its files do not use one another in a circle (circles.py)
   front     another layer is entered by its own headers; hooks/ sees include/
             and src/cpython's front header only
   python    Python.h only in src/cpython, src/preload, src/module and hooks
@@ -25,17 +26,15 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import circles
+from c_text import blanked, line_of
+from layers import RANK, may_use
+
 ROOT = Path(__file__).resolve().parents[2]
 
-# Folder -> rank.  The three on top see all below and not one another.
-LAYERS = ["base", "platform", "mi", "page", "account", "arena", "extent", "abandoned",
-          "heap", "interp", "domain", "cpython", "api", "report"]
-RANK = {name: rank for rank, name in enumerate(LAYERS)}
-TOP = {"preload", "module", "run"}
-RANK.update({name: len(LAYERS) for name in TOP})
 FRONT_OF_CPYTHON = "cpython/cpython.h"
 
-MAY_SEE_PYTHON = ("src/cpython/", "src/api/", "src/preload/", "src/module/", "hooks/",
+MAY_SEE_PYTHON = ("src/cpython/", "src/preload/", "src/module/", "hooks/",
                   "include/pimalloc/cpython.h")
 PURE = ("src/", "include/", "hooks/")  # where the Python.h rule applies
 MAX_LINES = 600
@@ -85,21 +84,12 @@ def check_includes(path, text):
         if folder is not None:
             if folder not in RANK:
                 yield number, "layers", f"src/{folder} is not a layer that design.md names"
-            elif target != folder and (RANK[target] >= RANK[folder]):
+            elif not may_use(folder, target):
                 yield number, "layers", f"{folder} includes {name}, which lies above or beside it"
         elif posix.startswith("hooks/") and name != FRONT_OF_CPYTHON:
             yield number, "front", f"hooks may include {FRONT_OF_CPYTHON} only, not {name}"
         elif posix.startswith(("include/", "examples/")):
             yield number, "front", f"{name} is internal"
-
-
-def blanked(text):
-    """The text with comments, strings and preprocessor lines made blank."""
-    def blank(match):
-        return re.sub(r"[^\n]", " ", match.group(0))
-    text = re.sub(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'',
-                  blank, text, flags=re.S)
-    return re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", blank, text, flags=re.M)
 
 
 def after_parentheses(text, start):
@@ -126,14 +116,14 @@ def check_braces(text):
         closes_do = (match.group(1) == "while"
                      and code[:match.start()].rstrip().endswith("}"))
         if not rest.startswith("{") and not (closes_do and rest.startswith(";")):
-            yield code.count("\n", 0, match.start()) + 1, "braces", f"{match.group(1)} without braces"
+            yield line_of(code, match.start()), "braces", f"{match.group(1)} without braces"
 
 
 def check_secure(text):
     """What a privileged process must not believe (src/platform/privilege.h)."""
     code = blanked(text)
     for match in re.finditer(r"\b(getenv\s*\(|dli_fname\b)", code):
-        yield (code.count("\n", 0, match.start()) + 1, "secure",
+        yield (line_of(code, match.start()), "secure",
                "secure_getenv() reads the environment" if match.group(1) != "dli_fname"
                else "dli_fname may be argv[0]; take dl_iterate_phdr()'s name")
 
@@ -207,7 +197,7 @@ def main():
     options = parser.parse_args()
 
     files = list(sources())
-    breaches = list(check_readme())
+    breaches = [*check_readme(), *circles.check(ROOT)]
     for path in files:
         breaches += [(path, *breach) for breach in check_text(path)]
     headers = [path for path in files if path.suffix == ".h"]

@@ -11,6 +11,7 @@
 
 #include "platform/closing.h"
 #include "platform/gate.h"
+#include "platform/record.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/patience.h"
@@ -357,7 +358,7 @@ fork_at_a_closed_gate(void *arg)
 {
     (void)arg;
     pim_inside_patience_ms = 50;
-    pim_gate_take_record();
+    pim_record_take();
     pthread_create(&thread, NULL, keep_the_gate_closed, NULL);
     wait_for(&is_theirs);
     pid_t child = fork(); // goes on without the lock

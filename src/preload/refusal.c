@@ -1,0 +1,60 @@
+// refusal.c -- why a Python is not served, in words, and what it therefore
+// lacks.
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "platform/say.h"
+#include "preload/preload.h"
+
+const char *
+pim_preload_without_name(const char *text)
+{
+    static const char name[] = "pimalloc: ";
+    size_t length = sizeof(name) - 1;
+    return strncmp(text, name, length) == 0 ? text + length : text;
+}
+
+// What was asked for and is not done where Python is not served; "": nothing
+// that would be missed.  pimalloc-run --check tells it in its answer.
+static const char *
+missed(void)
+{
+    const pim_options *o = &pim_preload_options;
+    bool limit = o->limit_soft != 0;
+    bool leaks = o->leaks != PIM_LEAKS_UNTOLD;
+    return o->run_check     ? ""
+           : limit && leaks ? ", PIMALLOC_LIMIT and PIMALLOC_LEAKS do nothing"
+           : limit          ? ", PIMALLOC_LIMIT does nothing"
+           : leaks          ? ", PIMALLOC_LEAKS does nothing"
+                            : "";
+}
+
+static void
+say_why_not(const char *undone, const char *why)
+{
+    pim_say("pimalloc: not active in %s (process %ld)%s: %s\n",
+            program_invocation_short_name, (long)getpid(), undone,
+            pim_preload_without_name(why));
+}
+
+void
+pim_preload_say_why_not(const char *why)
+{
+    if (pim_preload_options.verbose) {
+        say_why_not("", why);
+    }
+}
+
+void
+pim_preload_not_served(const char *why)
+{
+    const char *undone = missed();
+    if (pim_preload_options.verbose || undone[0] != '\0') {
+        say_why_not(undone, why);
+    }
+    pim_preload_leaks_unknown();
+}
