@@ -10,6 +10,7 @@
 
 #include "run/check.h"
 
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "run/message.h"
+#include "run/status.h"
 #include "run/spawn.h"
 #include "run/target.h"
 
@@ -62,7 +63,7 @@ static int
 finish(int status)
 {
     if (fflush(stdout) != 0) {
-        pim_run_say("stdout: %s", strerror(errno));
+        warn("stdout");
         return PIM_RUN_FAILED;
     }
     return status;
@@ -73,19 +74,17 @@ static int
 report_missing(const char *name, const pim_target *target)
 {
     if (target->is_shim) {
-        pim_run_say("%s: pyenv knows no program for this shim here; choose a "
-                    "version that has one with \"pyenv shell\" or "
-                    "PYENV_VERSION",
-                    name);
+        warnx("%s: pyenv knows no program for this shim here; choose a "
+              "version that has one with \"pyenv shell\" or "
+              "PYENV_VERSION",
+              name);
         return PIM_RUN_NOT_FOUND;
     }
     if (target->is_script) {
-        pim_run_say("%s: its interpreter %s does not exist", name,
-                    target->argv[0]);
+        warnx("%s: its interpreter %s does not exist", name, target->argv[0]);
         return PIM_RUN_NOT_STARTED;
     }
-    pim_run_say("%s: not found%s", name,
-                strchr(name, '/') != NULL ? "" : " in PATH");
+    warnx("%s: not found%s", name, strchr(name, '/') != NULL ? "" : " in PATH");
     return PIM_RUN_NOT_FOUND;
 }
 
@@ -98,9 +97,9 @@ pim_run_check(char **command, const char *library, bool no_children)
     if (pim_target_find(name, first) &&
         (access(first, X_OK) != 0 || stat(first, &status) != 0 ||
          !S_ISREG(status.st_mode))) {
-        pim_run_say("%s: cannot be executed; it must be a file that you may "
-                    "execute",
-                    first);
+        warnx("%s: cannot be executed; it must be a file that you may "
+              "execute",
+              first);
         return PIM_RUN_NOT_STARTED;
     }
     pim_target target;
@@ -111,12 +110,12 @@ pim_run_check(char **command, const char *library, bool no_children)
     if (target.why[0] != '\0') {
         print_name(command, &target);
         printf("not served: %s\n", pim_target_why(&target, no_children));
-        return finish(PIM_CHECK_NOT_SERVED);
+        return finish(PIM_RUN_NOT_SERVED);
     }
     if (target.is_unclear) {
-        pim_run_say("%s: what env does with these options is not known here; "
-                    "ask about the command that it runs",
-                    name);
+        warnx("%s: what env does with these options is not known here; "
+              "ask about the command that it runs",
+              name);
         return PIM_RUN_FAILED;
     }
     pim_answer answer = {.status = -1};
@@ -126,16 +125,16 @@ pim_run_check(char **command, const char *library, bool no_children)
                       &answer);
     }
     if (!is_answer(&answer)) {
-        pim_run_say("%s: it could not be found out whether %s would be "
-                    "served%s; run it with --verbose --stats",
-                    name, target.file,
-                    takes             ? ": the library in it gave no answer"
-                    : target.is_known ? ": its loader passes the library over"
-                                      : ", whose format is not known here");
+        warnx("%s: it could not be found out whether %s would be "
+              "served%s; run it with --verbose --stats",
+              name, target.file,
+              takes             ? ": the library in it gave no answer"
+              : target.is_known ? ": its loader passes the library over"
+                                : ", whose format is not known here");
         return PIM_RUN_FAILED;
     }
     print_name(command, &target);
-    if (answer.status == PIM_CHECK_NO_PYTHON && target.is_script) {
+    if (answer.status == PIM_RUN_NO_PYTHON && target.is_script) {
         printf(
             "no CPython in the interpreter of this script at its start; %s\n",
             no_children ? "one that it executes in its place is served, the "

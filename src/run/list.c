@@ -4,6 +4,7 @@
 
 #include "run/list.h"
 
+#include <err.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "run/message.h"
+#include "run/status.h"
 
 static bool
 same_file(const char *a, const char *b)
@@ -45,11 +46,11 @@ void
 pim_list_append(const char *name, const char *path, const char *separators)
 {
     if (strpbrk(path, separators) != NULL) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "%s cannot be put on %s, where %s separates entries; "
-                     "install pimalloc in a path without",
-                     path, name,
-                     separators[1] != '\0' ? "a colon or a space" : "a colon");
+        errx(PIM_RUN_FAILED,
+             "%s cannot be put on %s, where %s separates entries; "
+             "install pimalloc in a path without",
+             path, name,
+             separators[1] != '\0' ? "a colon or a space" : "a colon");
     }
     const char *old = secure_getenv(name);
     if (old == NULL || *old == '\0') {
@@ -61,7 +62,7 @@ pim_list_append(const char *name, const char *path, const char *separators)
     int n = old == NULL ? asprintf(&list, "%s", path)
                         : asprintf(&list, "%s%c%s", old, separators[0], path);
     if (n < 0 || setenv(name, list, 1) != 0) {
-        pim_run_fail(PIM_RUN_FAILED, "%s: %s", name, strerror(errno));
+        err(PIM_RUN_FAILED, "%s", name);
     }
     free(list);
 }

@@ -12,6 +12,7 @@
 
 #define _GNU_SOURCE
 
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #include "run/check.h"
 #include "run/image.h"
 #include "run/list.h"
-#include "run/message.h"
+#include "run/status.h"
 #include "run/options.h"
 #include "run/place.h"
 #include "run/target.h"
@@ -34,7 +35,7 @@ static void
 set(const char *name, const char *value)
 {
     if (setenv(name, value, 1) != 0) {
-        pim_run_fail(PIM_RUN_FAILED, "%s: %s", name, strerror(errno));
+        err(PIM_RUN_FAILED, "%s", name);
     }
 }
 
@@ -82,11 +83,11 @@ static void
 set_preload(const char *library, const char *mimalloc)
 {
     if (strchr(library, '$') != NULL) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "%s cannot be put on LD_PRELOAD, where the loader expands "
-                     "$ORIGIN and its like; install pimalloc in a path without "
-                     "a dollar sign",
-                     library);
+        errx(PIM_RUN_FAILED,
+             "%s cannot be put on LD_PRELOAD, where the loader expands "
+             "$ORIGIN and its like; install pimalloc in a path without "
+             "a dollar sign",
+             library);
     }
     pim_list_append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
     if (mimalloc[0] != '\0') {
@@ -110,32 +111,31 @@ report_failure(const char *command, int error)
     char file[PATH_MAX];
     if (!pim_target_find(command, file)) {
         if (error == ENOENT) {
-            pim_run_fail(PIM_RUN_NOT_FOUND, "%s: not found%s%s", command,
-                         strchr(command, '/') != NULL ? "" : " in PATH",
-                         strchr(command, '=') != NULL
-                             ? "; to set a variable, write it in front of "
-                               "pimalloc-run"
-                             : "");
+            errx(PIM_RUN_NOT_FOUND, "%s: not found%s%s", command,
+                 strchr(command, '/') != NULL ? "" : " in PATH",
+                 strchr(command, '=') != NULL
+                     ? "; to set a variable, write it in front of "
+                       "pimalloc-run"
+                     : "");
         }
-        pim_run_fail(PIM_RUN_NOT_STARTED, "%s: %s", command, strerror(error));
+        errx(PIM_RUN_NOT_STARTED, "%s: %s", command, strerror(error));
     }
     pim_image image;
     pim_image_read(file, &image);
     if (error == ENOENT && image.kind == PIM_IMAGE_SCRIPT) {
         bool exists = interpreter_exists(image.script);
-        pim_run_fail(
-            PIM_RUN_NOT_STARTED,
-            "%s: its first line names an interpreter that %s: #!%s", file,
-            exists ? "lacks its own interpreter or loader" : "does not exist",
-            image.script);
+        errx(PIM_RUN_NOT_STARTED,
+             "%s: its first line names an interpreter that %s: #!%s", file,
+             exists ? "lacks its own interpreter or loader" : "does not exist",
+             image.script);
     }
     if (error == ENOENT && image.kind == PIM_IMAGE_ELF) {
-        pim_run_fail(PIM_RUN_NOT_STARTED,
-                     "%s: its loader%s%s does not exist on this system", file,
-                     image.loader[0] != '\0' ? " " : "", image.loader);
+        errx(PIM_RUN_NOT_STARTED,
+             "%s: its loader%s%s does not exist on this system", file,
+             image.loader[0] != '\0' ? " " : "", image.loader);
     }
-    pim_run_fail(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s", file,
-                 strerror(error));
+    errx(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s", file,
+         strerror(error));
 }
 
 // It runs as always; who asked for limits or leaks is told, and who wants to fail
@@ -147,21 +147,33 @@ tell_not_served(const pim_run_options *o, const pim_target *target)
     bool nobody_is = !target->hands_on || o->no_children;
     bool missed = nobody_is && (o->limit != NULL || o->leaks[0] != '\0');
     if (nobody_is && strncmp(o->leaks, "fail", strlen("fail")) == 0) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--leaks=fail could tell nothing of %s, which is not "
-                     "served: %s",
-                     target->file, why);
+        errx(PIM_RUN_FAILED,
+             "--leaks=fail could tell nothing of %s, which is not "
+             "served: %s",
+             target->file, why);
     }
     if (missed || o->verbose) {
-        pim_run_say("%s is not served%s: %s", target->file,
-                    missed ? ", and --limit and --leaks do nothing" : "", why);
+        warnx("%s is not served%s: %s", target->file,
+              missed ? ", and --limit and --leaks do nothing" : "", why);
     }
+}
+
+// err(3) writes "pimalloc-run: MESSAGE", each line in one piece because COMMAND's
+// siblings may share this stderr.
+static void
+set_up_messages(void)
+{
+    static char name[] = "pimalloc-run"; // whatever argv[0] is
+    static char line[2 * PATH_MAX];
+    program_invocation_short_name = name;
+    setvbuf(stderr, line, _IOLBF, sizeof(line));
 }
 
 int
 main(int argc, char **argv)
 {
     (void)argc;
+    set_up_messages();
     pim_run_options options;
     pim_run_options_read(argv, &options);
 

@@ -4,6 +4,7 @@
 
 #include "run/options.h"
 
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "pimalloc/pimalloc.h"
 #include "platform/signals.h"
 #include "platform/sizes.h"
-#include "run/message.h"
+#include "run/status.h"
 
 #define SEE_HELP "; \"pimalloc-run --help\" lists the options"
 
@@ -48,10 +49,10 @@ form_of(const form_option *o, const char *name, size_t length)
             return *form;
         }
     }
-    pim_run_fail(PIM_RUN_FAILED,
-                 "%s: there is no format \"%.*s\"; valid are %s, and a file "
-                 "follows a colon: %s=json:FILE",
-                 o->name, (int)length, name, o->valid, o->name);
+    errx(PIM_RUN_FAILED,
+         "%s: there is no format \"%.*s\"; valid are %s, and a file "
+         "follows a colon: %s=json:FILE",
+         o->name, (int)length, name, o->valid, o->name);
 }
 
 // With each per cent sign twice, so that it stands for itself.
@@ -88,16 +89,16 @@ check_folder(const char *asked_by, const char *folder)
     struct stat status;
     int error = stat(folder, &status) != 0 ? errno : 0;
     if (error == ENOENT || (error == 0 && !S_ISDIR(status.st_mode))) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "%s: %s is no directory, so no file in it can be "
-                     "written; create it first",
-                     asked_by, folder);
+        errx(PIM_RUN_FAILED,
+             "%s: %s is no directory, so no file in it can be "
+             "written; create it first",
+             asked_by, folder);
     }
     if (error != 0) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "%s: %s: %s; name a file in a folder that COMMAND may "
-                     "write to",
-                     asked_by, folder, strerror(error));
+        errx(PIM_RUN_FAILED,
+             "%s: %s: %s; name a file in a folder that COMMAND may "
+             "write to",
+             asked_by, folder, strerror(error));
     }
 }
 
@@ -115,8 +116,8 @@ check_file(const char *asked_by, const char *file)
     }
     if (expand(file, path) && stat(path, &status) == 0 &&
         S_ISDIR(status.st_mode)) {
-        pim_run_fail(PIM_RUN_FAILED, "%s: %s is a directory; name a file in it",
-                     asked_by, path);
+        errx(PIM_RUN_FAILED, "%s: %s is a directory; name a file in it",
+             asked_by, path);
     }
 }
 
@@ -127,17 +128,16 @@ make_absolute(const char *asked_by, const char *file, char *out, size_t size)
     char here[PATH_MAX] = "";
     char escaped[2 * PATH_MAX];
     if (file[0] != '/' && getcwd(here, sizeof(here)) == NULL) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "%s: the current directory is not known (%s); give an "
-                     "absolute path",
-                     asked_by, strerror(errno));
+        errx(PIM_RUN_FAILED,
+             "%s: the current directory is not known (%s); give an "
+             "absolute path",
+             asked_by, strerror(errno));
     }
     escape(strcmp(here, "/") == 0 ? "" : here, escaped);
     int n =
         snprintf(out, size, "%s%s%s", escaped, file[0] != '/' ? "/" : "", file);
     if (n < 0 || (size_t)n >= size) {
-        pim_run_fail(PIM_RUN_FAILED, "%s: the path %s is too long", asked_by,
-                     file);
+        errx(PIM_RUN_FAILED, "%s: the path %s is too long", asked_by, file);
     }
     check_file(asked_by, out);
 }
@@ -153,10 +153,10 @@ parse_form(const form_option *o, const char *value, char out[PIM_RUN_FORM_MAX])
     char file[PATH_MAX] = "";
     if (name[length] == ':') {
         if (name[length + 1] == '\0') {
-            pim_run_fail(PIM_RUN_FAILED,
-                         "%s: no file follows the colon; leave the colon out "
-                         "for stderr",
-                         o->name);
+            errx(PIM_RUN_FAILED,
+                 "%s: no file follows the colon; leave the colon out "
+                 "for stderr",
+                 o->name);
         }
         make_absolute(o->name, name + length + 1, file, sizeof(file));
     }
@@ -182,21 +182,21 @@ static void
 parse_signal(const char *value, pim_run_options *out)
 {
     if (*value != '=' || value[1] == '\0') {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--stats-signal needs a signal: --stats-signal=USR1");
+        errx(PIM_RUN_FAILED,
+             "--stats-signal needs a signal: --stats-signal=USR1");
     }
     out->signal = pim_signal_of(value + 1);
     if (out->signal == 0) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--stats-signal: there is no signal \"%s\"; valid are "
-                     "names and numbers such as USR1, SIGUSR1 and 10",
-                     value + 1);
+        errx(PIM_RUN_FAILED,
+             "--stats-signal: there is no signal \"%s\"; valid are "
+             "names and numbers such as USR1, SIGUSR1 and 10",
+             value + 1);
     }
     if (!pim_signal_is_free(out->signal)) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--stats-signal: %s cannot be used for this; take USR1, "
-                     "USR2 or another that COMMAND does not use",
-                     value + 1);
+        errx(PIM_RUN_FAILED,
+             "--stats-signal: %s cannot be used for this; take USR1, "
+             "USR2 or another that COMMAND does not use",
+             value + 1);
     }
 }
 
@@ -208,15 +208,15 @@ parse_limit(const char *value, pim_run_options *out)
     uint64_t soft;
     uint64_t hard;
     if (*value != '=') {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--limit needs SOFT or SOFT:HARD: --limit=64M:72M");
+        errx(PIM_RUN_FAILED,
+             "--limit needs SOFT or SOFT:HARD: --limit=64M:72M");
     }
     const char *lack = pim_limits_of(value + 1, &soft, &hard);
     if (lack != NULL) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--limit: \"%s\" %s; SOFT and SOFT:HARD are sizes such as "
-                     "in --limit=64M:72M",
-                     value + 1, lack);
+        errx(PIM_RUN_FAILED,
+             "--limit: \"%s\" %s; SOFT and SOFT:HARD are sizes such as "
+             "in --limit=64M:72M",
+             value + 1, lack);
     }
     out->limit = value + 1;
 }
@@ -226,8 +226,8 @@ parse_limit_tree(const char *value, pim_run_options *out)
 {
     pim_tree ignored;
     if (*value != '=' || !pim_tree_of(value + 1, &ignored)) {
-        pim_run_fail(PIM_RUN_FAILED, "--limit-tree needs none, tenants or all: "
-                                     "--limit-tree=all");
+        errx(PIM_RUN_FAILED, "--limit-tree needs none, tenants or all: "
+                             "--limit-tree=all");
     }
     out->limit_tree = value + 1;
 }
@@ -280,7 +280,7 @@ static _Noreturn void
 finish_output(void)
 {
     if (fflush(stdout) != 0) {
-        pim_run_fail(PIM_RUN_FAILED, "stdout: %s", strerror(errno));
+        err(PIM_RUN_FAILED, "stdout");
     }
     exit(0);
 }
@@ -383,13 +383,11 @@ read_one(const char *argument, pim_run_options *out)
         found =
             find(options_plain, PIM_ARRAY_LEN(options_plain), argument, length);
         if (found != NULL && *value != '\0') {
-            pim_run_fail(PIM_RUN_FAILED, "%s takes no value" SEE_HELP,
-                         found->name);
+            errx(PIM_RUN_FAILED, "%s takes no value" SEE_HELP, found->name);
         }
     }
     if (found == NULL) {
-        pim_run_fail(PIM_RUN_FAILED, "there is no option %s" SEE_HELP,
-                     argument);
+        errx(PIM_RUN_FAILED, "there is no option %s" SEE_HELP, argument);
     }
     found->parse(value, out);
 }
@@ -409,7 +407,7 @@ pim_run_options_read(char **argv, pim_run_options *out)
         read_one(*next, out);
     }
     if (*next == NULL) {
-        pim_run_fail(PIM_RUN_FAILED, "there is no COMMAND to run" SEE_HELP);
+        errx(PIM_RUN_FAILED, "there is no COMMAND to run" SEE_HELP);
     }
     out->command = next;
 }

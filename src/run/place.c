@@ -4,6 +4,7 @@
 
 #include "run/place.h"
 
+#include <err.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -18,7 +19,7 @@
 #include "base/compiler.h"
 #include "mi/mi.h"
 #include "platform/room.h"
-#include "run/message.h"
+#include "run/status.h"
 
 // Seen from BINDIR: first as installed, then as in the build tree.
 static const char *const library_folders[] = {PIM_RUN_TO_LIBDIR, "../lib"};
@@ -36,10 +37,10 @@ own_folder(char *out)
     const char *started_as = (const char *)getauxval(AT_EXECFN);
     if (realpath("/proc/self/exe", out) == NULL && // no /proc in a chroot
         (started_as == NULL || realpath(started_as, out) == NULL)) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "my own file cannot be found (%s), so the library beside "
-                     "it cannot either; is /proc mounted?",
-                     strerror(errno));
+        errx(PIM_RUN_FAILED,
+             "my own file cannot be found (%s), so the library beside "
+             "it cannot either; is /proc mounted?",
+             strerror(errno));
     }
     *strrchr(out, '/') = '\0';
 }
@@ -59,7 +60,7 @@ join(const char *folder, const char *relative, char *out, size_t size)
     }
     int n = snprintf(out, size, "%.*s/%s", (int)length, folder, relative);
     if (n < 0 || (size_t)n >= size) {
-        pim_run_fail(PIM_RUN_FAILED, "the path %s is too long", folder);
+        errx(PIM_RUN_FAILED, "the path %s is too long", folder);
     }
 }
 
@@ -82,12 +83,11 @@ find_beside_us(const char *const folders[2], const char *file, const char *what,
         }
     }
     bool same = strcmp(tried[0], tried[1]) == 0;
-    pim_run_fail(PIM_RUN_FAILED,
-                 "%s %s is missing or cannot be read (looked in %s%s%s); "
-                 "install pimalloc as a "
-                 "whole, or build all of it",
-                 what, file, tried[0], same ? "" : " and ",
-                 same ? "" : tried[1]);
+    errx(PIM_RUN_FAILED,
+         "%s %s is missing or cannot be read (looked in %s%s%s); "
+         "install pimalloc as a "
+         "whole, or build all of it",
+         what, file, tried[0], same ? "" : " and ", same ? "" : tried[1]);
 }
 
 void
@@ -98,7 +98,7 @@ pim_place_library(char *out, size_t size)
                    sizeof(folder));
     int n = snprintf(out, size, "%s/" LIBRARY, folder);
     if (n < 0 || (size_t)n >= size) {
-        pim_run_fail(PIM_RUN_FAILED, "the path %s is too long", folder);
+        errx(PIM_RUN_FAILED, "the path %s is too long", folder);
     }
 }
 
@@ -117,11 +117,11 @@ take(const char *path, int flags, char *out, size_t size, char *why)
 {
     if ((flags & RTLD_NOLOAD) == 0 &&
         !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--with-malloc: no address space for mimalloc, which "
-                     "needs %zu MiB to start; raise the limit of virtual "
-                     "memory (ulimit -v)",
-                     PIM_MI_START_BYTES >> 20);
+        errx(PIM_RUN_FAILED,
+             "--with-malloc: no address space for mimalloc, which "
+             "needs %zu MiB to start; raise the limit of virtual "
+             "memory (ulimit -v)",
+             PIM_MI_START_BYTES >> 20);
     }
     void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | flags);
     if (handle == NULL) {
@@ -157,10 +157,10 @@ pim_place_mimalloc(const char *library, char *out, size_t size)
         if (realpath(named, path) != NULL && take(path, 0, out, size, why)) {
             return;
         }
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--with-malloc: PIMALLOC_MIMALLOC=%s is not the path of a "
-                     "libmimalloc 3.6 or newer; correct it or unset it",
-                     named);
+        errx(PIM_RUN_FAILED,
+             "--with-malloc: PIMALLOC_MIMALLOC=%s is not the path of a "
+             "libmimalloc 3.6 or newer; correct it or unset it",
+             named);
     }
     char beside[PATH_MAX];
     snprintf(beside, sizeof(beside), "%.*s/pimalloc/" MIMALLOC,
@@ -169,9 +169,9 @@ pim_place_mimalloc(const char *library, char *out, size_t size)
         take(beside, 0, out, size, why) || take(MIMALLOC, 0, out, size, why)) {
         return;
     }
-    pim_run_fail(PIM_RUN_FAILED,
-                 "--with-malloc needs libmimalloc 3.6 or newer: %s (looked at "
-                 "%s and where the loader looks); install it (Debian: "
-                 "libmimalloc3) or name it in PIMALLOC_MIMALLOC",
-                 why, beside);
+    errx(PIM_RUN_FAILED,
+         "--with-malloc needs libmimalloc 3.6 or newer: %s (looked at "
+         "%s and where the loader looks); install it (Debian: "
+         "libmimalloc3) or name it in PIMALLOC_MIMALLOC",
+         why, beside);
 }

@@ -4,6 +4,7 @@
 
 #include "run/target.h"
 
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 
 #include "run/env.h"
 #include "run/image.h"
-#include "run/message.h"
+#include "run/status.h"
 #include "run/shim.h"
 
 // The kernel follows five scripts; env and shims may stand between them.
@@ -83,7 +84,7 @@ interpose(pim_target *t, const char *interpreter, const char *argument)
     char *words[] = {strdup(interpreter), strdup(argument), strdup(t->file)};
     if (out == NULL || words[0] == NULL || words[1] == NULL ||
         words[2] == NULL) {
-        pim_run_fail(PIM_RUN_FAILED, "%s", strerror(ENOMEM));
+        errx(PIM_RUN_FAILED, "%s", strerror(ENOMEM));
     }
     size_t used = 0;
     for (int i = 0; i < 3; i++) {
