@@ -190,15 +190,16 @@ def check_options_of_env(b):
     """--check knows env's options in all spellings, and says so where it does not"""
     for words in (["--unset", "LD_PRELOAD"], ["--unset=LD_PRELOAD"], ["-vu", "LD_PRELOAD"],
                   ["-iS", "A=b"], ["-ivSA=b"], ["--split-string", "-i"], ["--ignore-environment"],
-                  ["-C", "/", "-i"], ["-C/", "-u", "LD_PRELOAD"]):
+                  ["-C", "/", "-i"], ["-C/", "-u", "LD_PRELOAD"], ["--unse=LD_PRELOAD"], ["-v", "-"]):
         answers(check(b, "env", *words, "ls"), 1, "env takes LD_PRELOAD away")
     for words in (["-v"], ["-a", "x"], ["--argv0=x"], ["--default-signal=PIPE"], ["-vuX"],
-                  ["--block-signal"], ["-u", "X", "--"], ["--chdir=/"], ["--split-string=A=b"]):
+                  ["--block-signal"], ["-u", "X", "--"], ["--chdir=/"], ["--split-string=A=b"],
+                  ["--unse=X"]):
         answers(check(b, "env", *words, "ls"), 0, "env (", "/ls): CPython")
     os.makedirs(b.path("env-folder"))
     b.compile("env-folder/static", "-static")
     answers(check(b, "env", "--chdir", b.path("env-folder"), "./static"), 1, "linked statically")
-    for words in (["--no-such"], ["-x"], ["--unse=X"], ["-S", "a 'b c'"], ["-u"], ["--chdir=/no"]):
+    for words in (["--no-such"], ["-x"], ["--ig"], ["-S", "a 'b c'"], ["-u"], ["--chdir=/no"]):
         done = check(b, "env", *words, *(["ls"] if words != ["-u"] else []))
         equal((done.returncode, done.stdout), (125, ""))
         contains(done.stderr, "what env does with these options is not known here")
