@@ -1,8 +1,8 @@
 // image.h -- what a file tells about the process that it would become.
 //
-// A loader that is asked to preload a library does so only if the program is
-// linked dynamically, of the library's kind of machine and C library, and runs
-// without raised privileges.  All of this can be read off the file.
+// A loader preloads a library only if the program is linked dynamically, of the
+// library's kind of machine and C library, and runs without raised privileges.  The
+// file tells all of this.
 
 #ifndef PIM_RUN_IMAGE_H
 #define PIM_RUN_IMAGE_H
@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 enum pim_image_kind {
-    PIM_IMAGE_UNKNOWN, // cannot be read, or of a format not known here
+    PIM_IMAGE_UNKNOWN, // not readable, or of a format not known here
     PIM_IMAGE_ELF,
-    PIM_IMAGE_SCRIPT, // begins with #!
+    PIM_IMAGE_SCRIPT, // begins with #! and an interpreter
     PIM_IMAGE_TEXT,   // no format at all, which execvp() gives to /bin/sh
 };
 

@@ -3,12 +3,9 @@
 #ifndef PIM_RUN_SHIM_H
 #define PIM_RUN_SHIM_H
 
-#include <limits.h>
-#include <stdbool.h>
-
-// Whether `script` is a pyenv shim.  Then `out` is the program it would execute,
-// or "" if pyenv finds none; what pyenv has to say about that goes to stderr.
-// pyenv itself is asked, which costs some tenths of a second.
-bool pim_shim_resolve(const char *script, char out[PATH_MAX]);
+// The program that `script` would execute, or "" if pyenv finds none and has said so
+// on stderr.  NULL: it is no shim.  pyenv itself is asked, which takes some tenths
+// of a second.
+const char *pim_shim_program(const char *script);
 
 #endif // PIM_RUN_SHIM_H

@@ -1,15 +1,11 @@
-// spawn.h -- asking another program, without waiting for it for ever.
+// spawn.h -- asking another program, for a limited time.
 
 #ifndef PIM_RUN_SPAWN_H
 #define PIM_RUN_SPAWN_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 typedef struct pim_answer {
-    int error;       // errno if it could not be started, else 0
-    int status;      // exit status; -1: ended by a signal, or killed by us
-    char text[8192]; // the beginning of what it wrote to stdout
+    int status;      // exit status, 126 if not started; -1: it was killed
+    char text[8192]; // the beginning of its stdout
 } pim_answer;
 
 // Runs argv[0], found as by execvp(), with one more environment variable
