@@ -16,9 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/compiler.h"
 #include "platform/path.h"
-#include "run/spawn.h"
+#include "run/ask.h"
 #include "run/target.h"
 
 #define SECONDS_MAX 10
@@ -28,7 +27,7 @@ static bool
 loader_takes(char **argv, const char *library)
 {
     pim_answer objects;
-    pim_spawn_ask(argv, "LD_TRACE_LOADED_OBJECTS=1", SECONDS_MAX, &objects);
+    pim_ask(argv, "LD_TRACE_LOADED_OBJECTS=1", SECONDS_MAX, &objects);
     return objects.status == 0 &&
            strstr(objects.text, library + pim_path_folder(library) - 1) != NULL;
 }
@@ -55,16 +54,15 @@ ask_library(const char *name, const pim_target *target, const char *library,
 {
     bool takes = loader_takes(target->argv, library);
     if (takes) {
-        pim_spawn_ask(target->argv, "PIMALLOC_RUN_CHECK=1", SECONDS_MAX,
-                      answer);
+        pim_ask(target->argv, "PIMALLOC_RUN_CHECK=1", SECONDS_MAX, answer);
     }
     if (!takes || !is_answer(answer)) {
-        errx(PIM_RUN_FAILED,
-             "%s: it could not be found out whether %s would be served: %s; "
-             "run it with --verbose --stats",
-             name, target->file,
-             takes ? "the library in it gave no answer"
-                   : "its loader passes the library over");
+        pim_fail(
+            "%s: it could not be found out whether %s would be served: %s; "
+            "run it with --verbose --stats",
+            name, target->file,
+            takes ? "the library in it gave no answer"
+                  : "its loader passes the library over");
     }
     answer->text[strcspn(answer->text, "\n")] = '\0';
 }

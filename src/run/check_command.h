@@ -4,7 +4,7 @@
 #define PIM_RUN_CHECK_COMMAND_H
 
 #include "run/command_line.h"
-#include "run/status.h"
+#include "run/common.h"
 
 // Says on stdout whether the Python of COMMAND would be served, and why not.
 // library: the preload library, which LD_PRELOAD names already.  Exits with a message

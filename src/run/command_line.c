@@ -5,20 +5,129 @@
 #include "run/command_line.h"
 
 #include <err.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "base/compiler.h"
 #include "pimalloc/pimalloc.h"
+#include "platform/path.h"
 #include "platform/signals.h"
 #include "platform/sizes.h"
-#include "run/environment.h"
-#include "run/form.h"
-#include "run/status.h"
-#include "run/text.h"
+#include "run/common.h"
 
 #define SEE_HELP "; \"pimalloc-run --help\" lists the options"
+
+// --- [=FORM][:FILE] ----------------------------------------------------------
+
+#define FORMS 3
+
+static const char *
+form_of(const char *option, const char *name, size_t length,
+        const char *const forms[FORMS])
+{
+    for (int i = 0; i < FORMS; i++) {
+        if (strlen(forms[i]) == length && memcmp(forms[i], name, length) == 0) {
+            return forms[i];
+        }
+    }
+    pim_fail("%s: there is no format \"%.*s\"; valid are %s, %s and %s, and a "
+             "file follows a colon: %s=json:FILE",
+             option, (int)length, name, forms[0], forms[1], forms[2], option);
+}
+
+static void
+check_folder(const char *option, const char *folder)
+{
+    struct stat status;
+    bool exists = stat(folder, &status) == 0;
+    if (exists ? !S_ISDIR(status.st_mode) : errno == ENOENT) {
+        pim_fail(
+            "%s: %s is no directory, so no file in it can be written; create "
+            "it first",
+            option, folder);
+    }
+    if (!exists) {
+        pim_fail(
+            "%s: %s: %s; name a file in a folder that COMMAND may write to",
+            option, folder, strerror(errno));
+    }
+}
+
+// What cannot be written would be noticed only when COMMAND ends.  What depends on
+// the process's id is not known yet.
+static void
+check_file(const char *option, const char *file)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    bool has_pid;
+    const char *folder = pim_text("%.*s", (int)pim_path_folder(file) - 1, file);
+    if (folder[0] != '\0' && pim_path_expand(folder, path, &has_pid) == 0 &&
+        !has_pid) {
+        check_folder(option, path);
+    }
+    if (pim_path_expand(file, path, &has_pid) == 0 && !has_pid &&
+        stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        pim_fail("%s: %s is a directory; name a file in it", option, path);
+    }
+}
+
+// COMMAND may change the directory before it ends.  A per cent sign in ours is
+// doubled, so that it stands for itself.
+static const char *
+absolute(const char *option, const char *file)
+{
+    char here[PATH_MAX];
+    char escaped[2 * PATH_MAX];
+    char *to = escaped;
+    if (*file == '/') {
+        return file;
+    }
+    if (getcwd(here, sizeof(here)) == NULL) {
+        pim_fail(
+            "%s: the current directory is not known (%s); give an absolute "
+            "path",
+            option, strerror(errno));
+    }
+    for (const char *at = strcmp(here, "/") != 0 ? here : ""; *at != '\0';
+         at++) {
+        if (*at == '%') {
+            *to++ = '%';
+        }
+        *to++ = *at;
+    }
+    *to = '\0';
+    return pim_text("%s/%s", escaped, file);
+}
+
+// Returns FORM or FORM:FILE as the library reads it, with an absolute FILE.  forms:
+// the valid ones, of which the first is the default.
+static const char *
+read_form(const char *option, const char *value, const char *const forms[FORMS])
+{
+    const char *name = value + (*value == '=');
+    size_t length = strcspn(name, ":");
+    bool is_default = *value != '=' || name[0] == ':';
+    const char *form =
+        is_default ? forms[0] : form_of(option, name, length, forms);
+    const char *file = name + length + 1;
+    if (name[length] == '\0') {
+        return form;
+    }
+    if (*file == '\0') {
+        pim_fail(
+            "%s: no file follows the colon; leave the colon out for stderr",
+            option);
+    }
+    const char *path = absolute(option, file);
+    if (strlen(path) >= PATH_MAX) {
+        pim_fail("%s: the path %s is too long", option, file);
+    }
+    check_file(option, path);
+    return pim_text("%s:%s", form, path);
+}
 
 // --- values ------------------------------------------------------------------
 
@@ -27,36 +136,35 @@
 static const char *
 read_stats(const char *value)
 {
-    static const char *const forms[PIM_FORMS] = {"text", "json", "openmetrics"};
-    return pim_form_read("--stats", value, forms);
+    static const char *const forms[FORMS] = {"text", "json", "openmetrics"};
+    return read_form("--stats", value, forms);
 }
 
 static const char *
 read_leaks(const char *value)
 {
-    static const char *const forms[PIM_FORMS] = {"text", "json", "fail"};
-    return pim_form_read("--leaks", value, forms);
+    static const char *const forms[FORMS] = {"text", "json", "fail"};
+    return read_form("--leaks", value, forms);
 }
 
 static const char *
 read_signal(const char *value)
 {
     if (*value != '=' || value[1] == '\0') {
-        errx(PIM_RUN_FAILED,
-             "--stats-signal needs a signal: --stats-signal=USR1");
+        pim_fail("--stats-signal needs a signal: --stats-signal=USR1");
     }
     int number = pim_signal_of(value + 1);
     if (number == 0) {
-        errx(PIM_RUN_FAILED,
-             "--stats-signal: there is no signal \"%s\"; valid are names and "
-             "numbers such as USR1, SIGUSR1 and 10",
-             value + 1);
+        pim_fail(
+            "--stats-signal: there is no signal \"%s\"; valid are names and "
+            "numbers such as USR1, SIGUSR1 and 10",
+            value + 1);
     }
     if (!pim_signal_is_free(number)) {
-        errx(PIM_RUN_FAILED,
-             "--stats-signal: %s cannot be used for this; take USR1, USR2 or "
-             "another that COMMAND does not use",
-             value + 1);
+        pim_fail(
+            "--stats-signal: %s cannot be used for this; take USR1, USR2 or "
+            "another that COMMAND does not use",
+            value + 1);
     }
     return pim_text("%d", number);
 }
@@ -67,15 +175,13 @@ read_limit(const char *value)
     uint64_t soft;
     uint64_t hard;
     if (*value != '=') {
-        errx(PIM_RUN_FAILED,
-             "--limit needs SOFT or SOFT:HARD: --limit=64M:72M");
+        pim_fail("--limit needs SOFT or SOFT:HARD: --limit=64M:72M");
     }
     const char *lack = pim_limits_of(value + 1, &soft, &hard);
     if (lack != NULL) {
-        errx(PIM_RUN_FAILED,
-             "--limit: \"%s\" %s; SOFT and SOFT:HARD are sizes such as in "
-             "--limit=64M:72M",
-             value + 1, lack);
+        pim_fail("--limit: \"%s\" %s; SOFT and SOFT:HARD are sizes such as in "
+                 "--limit=64M:72M",
+                 value + 1, lack);
     }
     return value + 1;
 }
@@ -85,8 +191,8 @@ read_limit_tree(const char *value)
 {
     pim_tree ignored;
     if (*value != '=' || !pim_tree_of(value + 1, &ignored)) {
-        errx(PIM_RUN_FAILED, "--limit-tree needs none, tenants or all: "
-                             "--limit-tree=all");
+        pim_fail("--limit-tree needs none, tenants or all: "
+                 "--limit-tree=all");
     }
     return value + 1;
 }
@@ -179,11 +285,11 @@ read_one(const char *argument, pim_run_options *out)
         i++;
     }
     if (i == PIM_OPT_COUNT) {
-        errx(PIM_RUN_FAILED, "there is no option %s" SEE_HELP, argument);
+        pim_fail("there is no option %s" SEE_HELP, argument);
     }
     const option *o = &options[i];
     if (o->fixed != NULL && *value != '\0') {
-        errx(PIM_RUN_FAILED, "%s takes no value" SEE_HELP, o->name);
+        pim_fail("%s takes no value" SEE_HELP, o->name);
     }
     out->given[i] = o->fixed != NULL ? o->fixed : o->read(value);
     if (i == PIM_OPT_HELP) {
@@ -222,7 +328,7 @@ pim_run_options_read(char **argv, pim_run_options *out)
         read_one(*next, out);
     }
     if (*next == NULL) {
-        errx(PIM_RUN_FAILED, "there is no COMMAND to run" SEE_HELP);
+        pim_fail("there is no COMMAND to run" SEE_HELP);
     }
     out->command = next;
 }
@@ -231,8 +337,9 @@ void
 pim_run_options_export(const pim_run_options *o)
 {
     for (size_t i = 0; i < PIM_OPT_COUNT; i++) {
-        if (options[i].variable != NULL && o->given[i] != NULL) {
-            pim_environment_set(options[i].variable, o->given[i]);
+        if (options[i].variable != NULL && o->given[i] != NULL &&
+            setenv(options[i].variable, o->given[i], 1) != 0) {
+            err(PIM_RUN_FAILED, "%s", options[i].variable);
         }
     }
 }

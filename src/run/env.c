@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "run/common.h"
+
 #define BLANKS " \t"
 
 #define BRIEF "+a:C:iS:u:v0"
@@ -27,46 +29,29 @@ static const struct option full[] = {
     {0},
 };
 
-static int
-count(char **argv)
-{
-    int n = 0;
-    while (argv[n] != NULL) {
-        n++;
-    }
-    return n;
-}
-
-// "env", the words of `text`, then `rest`; never freed.  NULL: not possible.
+// env, the words of `text`, then `rest`.  NULL: quotes, escapes or too many words.
 static char **
-split(char *env, const char *text, char **rest)
+split(const char *env, const char *text, char **rest)
 {
-    size_t n = (size_t)count(rest);
-    char *words = strdup(text);
-    char **out = calloc(strlen(text) / 2 + n + 3, sizeof(*out));
-    if (words == NULL || out == NULL || strpbrk(text, "'\"\\$#") != NULL) {
-        free(words);
-        free(out);
-        return NULL;
+    const char *words[256] = {env};
+    size_t used = 1;
+    char *left = pim_text("%s", text);
+    for (char *word = strtok(left, BLANKS); word != NULL;
+         word = strtok(NULL, BLANKS)) {
+        if (used == PIM_ARRAY_LEN(words) || strpbrk(word, "'\"\\$#") != NULL) {
+            return NULL;
+        }
+        words[used++] = word;
     }
-    size_t used = 0;
-    out[used++] = env;
-    char *state;
-    for (char *word = strtok_r(words, BLANKS, &state); word != NULL;
-         word = strtok_r(NULL, BLANKS, &state)) {
-        out[used++] = word;
-    }
-    memcpy(out + used, rest, n * sizeof(*out));
-    return out;
+    return pim_words(words, used, rest);
 }
 
 // entry: NAME=VALUE to set, or NAME to remove.
 static void
 change(char *entry, bool apply, bool *clears)
 {
-    static const char preload[] = "LD_PRELOAD";
-    size_t length = strcspn(entry, "=");
-    if (length == strlen(preload) && memcmp(entry, preload, length) == 0) {
+    char *name = pim_text("%.*s", (int)strcspn(entry, "="), entry);
+    if (strcmp(name, "LD_PRELOAD") == 0) {
         *clears = true;
     } else if (apply) {
         putenv(entry);
@@ -81,28 +66,21 @@ pim_env_command(char **argv, bool apply, bool *clears, char ***command)
     *command = NULL;
     opterr = 0;
     optind = 0; // getopt_long() starts anew
-    while ((letter = getopt_long(count(argv), argv, BRIEF, full, NULL)) != -1) {
-        switch (letter) {
-        case '?':
-            return false;
-        case 'C':
-            folder = optarg;
-            break;
-        case 'i':
-            *clears = true;
-            break;
-        case 'S':
+    while ((letter = getopt_long(pim_count(argv), argv, BRIEF, full, NULL)) !=
+           -1) {
+        if (letter == 'S') {
             argv = split(argv[0], optarg, argv + optind);
-            if (argv == NULL) {
-                return false;
-            }
             optind = 0;
-            break;
-        case 'u':
+        }
+        if (letter == '?' || argv == NULL) {
+            return false;
+        }
+        if (letter == 'C') {
+            folder = optarg;
+        } else if (letter == 'i') {
+            *clears = true;
+        } else if (letter == 'u') {
             change(optarg, apply, clears);
-            break;
-        default: // changes nothing that matters here
-            break;
         }
     }
     argv += optind;

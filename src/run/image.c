@@ -22,17 +22,10 @@
 
 #define BLANKS " \t"
 
-#define NATIVE_CLASS (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32)
-#define NATIVE_DATA                                                            \
-    (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB)
-
-static bool
-is_loader(const char *path)
-{
-    const char *name = path + pim_path_folder(path);
-    return strncmp(name, "ld-", 3) == 0 || strncmp(name, "ld.so", 5) == 0 ||
-           strncmp(name, "ld64.so", 7) == 0;
-}
+// EI_CLASS and EI_DATA.
+#define NATIVE_KIND                                                            \
+    ((sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) << 8 |                    \
+     (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB))
 
 static bool
 read_at(int fd, uint64_t offset, void *out, size_t bytes)
@@ -64,21 +57,16 @@ read_loader(int fd, pim_image *out)
 }
 
 static enum pim_image_kind
-read_elf(int fd, const char *head, pim_image *out)
+read_elf(int fd, const unsigned char *head, pim_image *out)
 {
-    unsigned char low = (unsigned char)head[offsetof(ElfW(Ehdr), e_machine)];
-    unsigned char high =
-        (unsigned char)head[offsetof(ElfW(Ehdr), e_machine) + 1];
-    out->elf_class = (unsigned char)head[EI_CLASS];
-    out->elf_data = (unsigned char)head[EI_DATA];
-    out->elf_machine =
-        (uint16_t)(out->elf_data == ELFDATA2LSB ? low | high << 8
-                                                : low << 8 | high);
+    const unsigned char *at = head + offsetof(ElfW(Ehdr), e_machine);
+    unsigned kind = (unsigned)head[EI_CLASS] << 8 | head[EI_DATA];
+    bool is_little = head[EI_DATA] == ELFDATA2LSB;
+    out->is_32_bit = head[EI_CLASS] == ELFCLASS32;
+    out->machine = kind << 16 | (unsigned)at[is_little] << 8 | at[!is_little];
     // Of another class or byte order nothing more matters.
-    bool is_native =
-        out->elf_class == NATIVE_CLASS && out->elf_data == NATIVE_DATA;
-    return !is_native || read_loader(fd, out) ? PIM_IMAGE_ELF
-                                              : PIM_IMAGE_UNKNOWN;
+    return kind != NATIVE_KIND || read_loader(fd, out) ? PIM_IMAGE_ELF
+                                                       : PIM_IMAGE_UNKNOWN;
 }
 
 // As the kernel reads it: up to the end of the line or of its buffer.  False: it
@@ -104,22 +92,24 @@ read_script(const char *head, size_t length, pim_image *out)
 void
 pim_image_read(const char *path, pim_image *out)
 {
-    *out = (pim_image){.is_loader = is_loader(path)};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        return;
-    }
+    const char *name = path + pim_path_folder(path); // ld-*.so.*, ld64.so.*
+    *out = (pim_image){.is_loader = strncmp(name, "ld", 2) == 0 &&
+                                    strstr(name, ".so") != NULL};
     char head[sizeof(out->script)];
-    ssize_t n = pread(fd, head, sizeof(head), 0);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? pread(fd, head, sizeof(head), 0) : -1;
     size_t length = n > 0 ? (size_t)n : 0;
     if (length >= sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0) {
-        out->kind = read_elf(fd, head, out);
+        out->kind = read_elf(fd, (const unsigned char *)head, out);
     } else if (read_script(head, length, out)) {
         out->kind = PIM_IMAGE_SCRIPT;
     } else if (n >= 0 && memchr(head, '\0', length) == NULL) {
-        out->kind = PIM_IMAGE_TEXT;
+        out->kind = PIM_IMAGE_SCRIPT;
+        strcpy(out->script, "/bin/sh");
     }
-    close(fd);
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 const char *

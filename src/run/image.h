@@ -14,18 +14,16 @@
 enum pim_image_kind {
     PIM_IMAGE_UNKNOWN, // not readable, or of a format not known here
     PIM_IMAGE_ELF,
-    PIM_IMAGE_SCRIPT, // begins with #! and an interpreter
-    PIM_IMAGE_TEXT,   // no format at all, which execvp() gives to /bin/sh
+    PIM_IMAGE_SCRIPT, // begins with #!, or execvp() gives it to /bin/sh
 };
 
 typedef struct pim_image {
     enum pim_image_kind kind;
-    unsigned char elf_class; // EI_CLASS
-    unsigned char elf_data;  // EI_DATA
-    uint16_t elf_machine;
+    uint32_t machine; // EI_CLASS, EI_DATA and, in the lower half, e_machine
+    bool is_32_bit;
     bool is_loader;        // ld.so itself, run as a program
     char loader[PATH_MAX]; // PT_INTERP; "" in a static program
-    char script[256];      // what follows #!, without blanks at its ends
+    char script[256];      // its interpreter with an argument: what follows #!
 } pim_image;
 
 void pim_image_read(const char *path, pim_image *out);

@@ -16,16 +16,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "platform/privilege.h"
 #include "run/check_command.h"
 #include "run/command_line.h"
-#include "run/environment.h"
-#include "run/image.h"
 #include "run/place.h"
 #include "run/target.h"
-#include "run/text.h"
 
 // The loader splits at both; our own entry is set off with the first.
 #define PRELOAD_SEPARATORS ": "
@@ -41,13 +39,61 @@ set_up_messages(void)
     setvbuf(stderr, line, _IOLBF, sizeof(line));
 }
 
+// --- the environment ---------------------------------------------------------
+
+static bool
+is_same_file(const char *a, const char *b)
+{
+    struct stat of_a;
+    struct stat of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 &&
+           of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+static bool
+contains(const char *list, const char *path, const char *separators)
+{
+    char *rest = pim_text("%s", list);
+    for (char *entry = strsep(&rest, separators); entry != NULL;
+         entry = strsep(&rest, separators)) {
+        // Without a slash the loader looks elsewhere than stat() would.
+        if (strchr(entry, '/') != NULL && is_same_file(entry, path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Appends `path` to the list in the variable `name`, unless the list names that
+// file already.  What the list holds stays as it is.  separators: the characters
+// between entries, of which the first is written.
+static void
+append(const char *name, const char *path, const char *separators)
+{
+    if (strpbrk(path, separators) != NULL) {
+        pim_fail("%s cannot be put on %s, where %s separates entries; install "
+                 "pimalloc in a path without",
+                 path, name,
+                 separators[1] != '\0' ? "a colon or a space" : "a colon");
+    }
+    const char *old = secure_getenv(name);
+    bool is_empty = old == NULL || *old == '\0';
+    if (is_empty || !contains(old, path, separators)) {
+        const char *list =
+            is_empty ? path : pim_text("%s%c%s", old, separators[0], path);
+        if (setenv(name, list, 1) != 0) {
+            err(PIM_RUN_FAILED, "%s", name);
+        }
+    }
+}
+
 static void
 set_variables(const pim_run_options *o)
 {
     unsetenv("PIMALLOC_RUN_CHECK"); // or COMMAND would not run
     pim_run_options_export(o);
     if (o->given[PIM_OPT_WITH_MODULE] != NULL) {
-        pim_environment_append("PYTHONPATH", pim_place_module(), ":");
+        append("PYTHONPATH", pim_place_module(), ":");
     }
 }
 
@@ -56,14 +102,14 @@ static void
 set_preload(const char *library, const char *mimalloc)
 {
     if (strchr(library, '$') != NULL) {
-        errx(PIM_RUN_FAILED,
-             "%s cannot be put on LD_PRELOAD, where the loader expands $ORIGIN "
-             "and its like; install pimalloc in a path without a dollar sign",
-             library);
+        pim_fail(
+            "%s cannot be put on LD_PRELOAD, where the loader expands $ORIGIN "
+            "and its like; install pimalloc in a path without a dollar sign",
+            library);
     }
-    pim_environment_append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
+    append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
     if (mimalloc != NULL) {
-        pim_environment_append("LD_PRELOAD", mimalloc, PRELOAD_SEPARATORS);
+        append("LD_PRELOAD", mimalloc, PRELOAD_SEPARATORS);
     }
 }
 
@@ -76,52 +122,15 @@ tell_not_served(const pim_run_options *o, const pim_target *target)
     bool missed =
         !target->hands_on && (o->given[PIM_OPT_LIMIT] != NULL || leaks != NULL);
     if (missed && leaks != NULL && strncmp(leaks, "fail", 4) == 0) {
-        errx(PIM_RUN_FAILED,
-             "--leaks=fail could tell nothing of %s, which is not served: %s",
-             target->file, target->why);
+        pim_fail(
+            "--leaks=fail could tell nothing of %s, which is not served: %s",
+            target->file, target->why);
     }
     if (missed || o->given[PIM_OPT_VERBOSE] != NULL) {
         warnx("%s is not served%s: %s", target->file,
               missed ? ", and --limit and --leaks do nothing" : "",
               target->why);
     }
-}
-
-// execvp() failed with `error`: which file is at fault?
-static _Noreturn void
-report_failure(const char *command, int error)
-{
-    char file[PATH_MAX];
-    bool found = pim_target_find(command, file);
-    if (!found && error == ENOENT) {
-        errx(PIM_RUN_NOT_FOUND, "%s: not found%s%s", command,
-             strchr(command, '/') != NULL ? "" : " in PATH",
-             strchr(command, '=') != NULL ? "; to set a variable, write it in "
-                                            "front of pimalloc-run"
-                                          : "");
-    }
-    if (!found) {
-        errx(PIM_RUN_NOT_STARTED, "%s: %s", command, strerror(error));
-    }
-    pim_image image;
-    pim_image_read(file, &image);
-    if (error == ENOENT && image.kind == PIM_IMAGE_SCRIPT) {
-        const char *interpreter =
-            pim_text("%.*s", (int)strcspn(image.script, " \t"), image.script);
-        errx(PIM_RUN_NOT_STARTED,
-             "%s: its first line names an interpreter that %s: #!%s", file,
-             access(interpreter, F_OK) == 0
-                 ? "lacks its own interpreter or loader"
-                 : "does not exist",
-             image.script);
-    }
-    if (error == ENOENT && image.kind == PIM_IMAGE_ELF) {
-        errx(PIM_RUN_NOT_STARTED,
-             "%s: its loader%s%s does not exist on this system", file,
-             image.loader[0] != '\0' ? " " : "", image.loader);
-    }
-    errx(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s", file,
-         strerror(error));
 }
 
 int
@@ -159,5 +168,10 @@ main(int argc, char **argv)
         }
     }
     execvp(o.command[0], o.command);
-    report_failure(o.command[0], errno);
+    int error = errno;
+    if (error == ENOENT && target.status >= PIM_RUN_NOT_STARTED) {
+        errx(target.status, "%s", target.why);
+    }
+    errx(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s",
+         target.file[0] != '\0' ? target.file : o.command[0], strerror(error));
 }

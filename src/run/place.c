@@ -5,7 +5,6 @@
 #include "run/place.h"
 
 #include <dlfcn.h>
-#include <err.h>
 #include <errno.h>
 #include <link.h>
 #include <stdlib.h>
@@ -16,62 +15,39 @@
 #include "mi/mi.h"
 #include "platform/path.h"
 #include "platform/room.h"
-#include "run/status.h"
-#include "run/text.h"
+#include "run/common.h"
 
 #define LIBRARY "libpimalloc-preload.so"
 #define MODULE "pimalloc.abi3.so"
 #define MIMALLOC "libmimalloc.so.3"
 
-// Our own file without symbolic links.
-static const char *
-own_file(void)
-{
-    char *file = realpath("/proc/self/exe", NULL);
-    if (file == NULL) { // no /proc in a chroot
-        file = realpath((const char *)getauxval(AT_EXECFN), NULL);
-    }
-    if (file == NULL) {
-        errx(PIM_RUN_FAILED,
-             "my own file cannot be found (%s), so the library beside it "
-             "cannot either; is /proc mounted?",
-             strerror(errno));
-    }
-    return file;
-}
-
-// The folder that `relative` names, seen from the folder of our own file.  Each "../"
-// takes a name off, which is right because no name there is a symbolic link.
-static const char *
-seen_from_us(const char *us, const char *relative)
-{
-    size_t length = pim_path_folder(us) - 1;
-    for (; strncmp(relative, "../", 3) == 0; relative += 3) {
-        while (length > 0 && us[--length] != '/') {
-        }
-    }
-    return pim_text("%.*s/%s", (int)length, us, relative);
-}
-
-// The folder of `file`: as installed, or else as in the build tree.
+// The folder of `file`: `installed`, or else `built`, both seen from our own.
 static const char *
 folder_of(const char *what, const char *file, const char *installed,
           const char *built)
 {
-    const char *us = own_file();
-    const char *first = seen_from_us(us, installed);
-    const char *second = seen_from_us(us, built);
-    if (access(pim_text("%s/%s", first, file), R_OK) == 0) {
-        return first;
+    const char *seen[] = {installed, built};
+    char *us = realpath("/proc/self/exe", NULL);
+    if (us == NULL) { // no /proc in a chroot
+        us = realpath((const char *)getauxval(AT_EXECFN), NULL);
     }
-    if (access(pim_text("%s/%s", second, file), R_OK) == 0) {
-        return second;
+    if (us == NULL) {
+        pim_fail("my own file cannot be found (%s), so the library beside it "
+                 "cannot either; is /proc mounted?",
+                 strerror(errno));
     }
-    bool same = strcmp(first, second) == 0;
-    errx(PIM_RUN_FAILED,
-         "%s %s is missing or cannot be read (looked in %s%s%s); install "
-         "pimalloc as a whole, or build all of it",
-         what, file, first, same ? "" : " and ", same ? "" : second);
+    for (int i = 0; i < 2; i++) {
+        char *path = pim_text("%.*s%s", (int)pim_path_folder(us), us, seen[i]);
+        char *real = realpath(path, NULL);
+        seen[i] = real != NULL ? real : path;
+        if (access(pim_text("%s/%s", seen[i], file), R_OK) == 0) {
+            return seen[i];
+        }
+    }
+    bool same = strcmp(seen[0], seen[1]) == 0;
+    pim_fail("%s %s is missing or cannot be read (looked in %s%s%s); install "
+             "pimalloc as a whole, or build all of it",
+             what, file, seen[0], same ? "" : " and ", same ? "" : seen[1]);
 }
 
 const char *
@@ -97,10 +73,10 @@ accept(const char *candidate, int flags, const char **why)
 {
     if ((flags & RTLD_NOLOAD) == 0 &&
         !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
-        errx(PIM_RUN_FAILED,
-             "--with-malloc: no address space for mimalloc, which needs %zu "
-             "MiB to start; raise the limit of virtual memory (ulimit -v)",
-             PIM_MI_START_BYTES >> 20);
+        pim_fail(
+            "--with-malloc: no address space for mimalloc, which needs %zu "
+            "MiB to start; raise the limit of virtual memory (ulimit -v)",
+            PIM_MI_START_BYTES >> 20);
     }
     void *handle = dlopen(candidate, RTLD_LAZY | RTLD_LOCAL | flags);
     if (handle == NULL) {
@@ -132,10 +108,9 @@ pim_place_mimalloc(const char *library)
         char *path = realpath(named, NULL);
         found = path != NULL ? accept(path, 0, &why) : NULL;
         if (found == NULL) {
-            errx(PIM_RUN_FAILED,
-                 "--with-malloc: PIMALLOC_MIMALLOC=%s is not the path of a "
-                 "libmimalloc 3.6 or newer; correct it or unset it",
-                 named);
+            pim_fail("--with-malloc: PIMALLOC_MIMALLOC=%s is not the path of a "
+                     "libmimalloc 3.6 or newer; correct it or unset it",
+                     named);
         }
         return found;
     }
@@ -149,11 +124,11 @@ pim_place_mimalloc(const char *library)
         found = accept(candidates[i].file, candidates[i].flags, &why);
     }
     if (found == NULL) {
-        errx(PIM_RUN_FAILED,
-             "--with-malloc needs libmimalloc 3.6 or newer: %s (looked at %s "
-             "and where the loader looks); install it (Debian: libmimalloc3) "
-             "or name it in PIMALLOC_MIMALLOC",
-             why, beside);
+        pim_fail(
+            "--with-malloc needs libmimalloc 3.6 or newer: %s (looked at %s "
+            "and where the loader looks); install it (Debian: libmimalloc3) "
+            "or name it in PIMALLOC_MIMALLOC",
+            why, beside);
     }
     return found;
 }

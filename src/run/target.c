@@ -4,7 +4,8 @@
 
 #include "run/target.h"
 
-#include <err.h>
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,9 @@
 #include <unistd.h>
 
 #include "platform/path.h"
+#include "run/ask.h"
 #include "run/env.h"
 #include "run/image.h"
-#include "run/shim.h"
-#include "run/text.h"
 
 // The kernel follows five scripts; env and shims may be between them.
 #define STEPS_MAX 16
@@ -30,8 +30,9 @@ is_executable(const char *path)
            access(path, X_OK) == 0;
 }
 
-bool
-pim_target_find(const char *name, char out[PATH_MAX])
+// Where execvp() would find `name`.  False if nowhere.
+static bool
+find_in_path(const char *name, char out[PATH_MAX])
 {
     char folders[PATH_MAX] = "";
     char second[PATH_MAX] = ""; // exists, but is not executable
@@ -62,131 +63,123 @@ pim_target_find(const char *name, char out[PATH_MAX])
 // --- judging -----------------------------------------------------------------
 
 // False, so that callers stop.
-static bool
-conclude(pim_target *t, enum pim_run_status status, const char *why)
+__attribute__((format(printf, 3, 4))) static bool
+conclude(pim_target *t, enum pim_run_status status, const char *format, ...)
 {
+    va_list arguments;
+    va_start(arguments, format);
     t->status = status;
-    t->why = why;
+    vsnprintf(t->why, sizeof(t->why), format, arguments);
+    va_end(arguments);
     return false;
 }
 
 static bool
 is_named(const char *path, const char *name)
 {
-    return strcmp(path + pim_path_folder(path), name) == 0;
+    return strcmp(path + pim_path_folder(path), name + pim_path_folder(name)) ==
+           0;
 }
 
-static bool
+static void
 judge(pim_target *t, const pim_image *image, const pim_run_options *o)
 {
     pim_image us;
     pim_image_read("/proc/self/exe", &us);
     const char *privilege = pim_image_privilege(t->file);
+    bool has_loader = image->loader[0] != '\0';
     if (privilege != NULL) {
-        return conclude(
-            t, PIM_RUN_NOT_SERVED,
-            pim_text("%s, and programs with raised privileges ignore "
-                     "LD_PRELOAD; start pimalloc-run from within it instead",
-                     privilege));
-    }
-    if (image->kind != PIM_IMAGE_ELF) {
-        return conclude(
-            t, PIM_RUN_FAILED,
-            pim_text("%s: it could not be found out whether %s would be "
-                     "served, whose format is not known here; run it with "
-                     "--verbose --stats",
-                     o->command[0], t->file));
-    }
-    if (us.kind == PIM_IMAGE_ELF &&
-        (image->elf_class != us.elf_class || image->elf_data != us.elf_data ||
-         image->elf_machine != us.elf_machine)) {
+        conclude(t, PIM_RUN_NOT_SERVED,
+                 "%s, and programs with raised privileges ignore LD_PRELOAD; "
+                 "start pimalloc-run from within it instead",
+                 privilege);
+    } else if (image->kind != PIM_IMAGE_ELF) {
+        conclude(t, PIM_RUN_FAILED,
+                 "%s: it could not be found out whether %s would be served, "
+                 "whose format is not known here; run it with --verbose "
+                 "--stats",
+                 o->command[0], t->file);
+    } else if (us.kind == PIM_IMAGE_ELF && image->machine != us.machine) {
         t->is_foreign = true;
-        return conclude(
-            t, PIM_RUN_NOT_SERVED,
-            pim_text("it is built for another kind of machine (%s, machine "
-                     "%u) than pimalloc; its child processes are not served "
-                     "either",
-                     image->elf_class == 1 ? "32-bit" : "64-bit",
-                     image->elf_machine));
-    }
-    if (image->loader[0] == '\0' && !image->is_loader) {
+        conclude(t, PIM_RUN_NOT_SERVED,
+                 "it is built for another kind of machine (%s, machine %u) "
+                 "than pimalloc; its child processes are not served either",
+                 image->is_32_bit ? "32-bit" : "64-bit",
+                 image->machine & 0xffff);
+    } else if (!has_loader && !image->is_loader) {
         t->hands_on = o->given[PIM_OPT_NO_CHILDREN] == NULL;
-        return conclude(
-            t, PIM_RUN_NOT_SERVED,
-            pim_text("it is linked statically, so nothing can be preloaded; "
-                     "use a dynamically linked one%s",
-                     t->hands_on ? " (its child processes are served)" : ""));
-    }
-    if (image->loader[0] != '\0' && us.loader[0] != '\0' &&
-        !is_named(image->loader, us.loader + pim_path_folder(us.loader))) {
+        conclude(t, PIM_RUN_NOT_SERVED,
+                 "it is linked statically, so nothing can be preloaded; use a "
+                 "dynamically linked one%s",
+                 t->hands_on ? " (its child processes are served)" : "");
+    } else if (has_loader && access(image->loader, F_OK) != 0) {
+        conclude(t, PIM_RUN_NOT_STARTED,
+                 "%s: its loader %s does not exist on this system", t->file,
+                 image->loader);
+    } else if (has_loader && us.loader[0] != '\0' &&
+               !is_named(image->loader, us.loader)) {
         t->is_foreign = true;
-        return conclude(
-            t, PIM_RUN_NOT_SERVED,
-            pim_text("its loader is %s, so it uses another C library than "
-                     "pimalloc; its child processes are not served either",
-                     image->loader));
+        conclude(t, PIM_RUN_NOT_SERVED,
+                 "its loader is %s, so it uses another C library than "
+                 "pimalloc; its child processes are not served either",
+                 image->loader);
+    } else {
+        conclude(t, PIM_RUN_SERVED, "nothing is against it");
     }
-    return conclude(t, PIM_RUN_SERVED, "");
 }
 
 // --- following ---------------------------------------------------------------
 
-// Puts `program`, and `argument` and `script` where not NULL, in place of argv[0].
-static void
-replace(pim_target *t, const char *program, const char *argument,
-        const char *script)
-{
-    const char *words[] = {program, argument, script};
-    size_t n = 0;
-    while (t->argv[n] != NULL) {
-        n++;
-    }
-    char **out = calloc(n + PIM_ARRAY_LEN(words), sizeof(*out));
-    if (out == NULL) {
-        err(PIM_RUN_FAILED, NULL);
-    }
-    size_t used = 0;
-    for (size_t i = 0; i < PIM_ARRAY_LEN(words); i++) {
-        if (words[i] != NULL) {
-            out[used++] = pim_text("%s", words[i]);
-        }
-    }
-    memcpy(out + used, t->argv + 1, (n - 1) * sizeof(*out));
-    t->argv = out;
-}
-
 // line: what follows #!.
-static void
+static bool
 follow_script(pim_target *t, const char *line)
 {
     size_t length = strcspn(line, " \t");
     const char *argument = line + length + strspn(line + length, " \t");
     // Without a slash the kernel looks in the current directory, not in PATH.
-    bool has_slash = memchr(line, '/', length) != NULL;
+    const char *folder = memchr(line, '/', length) != NULL ? "" : "./";
+    const char *words[3] = {pim_text("%s%.*s", folder, (int)length, line)};
+    size_t used = 1;
+    if (*argument != '\0') {
+        words[used++] = argument;
+    }
+    words[used++] = t->file;
     t->is_script = true;
-    replace(t, pim_text("%s%.*s", has_slash ? "" : "./", (int)length, line),
-            *argument != '\0' ? argument : NULL, t->file);
+    t->argv = pim_words(words, used, t->argv + 1);
+    return access(words[0], F_OK) == 0 ||
+           conclude(t, PIM_RUN_NOT_STARTED,
+                    "%s: its interpreter %s does not exist (#!%s)", t->file,
+                    words[0], line);
 }
 
+// COMMAND is a shim of pyenv, and pyenv names `program` for it, or "".
+static bool
+follow_shim(pim_target *t, const char *program, const char *command)
+{
+    t->argv = pim_words(&program, 1, t->argv + 1);
+    return *program != '\0' ||
+           conclude(t, PIM_RUN_NOT_FOUND,
+                    "%s: pyenv knows no program for this shim here; choose a "
+                    "version that has one with \"pyenv shell\" or "
+                    "PYENV_VERSION",
+                    command);
+}
+
+// The file of argv[0].
 static bool
 find(pim_target *t, const char *command)
 {
-    if (!pim_target_find(t->argv[0], t->file)) {
-        return t->is_script
-                   ? conclude(t, PIM_RUN_NOT_STARTED,
-                              pim_text("%s: its interpreter %s does not exist",
-                                       command, t->argv[0]))
-                   : conclude(t, PIM_RUN_NOT_FOUND,
-                              pim_text("%s: not found%s", command,
-                                       strchr(command, '/') != NULL
-                                           ? ""
-                                           : " in PATH"));
+    if (find_in_path(t->argv[0], t->file)) {
+        return is_executable(t->file) ||
+               conclude(t, PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s",
+                        t->file, strerror(EACCES));
     }
-    return is_executable(t->file) ||
-           conclude(t, PIM_RUN_NOT_STARTED,
-                    pim_text("%s: cannot be executed; it must be a file that "
-                             "you may execute",
-                             t->file));
+    return conclude(
+        t, PIM_RUN_NOT_FOUND, "%s: not found%s%s", command,
+        strchr(command, '/') != NULL ? "" : " in PATH",
+        strchr(command, '=') != NULL
+            ? "; to set a variable, write it in front of pimalloc-run"
+            : "");
 }
 
 // One step; false when there is nothing left to follow.
@@ -194,64 +187,46 @@ static bool
 follow(pim_target *t, const pim_run_options *o, bool *clears)
 {
     bool for_check = o->given[PIM_OPT_CHECK] != NULL;
-    const char *name = o->command[0];
     pim_image image;
     pim_image_read(t->file, &image);
     if (image.kind == PIM_IMAGE_SCRIPT) {
-        const char *program = for_check ? pim_shim_program(t->file) : NULL;
-        if (program == NULL) {
-            follow_script(t, image.script);
-            return true;
-        }
-        replace(t, program, NULL, NULL);
-        return *program != '\0' ||
-               conclude(t, PIM_RUN_NOT_FOUND,
-                        pim_text("%s: pyenv knows no program for this shim "
-                                 "here; choose a version that has one with "
-                                 "\"pyenv shell\" or PYENV_VERSION",
-                                 name));
-    }
-    if (image.kind == PIM_IMAGE_TEXT) {
-        t->is_script = true;
-        replace(t, "/bin/sh", NULL, t->file);
-        return true;
+        const char *program = for_check ? pim_ask_pyenv(t->file) : NULL;
+        return program != NULL ? follow_shim(t, program, o->command[0])
+                               : follow_script(t, image.script);
     }
     char **command = NULL;
     char found[PATH_MAX];
     bool is_clear = image.kind != PIM_IMAGE_ELF || !is_named(t->file, "env") ||
                     pim_env_command(t->argv, for_check, clears, &command);
-    if (command != NULL && pim_target_find(command[0], found)) {
+    if (command != NULL && find_in_path(command[0], found)) {
         t->argv = command;
         return true;
     }
     judge(t, &image, o);
-    return t->status == PIM_RUN_SERVED && !is_clear
-               ? conclude(t, PIM_RUN_FAILED,
-                          pim_text("%s: what env does with these options is "
-                                   "not known here; ask about the command "
-                                   "that it runs",
-                                   name))
-               : false;
+    if (t->status == PIM_RUN_SERVED && !is_clear) {
+        conclude(t, PIM_RUN_FAILED,
+                 "%s: what env does with these options is not known here; ask "
+                 "about the command that it runs",
+                 o->command[0]);
+    }
+    return false;
 }
 
 void
 pim_target_follow(const pim_run_options *o, pim_target *out)
 {
+    const char *name = o->command[0];
     bool clears = false;
-    *out =
-        (pim_target){.status = PIM_RUN_NOT_STARTED,
-                     .why = pim_text("%s: too many scripts lead to its program",
-                                     o->command[0]),
-                     .argv = o->command};
-    for (int i = 0; i < STEPS_MAX; i++) {
-        if (!find(out, o->command[0])) {
+    int steps = 0;
+    *out = (pim_target){.argv = o->command};
+    while (find(out, name) && follow(out, o, &clears)) {
+        if (++steps == STEPS_MAX) {
+            conclude(out, PIM_RUN_NOT_STARTED,
+                     "%s: too many scripts lead to its program", name);
             return;
         }
-        if (!follow(out, o, &clears)) {
-            break;
-        }
     }
-    if (clears) {
+    if (clears && out->status < PIM_RUN_NOT_STARTED) {
         out->hands_on = false;
         conclude(out, PIM_RUN_NOT_SERVED,
                  "env takes LD_PRELOAD away on the way to it; put pimalloc-run "

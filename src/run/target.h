@@ -8,14 +8,13 @@
 #define PIM_RUN_TARGET_H
 
 #include <limits.h>
-#include <stdbool.h>
 
 #include "run/command_line.h"
-#include "run/status.h"
+#include "run/common.h"
 
 typedef struct pim_target {
     enum pim_run_status status; // PIM_RUN_SERVED: nothing is against it
-    const char *why;            // and a remedy, if it is another status
+    char why[3 * PATH_MAX];     // it is another status, and a remedy
     char file[PATH_MAX];        // of the program
     char **argv; // what executing COMMAND comes down to; argv[0] as looked up
     bool is_script;  // a script led there
@@ -27,8 +26,5 @@ typedef struct pim_target {
 // in between: env's assignments become our environment, and the program that pyenv
 // names replaces its shim.
 void pim_target_follow(const pim_run_options *o, pim_target *out);
-
-// Where execvp() would find `name`.  False if nowhere.
-bool pim_target_find(const char *name, char out[PATH_MAX]);
 
 #endif // PIM_RUN_TARGET_H

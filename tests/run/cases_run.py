@@ -71,9 +71,9 @@ def statuses_of_our_own(b):
     plain = b.script("plain", "#!/bin/sh\n", mode=0o644)
     b.fails(126, plain, says=[f"{plain}: cannot be executed", "denied"])
     lost = b.script("lost-interpreter", "#!/no/such/interpreter -x\n")
-    b.fails(126, lost, says=["interpreter that does not exist", "/no/such/interpreter -x"])
+    b.fails(126, lost, says=[f"{lost}: its interpreter /no/such/interpreter does not exist", "interpreter -x"])
     nested = b.script("nested-interpreter", f"#!{lost} -y\n")
-    b.fails(126, nested, says=["interpreter that lacks its own interpreter or loader", f"{lost} -y"])
+    b.fails(126, nested, says=[f"{lost}: its interpreter /no/such/interpreter does not exist"])
     done = b.run("true", unset=["PATH"])
     equal(done.returncode, 0, "exit status without PATH")
 
