@@ -87,36 +87,33 @@ pim_ask(char *const argv[], const char *variable, int seconds, pim_answer *out)
 
 // --- pyenv -------------------------------------------------------------------
 
-// A shim ends with: exec "/where/it/is/pyenv" exec "$program" "$@"
-#define BEGIN "\nexec \""
-#define END "\" exec \"$program\""
 #define PYENV_SECONDS 20
 
 const char *
 pim_ask_pyenv(const char *script)
 {
     char text[2048] = "";
+    char pyenv[sizeof(text)];
+    int end = 0;
     FILE *file = fopen(script, "re");
     if (file != NULL) {
         text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
         fclose(file);
     }
-    char *pyenv = strstr(text, BEGIN);
-    char *end = pyenv != NULL ? strstr(pyenv, END) : NULL;
-    if (end == NULL) {
+    // A shim ends with: exec "/where/it/is/pyenv" exec "$program" "$@"
+    const char *last = strstr(text, "\nexec \"");
+    if (last == NULL ||
+        sscanf(last, " exec \"%[^\"]\" exec \"$program\"%n", pyenv, &end) !=
+            1 ||
+        end == 0 || strcmp(pim_path_name(pyenv), "pyenv") != 0) {
         return NULL;
     }
-    pyenv += strlen(BEGIN);
-    *end = '\0';
-    if (strcmp(pyenv + pim_path_folder(pyenv), "pyenv") != 0) {
-        return NULL;
-    }
-    const char *words[] = {pyenv, "which", script + pim_path_folder(script)};
+    const char *words[] = {pyenv, "which", pim_path_name(script)};
     char *none[] = {NULL};
     pim_answer answer;
     pim_ask(pim_words(words, PIM_ARRAY_LEN(words), none), NULL, PYENV_SECONDS,
             &answer);
     bool found = answer.status == 0 && answer.text[0] == '/';
-    return pim_text("%.*s", found ? (int)strcspn(answer.text, "\n") : 0,
-                    answer.text);
+    answer.text[strcspn(answer.text, "\n")] = '\0';
+    return found ? pim_text("%s", answer.text) : "";
 }

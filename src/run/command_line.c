@@ -19,65 +19,58 @@
 
 #define SEE_HELP "; \"pimalloc-run --help\" lists the options"
 
+typedef struct option {
+    const char *name;
+    const char *variable; // NULL: none
+    const char *fixed;    // its value if the option takes none
+    const char *forms[3]; // of [=FORM][:FILE]; the first is the default
+    const char *needs;    // else what it needs behind =
+    const char *(*read)(const struct option *o, const char *value);
+} option;
+
 // --- [=FORM][:FILE] ----------------------------------------------------------
 
-#define FORMS 3
-
-static const char *
-form_of(const char *option, const char *name, size_t length,
-        const char *const forms[FORMS])
-{
-    for (int i = 0; i < FORMS; i++) {
-        if (strlen(forms[i]) == length && memcmp(forms[i], name, length) == 0) {
-            return forms[i];
-        }
-    }
-    pim_fail("%s: there is no format \"%.*s\"; valid are %s, %s and %s, and a "
-             "file follows a colon: %s=json:FILE",
-             option, (int)length, name, forms[0], forms[1], forms[2], option);
-}
-
+// What cannot be written would be noticed only when COMMAND ends.  A folder with the
+// process's id in its name may come later.
 static void
-check_folder(const char *option, const char *folder)
-{
-    struct stat status;
-    bool exists = stat(folder, &status) == 0;
-    if (exists ? !S_ISDIR(status.st_mode) : errno == ENOENT) {
-        pim_fail(
-            "%s: %s is no directory, so no file in it can be written; create "
-            "it first",
-            option, folder);
-    }
-    if (!exists) {
-        pim_fail(
-            "%s: %s: %s; name a file in a folder that COMMAND may write to",
-            option, folder, strerror(errno));
-    }
-}
-
-// What cannot be written would be noticed only when COMMAND ends.  What depends on
-// the process's id is not known yet.
-static void
-check_file(const char *option, const char *file)
+check_file(const option *o, const char *file)
 {
     char path[PATH_MAX];
     struct stat status;
     bool has_pid;
-    const char *folder = pim_text("%.*s", (int)pim_path_folder(file) - 1, file);
-    if (folder[0] != '\0' && pim_path_expand(folder, path, &has_pid) == 0 &&
-        !has_pid) {
-        check_folder(option, path);
+    int length = (int)pim_path_folder(file) - 1;
+    const char *folder = length == 0 ? "/" : pim_text("%.*s", length, file);
+    if (pim_path_expand(file, path, &has_pid) != 0) {
+        pim_fail("%s: the path %s is too long", o->name, file);
     }
-    if (pim_path_expand(file, path, &has_pid) == 0 && !has_pid &&
-        stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        pim_fail("%s: %s is a directory; name a file in it", option, path);
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        pim_fail("%s: %s is a directory; name a file in it", o->name, path);
     }
+    pim_path_expand(folder, path, &has_pid);
+    bool exists = has_pid || stat(path, &status) == 0;
+    if (!has_pid && (exists ? !S_ISDIR(status.st_mode) : errno == ENOENT)) {
+        pim_fail("%s: %s is no directory, so no file in it can be written; "
+                 "create it first",
+                 o->name, path);
+    }
+    if (!exists) {
+        pim_fail("%s: %s: %s; name a file in a folder that COMMAND may write "
+                 "to",
+                 o->name, path, strerror(errno));
+    }
+}
+
+// Whether the text begins with the word, and has `length` characters.
+static bool
+is_word(const char *word, const char *text, size_t length)
+{
+    return strlen(word) == length && memcmp(word, text, length) == 0;
 }
 
 // COMMAND may change the directory before it ends.  A per cent sign in ours is
 // doubled, so that it stands for itself.
 static const char *
-absolute(const char *option, const char *file)
+absolute(const option *o, const char *file)
 {
     char here[PATH_MAX];
     char escaped[2 * PATH_MAX];
@@ -86,10 +79,9 @@ absolute(const char *option, const char *file)
         return file;
     }
     if (getcwd(here, sizeof(here)) == NULL) {
-        pim_fail(
-            "%s: the current directory is not known (%s); give an absolute "
-            "path",
-            option, strerror(errno));
+        pim_fail("%s: the current directory is not known (%s); give an "
+                 "absolute path",
+                 o->name, strerror(errno));
     }
     for (const char *at = strcmp(here, "/") != 0 ? here : ""; *at != '\0';
          at++) {
@@ -102,121 +94,110 @@ absolute(const char *option, const char *file)
     return pim_text("%s/%s", escaped, file);
 }
 
-// Returns FORM or FORM:FILE as the library reads it, with an absolute FILE.  forms:
-// the valid ones, of which the first is the default.
+// Returns FORM or FORM:FILE as the library reads it, with an absolute FILE.
 static const char *
-read_form(const char *option, const char *value, const char *const forms[FORMS])
+read_form(const option *o, const char *value)
 {
     const char *name = value + (*value == '=');
     size_t length = strcspn(name, ":");
     bool is_default = *value != '=' || name[0] == ':';
-    const char *form =
-        is_default ? forms[0] : form_of(option, name, length, forms);
-    const char *file = name + length + 1;
+    size_t i = 0;
+    while (!is_default && i < PIM_ARRAY_LEN(o->forms) &&
+           !is_word(o->forms[i], name, length)) {
+        i++;
+    }
+    if (i == PIM_ARRAY_LEN(o->forms)) {
+        pim_fail(
+            "%s: there is no format \"%.*s\"; valid are %s, %s and %s, and "
+            "a file follows a colon: %s=json:FILE",
+            o->name, (int)length, name, o->forms[0], o->forms[1], o->forms[2],
+            o->name);
+    }
     if (name[length] == '\0') {
-        return form;
+        return o->forms[i];
     }
+    const char *file = name + length + 1;
     if (*file == '\0') {
-        pim_fail(
-            "%s: no file follows the colon; leave the colon out for stderr",
-            option);
+        pim_fail("%s: no file follows the colon; leave the colon out for "
+                 "stderr",
+                 o->name);
     }
-    const char *path = absolute(option, file);
-    if (strlen(path) >= PATH_MAX) {
-        pim_fail("%s: the path %s is too long", option, file);
-    }
-    check_file(option, path);
-    return pim_text("%s:%s", form, path);
+    const char *path = absolute(o, file);
+    check_file(o, path);
+    return pim_text("%s:%s", o->forms[i], path);
 }
 
-// --- values ------------------------------------------------------------------
+// --- other values ------------------------------------------------------------
 
-// Each takes what follows the option's name, from its "=" or ":" on, or "".
-
-static const char *
-read_stats(const char *value)
+static _Noreturn void
+need(const option *o)
 {
-    static const char *const forms[FORMS] = {"text", "json", "openmetrics"};
-    return read_form("--stats", value, forms);
+    pim_fail("%s needs %s", o->name, o->needs);
 }
 
 static const char *
-read_leaks(const char *value)
+read_signal(const option *o, const char *value)
 {
-    static const char *const forms[FORMS] = {"text", "json", "fail"};
-    return read_form("--leaks", value, forms);
-}
-
-static const char *
-read_signal(const char *value)
-{
-    if (*value != '=' || value[1] == '\0') {
-        pim_fail("--stats-signal needs a signal: --stats-signal=USR1");
+    int number = pim_signal_of(value);
+    if (*value == '\0') {
+        need(o);
     }
-    int number = pim_signal_of(value + 1);
     if (number == 0) {
-        pim_fail(
-            "--stats-signal: there is no signal \"%s\"; valid are names and "
-            "numbers such as USR1, SIGUSR1 and 10",
-            value + 1);
+        pim_fail("%s: there is no signal \"%s\"; valid are names and numbers "
+                 "such as USR1, SIGUSR1 and 10",
+                 o->name, value);
     }
     if (!pim_signal_is_free(number)) {
-        pim_fail(
-            "--stats-signal: %s cannot be used for this; take USR1, USR2 or "
-            "another that COMMAND does not use",
-            value + 1);
+        pim_fail("%s: %s cannot be used for this; take USR1, USR2 or another "
+                 "that COMMAND does not use",
+                 o->name, value);
     }
     return pim_text("%d", number);
 }
 
 static const char *
-read_limit(const char *value)
+read_limit(const option *o, const char *value)
 {
     uint64_t soft;
     uint64_t hard;
-    if (*value != '=') {
-        pim_fail("--limit needs SOFT or SOFT:HARD: --limit=64M:72M");
-    }
-    const char *lack = pim_limits_of(value + 1, &soft, &hard);
+    const char *lack = pim_limits_of(value, &soft, &hard);
     if (lack != NULL) {
-        pim_fail("--limit: \"%s\" %s; SOFT and SOFT:HARD are sizes such as in "
+        pim_fail("%s: \"%s\" %s; SOFT and SOFT:HARD are sizes such as in "
                  "--limit=64M:72M",
-                 value + 1, lack);
+                 o->name, value, lack);
     }
-    return value + 1;
+    return value;
 }
 
 static const char *
-read_limit_tree(const char *value)
+read_limit_tree(const option *o, const char *value)
 {
     pim_tree ignored;
-    if (*value != '=' || !pim_tree_of(value + 1, &ignored)) {
-        pim_fail("--limit-tree needs none, tenants or all: "
-                 "--limit-tree=all");
+    if (!pim_tree_of(value, &ignored)) {
+        need(o);
     }
-    return value + 1;
+    return value;
 }
 
 // --- options -----------------------------------------------------------------
-
-typedef struct option {
-    const char *name;
-    const char *variable; // NULL: none
-    const char *fixed;    // its value if the option takes none
-    const char *(*read)(const char *value);
-} option;
 
 static const option options[PIM_OPT_COUNT] = {
     [PIM_OPT_CHECK] = {"--check", .fixed = ""},
     [PIM_OPT_DEBUG] = {"--debug", "PIMALLOC_DEBUG", "1"},
     [PIM_OPT_HELP] = {"--help", .fixed = ""},
-    [PIM_OPT_LEAKS] = {"--leaks", "PIMALLOC_LEAKS", .read = read_leaks},
-    [PIM_OPT_LIMIT] = {"--limit", "PIMALLOC_LIMIT", .read = read_limit},
+    [PIM_OPT_LEAKS] = {"--leaks", "PIMALLOC_LEAKS",
+                       .forms = {"text", "json", "fail"}},
+    [PIM_OPT_LIMIT] = {"--limit", "PIMALLOC_LIMIT",
+                       .needs = "SOFT or SOFT:HARD: --limit=64M:72M",
+                       .read = read_limit},
     [PIM_OPT_LIMIT_TREE] = {"--limit-tree", "PIMALLOC_LIMIT_TREE",
+                            .needs = "none, tenants or all: --limit-tree=all",
                             .read = read_limit_tree},
     [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN", "0"},
-    [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS", .read = read_stats},
+    [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
+                       .forms = {"text", "json", "openmetrics"}},
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
+                              .needs = "a signal: --stats-signal=USR1",
                               .read = read_signal},
     [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", "1"},
     [PIM_OPT_VERSION] = {"--version", .fixed = ""},
@@ -279,9 +260,7 @@ read_one(const char *argument, pim_run_options *out)
     size_t length = strcspn(argument, "=:");
     const char *value = argument + length;
     size_t i = 0;
-    while (i < PIM_OPT_COUNT &&
-           (strlen(options[i].name) != length ||
-            memcmp(options[i].name, argument, length) != 0)) {
+    while (i < PIM_OPT_COUNT && !is_word(options[i].name, argument, length)) {
         i++;
     }
     if (i == PIM_OPT_COUNT) {
@@ -291,7 +270,12 @@ read_one(const char *argument, pim_run_options *out)
     if (o->fixed != NULL && *value != '\0') {
         pim_fail("%s takes no value" SEE_HELP, o->name);
     }
-    out->given[i] = o->fixed != NULL ? o->fixed : o->read(value);
+    if (o->needs != NULL && *value != '=') {
+        need(o);
+    }
+    out->given[i] = o->fixed != NULL   ? o->fixed
+                    : o->needs != NULL ? o->read(o, value + 1)
+                                       : read_form(o, value);
     if (i == PIM_OPT_HELP) {
         print(usage);
     }

@@ -62,7 +62,6 @@ read_elf(int fd, const unsigned char *head, pim_image *out)
     const unsigned char *at = head + offsetof(ElfW(Ehdr), e_machine);
     unsigned kind = (unsigned)head[EI_CLASS] << 8 | head[EI_DATA];
     bool is_little = head[EI_DATA] == ELFDATA2LSB;
-    out->is_32_bit = head[EI_CLASS] == ELFCLASS32;
     out->machine = kind << 16 | (unsigned)at[is_little] << 8 | at[!is_little];
     // Of another class or byte order nothing more matters.
     return kind != NATIVE_KIND || read_loader(fd, out) ? PIM_IMAGE_ELF
@@ -92,7 +91,7 @@ read_script(const char *head, size_t length, pim_image *out)
 void
 pim_image_read(const char *path, pim_image *out)
 {
-    const char *name = path + pim_path_folder(path); // ld-*.so.*, ld64.so.*
+    const char *name = pim_path_name(path); // ld-*.so.*, ld64.so.*
     *out = (pim_image){.is_loader = strncmp(name, "ld", 2) == 0 &&
                                     strstr(name, ".so") != NULL};
     char head[sizeof(out->script)];

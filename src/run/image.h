@@ -19,8 +19,7 @@ enum pim_image_kind {
 
 typedef struct pim_image {
     enum pim_image_kind kind;
-    uint32_t machine; // EI_CLASS, EI_DATA and, in the lower half, e_machine
-    bool is_32_bit;
+    uint32_t machine;      // EI_CLASS and EI_DATA above e_machine
     bool is_loader;        // ld.so itself, run as a program
     char loader[PATH_MAX]; // PT_INTERP; "" in a static program
     char script[256];      // its interpreter with an argument: what follows #!

@@ -16,9 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "platform/path.h"
 #include "platform/privilege.h"
 #include "run/check_command.h"
 #include "run/command_line.h"
@@ -42,22 +42,13 @@ set_up_messages(void)
 // --- the environment ---------------------------------------------------------
 
 static bool
-is_same_file(const char *a, const char *b)
-{
-    struct stat of_a;
-    struct stat of_b;
-    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 &&
-           of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
-}
-
-static bool
 contains(const char *list, const char *path, const char *separators)
 {
     char *rest = pim_text("%s", list);
     for (char *entry = strsep(&rest, separators); entry != NULL;
          entry = strsep(&rest, separators)) {
         // Without a slash the loader looks elsewhere than stat() would.
-        if (strchr(entry, '/') != NULL && is_same_file(entry, path)) {
+        if (strchr(entry, '/') != NULL && pim_path_is_same(entry, path)) {
             return true;
         }
     }
@@ -102,10 +93,10 @@ static void
 set_preload(const char *library, const char *mimalloc)
 {
     if (strchr(library, '$') != NULL) {
-        pim_fail(
-            "%s cannot be put on LD_PRELOAD, where the loader expands $ORIGIN "
-            "and its like; install pimalloc in a path without a dollar sign",
-            library);
+        pim_fail("%s cannot be put on LD_PRELOAD, where the loader expands "
+                 "$ORIGIN and its like; install pimalloc in a path without a "
+                 "dollar sign",
+                 library);
     }
     append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
     if (mimalloc != NULL) {
@@ -122,9 +113,9 @@ tell_not_served(const pim_run_options *o, const pim_target *target)
     bool missed =
         !target->hands_on && (o->given[PIM_OPT_LIMIT] != NULL || leaks != NULL);
     if (missed && leaks != NULL && strncmp(leaks, "fail", 4) == 0) {
-        pim_fail(
-            "--leaks=fail could tell nothing of %s, which is not served: %s",
-            target->file, target->why);
+        pim_fail("--leaks=fail could tell nothing of %s, which is not served: "
+                 "%s",
+                 target->file, target->why);
     }
     if (missed || o->given[PIM_OPT_VERBOSE] != NULL) {
         warnx("%s is not served%s: %s", target->file,
@@ -172,6 +163,6 @@ main(int argc, char **argv)
     if (error == ENOENT && target.status >= PIM_RUN_NOT_STARTED) {
         errx(target.status, "%s", target.why);
     }
-    errx(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s",
-         target.file[0] != '\0' ? target.file : o.command[0], strerror(error));
+    errx(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s", target.file,
+         strerror(error));
 }

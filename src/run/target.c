@@ -30,34 +30,30 @@ is_executable(const char *path)
            access(path, X_OK) == 0;
 }
 
-// Where execvp() would find `name`.  False if nowhere.
-static bool
-find_in_path(const char *name, char out[PATH_MAX])
+// Where execvp() would find `name`; NULL: nowhere.
+static const char *
+find_in_path(const char *name)
 {
-    char folders[PATH_MAX] = "";
-    char second[PATH_MAX] = ""; // exists, but is not executable
+    char fallback[PATH_MAX];
+    const char *second = NULL; // exists, but is not executable
     const char *path = secure_getenv("PATH");
-    if (strchr(name, '/') != NULL) {
-        path = "";
-    } else if (path == NULL) {
-        confstr(_CS_PATH, folders, sizeof(folders));
-        path = folders;
+    if (path == NULL) {
+        confstr(_CS_PATH, fallback, sizeof(fallback));
+        path = fallback;
     }
-    for (bool more = *name != '\0'; more;) {
-        size_t length = strcspn(path, ":");
-        int n = snprintf(out, PATH_MAX, "%.*s%s%s", (int)length, path,
-                         length != 0 ? "/" : "", name);
-        if (n < PATH_MAX && is_executable(out)) {
-            return true;
+    char *rest = pim_text("%s", strchr(name, '/') != NULL ? "" : path);
+    while (rest != NULL && *name != '\0') {
+        const char *folder = strsep(&rest, ":");
+        const char *file =
+            pim_text("%s%s%s", folder, *folder != '\0' ? "/" : "", name);
+        if (is_executable(file)) {
+            return file;
         }
-        if (n < PATH_MAX && second[0] == '\0' && access(out, F_OK) == 0) {
-            memcpy(second, out, PATH_MAX);
+        if (second == NULL && access(file, F_OK) == 0) {
+            second = file;
         }
-        more = path[length] != '\0';
-        path += length + more;
     }
-    memcpy(out, second, PATH_MAX);
-    return second[0] != '\0';
+    return second;
 }
 
 // --- judging -----------------------------------------------------------------
@@ -77,8 +73,7 @@ conclude(pim_target *t, enum pim_run_status status, const char *format, ...)
 static bool
 is_named(const char *path, const char *name)
 {
-    return strcmp(path + pim_path_folder(path), name + pim_path_folder(name)) ==
-           0;
+    return strcmp(pim_path_name(path), pim_path_name(name)) == 0;
 }
 
 static void
@@ -104,7 +99,7 @@ judge(pim_target *t, const pim_image *image, const pim_run_options *o)
         conclude(t, PIM_RUN_NOT_SERVED,
                  "it is built for another kind of machine (%s, machine %u) "
                  "than pimalloc; its child processes are not served either",
-                 image->is_32_bit ? "32-bit" : "64-bit",
+                 image->machine >> 24 == 1 ? "32-bit" : "64-bit",
                  image->machine & 0xffff);
     } else if (!has_loader && !image->is_loader) {
         t->hands_on = o->given[PIM_OPT_NO_CHILDREN] == NULL;
@@ -169,7 +164,9 @@ follow_shim(pim_target *t, const char *program, const char *command)
 static bool
 find(pim_target *t, const char *command)
 {
-    if (find_in_path(t->argv[0], t->file)) {
+    const char *found = find_in_path(t->argv[0]);
+    t->file = found != NULL ? found : command;
+    if (found != NULL) {
         return is_executable(t->file) ||
                conclude(t, PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s",
                         t->file, strerror(EACCES));
@@ -195,10 +192,9 @@ follow(pim_target *t, const pim_run_options *o, bool *clears)
                                : follow_script(t, image.script);
     }
     char **command = NULL;
-    char found[PATH_MAX];
     bool is_clear = image.kind != PIM_IMAGE_ELF || !is_named(t->file, "env") ||
                     pim_env_command(t->argv, for_check, clears, &command);
-    if (command != NULL && find_in_path(command[0], found)) {
+    if (command != NULL && find_in_path(command[0]) != NULL) {
         t->argv = command;
         return true;
     }

@@ -15,7 +15,7 @@
 typedef struct pim_target {
     enum pim_run_status status; // PIM_RUN_SERVED: nothing is against it
     char why[3 * PATH_MAX];     // it is another status, and a remedy
-    char file[PATH_MAX];        // of the program
+    const char *file;           // of the program; COMMAND if it was not found
     char **argv; // what executing COMMAND comes down to; argv[0] as looked up
     bool is_script;  // a script led there
     bool is_foreign; // its loader cannot load our library, and would complain
