@@ -22,62 +22,49 @@
 
 #define BLANKS " \t"
 
-// EI_CLASS and EI_DATA.
-#define NATIVE_KIND                                                            \
-    ((sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) << 8 |                    \
-     (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB))
-
 static bool
 read_at(int fd, uint64_t offset, void *out, size_t bytes)
 {
     return pread(fd, out, bytes, (off_t)offset) == (ssize_t)bytes;
 }
 
-// False: the file is damaged.
-static bool
+// Of another class or byte order it finds none, and nobody asks.
+static void
 read_loader(int fd, pim_image *out)
 {
     ElfW(Ehdr) head;
-    ElfW(Phdr) part;
-    if (!read_at(fd, 0, &head, sizeof(head)) ||
-        head.e_phentsize != sizeof(part)) {
-        return false;
+    ElfW(Phdr) part = {0};
+    bool ok =
+        read_at(fd, 0, &head, sizeof(head)) && head.e_phentsize == sizeof(part);
+    for (size_t i = 0; ok && i < head.e_phnum && part.p_type != PT_INTERP;
+         i++) {
+        ok = read_at(fd, head.e_phoff + i * sizeof(part), &part, sizeof(part));
     }
-    for (unsigned i = 0; i < head.e_phnum; i++) {
-        if (!read_at(fd, head.e_phoff + i * sizeof(part), &part,
-                     sizeof(part))) {
-            return false;
-        }
-        if (part.p_type == PT_INTERP) {
-            return part.p_filesz < sizeof(out->loader) &&
-                   read_at(fd, part.p_offset, out->loader, part.p_filesz);
-        }
+    if (ok && part.p_type == PT_INTERP && part.p_filesz < sizeof(out->loader)) {
+        read_at(fd, part.p_offset, out->loader, part.p_filesz);
     }
-    return true;
 }
 
-static enum pim_image_kind
+static void
 read_elf(int fd, const unsigned char *head, pim_image *out)
 {
     const unsigned char *at = head + offsetof(ElfW(Ehdr), e_machine);
-    unsigned kind = (unsigned)head[EI_CLASS] << 8 | head[EI_DATA];
     bool is_little = head[EI_DATA] == ELFDATA2LSB;
-    out->machine = kind << 16 | (unsigned)at[is_little] << 8 | at[!is_little];
-    // Of another class or byte order nothing more matters.
-    return kind != NATIVE_KIND || read_loader(fd, out) ? PIM_IMAGE_ELF
-                                                       : PIM_IMAGE_UNKNOWN;
+    out->kind = PIM_IMAGE_ELF;
+    out->machine = (uint32_t)head[EI_CLASS] << 24 |
+                   (uint32_t)head[EI_DATA] << 16 |
+                   (uint32_t)at[is_little] << 8 | at[!is_little];
+    read_loader(fd, out);
 }
 
-// As the kernel reads it: up to the end of the line or of its buffer.  False: it
-// names no interpreter.
-static bool
+// As the kernel reads it: up to the end of the line or of its buffer.
+static void
 read_script(const char *head, size_t length, pim_image *out)
 {
     char *to = out->script;
-    if (length < 2 || head[0] != '#' || head[1] != '!') {
-        return false;
-    }
-    for (size_t i = 2; i < length && head[i] != '\n' && head[i] != '\0'; i++) {
+    bool has_line = length > 2 && head[0] == '#' && head[1] == '!';
+    for (size_t i = 2;
+         has_line && i < length && head[i] != '\n' && head[i] != '\0'; i++) {
         if (to != out->script || strchr(BLANKS, head[i]) == NULL) {
             *to++ = head[i];
         }
@@ -85,7 +72,10 @@ read_script(const char *head, size_t length, pim_image *out)
     while (to != out->script && strchr(BLANKS, to[-1]) != NULL) {
         *--to = '\0';
     }
-    return to != out->script;
+    if (to == out->script && memchr(head, '\0', length) == NULL) {
+        strcpy(out->script, "/bin/sh"); // as execvp() does with any text
+    }
+    out->kind = out->script[0] != '\0' ? PIM_IMAGE_SCRIPT : PIM_IMAGE_UNKNOWN;
 }
 
 void
@@ -97,14 +87,11 @@ pim_image_read(const char *path, pim_image *out)
     char head[sizeof(out->script)];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     ssize_t n = fd >= 0 ? pread(fd, head, sizeof(head), 0) : -1;
-    size_t length = n > 0 ? (size_t)n : 0;
-    if (length >= sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0) {
-        out->kind = read_elf(fd, (const unsigned char *)head, out);
-    } else if (read_script(head, length, out)) {
-        out->kind = PIM_IMAGE_SCRIPT;
-    } else if (n >= 0 && memchr(head, '\0', length) == NULL) {
-        out->kind = PIM_IMAGE_SCRIPT;
-        strcpy(out->script, "/bin/sh");
+    if (n >= (ssize_t)sizeof(Elf32_Ehdr) &&
+        memcmp(head, ELFMAG, SELFMAG) == 0) {
+        read_elf(fd, (const unsigned char *)head, out);
+    } else if (n >= 0) {
+        read_script(head, (size_t)n, out);
     }
     if (fd >= 0) {
         close(fd);

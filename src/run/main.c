@@ -25,9 +25,6 @@
 #include "run/place.h"
 #include "run/target.h"
 
-// The loader splits at both; our own entry is set off with the first.
-#define PRELOAD_SEPARATORS ": "
-
 // err(3) writes "pimalloc-run: MESSAGE", each line in one piece because COMMAND's
 // siblings may share this stderr.
 static void
@@ -88,7 +85,8 @@ set_variables(const pim_run_options *o)
     }
 }
 
-// mimalloc, if it is not NULL, behind the library, so that it is initialised before.
+// The loader splits at blanks, too; our own entries are set off with colons.
+// mimalloc, if it is not NULL, comes behind the library, to be initialised before.
 static void
 set_preload(const char *library, const char *mimalloc)
 {
@@ -98,9 +96,9 @@ set_preload(const char *library, const char *mimalloc)
                  "dollar sign",
                  library);
     }
-    append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
+    append("LD_PRELOAD", library, ": ");
     if (mimalloc != NULL) {
-        append("LD_PRELOAD", mimalloc, PRELOAD_SEPARATORS);
+        append("LD_PRELOAD", mimalloc, ": ");
     }
 }
 

@@ -147,49 +147,40 @@ follow_script(pim_target *t, const char *line)
                     words[0], line);
 }
 
-// COMMAND is a shim of pyenv, and pyenv names `program` for it, or "".
-static bool
-follow_shim(pim_target *t, const char *program, const char *command)
-{
-    t->argv = pim_words(&program, 1, t->argv + 1);
-    return *program != '\0' ||
-           conclude(t, PIM_RUN_NOT_FOUND,
-                    "%s: pyenv knows no program for this shim here; choose a "
-                    "version that has one with \"pyenv shell\" or "
-                    "PYENV_VERSION",
-                    command);
-}
-
-// The file of argv[0].
-static bool
-find(pim_target *t, const char *command)
-{
-    const char *found = find_in_path(t->argv[0]);
-    t->file = found != NULL ? found : command;
-    if (found != NULL) {
-        return is_executable(t->file) ||
-               conclude(t, PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s",
-                        t->file, strerror(EACCES));
-    }
-    return conclude(
-        t, PIM_RUN_NOT_FOUND, "%s: not found%s%s", command,
-        strchr(command, '/') != NULL ? "" : " in PATH",
-        strchr(command, '=') != NULL
-            ? "; to set a variable, write it in front of pimalloc-run"
-            : "");
-}
-
 // One step; false when there is nothing left to follow.
 static bool
 follow(pim_target *t, const pim_run_options *o, bool *clears)
 {
     bool for_check = o->given[PIM_OPT_CHECK] != NULL;
+    const char *name = o->command[0];
     pim_image image;
-    pim_image_read(t->file, &image);
+    const char *found = find_in_path(t->argv[0]);
+    t->file = found != NULL ? found : name;
+    if (found == NULL) {
+        return conclude(
+            t, PIM_RUN_NOT_FOUND, "%s: not found%s%s", name,
+            strchr(name, '/') != NULL ? "" : " in PATH",
+            strchr(name, '=') != NULL
+                ? "; to set a variable, write it in front of pimalloc-run"
+                : "");
+    }
+    if (!is_executable(found)) {
+        return conclude(t, PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s",
+                        found, strerror(EACCES));
+    }
+    pim_image_read(found, &image);
     if (image.kind == PIM_IMAGE_SCRIPT) {
         const char *program = for_check ? pim_ask_pyenv(t->file) : NULL;
-        return program != NULL ? follow_shim(t, program, o->command[0])
-                               : follow_script(t, image.script);
+        if (program == NULL) {
+            return follow_script(t, image.script);
+        }
+        t->argv = pim_words(&program, 1, t->argv + 1);
+        return *program != '\0' ||
+               conclude(t, PIM_RUN_NOT_FOUND,
+                        "%s: pyenv knows no program for this shim here; choose "
+                        "a version that has one with \"pyenv shell\" or "
+                        "PYENV_VERSION",
+                        name);
     }
     char **command = NULL;
     bool is_clear = image.kind != PIM_IMAGE_ELF || !is_named(t->file, "env") ||
@@ -203,7 +194,7 @@ follow(pim_target *t, const pim_run_options *o, bool *clears)
         conclude(t, PIM_RUN_FAILED,
                  "%s: what env does with these options is not known here; ask "
                  "about the command that it runs",
-                 o->command[0]);
+                 name);
     }
     return false;
 }
@@ -215,7 +206,7 @@ pim_target_follow(const pim_run_options *o, pim_target *out)
     bool clears = false;
     int steps = 0;
     *out = (pim_target){.argv = o->command};
-    while (find(out, name) && follow(out, o, &clears)) {
+    while (follow(out, o, &clears)) {
         if (++steps == STEPS_MAX) {
             conclude(out, PIM_RUN_NOT_STARTED,
                      "%s: too many scripts lead to its program", name);
