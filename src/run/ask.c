@@ -32,7 +32,7 @@ become(char *const argv[], const char *variable, int answer)
 }
 
 static time_t
-now(void)
+seconds_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -47,7 +47,7 @@ read_answer(int fd, time_t deadline, pim_answer *out)
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     ssize_t n = 1;
     for (size_t used = 0; used + 1 < sizeof(out->text); used += (size_t)n) {
-        time_t left = deadline - now();
+        time_t left = deadline - seconds_now();
         if (left <= 0 || poll(&wait, 1, (int)left * 1000) <= 0) {
             return false;
         }
@@ -73,7 +73,8 @@ pim_ask(char *const argv[], const char *variable, int seconds, pim_answer *out)
         become(argv, variable, ends[1]);
     }
     close(ends[1]);
-    bool ended = child > 0 && read_answer(ends[0], now() + seconds, out);
+    bool ended =
+        child > 0 && read_answer(ends[0], seconds_now() + seconds, out);
     close(ends[0]);
     if (child > 0 && !ended) {
         kill(-child, SIGKILL);

@@ -57,12 +57,11 @@ ask_library(const char *name, const pim_target *target, const char *library,
         pim_ask(target->argv, "PIMALLOC_RUN_CHECK=1", SECONDS_MAX, answer);
     }
     if (!takes || !is_answer(answer)) {
-        pim_fail(
-            "%s: it could not be found out whether %s would be served: %s; "
-            "run it with --verbose --stats",
-            name, target->file,
-            takes ? "the library in it gave no answer"
-                  : "its loader passes the library over");
+        pim_fail("%s: it could not be found out whether %s would be served: "
+                 "%s; run it with --verbose --stats",
+                 name, target->file,
+                 takes ? "the library in it gave no answer"
+                       : "its loader passes the library over");
     }
     answer->text[strcspn(answer->text, "\n")] = '\0';
 }

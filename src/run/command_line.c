@@ -25,8 +25,15 @@ typedef struct option {
     const char *fixed;    // its value if the option takes none
     const char *forms[3]; // of [=FORM][:FILE]; the first is the default
     const char *needs;    // else what it needs behind =
-    const char *(*read)(const struct option *o, const char *value);
+    const char *(*lack)(const char *value);
 } option;
+
+// Whether the first `length` characters of the text are the word.
+static bool
+is_word(const char *word, const char *text, size_t length)
+{
+    return strlen(word) == length && memcmp(word, text, length) == 0;
+}
 
 // --- [=FORM][:FILE] ----------------------------------------------------------
 
@@ -58,13 +65,6 @@ check_file(const option *o, const char *file)
                  "to",
                  o->name, path, strerror(errno));
     }
-}
-
-// Whether the text begins with the word, and has `length` characters.
-static bool
-is_word(const char *word, const char *text, size_t length)
-{
-    return strlen(word) == length && memcmp(word, text, length) == 0;
 }
 
 // COMMAND may change the directory before it ends.  A per cent sign in ours is
@@ -107,11 +107,10 @@ read_form(const option *o, const char *value)
         i++;
     }
     if (i == PIM_ARRAY_LEN(o->forms)) {
-        pim_fail(
-            "%s: there is no format \"%.*s\"; valid are %s, %s and %s, and "
-            "a file follows a colon: %s=json:FILE",
-            o->name, (int)length, name, o->forms[0], o->forms[1], o->forms[2],
-            o->name);
+        pim_fail("%s: there is no format \"%.*s\"; valid are %s, %s and %s, "
+                 "and a file follows a colon: %s=json:FILE",
+                 o->name, (int)length, name, o->forms[0], o->forms[1],
+                 o->forms[2], o->name);
     }
     if (name[length] == '\0') {
         return o->forms[i];
@@ -129,54 +128,30 @@ read_form(const option *o, const char *value)
 
 // --- other values ------------------------------------------------------------
 
-static _Noreturn void
-need(const option *o)
-{
-    pim_fail("%s needs %s", o->name, o->needs);
-}
+// Each says what is wrong with the value, in words that follow it; NULL: nothing.
 
 static const char *
-read_signal(const option *o, const char *value)
+lack_of_signal(const char *value)
 {
     int number = pim_signal_of(value);
-    if (*value == '\0') {
-        need(o);
-    }
-    if (number == 0) {
-        pim_fail("%s: there is no signal \"%s\"; valid are names and numbers "
-                 "such as USR1, SIGUSR1 and 10",
-                 o->name, value);
-    }
-    if (!pim_signal_is_free(number)) {
-        pim_fail("%s: %s cannot be used for this; take USR1, USR2 or another "
-                 "that COMMAND does not use",
-                 o->name, value);
-    }
-    return pim_text("%d", number);
+    return number == 0 ? "is unknown: there is no signal so named"
+           : pim_signal_is_free(number) ? NULL
+                                        : "cannot be used for this";
 }
 
 static const char *
-read_limit(const option *o, const char *value)
+lack_of_limit(const char *value)
 {
     uint64_t soft;
     uint64_t hard;
-    const char *lack = pim_limits_of(value, &soft, &hard);
-    if (lack != NULL) {
-        pim_fail("%s: \"%s\" %s; SOFT and SOFT:HARD are sizes such as in "
-                 "--limit=64M:72M",
-                 o->name, value, lack);
-    }
-    return value;
+    return pim_limits_of(value, &soft, &hard);
 }
 
 static const char *
-read_limit_tree(const option *o, const char *value)
+lack_of_tree(const char *value)
 {
-    pim_tree ignored;
-    if (!pim_tree_of(value, &ignored)) {
-        need(o);
-    }
-    return value;
+    pim_tree tree;
+    return pim_tree_of(value, &tree) ? NULL : "is none of them";
 }
 
 // --- options -----------------------------------------------------------------
@@ -189,21 +164,37 @@ static const option options[PIM_OPT_COUNT] = {
                        .forms = {"text", "json", "fail"}},
     [PIM_OPT_LIMIT] = {"--limit", "PIMALLOC_LIMIT",
                        .needs = "SOFT or SOFT:HARD: --limit=64M:72M",
-                       .read = read_limit},
+                       .lack = lack_of_limit},
     [PIM_OPT_LIMIT_TREE] = {"--limit-tree", "PIMALLOC_LIMIT_TREE",
                             .needs = "none, tenants or all: --limit-tree=all",
-                            .read = read_limit_tree},
+                            .lack = lack_of_tree},
     [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN", "0"},
     [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
                        .forms = {"text", "json", "openmetrics"}},
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
-                              .needs = "a signal: --stats-signal=USR1",
-                              .read = read_signal},
+                              .needs = "a signal that COMMAND does not "
+                                       "use, such as USR1, SIGUSR1 or 10",
+                              .lack = lack_of_signal},
     [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", "1"},
     [PIM_OPT_VERSION] = {"--version", .fixed = ""},
     [PIM_OPT_WITH_MALLOC] = {"--with-malloc", .fixed = ""},
     [PIM_OPT_WITH_MODULE] = {"--with-module", .fixed = ""},
 };
+
+static const char *
+read_needed(const option *o, const char *value)
+{
+    if (*value != '=') {
+        pim_fail("%s needs %s", o->name, o->needs);
+    }
+    value++;
+    const char *lack = o->lack(value);
+    if (lack != NULL) {
+        pim_fail("%s: \"%s\" %s; it needs %s", o->name, value, lack, o->needs);
+    }
+    return o->lack == lack_of_signal ? pim_text("%d", pim_signal_of(value))
+                                     : value;
+}
 
 static const char usage[] = "\
 Usage: pimalloc-run [OPTION]... [--] COMMAND [ARGUMENT]...\n\
@@ -270,11 +261,8 @@ read_one(const char *argument, pim_run_options *out)
     if (o->fixed != NULL && *value != '\0') {
         pim_fail("%s takes no value" SEE_HELP, o->name);
     }
-    if (o->needs != NULL && *value != '=') {
-        need(o);
-    }
     out->given[i] = o->fixed != NULL   ? o->fixed
-                    : o->needs != NULL ? o->read(o, value + 1)
+                    : o->needs != NULL ? read_needed(o, value)
                                        : read_form(o, value);
     if (i == PIM_OPT_HELP) {
         print(usage);

@@ -73,10 +73,10 @@ accept(const char *candidate, int flags, const char **why)
 {
     if ((flags & RTLD_NOLOAD) == 0 &&
         !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
-        pim_fail(
-            "--with-malloc: no address space for mimalloc, which needs %zu "
-            "MiB to start; raise the limit of virtual memory (ulimit -v)",
-            PIM_MI_START_BYTES >> 20);
+        pim_fail("--with-malloc: no address space for mimalloc, which needs "
+                 "%zu MiB to start; raise the limit of virtual memory (ulimit "
+                 "-v)",
+                 PIM_MI_START_BYTES >> 20);
     }
     void *handle = dlopen(candidate, RTLD_LAZY | RTLD_LOCAL | flags);
     if (handle == NULL) {
@@ -124,11 +124,10 @@ pim_place_mimalloc(const char *library)
         found = accept(candidates[i].file, candidates[i].flags, &why);
     }
     if (found == NULL) {
-        pim_fail(
-            "--with-malloc needs libmimalloc 3.6 or newer: %s (looked at %s "
-            "and where the loader looks); install it (Debian: libmimalloc3) "
-            "or name it in PIMALLOC_MIMALLOC",
-            why, beside);
+        pim_fail("--with-malloc needs libmimalloc 3.6 or newer: %s (looked at "
+                 "%s and where the loader looks); install it (Debian: "
+                 "libmimalloc3) or name it in PIMALLOC_MIMALLOC",
+                 why, beside);
     }
     return found;
 }

@@ -165,6 +165,23 @@ def check_shell_script(b):
 
 
 @case
+def check_scripts_without_interpreter(b):
+    """--check of text without an interpreter in its first line, which /bin/sh gets"""
+    for name, text in (("t1", "exit 5\n"), ("t2", "#!\nexit 5\n"), ("t3", ""), ("t4", "#! \t\n")):
+        path = b.script(name, text)
+        answers(check(b, path), 0, f"{path} (/bin/sh): {SERVED}")
+    path = b.script("t5", "#!/bin/sh \nexit 5\n\0\1\2")
+    answers(check(b, path), 0, f"{path} (/bin/sh): {SERVED}")
+
+
+@case
+def check_lost_loader(b):
+    """--check of a program whose loader is missing: 126, and its name"""
+    program = b.compile("check-lost-loader", "-Wl,--dynamic-linker=/no/such/ld-linux.so.9")
+    b.fails(126, "--check", program, says=["its loader /no/such/ld-linux.so.9 does not exist"])
+
+
+@case
 def check_script_chain(b):
     """--check follows scripts through #!, env, env -S and other scripts"""
     for name, line in (("c1", f"#!{sys.executable}"), ("c2", "#!/usr/bin/env ls"),

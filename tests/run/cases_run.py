@@ -86,6 +86,14 @@ def lost_loader(b):
 
 
 @case
+def script_of_itself(b):
+    """a script that is its own interpreter: 126, also with --check"""
+    itself = b.script("itself", f"#!{b.path('itself')}\n")
+    b.fails(126, itself, says=[f"{itself}: cannot be executed"])
+    b.fails(126, "--check", itself, says=[f"{itself}: too many scripts"])
+
+
+@case
 def path_like_the_shell(b):
     """PATH is searched past directories and files that are not executable"""
     for name in ("p1", "p2", "p3"):
@@ -174,6 +182,7 @@ def static_program_without_children(b):
     done = b.run("--stats", "--no-children", "--verbose", program)
     equal(done.stdout, "0 0\n")
     equal("child processes are served" in done.stderr, False, "a promise")
+    equal(b.run("--stats", program, env={"PIMALLOC_CHILDREN": "0"}).stdout, "0 0\n")
 
 
 @case
