@@ -134,7 +134,7 @@ static const char *
 lack_of_signal(const char *value)
 {
     int number = pim_signal_of(value);
-    return number == 0 ? "is unknown: there is no signal so named"
+    return number == 0 ? "is unknown: there is no signal of that name"
            : pim_signal_is_free(number) ? NULL
                                         : "cannot be used for this";
 }
@@ -151,14 +151,14 @@ static const char *
 lack_of_tree(const char *value)
 {
     pim_tree tree;
-    return pim_tree_of(value, &tree) ? NULL : "is none of them";
+    return pim_tree_of(value, &tree) ? NULL : "is unknown";
 }
 
 // --- options -----------------------------------------------------------------
 
 static const option options[PIM_OPT_COUNT] = {
     [PIM_OPT_CHECK] = {"--check", .fixed = ""},
-    [PIM_OPT_DEBUG] = {"--debug", "PIMALLOC_DEBUG", "1"},
+    [PIM_OPT_DEBUG] = {"--debug", "PIMALLOC_DEBUG", .fixed = "1"},
     [PIM_OPT_HELP] = {"--help", .fixed = ""},
     [PIM_OPT_LEAKS] = {"--leaks", "PIMALLOC_LEAKS",
                        .forms = {"text", "json", "fail"}},
@@ -168,14 +168,15 @@ static const option options[PIM_OPT_COUNT] = {
     [PIM_OPT_LIMIT_TREE] = {"--limit-tree", "PIMALLOC_LIMIT_TREE",
                             .needs = "none, tenants or all: --limit-tree=all",
                             .lack = lack_of_tree},
-    [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN", "0"},
+    [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN",
+                             .fixed = "0"},
     [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
                        .forms = {"text", "json", "openmetrics"}},
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
                               .needs = "a signal that COMMAND does not "
                                        "use, such as USR1, SIGUSR1 or 10",
                               .lack = lack_of_signal},
-    [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", "1"},
+    [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", .fixed = "1"},
     [PIM_OPT_VERSION] = {"--version", .fixed = ""},
     [PIM_OPT_WITH_MALLOC] = {"--with-malloc", .fixed = ""},
     [PIM_OPT_WITH_MODULE] = {"--with-module", .fixed = ""},
@@ -190,7 +191,8 @@ read_needed(const option *o, const char *value)
     value++;
     const char *lack = o->lack(value);
     if (lack != NULL) {
-        pim_fail("%s: \"%s\" %s; it needs %s", o->name, value, lack, o->needs);
+        pim_fail("%s: \"%s\" %s; %s needs %s", o->name, value, lack, o->name,
+                 o->needs);
     }
     return o->lack == lack_of_signal ? pim_text("%d", pim_signal_of(value))
                                      : value;

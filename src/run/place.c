@@ -66,10 +66,10 @@ pim_place_module(void)
 
 // --- mimalloc ----------------------------------------------------------------
 
-// Its path if it is a mimalloc and new enough, by the rule of src/mi, because the
-// SONAME tells little.  Else NULL, and *why is what is wrong if there is such a file.
-static const char *
-accept(const char *candidate, int flags, const char **why)
+// Takes a candidate if it is a mimalloc and new enough, by the rule of src/mi, because
+// the SONAME tells little.  Else *why is what is wrong, if there is such a file.
+static bool
+take(const char *candidate, int flags, const char **found, const char **why)
 {
     if ((flags & RTLD_NOLOAD) == 0 &&
         !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
@@ -80,7 +80,7 @@ accept(const char *candidate, int flags, const char **why)
     }
     void *handle = dlopen(candidate, RTLD_LAZY | RTLD_LOCAL | flags);
     if (handle == NULL) {
-        return NULL;
+        return false;
     }
     struct link_map *map;
     int (*version)(void) = NULL;
@@ -92,22 +92,22 @@ accept(const char *candidate, int flags, const char **why)
         *why = pim_text("%s %s (mimalloc %d)", candidate,
                         pim_mi_version_lack(version()), version());
     } else {
-        return map->l_name; // stays loaded until the exec
+        *found = map->l_name; // stays loaded until the exec
+        return true;
     }
     dlclose(handle);
-    return NULL;
+    return false;
 }
 
 const char *
 pim_place_mimalloc(const char *library)
 {
+    const char *found;
     const char *why = MIMALLOC " was not found";
-    const char *found = NULL;
     const char *named = secure_getenv("PIMALLOC_MIMALLOC");
     if (named != NULL && *named != '\0') {
         char *path = realpath(named, NULL);
-        found = path != NULL ? accept(path, 0, &why) : NULL;
-        if (found == NULL) {
+        if (path == NULL || !take(path, 0, &found, &why)) {
             pim_fail("--with-malloc: PIMALLOC_MIMALLOC=%s is not the path of a "
                      "libmimalloc 3.6 or newer; correct it or unset it",
                      named);
@@ -116,14 +116,8 @@ pim_place_mimalloc(const char *library)
     }
     const char *beside = pim_text("%.*spimalloc/" MIMALLOC,
                                   (int)pim_path_folder(library), library);
-    const struct {
-        const char *file;
-        int flags;
-    } candidates[] = {{MIMALLOC, RTLD_NOLOAD}, {beside, 0}, {MIMALLOC, 0}};
-    for (size_t i = 0; found == NULL && i < PIM_ARRAY_LEN(candidates); i++) {
-        found = accept(candidates[i].file, candidates[i].flags, &why);
-    }
-    if (found == NULL) {
+    if (!take(MIMALLOC, RTLD_NOLOAD, &found, &why) &&
+        !take(beside, 0, &found, &why) && !take(MIMALLOC, 0, &found, &why)) {
         pim_fail("--with-malloc needs libmimalloc 3.6 or newer: %s (looked at "
                  "%s and where the loader looks); install it (Debian: "
                  "libmimalloc3) or name it in PIMALLOC_MIMALLOC",
