@@ -52,6 +52,21 @@ pim_path_folder(const char *path)
     return slash != NULL ? (size_t)(slash + 1 - path) : 0;
 }
 
+const char *
+pim_path_name(const char *path)
+{
+    return path + pim_path_folder(path);
+}
+
+bool
+pim_path_is_same(const char *a, const char *b)
+{
+    struct stat of_a;
+    struct stat of_b;
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 &&
+           of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
 bool
 pim_path_is_planted(const char *path, const struct stat *file)
 {

@@ -15,10 +15,15 @@ int pim_path_expand(const char *path, char out[PATH_MAX], bool *has_pid);
 // The length of what is in front of the name, its slash included.
 size_t pim_path_folder(const char *path);
 
-// Whether somebody else may have put this file into a shared folder, one that
-// is sticky and that all may write to, for us to find: it belongs neither to us
-// nor to the folder's owner, or it is a regular file that has another name
-// somewhere.
+// What follows the last slash.
+const char *pim_path_name(const char *path);
+
+// Whether both lead to one file that exists.
+bool pim_path_is_same(const char *a, const char *b);
+
+// Whether somebody else may have put this file into a shared folder, one that is
+// sticky and that all may write to, for us to find: it belongs neither to us nor to
+// the folder's owner, or it is a regular file that has another name somewhere.
 bool pim_path_is_planted(const char *path, const struct stat *file);
 
 // Replaces the path of a symbolic link by that of the file that it leads to,

@@ -1,6 +1,6 @@
 // signals.h -- which signals may ask for figures, by name and number.
 //
-// The launcher has a copy of this part and of nothing else below it.
+// The launcher is linked with this part, too.
 
 #ifndef PIM_PLATFORM_SIGNALS_H
 #define PIM_PLATFORM_SIGNALS_H

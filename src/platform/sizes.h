@@ -1,6 +1,6 @@
 // sizes.h -- sizes as people write them, and what else limits are made of.
 //
-// The launcher has a copy of this part, as of signals.h.
+// The launcher is linked with this part, too.
 
 #ifndef PIM_PLATFORM_SIZES_H
 #define PIM_PLATFORM_SIZES_H

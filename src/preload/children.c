@@ -21,10 +21,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "platform/module.h"
+#include "platform/path.h"
 #include "platform/privilege.h"
 #include "preload/preload.h"
 
@@ -39,23 +39,12 @@ static bool is_child;
 
 // --- LD_PRELOAD ------------------------------------------------------------
 
-static const char *
-name_in(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash != NULL ? slash + 1 : path;
-}
-
 // Without a slash the loader looks elsewhere than stat() would.
 static bool
 is_us(const char *entry, const char *us)
 {
-    struct stat a;
-    struct stat b;
-    return strchr(entry, '/') == NULL
-               ? strcmp(entry, name_in(us)) == 0
-               : stat(entry, &a) == 0 && stat(us, &b) == 0 &&
-                     a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    return strchr(entry, '/') == NULL ? strcmp(entry, pim_path_name(us)) == 0
+                                      : pim_path_is_same(entry, us);
 }
 
 // Ours goes, and a mimalloc right behind it, which pimalloc-run --with-malloc
@@ -70,7 +59,7 @@ copy_others(const char *list, const char *us, char *out)
         size_t length = strcspn(list, SEPARATORS);
         snprintf(entry, sizeof(entry), "%.*s", (int)length, list);
         bool is_ours = is_us(entry, us);
-        bool is_malloc = behind_us && strncmp(name_in(entry), MIMALLOC,
+        bool is_malloc = behind_us && strncmp(pim_path_name(entry), MIMALLOC,
                                               sizeof(MIMALLOC) - 1) == 0;
         if (!is_ours && !is_malloc) {
             to += to != out ? 1 : 0;

@@ -6,12 +6,10 @@
 #include <stdbool.h>
 
 // argv: env and its arguments, then NULL.  *command becomes the command that env
-// would execute with its arguments, or NULL if there is none.  for_check: do
-// what env would do to the environment and the directory to our own.  *clears is
-// set if env would take LD_PRELOAD away.  Splits the string of -S as env does,
-// but knows no quotes and no escapes in it.  False if it cannot be told what env
-// would do.
-bool pim_env_command(char **argv, bool for_check, bool *clears,
-                     char ***command);
+// would execute, with its arguments, or NULL if there is none.  apply: change our
+// own environment and directory as env would change them.  *clears is set if env
+// would take LD_PRELOAD away.  False if the effect of env is not known: it has
+// an option that we do not know, or quotes or escapes in the string of -S.
+bool pim_env_command(char **argv, bool apply, bool *clears, char ***command);
 
 #endif // PIM_RUN_ENV_H

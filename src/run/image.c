@@ -17,107 +17,85 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "platform/path.h"
 #include "platform/privilege.h"
 
-// A file of more program headers than this is none that we can judge.
-#define PROGRAM_HEADERS_MAX 256
-
-#define NATIVE_CLASS (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32)
-#define NATIVE_DATA                                                            \
-    (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB)
+#define BLANKS " \t"
 
 static bool
-name_is_loader(const char *path)
+read_at(int fd, uint64_t offset, void *out, size_t bytes)
 {
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    return strncmp(name, "ld-", 3) == 0 || strncmp(name, "ld.so", 5) == 0 ||
-           strncmp(name, "ld64.so", 7) == 0;
+    return pread(fd, out, bytes, (off_t)offset) == (ssize_t)bytes;
 }
 
-// Only of our own class and byte order: of others, that they are others is all
-// that matters.
+// Of another class or byte order it finds none, and nobody asks.
 static void
 read_loader(int fd, pim_image *out)
 {
     ElfW(Ehdr) head;
-    if (pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-        head.e_phentsize != sizeof(ElfW(Phdr)) ||
-        head.e_phnum > PROGRAM_HEADERS_MAX) {
-        out->kind = PIM_IMAGE_UNKNOWN;
-        return;
+    ElfW(Phdr) part = {0};
+    bool ok =
+        read_at(fd, 0, &head, sizeof(head)) && head.e_phentsize == sizeof(part);
+    for (size_t i = 0; ok && i < head.e_phnum && part.p_type != PT_INTERP;
+         i++) {
+        ok = read_at(fd, head.e_phoff + i * sizeof(part), &part, sizeof(part));
     }
-    for (unsigned i = 0; i < head.e_phnum; i++) {
-        ElfW(Phdr) part;
-        off_t at = (off_t)(head.e_phoff + i * sizeof(part));
-        if (pread(fd, &part, sizeof(part), at) != (ssize_t)sizeof(part)) {
-            out->kind = PIM_IMAGE_UNKNOWN;
-            return;
-        }
-        if (part.p_type == PT_INTERP && part.p_filesz < sizeof(out->loader)) {
-            ssize_t n =
-                pread(fd, out->loader, part.p_filesz, (off_t)part.p_offset);
-            out->loader[n > 0 ? n : 0] = '\0';
-            return;
-        }
+    if (ok && part.p_type == PT_INTERP && part.p_filesz < sizeof(out->loader)) {
+        read_at(fd, part.p_offset, out->loader, part.p_filesz);
     }
 }
 
 static void
 read_elf(int fd, const unsigned char *head, pim_image *out)
 {
+    const unsigned char *at = head + offsetof(ElfW(Ehdr), e_machine);
+    bool is_little = head[EI_DATA] == ELFDATA2LSB;
     out->kind = PIM_IMAGE_ELF;
-    out->elf_class = head[EI_CLASS];
-    out->elf_data = head[EI_DATA];
-    const unsigned char *machine = head + offsetof(ElfW(Ehdr), e_machine);
-    out->elf_machine =
-        (uint16_t)(out->elf_data == ELFDATA2LSB ? machine[0] | machine[1] << 8
-                                                : machine[0] << 8 | machine[1]);
-    if (out->elf_class == NATIVE_CLASS && out->elf_data == NATIVE_DATA) {
-        read_loader(fd, out);
-    }
+    out->machine = (uint32_t)head[EI_CLASS] << 24 |
+                   (uint32_t)head[EI_DATA] << 16 |
+                   (uint32_t)at[is_little] << 8 | at[!is_little];
+    read_loader(fd, out);
 }
 
 // As the kernel reads it: up to the end of the line or of its buffer.
 static void
 read_script(const char *head, size_t length, pim_image *out)
 {
-    out->kind = PIM_IMAGE_SCRIPT;
-    const char *line = head + 2;
-    size_t left = length - 2;
-    size_t n = 0;
-    while (n < left && line[n] != '\n' && line[n] != '\0') {
-        n++;
+    char *to = out->script;
+    bool has_line = length > 2 && head[0] == '#' && head[1] == '!';
+    for (size_t i = 2;
+         has_line && i < length && head[i] != '\n' && head[i] != '\0'; i++) {
+        if (to != out->script || strchr(BLANKS, head[i]) == NULL) {
+            *to++ = head[i];
+        }
     }
-    while (n > 0 && (*line == ' ' || *line == '\t')) {
-        line++;
-        n--;
+    while (to != out->script && strchr(BLANKS, to[-1]) != NULL) {
+        *--to = '\0';
     }
-    while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\t')) {
-        n--;
+    if (to == out->script && memchr(head, '\0', length) == NULL) {
+        strcpy(out->script, "/bin/sh"); // as execvp() does with any text
     }
-    snprintf(out->script, sizeof(out->script), "%.*s", (int)n, line);
+    out->kind = out->script[0] != '\0' ? PIM_IMAGE_SCRIPT : PIM_IMAGE_UNKNOWN;
 }
 
 void
 pim_image_read(const char *path, pim_image *out)
 {
-    *out = (pim_image){.is_loader = name_is_loader(path)};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) {
-        return;
-    }
+    const char *name = pim_path_name(path); // ld-*.so.*, ld64.so.*
+    *out = (pim_image){.is_loader = strncmp(name, "ld", 2) == 0 &&
+                                    strstr(name, ".so") != NULL};
     char head[sizeof(out->script)];
-    ssize_t n = pread(fd, head, sizeof(head), 0);
-    size_t length = n > 0 ? (size_t)n : 0;
-    if (length >= sizeof(Elf32_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? pread(fd, head, sizeof(head), 0) : -1;
+    if (n >= (ssize_t)sizeof(Elf32_Ehdr) &&
+        memcmp(head, ELFMAG, SELFMAG) == 0) {
         read_elf(fd, (const unsigned char *)head, out);
-    } else if (length > 2 && head[0] == '#' && head[1] == '!') {
-        read_script(head, length, out);
-    } else if (n >= 0 && memchr(head, '\0', length) == NULL) {
-        out->kind = PIM_IMAGE_TEXT;
+    } else if (n >= 0) {
+        read_script(head, (size_t)n, out);
     }
-    close(fd);
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 const char *

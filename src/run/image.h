@@ -1,8 +1,8 @@
 // image.h -- what a file tells about the process that it would become.
 //
-// A loader that is asked to preload a library does so only if the program is
-// linked dynamically, of the library's kind of machine and C library, and runs
-// without raised privileges.  All of this can be read off the file.
+// A loader preloads a library only if the program is linked dynamically, of the
+// library's kind of machine and C library, and runs without raised privileges.  The
+// file tells all of this.
 
 #ifndef PIM_RUN_IMAGE_H
 #define PIM_RUN_IMAGE_H
@@ -12,20 +12,17 @@
 #include <stdint.h>
 
 enum pim_image_kind {
-    PIM_IMAGE_UNKNOWN, // cannot be read, or of a format not known here
+    PIM_IMAGE_UNKNOWN, // not readable, or of a format not known here
     PIM_IMAGE_ELF,
-    PIM_IMAGE_SCRIPT, // begins with #!
-    PIM_IMAGE_TEXT,   // no format at all, which execvp() gives to /bin/sh
+    PIM_IMAGE_SCRIPT, // begins with #!, or execvp() gives it to /bin/sh
 };
 
 typedef struct pim_image {
     enum pim_image_kind kind;
-    unsigned char elf_class; // EI_CLASS
-    unsigned char elf_data;  // EI_DATA
-    uint16_t elf_machine;
+    uint32_t machine;      // EI_CLASS and EI_DATA above e_machine
     bool is_loader;        // ld.so itself, run as a program
     char loader[PATH_MAX]; // PT_INTERP; "" in a static program
-    char script[256];      // what follows #!, without blanks at its ends
+    char script[256];      // its interpreter with an argument: what follows #!
 } pim_image;
 
 void pim_image_read(const char *path, pim_image *out);

@@ -6,155 +6,119 @@
 // everything else are COMMAND's own.  Of pimalloc, a few sources of platform are
 // linked in.
 //
-// In a privileged process nothing is prepared: what lies beside us would be taken
-// from where somebody else may have linked our file to, and COMMAND's loader would
-// ignore LD_PRELOAD.
+// A privileged process prepares nothing: its starter may have linked our file to
+// where it wants us to load from, and COMMAND's loader would ignore LD_PRELOAD.
 
 #define _GNU_SOURCE
 
+#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "platform/path.h"
 #include "platform/privilege.h"
-#include "run/check.h"
-#include "run/image.h"
-#include "run/list.h"
-#include "run/message.h"
-#include "run/options.h"
+#include "run/check_command.h"
+#include "run/command_line.h"
 #include "run/place.h"
 #include "run/target.h"
 
-// The loader splits at both; our own entry is set off with the first.
-#define PRELOAD_SEPARATORS ": "
-
+// err(3) writes "pimalloc-run: MESSAGE", each line in one piece because COMMAND's
+// siblings may share this stderr.
 static void
-set(const char *name, const char *value)
+set_up_messages(void)
 {
-    if (setenv(name, value, 1) != 0) {
-        pim_run_fail(PIM_RUN_FAILED, "%s: %s", name, strerror(errno));
+    static char name[] = "pimalloc-run"; // whatever argv[0] is
+    static char line[2 * PATH_MAX];
+    program_invocation_short_name = name;
+    setvbuf(stderr, line, _IOLBF, sizeof(line));
+}
+
+// --- the environment ---------------------------------------------------------
+
+static bool
+contains(const char *list, const char *path, const char *separators)
+{
+    char *rest = pim_text("%s", list);
+    for (char *entry = strsep(&rest, separators); entry != NULL;
+         entry = strsep(&rest, separators)) {
+        // Without a slash the loader looks elsewhere than stat() would.
+        if (strchr(entry, '/') != NULL && pim_path_is_same(entry, path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Appends `path` to the list in the variable `name`, unless the list names that
+// file already.  What the list holds stays as it is.  separators: the characters
+// between entries, of which the first is written.
+static void
+append(const char *name, const char *path, const char *separators)
+{
+    if (strpbrk(path, separators) != NULL) {
+        pim_fail("%s cannot be put on %s, where %s separates entries; install "
+                 "pimalloc in a path without",
+                 path, name,
+                 separators[1] != '\0' ? "a colon or a space" : "a colon");
+    }
+    const char *old = secure_getenv(name);
+    bool is_empty = old == NULL || *old == '\0';
+    if (is_empty || !contains(old, path, separators)) {
+        const char *list =
+            is_empty ? path : pim_text("%s%c%s", old, separators[0], path);
+        if (setenv(name, list, 1) != 0) {
+            err(PIM_RUN_FAILED, "%s", name);
+        }
     }
 }
 
 static void
-set_options(const pim_run_options *o)
+set_variables(const pim_run_options *o)
 {
     unsetenv("PIMALLOC_RUN_CHECK"); // or COMMAND would not run
-    if (o->stats[0] != '\0') {
-        set("PIMALLOC_STATS", o->stats);
-    }
-    if (o->leaks[0] != '\0') {
-        set("PIMALLOC_LEAKS", o->leaks);
-    }
-    if (o->signal != 0) {
-        char number[16];
-        snprintf(number, sizeof(number), "%d", o->signal);
-        set("PIMALLOC_STATS_SIGNAL", number);
-    }
-    if (o->limit != NULL) {
-        set("PIMALLOC_LIMIT", o->limit);
-    }
-    if (o->limit_tree != NULL) {
-        set("PIMALLOC_LIMIT_TREE", o->limit_tree);
-    }
-    // What a parent process made of it says nothing about COMMAND.
-    const char *children = secure_getenv("PIMALLOC_CHILDREN");
-    if (o->no_children || (children != NULL && children[0] == '0')) {
-        set("PIMALLOC_CHILDREN", "0");
-    }
-    if (o->debug) {
-        set("PIMALLOC_DEBUG", "1");
-    }
-    if (o->verbose) {
-        set("PIMALLOC_VERBOSE", "1");
-    }
-    if (o->with_module) {
-        char folder[PATH_MAX];
-        pim_place_module(folder, sizeof(folder));
-        pim_list_append("PYTHONPATH", folder, ":");
+    pim_run_options_export(o);
+    if (o->given[PIM_OPT_WITH_MODULE] != NULL) {
+        append("PYTHONPATH", pim_place_module(), ":");
     }
 }
 
-// mimalloc behind the library, so that it is initialised before it.
+// The loader splits at blanks, too; our own entries are set off with colons.
+// mimalloc, if it is not NULL, comes behind the library, to be initialised before.
 static void
 set_preload(const char *library, const char *mimalloc)
 {
     if (strchr(library, '$') != NULL) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "%s cannot be put on LD_PRELOAD, where the loader expands "
-                     "$ORIGIN and its like; install pimalloc in a path without "
-                     "a dollar sign",
-                     library);
+        pim_fail("%s cannot be put on LD_PRELOAD, where the loader expands "
+                 "$ORIGIN and its like; install pimalloc in a path without a "
+                 "dollar sign",
+                 library);
     }
-    pim_list_append("LD_PRELOAD", library, PRELOAD_SEPARATORS);
-    if (mimalloc[0] != '\0') {
-        pim_list_append("LD_PRELOAD", mimalloc, PRELOAD_SEPARATORS);
+    append("LD_PRELOAD", library, ": ");
+    if (mimalloc != NULL) {
+        append("LD_PRELOAD", mimalloc, ": ");
     }
 }
 
-// line: what follows #!.
-static bool
-interpreter_exists(const char *line)
-{
-    char path[sizeof(((pim_image *)NULL)->script)];
-    snprintf(path, sizeof(path), "%.*s", (int)strcspn(line, " \t"), line);
-    return access(path, F_OK) == 0;
-}
-
-// execvp() failed with `error`: which file is at fault?
-static _Noreturn void
-report_failure(const char *command, int error)
-{
-    char file[PATH_MAX];
-    if (!pim_target_find(command, file)) {
-        if (error == ENOENT) {
-            pim_run_fail(PIM_RUN_NOT_FOUND, "%s: not found%s%s", command,
-                         strchr(command, '/') != NULL ? "" : " in PATH",
-                         strchr(command, '=') != NULL
-                             ? "; to set a variable, write it in front of "
-                               "pimalloc-run"
-                             : "");
-        }
-        pim_run_fail(PIM_RUN_NOT_STARTED, "%s: %s", command, strerror(error));
-    }
-    pim_image image;
-    pim_image_read(file, &image);
-    if (error == ENOENT && image.kind == PIM_IMAGE_SCRIPT) {
-        bool exists = interpreter_exists(image.script);
-        pim_run_fail(
-            PIM_RUN_NOT_STARTED,
-            "%s: its first line names an interpreter that %s: #!%s", file,
-            exists ? "lacks its own interpreter or loader" : "does not exist",
-            image.script);
-    }
-    if (error == ENOENT && image.kind == PIM_IMAGE_ELF) {
-        pim_run_fail(PIM_RUN_NOT_STARTED,
-                     "%s: its loader%s%s does not exist on this system", file,
-                     image.loader[0] != '\0' ? " " : "", image.loader);
-    }
-    pim_run_fail(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s", file,
-                 strerror(error));
-}
-
-// It runs as always; who asked for limits or leaks is told, and who wants to fail
-// for leaks would take silence for an answer.
+// COMMAND runs all the same.  It is said where limits or leaks were asked for, and
+// --leaks=fail must not take silence for an answer.
 static void
 tell_not_served(const pim_run_options *o, const pim_target *target)
 {
-    const char *why = pim_target_why(target, o->no_children);
-    bool nobody_is = !target->hands_on || o->no_children;
-    bool missed = nobody_is && (o->limit != NULL || o->leaks[0] != '\0');
-    if (nobody_is && strncmp(o->leaks, "fail", strlen("fail")) == 0) {
-        pim_run_fail(PIM_RUN_FAILED,
-                     "--leaks=fail could tell nothing of %s, which is not "
-                     "served: %s",
-                     target->file, why);
+    const char *leaks = o->given[PIM_OPT_LEAKS];
+    bool missed =
+        !target->hands_on && (o->given[PIM_OPT_LIMIT] != NULL || leaks != NULL);
+    if (missed && leaks != NULL && strncmp(leaks, "fail", 4) == 0) {
+        pim_fail("--leaks=fail could tell nothing of %s, which is not served: "
+                 "%s",
+                 target->file, target->why);
     }
-    if (missed || o->verbose) {
-        pim_run_say("%s is not served%s: %s", target->file,
-                    missed ? ", and --limit and --leaks do nothing" : "", why);
+    if (missed || o->given[PIM_OPT_VERBOSE] != NULL) {
+        warnx("%s is not served%s: %s", target->file,
+              missed ? ", and --limit and --leaks do nothing" : "",
+              target->why);
     }
 }
 
@@ -162,39 +126,41 @@ int
 main(int argc, char **argv)
 {
     (void)argc;
-    pim_run_options options;
-    pim_run_options_read(argv, &options);
+    set_up_messages();
+    pim_run_options o;
+    pim_run_options_read(argv, &o);
 
-    char library[PATH_MAX] = "";
-    char mimalloc[PATH_MAX] = "";
     bool prepares = !pim_is_privileged();
-    if (prepares) {
-        pim_place_library(library, sizeof(library));
-        if (options.with_malloc) {
-            pim_place_mimalloc(library, mimalloc, sizeof(mimalloc));
-        }
-    }
-    if (options.check) {
+    const char *library = prepares ? pim_place_library() : NULL;
+    const char *mimalloc = prepares && o.given[PIM_OPT_WITH_MALLOC] != NULL
+                               ? pim_place_mimalloc(library)
+                               : NULL;
+    if (o.given[PIM_OPT_CHECK] != NULL) {
         if (prepares) {
-            set_options(&options);
+            set_variables(&o);
             set_preload(library, mimalloc);
         }
-        return pim_run_check(options.command, library, options.no_children);
+        return pim_check_command(&o, library);
     }
 
     pim_target target;
-    pim_target_follow(options.command, false, &target);
-    bool not_served = target.file[0] != '\0' && target.why[0] != '\0';
+    pim_target_follow(&o, &target);
+    bool not_served = target.status == PIM_RUN_NOT_SERVED;
     if (not_served) {
-        tell_not_served(&options, &target);
+        tell_not_served(&o, &target);
     }
-    // Where the library does not come to, nothing would keep it from the children.
-    if (prepares && !(not_served && options.no_children)) {
-        set_options(&options);
+    // Where the library is not, nothing would keep it from child processes.
+    if (prepares && !(not_served && o.given[PIM_OPT_NO_CHILDREN] != NULL)) {
+        set_variables(&o);
         if (!target.is_foreign) {
             set_preload(library, mimalloc);
         }
     }
-    execvp(options.command[0], options.command);
-    report_failure(options.command[0], errno);
+    execvp(o.command[0], o.command);
+    int error = errno;
+    if (error == ENOENT && target.status >= PIM_RUN_NOT_STARTED) {
+        errx(target.status, "%s", target.why);
+    }
+    errx(PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s", target.file,
+         strerror(error));
 }

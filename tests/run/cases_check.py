@@ -165,6 +165,23 @@ def check_shell_script(b):
 
 
 @case
+def check_scripts_without_interpreter(b):
+    """--check of text without an interpreter in its first line, which /bin/sh gets"""
+    for name, text in (("t1", "exit 5\n"), ("t2", "#!\nexit 5\n"), ("t3", ""), ("t4", "#! \t\n")):
+        path = b.script(name, text)
+        answers(check(b, path), 0, f"{path} (/bin/sh): {SERVED}")
+    path = b.script("t5", "#!/bin/sh \nexit 5\n\0\1\2")
+    answers(check(b, path), 0, f"{path} (/bin/sh): {SERVED}")
+
+
+@case
+def check_lost_loader(b):
+    """--check of a program whose loader is missing: 126, and its name"""
+    program = b.compile("check-lost-loader", "-Wl,--dynamic-linker=/no/such/ld-linux.so.9")
+    b.fails(126, "--check", program, says=["its loader /no/such/ld-linux.so.9 does not exist"])
+
+
+@case
 def check_script_chain(b):
     """--check follows scripts through #!, env, env -S and other scripts"""
     for name, line in (("c1", f"#!{sys.executable}"), ("c2", "#!/usr/bin/env ls"),
@@ -190,15 +207,16 @@ def check_options_of_env(b):
     """--check knows env's options in all spellings, and says so where it does not"""
     for words in (["--unset", "LD_PRELOAD"], ["--unset=LD_PRELOAD"], ["-vu", "LD_PRELOAD"],
                   ["-iS", "A=b"], ["-ivSA=b"], ["--split-string", "-i"], ["--ignore-environment"],
-                  ["-C", "/", "-i"], ["-C/", "-u", "LD_PRELOAD"]):
+                  ["-C", "/", "-i"], ["-C/", "-u", "LD_PRELOAD"], ["--unse=LD_PRELOAD"], ["-v", "-"]):
         answers(check(b, "env", *words, "ls"), 1, "env takes LD_PRELOAD away")
     for words in (["-v"], ["-a", "x"], ["--argv0=x"], ["--default-signal=PIPE"], ["-vuX"],
-                  ["--block-signal"], ["-u", "X", "--"], ["--chdir=/"], ["--split-string=A=b"]):
+                  ["--block-signal"], ["-u", "X", "--"], ["--chdir=/"], ["--split-string=A=b"],
+                  ["--unse=X"]):
         answers(check(b, "env", *words, "ls"), 0, "env (", "/ls): CPython")
     os.makedirs(b.path("env-folder"))
     b.compile("env-folder/static", "-static")
     answers(check(b, "env", "--chdir", b.path("env-folder"), "./static"), 1, "linked statically")
-    for words in (["--no-such"], ["-x"], ["--unse=X"], ["-S", "a 'b c'"], ["-u"], ["--chdir=/no"]):
+    for words in (["--no-such"], ["-x"], ["--ig"], ["-S", "a 'b c'"], ["-u"], ["--chdir=/no"]):
         done = check(b, "env", *words, *(["ls"] if words != ["-u"] else []))
         equal((done.returncode, done.stdout), (125, ""))
         contains(done.stderr, "what env does with these options is not known here")

@@ -71,9 +71,9 @@ def statuses_of_our_own(b):
     plain = b.script("plain", "#!/bin/sh\n", mode=0o644)
     b.fails(126, plain, says=[f"{plain}: cannot be executed", "denied"])
     lost = b.script("lost-interpreter", "#!/no/such/interpreter -x\n")
-    b.fails(126, lost, says=["interpreter that does not exist", "/no/such/interpreter -x"])
+    b.fails(126, lost, says=[f"{lost}: its interpreter /no/such/interpreter does not exist", "interpreter -x"])
     nested = b.script("nested-interpreter", f"#!{lost} -y\n")
-    b.fails(126, nested, says=["interpreter that lacks its own interpreter or loader", f"{lost} -y"])
+    b.fails(126, nested, says=[f"{lost}: its interpreter /no/such/interpreter does not exist"])
     done = b.run("true", unset=["PATH"])
     equal(done.returncode, 0, "exit status without PATH")
 
@@ -83,6 +83,14 @@ def lost_loader(b):
     """a program whose loader is missing: 126, and its name"""
     program = b.compile("lost-loader", "-Wl,--dynamic-linker=/no/such/ld-linux.so.9")
     b.fails(126, program, says=["its loader /no/such/ld-linux.so.9 does not exist"])
+
+
+@case
+def script_of_itself(b):
+    """a script that is its own interpreter: 126, also with --check"""
+    itself = b.script("itself", f"#!{b.path('itself')}\n")
+    b.fails(126, itself, says=[f"{itself}: cannot be executed"])
+    b.fails(126, "--check", itself, says=[f"{itself}: too many scripts"])
 
 
 @case
@@ -174,6 +182,7 @@ def static_program_without_children(b):
     done = b.run("--stats", "--no-children", "--verbose", program)
     equal(done.stdout, "0 0\n")
     equal("child processes are served" in done.stderr, False, "a promise")
+    equal(b.run("--stats", program, env={"PIMALLOC_CHILDREN": "0"}).stdout, "0 0\n")
 
 
 @case

@@ -1,0 +1,319 @@
+// command_line.c -- a table of options.
+
+#define _GNU_SOURCE
+
+#include "run/command_line.h"
+
+#include <err.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pimalloc/pimalloc.h"
+#include "platform/path.h"
+#include "platform/signals.h"
+#include "platform/sizes.h"
+#include "run/common.h"
+
+#define SEE_HELP "; \"pimalloc-run --help\" lists the options"
+
+typedef struct option {
+    const char *name;
+    const char *variable; // NULL: none
+    const char *fixed;    // its value if the option takes none
+    const char *forms[3]; // of [=FORM][:FILE]; the first is the default
+    const char *needs;    // else what it needs behind =
+    const char *(*lack)(const char *value);
+} option;
+
+// Whether the first `length` characters of the text are the word.
+static bool
+is_word(const char *word, const char *text, size_t length)
+{
+    return strlen(word) == length && memcmp(word, text, length) == 0;
+}
+
+// --- [=FORM][:FILE] ----------------------------------------------------------
+
+// What cannot be written would be noticed only when COMMAND ends.  A folder with the
+// process's id in its name may come later.
+static void
+check_file(const option *o, const char *file)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    bool has_pid;
+    int length = (int)pim_path_folder(file) - 1;
+    const char *folder = length == 0 ? "/" : pim_text("%.*s", length, file);
+    if (pim_path_expand(file, path, &has_pid) != 0) {
+        pim_fail("%s: the path %s is too long", o->name, file);
+    }
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        pim_fail("%s: %s is a directory; name a file in it", o->name, path);
+    }
+    pim_path_expand(folder, path, &has_pid);
+    bool exists = has_pid || stat(path, &status) == 0;
+    if (!has_pid && (exists ? !S_ISDIR(status.st_mode) : errno == ENOENT)) {
+        pim_fail("%s: %s is no directory, so no file in it can be written; "
+                 "create it first",
+                 o->name, path);
+    }
+    if (!exists) {
+        pim_fail("%s: %s: %s; name a file in a folder that COMMAND may write "
+                 "to",
+                 o->name, path, strerror(errno));
+    }
+}
+
+// COMMAND may change the directory before it ends.  A per cent sign in ours is
+// doubled, so that it stands for itself.
+static const char *
+absolute(const option *o, const char *file)
+{
+    char here[PATH_MAX];
+    char escaped[2 * PATH_MAX];
+    char *to = escaped;
+    if (*file == '/') {
+        return file;
+    }
+    if (getcwd(here, sizeof(here)) == NULL) {
+        pim_fail("%s: the current directory is not known (%s); give an "
+                 "absolute path",
+                 o->name, strerror(errno));
+    }
+    for (const char *at = strcmp(here, "/") != 0 ? here : ""; *at != '\0';
+         at++) {
+        if (*at == '%') {
+            *to++ = '%';
+        }
+        *to++ = *at;
+    }
+    *to = '\0';
+    return pim_text("%s/%s", escaped, file);
+}
+
+// Returns FORM or FORM:FILE as the library reads it, with an absolute FILE.
+static const char *
+read_form(const option *o, const char *value)
+{
+    const char *name = value + (*value == '=');
+    size_t length = strcspn(name, ":");
+    bool is_default = *value != '=' || name[0] == ':';
+    size_t i = 0;
+    while (!is_default && i < PIM_ARRAY_LEN(o->forms) &&
+           !is_word(o->forms[i], name, length)) {
+        i++;
+    }
+    if (i == PIM_ARRAY_LEN(o->forms)) {
+        pim_fail("%s: there is no format \"%.*s\"; valid are %s, %s and %s, "
+                 "and a file follows a colon: %s=json:FILE",
+                 o->name, (int)length, name, o->forms[0], o->forms[1],
+                 o->forms[2], o->name);
+    }
+    if (name[length] == '\0') {
+        return o->forms[i];
+    }
+    const char *file = name + length + 1;
+    if (*file == '\0') {
+        pim_fail("%s: no file follows the colon; leave the colon out for "
+                 "stderr",
+                 o->name);
+    }
+    const char *path = absolute(o, file);
+    check_file(o, path);
+    return pim_text("%s:%s", o->forms[i], path);
+}
+
+// --- other values ------------------------------------------------------------
+
+// Each says what is wrong with the value, in words that follow it; NULL: nothing.
+
+static const char *
+lack_of_signal(const char *value)
+{
+    int number = pim_signal_of(value);
+    return number == 0 ? "is unknown: there is no signal of that name"
+           : pim_signal_is_free(number) ? NULL
+                                        : "cannot be used for this";
+}
+
+static const char *
+lack_of_limit(const char *value)
+{
+    uint64_t soft;
+    uint64_t hard;
+    return pim_limits_of(value, &soft, &hard);
+}
+
+static const char *
+lack_of_tree(const char *value)
+{
+    pim_tree tree;
+    return pim_tree_of(value, &tree) ? NULL : "is unknown";
+}
+
+// --- options -----------------------------------------------------------------
+
+static const option options[PIM_OPT_COUNT] = {
+    [PIM_OPT_CHECK] = {"--check", .fixed = ""},
+    [PIM_OPT_DEBUG] = {"--debug", "PIMALLOC_DEBUG", .fixed = "1"},
+    [PIM_OPT_HELP] = {"--help", .fixed = ""},
+    [PIM_OPT_LEAKS] = {"--leaks", "PIMALLOC_LEAKS",
+                       .forms = {"text", "json", "fail"}},
+    [PIM_OPT_LIMIT] = {"--limit", "PIMALLOC_LIMIT",
+                       .needs = "SOFT or SOFT:HARD: --limit=64M:72M",
+                       .lack = lack_of_limit},
+    [PIM_OPT_LIMIT_TREE] = {"--limit-tree", "PIMALLOC_LIMIT_TREE",
+                            .needs = "none, tenants or all: --limit-tree=all",
+                            .lack = lack_of_tree},
+    [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN",
+                             .fixed = "0"},
+    [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
+                       .forms = {"text", "json", "openmetrics"}},
+    [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
+                              .needs = "a signal that COMMAND does not "
+                                       "use, such as USR1, SIGUSR1 or 10",
+                              .lack = lack_of_signal},
+    [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", .fixed = "1"},
+    [PIM_OPT_VERSION] = {"--version", .fixed = ""},
+    [PIM_OPT_WITH_MALLOC] = {"--with-malloc", .fixed = ""},
+    [PIM_OPT_WITH_MODULE] = {"--with-module", .fixed = ""},
+};
+
+static const char *
+read_needed(const option *o, const char *value)
+{
+    if (*value != '=') {
+        pim_fail("%s needs %s", o->name, o->needs);
+    }
+    value++;
+    const char *lack = o->lack(value);
+    if (lack != NULL) {
+        pim_fail("%s: \"%s\" %s; %s needs %s", o->name, value, lack, o->name,
+                 o->needs);
+    }
+    return o->lack == lack_of_signal ? pim_text("%d", pim_signal_of(value))
+                                     : value;
+}
+
+static const char usage[] = "\
+Usage: pimalloc-run [OPTION]... [--] COMMAND [ARGUMENT]...\n\
+Run COMMAND with pimalloc as the memory allocator of CPython 3.12 to 3.15, in\n\
+COMMAND itself and in the programs that it starts.  Others run as always.\n\
+\n\
+  --stats[=FORMAT][:FILE]  when a process ends, write its statistics: FORMAT is\n\
+                             text (default), json or openmetrics; to stderr, or\n\
+                             to FILE, where %p stands for the process id\n\
+                             and %% for a per cent sign\n\
+  --stats-signal=SIGNAL    write them also whenever a process gets SIGNAL\n\
+                             (USR1, SIGUSR1 or 10)\n\
+  --leaks[=FORM][:FILE]    say what each interpreter left when it ended: FORM is\n\
+                             text (default), json, or fail: as text, and the\n\
+                             exit status is 23 instead of 0 if it is more than\n\
+                             CPython itself leaves, or COMMAND is not served\n\
+  --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G,\n\
+                             1M at least; units are K, M, G and T);\n\
+                             then it gets a MemoryError, and small pieces up to\n\
+                             HARD\n\
+  --limit-tree=WHOSE       count what an interpreter makes for it, too: of none,\n\
+                             tenants (default: all but the main one) or all\n\
+  --debug                  put CPython's debug hooks on top of pimalloc\n\
+  --verbose                say on stderr what is served, and what is not and why\n\
+  --with-malloc            make mimalloc the malloc of COMMAND, too\n\
+  --with-module            let Python import the module pimalloc\n\
+  --no-children            leave the programs alone that COMMAND starts\n\
+  --check                  do not run COMMAND; say whether its Python would be\n\
+                             served, and if not, why (exit status 0: served;\n\
+                             1: not served; 2: no Python in it at its start)\n\
+  --help                   print this text\n\
+  --version                print the version\n\
+\n\
+The exit status is COMMAND's; 125 if pimalloc-run itself fails, 126 if COMMAND\n\
+cannot be executed, 127 if it is not found.\n\
+\n\
+  pimalloc-run --stats python3 app.py\n\
+  pimalloc-run --stats=json:app-%p.json -- python3 app.py --verbose\n\
+  pimalloc-run --check python3\n";
+
+static _Noreturn void
+print(const char *text)
+{
+    fputs(text, stdout);
+    if (fflush(stdout) != 0) {
+        err(PIM_RUN_FAILED, "stdout");
+    }
+    exit(0);
+}
+
+static void
+read_one(const char *argument, pim_run_options *out)
+{
+    size_t length = strcspn(argument, "=:");
+    const char *value = argument + length;
+    size_t i = 0;
+    while (i < PIM_OPT_COUNT && !is_word(options[i].name, argument, length)) {
+        i++;
+    }
+    if (i == PIM_OPT_COUNT) {
+        pim_fail("there is no option %s" SEE_HELP, argument);
+    }
+    const option *o = &options[i];
+    if (o->fixed != NULL && *value != '\0') {
+        pim_fail("%s takes no value" SEE_HELP, o->name);
+    }
+    out->given[i] = o->fixed != NULL   ? o->fixed
+                    : o->needs != NULL ? read_needed(o, value)
+                                       : read_form(o, value);
+    if (i == PIM_OPT_HELP) {
+        print(usage);
+    }
+    if (i == PIM_OPT_VERSION) {
+        print(pim_text("pimalloc-run %d.%d.%d\n", PIMALLOC_VERSION_MAJOR,
+                       PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH));
+    }
+}
+
+// A process id behind the value tells of a parent process, not of COMMAND.
+static void
+read_variable(size_t i, pim_run_options *out)
+{
+    const option *o = &options[i];
+    const char *value = secure_getenv(o->variable);
+    if (value != NULL && value[0] == o->fixed[0] &&
+        (value[1] == '\0' || value[1] == ':')) {
+        out->given[i] = o->fixed;
+    }
+}
+
+void
+pim_run_options_read(char **argv, pim_run_options *out)
+{
+    *out = (pim_run_options){0};
+    read_variable(PIM_OPT_VERBOSE, out);
+    read_variable(PIM_OPT_NO_CHILDREN, out);
+    char **next = argv + (argv[0] != NULL);
+    for (; *next != NULL && (*next)[0] == '-'; next++) {
+        if (strcmp(*next, "--") == 0) {
+            next++;
+            break;
+        }
+        read_one(*next, out);
+    }
+    if (*next == NULL) {
+        pim_fail("there is no COMMAND to run" SEE_HELP);
+    }
+    out->command = next;
+}
+
+void
+pim_run_options_export(const pim_run_options *o)
+{
+    for (size_t i = 0; i < PIM_OPT_COUNT; i++) {
+        if (options[i].variable != NULL && o->given[i] != NULL &&
+            setenv(options[i].variable, o->given[i], 1) != 0) {
+            err(PIM_RUN_FAILED, "%s", options[i].variable);
+        }
+    }
+}
