@@ -25,7 +25,6 @@
 #include "cpython/wrapper.h"
 #include "domain/check.h"
 #include "domain/domain.h"
-#include "heap/grow.h"
 #include "interp/registry.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
@@ -269,7 +268,6 @@ install(const pimalloc_config *config, void *python, bool unasked)
     }
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
-    pim_huge_at_start = unasked && pim_py_is_program() ? PIM_HUGE_AT_START : 0;
     set_default_limit(&options);
     pim_tstate_start(options.tstate_by_call);
     pim_interp_new_runtime(); // what threads know of the last one ends here

@@ -1,7 +1,7 @@
 // leaks.c -- what is left of an interpreter: counted by kind, and told.
 //
-//   last event -> look(): walk, count in a table -> memory is given back -> tell()
-//                 under locks                                               none
+//   last event -> observe(): walk, count -> memory is given back -> notify()
+//                 under locks                                  none
 //
 // A kind is a domain, a size class, and for objects their type.  The table has
 // a map of its own, for the heaps around it are locked.  What finds no room in
@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/leaks_write.h"
 #include "base/bits.h"
 #include "cpython/bind.h"
 #include "cpython/object.h"

@@ -18,8 +18,4 @@ bool pim_leaks_of_main(void);
 // How many blocks were left so far by all interpreters, but for CPython's own.
 uint64_t pim_leaks_found(void);
 
-// Writes a report as a text for people, or as one line of JSON
-// (docs/leaks.schema.json).  0 or a negative errno.
-int pim_leaks_write(int fd, const pimalloc_leaks *leaks, bool as_json);
-
 #endif // PIM_API_LEAKS_H

@@ -1,10 +1,9 @@
-// leaks_write.c -- a leak report for people and for programs.
-//
-// The line of JSON is described by docs/leaks.schema.json.
+// leaks_write.c -- see leaks_write.h.  The line of JSON is described by docs/leaks.schema.json.
+
+#include "api/leaks_write.h"
 
 #include <unistd.h>
 
-#include "api/leaks.h"
 #include "interp/walk.h"
 #include "platform/out.h"
 

@@ -30,10 +30,6 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 #define PIM_ARENA_SIZE ((size_t)1 << PIM_ARENA_SHIFT)
 #define PIM_ARENA_UNITS ((unsigned)(PIM_ARENA_SIZE >> PIM_UNIT_SHIFT))
 
-// How many arenas a python executable's main interpreter has filled when it is
-// ready to run.
-#define PIM_HUGE_AT_START 2
-
 // A heap of so many arenas asks for huge pages for further ones.
 #define PIM_HUGE_FROM_ARENAS 16
 

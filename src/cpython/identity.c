@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "abandoned/poison.h"
-#include "cpython/bind.h"
 #include "cpython/table.h"
 #include "domain/birth.h"
 #include "domain/raw_foreign.h"

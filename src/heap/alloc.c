@@ -15,6 +15,7 @@
 #include "heap/purge.h"
 #include "heap/reclaim.h"
 #include "heap/remote.h"
+#include "platform/os.h"
 
 // A page from the partial list was used at random for a while.  Its free blocks
 // are put in order before it serves again: programs go through what they
@@ -28,20 +29,38 @@ put_in_order(pim_page *page)
     }
 }
 
+// The class has exhausted a page, so it is likely to fill the next one.  That
+// one's memory comes at once: to fault it in piecemeal costs more.
+static void
+populate(pim_heap *heap, pim_page *page)
+{
+    size_t bytes = (size_t)pim_page_units(page) << PIM_UNIT_SHIFT;
+    uint64_t before = pim_load_relaxed(&heap->arenas.dirty_units);
+    pim_heap_touch(heap, page, 0, bytes);
+    if (pim_load_relaxed(&heap->arenas.dirty_units) != before) {
+        pim_os->populate(pim_page_start(page), bytes);
+    }
+}
+
 static pim_page *
-open_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
+open_page(pim_heap *heap, unsigned domain_index, unsigned size_class,
+          bool fills)
 {
     pim_page *page = pim_heap_take_span(heap, pim_classes[size_class].units);
     if (page != NULL) {
         pim_page_open(page, heap, PIM_INDEX_DOMAIN(domain_index), size_class);
         pim_own_add(&heap->page_count, 1);
+        if (fills) {
+            populate(heap, page);
+        }
     }
     return page;
 }
 
 // A page with free or uncarved blocks that is in no list; NULL: no memory.
 static pim_page *
-find_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
+find_page(pim_heap *heap, unsigned domain_index, unsigned size_class,
+          bool fills)
 {
     pim_page **partial = &heap->partial[domain_index][size_class];
     if (*partial == NULL &&
@@ -53,7 +72,7 @@ find_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
         pim_page_list_take(heap, page);
         return page;
     }
-    return open_page(heap, domain_index, size_class);
+    return open_page(heap, domain_index, size_class, fills);
 }
 
 // Gives the class a current page with a free block.  False: no memory.
@@ -70,8 +89,9 @@ refill(pim_heap *heap, unsigned domain_index, unsigned size_class)
     if (page->free != NULL) {
         return true;
     }
+    bool fills = page != &pim_empty_page;
     pim_page_list_retire_current(heap, domain_index, size_class);
-    page = find_page(heap, domain_index, size_class);
+    page = find_page(heap, domain_index, size_class, fills);
     if (page == NULL) {
         return false;
     }
@@ -108,7 +128,7 @@ static void *
 take_one(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     pim_heap_drain(heap);
-    pim_page *page = find_page(heap, domain_index, size_class);
+    pim_page *page = find_page(heap, domain_index, size_class, false);
     if (page == NULL) {
         return NULL;
     }

@@ -11,21 +11,15 @@
 #include "platform/os.h"
 #include "platform/scarcity.h"
 
-unsigned pim_huge_at_start;
-
 // A huge page replaces 512 page faults, each of which takes as long as a
 // hundred allocations.  But all of it is resident at once: a heap must be large
 // for that not to count, and the arena one that fills from end to end, with
 // pages of one unit and nothing else.
-//
-// The main interpreter of a python executable fills its first arenas before it
-// runs a line of the program.
 static bool
 deserves_huge_page(const pim_heap *heap, unsigned units)
 {
-    uint64_t count = pim_load_relaxed(&heap->arenas.arenas);
-    return (units == 1 && count >= PIM_HUGE_FROM_ARENAS) ||
-           (heap->id == 0 && count < pim_huge_at_start);
+    return units == 1 &&
+           pim_load_relaxed(&heap->arenas.arenas) >= PIM_HUGE_FROM_ARENAS;
 }
 
 static pim_arena *
@@ -43,8 +37,7 @@ new_arena(pim_heap *heap, unsigned units)
         pim_extent_make_way(PIM_ARENA_SIZE -
                             pim_arena_dirty_units(arena) * PIM_UNIT_SIZE);
         if (deserves_huge_page(heap, units)) {
-            arena->dense =
-                pim_load_relaxed(&heap->arenas.arenas) >= PIM_HUGE_FROM_ARENAS;
+            arena->dense = true;
             pim_os->advise_huge(pim_arena_start(arena), PIM_ARENA_SIZE);
         }
         pim_arena_set_gain(&heap->arenas, arena, false);

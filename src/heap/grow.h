@@ -10,7 +10,4 @@
 // A span, from a new arena if need be; NULL: no memory.
 pim_page *pim_heap_take_span(pim_heap *heap, unsigned units);
 
-// How many of main's first arenas are huge pages.  Written at the installation.
-extern unsigned pim_huge_at_start;
-
 #endif // PIM_HEAP_GROW_H

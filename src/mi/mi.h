@@ -16,21 +16,9 @@
 #include "mi/ops.h"
 #include "platform/cancel.h"
 
-<<<<<<< HEAD
-// From which mi_version() on up to which a library is looked at more closely
-// (self_test.h): older ones bind heaps to threads or have known faults, and a
-// new major version may give the same names to other functions.
-#define PIM_MI_VERSION_MIN 30600
-#define PIM_MI_VERSION_END 40000
-
 // What must be there when a mimalloc is started, which ends the process if it
 // finds too little (3.7).  It maps a part of it; a Python that has no more for
 // itself is better off without us.
-=======
-// What must be there when a mimalloc is started, which ends the process if it finds
-// too little (3.7).  It maps a part of it; a Python that has no more for itself is
-// better off without us.
->>>>>>> circles
 #define PIM_MI_START_BYTES ((size_t)16 << 20)
 #define PIM_MI_START_MAPS 16
 

@@ -43,11 +43,6 @@ step_out(pim_thread *record)
     pim_store_release(&record->inside, pim_load_relaxed(&record->inside) + 1);
 }
 
-<<<<<<< HEAD
-// Whether who was let in at that closing, and has stepped in, may stay.  The
-// gate may have been opened and closed again meanwhile, by somebody who then
-// did not wait.
-=======
 // Whether the gate is closed, and not by the calling thread.
 static bool
 is_closed_to_us(void)
@@ -56,9 +51,9 @@ is_closed_to_us(void)
            !pim_gate_self.closed;
 }
 
-// Whether who was let in at that closing, and has stepped in, may stay.  The gate may
-// have been opened and closed again meanwhile, by somebody who then did not wait.
->>>>>>> circles
+// Whether who was let in at that closing, and has stepped in, may stay.  The
+// gate may have been opened and closed again meanwhile, by somebody who then
+// did not wait.
 static bool
 may_stay(uint64_t let_in)
 {
@@ -147,77 +142,7 @@ pim_gate_is_inside(void)
            (self->thread != NULL && self->thread->depth != 0);
 }
 
-<<<<<<< HEAD
-// --- waiting ---------------------------------------------------------------
-
-// Spins politely: sections are short unless their thread was descheduled.
-static void
-pause_for(unsigned *rounds)
-{
-    if (++*rounds < 64) {
-        sched_yield();
-    } else {
-        pim_sleep_us(50);
-    }
-}
-
-// Whether the thread has been outside once when the clock says `until`.  Who
-// was waited for in vain is not waited for again, as long as it stays where it
-// is.
-static bool
-wait_for(pim_thread *t, uint64_t until)
-{
-    uint64_t seen = pim_load_acquire(&t->inside);
-    unsigned rounds = 0;
-    if ((seen & 1) == 0) {
-        return true;
-    }
-    while (pim_load_acquire(&t->inside) == seen) {
-        pause_for(&rounds);
-        if (pim_load_relaxed(&t->given_up) == seen ||
-            (rounds >= 64 && pim_clock_ms() >= until)) {
-            pim_store_relaxed(&t->given_up, seen);
-            return false;
-        }
-    }
-    return true;
-}
-
-void
-pim_gate_say_whom(const char *what, int thread_id)
-{
-    static _Atomic bool said;
-    if (!pim_exchange(&said, true)) {
-        pim_say_at_once("pimalloc: %s has waited %u s for thread %d, which is "
-                        "inside the allocator, and waits no longer\n",
-                        what, pim_inside_patience_ms / 1000, thread_id);
-    }
-}
-
-bool
-pim_gate_wait_for_others(const char *what)
-{
-    PIM_KEEP_ERRNO;
-    const pim_thread *still = NULL;
-    uint64_t until = pim_clock_ms() + pim_inside_patience_ms;
-    pim_fence_everywhere();
-    pim_thread *t = (pim_thread *)(uintptr_t)pim_gate_records();
-    for (; t != NULL; t = t->next) {
-        if (t != pim_gate_self.thread && !wait_for(t, until)) {
-            still = t;
-        }
-    }
-    if (pim_gate_self.locked == 0 && !wait_for(&pim_crowd, until)) {
-        still = &pim_crowd;
-    }
-    if (still != NULL) {
-        pim_gate_say_whom(what, pim_load_relaxed(&still->id));
-    }
-    return still == NULL;
-}
-=======
 // --- waiting and closing ---------------------------------------------------
->>>>>>> circles
 
 // Who has closed the gate has done the waiting; and in a child, whose handlers
 // run, there is nobody, although records may look as if there were.

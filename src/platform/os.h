@@ -49,6 +49,9 @@ typedef struct pim_os_ops {
     // Takes that advice back.
     void (*advise_small)(void *start, size_t bytes);
 
+    // Makes a range resident that is about to be filled; only advice (Linux 5.14).
+    void (*populate)(void *start, size_t bytes);
+
     // Names a range in /proc/PID/maps where the kernel can; else nothing.
     void (*name)(void *start, size_t bytes, const char *name);
 

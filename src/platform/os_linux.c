@@ -198,6 +198,17 @@ linux_advise_small(void *start, size_t bytes)
 }
 
 static void
+linux_populate(void *start, size_t bytes)
+{
+    PIM_KEEP_ERRNO;
+    static _Atomic bool is_unknown; // to this kernel
+    if (!pim_load_relaxed(&is_unknown) &&
+        madvise(start, bytes, MADV_POPULATE_WRITE) != 0) {
+        pim_store_relaxed(&is_unknown, errno == EINVAL);
+    }
+}
+
+static void
 linux_name(void *start, size_t bytes, const char *name)
 {
     PIM_KEEP_ERRNO;
@@ -229,6 +240,7 @@ const pim_os_ops pim_os_linux = {
     .unmap = linux_unmap,
     .advise_huge = linux_advise_huge,
     .advise_small = linux_advise_small,
+    .populate = linux_populate,
     .name = linux_name,
     .now_ms = linux_now_ms,
 };

@@ -21,9 +21,10 @@ const char *pim_path_name(const char *path);
 // Whether both lead to one file that exists.
 bool pim_path_is_same(const char *a, const char *b);
 
-// Whether somebody else may have put this file into a shared folder, one that is
-// sticky and that all may write to, for us to find: it belongs neither to us nor to
-// the folder's owner, or it is a regular file that has another name somewhere.
+// Whether somebody else may have put this file into a shared folder, one that
+// is sticky and that all may write to, for us to find: it belongs neither to us
+// nor to the folder's owner, or it is a regular file that has another name
+// somewhere.
 bool pim_path_is_planted(const char *path, const struct stat *file);
 
 // Replaces the path of a symbolic link by that of the file that it leads to,

@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-// record.h -- the gate's records of threads (gate.h), and how the end of a
-// thread is noticed.
-=======
 // record.h -- who has which of the gate's records (gate_state.h), and how the
 // end of a thread is noticed.
->>>>>>> circles
 //
 // No lock: a thread that comes for the first time is not kept waiting, nor does
 // it leave a lock to a forked child.
@@ -30,11 +25,4 @@ void pim_record_take(void);
 // The thread does without its record from now on.
 void pim_record_give(pim_thread *record);
 
-<<<<<<< HEAD
-// Has the end of the calling thread noticed.  False: that cannot be; the record
-// is taken back from a thread that is gone when others run out of them.
-bool pim_record_watch(pim_thread *record);
-
-=======
->>>>>>> circles
 #endif // PIM_PLATFORM_RECORD_H

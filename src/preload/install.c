@@ -13,10 +13,10 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
-#include "api/install.h"
 #include "base/atomic.h"
-#include "cpython/bind.h"
 #include "cpython/symbols.h"
+#include "api/install.h"
+#include "cpython/bind.h"
 #include "cpython/table.h"
 #include "platform/privilege.h"
 #include "preload/preload.h"
@@ -75,74 +75,8 @@ handle_of(const struct link_map *map)
 
 // --- trying ----------------------------------------------------------------
 
-<<<<<<< HEAD
-// Texts of pimalloc_strerror() begin with our name, others do not.
-static const char *
-without_name(const char *text)
-{
-    static const char name[] = "pimalloc: ";
-    size_t length = sizeof(name) - 1;
-    return strncmp(text, name, length) == 0 ? text + length : text;
-}
-
-// What was asked for and is not done where Python is not served; "": nothing
-// that would be missed.  pimalloc-run --check tells it in its answer.
-static const char *
-missed(void)
-{
-    const pim_options *o = &pim_preload_options;
-    bool limit = o->limit_soft != 0;
-    bool leaks = o->leaks != PIM_LEAKS_UNTOLD;
-    return o->run_check     ? ""
-           : limit && leaks ? ", PIMALLOC_LIMIT and PIMALLOC_LEAKS do nothing"
-           : limit          ? ", PIMALLOC_LIMIT does nothing"
-           : leaks          ? ", PIMALLOC_LEAKS does nothing"
-                            : "";
-}
-
-static void
-say_why_not(const char *undone, const char *why)
-{
-    pim_say("pimalloc: not active in %s (process %ld)%s: %s\n",
-            program_invocation_short_name, (long)getpid(), undone,
-            without_name(why));
-}
-
-void
-pim_preload_say_why_not(const char *why)
-{
-    if (pim_preload_options.verbose) {
-        say_why_not("", why);
-    }
-}
-
-void
-pim_preload_not_served(const char *why)
-{
-    const char *undone = missed();
-    if (pim_preload_options.verbose || undone[0] != '\0') {
-        say_why_not(undone, why);
-    }
-    pim_preload_leaks_unknown();
-}
-
-// Once: a thread of ours may be reading them.
-static void
-read_options(void)
-{
-    static bool done;
-    if (!done) {
-        done = true;
-        pim_options_read(&pim_preload_options);
-    }
-}
-
 // Python is in this process, so what the process starts from now on gets what
 // it is to get.
-=======
-// Python is in this process, so what the process starts from now on gets what it
-// is to get.
->>>>>>> circles
 static void
 settle_children(void)
 {
@@ -218,80 +152,11 @@ pim_preload_runtime_starts(const void *caller)
     }
 }
 
-<<<<<<< HEAD
-// --- at the start of the process -------------------------------------------
-
-// argv of a program that is python itself, whose words mean what choice.c
-// reads.
-static char **
-argv_of_python(char **argv)
-{
-    return pim_py_is_program() ? argv : NULL;
-}
-
-// pimalloc-run --check: tells the outcome, and the program itself never runs.
-static void
-check(bool has_python, char **argv)
-{
-    const char *other = pim_preload_other_choice(argv_of_python(argv));
-    int status = 1;
-    if (!has_python) {
-        printf(pim_preload_keeps_out()
-                   ? "no CPython in this program at its start; one that it "
-                     "loads later is served, its child processes are not\n"
-                   : "no CPython in this program at its start; one that it "
-                     "loads later, and its child processes, are served\n");
-        status = 2;
-    } else if (outcome != 0) {
-        printf("not served: %s\n", without_name(pimalloc_strerror(outcome)));
-    } else if (other != NULL) {
-        printf("not served: %s\n", other);
-    } else {
-        const char *version = pim_py.get_version(); // and more behind it
-        printf(
-            "CPython %.*s is served by pimalloc %d.%d.%d (mimalloc %d.%d.%d)\n",
-            (int)strcspn(version, " "), version, PIMALLOC_VERSION_MAJOR,
-            PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH,
-            PIM_VERSION_PARTS(pim_mi_version()));
-        status = 0;
-    }
-    fflush(stdout);
-    _exit(status);
-}
-
-// Whether something may be written to stderr later.  Programs without Python
-// and without our options are spared the system call.
-static bool
-may_speak(bool has_python)
-{
-    return has_python || secure_getenv("PIMALLOC_STATS") != NULL ||
-           secure_getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
-           secure_getenv("PIMALLOC_LEAKS") != NULL ||
-           secure_getenv("PIMALLOC_LIMIT") != NULL ||
-           secure_getenv("PIMALLOC_VERBOSE") != NULL;
-}
-
-// Not by pim_options_read(), which would complain of a bad option in programs
-// that have no Python.
-static bool
-asked_to_check(void)
-{
-    const char *value = secure_getenv("PIMALLOC_RUN_CHECK");
-    return value != NULL && strcmp(value, "1") == 0;
-}
-
-// Python is in this program from the start.
-static void
-try_first(const void *python, char **argv)
-{
-    const char *other = pim_preload_other_choice(argv_of_python(argv));
-=======
 // One that is told to use another allocator would replace us at once.
 void
 pim_preload_try_first(const void *python, const char *other)
 {
     settle_children();
->>>>>>> circles
     if (tried != NULL) {
         return; // a constructor before ours has started it
     }

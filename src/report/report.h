@@ -4,7 +4,8 @@
 //   text.c      a table for people            docs/statistics.md describes
 //   json.c      for programs                  all three; what changes there
 //   openmetrics.c  for monitoring             changes the documented formats
-//   save.c      a file that is whole at any moment
+//   write.c     one of them, of figures that it collects
+//   save.c      the same into a file that is whole at any moment
 
 #ifndef PIM_REPORT_REPORT_H
 #define PIM_REPORT_REPORT_H
@@ -47,10 +48,6 @@ void pim_report_release(pim_report *report);
 void pim_report_text(const pim_report *report, pim_out *out);
 void pim_report_json(const pim_report *report, pim_out *out);
 void pim_report_openmetrics(const pim_report *report, pim_out *out);
-
-// Collects and writes in a public format.  0, or a negative errno; -EINVAL for
-// a format that there is not.
-int pim_report_write(pim_out *out, int format, bool names_pid);
 
 // Names in all formats, indexed by enum pimalloc_domain.
 extern const char *const pim_report_domains[PIMALLOC_DOMAINS];

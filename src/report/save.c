@@ -5,7 +5,8 @@
 
 #include "platform/cancel.h"
 #include "platform/file.h"
-#include "report/report.h"
+#include "pimalloc/pimalloc.h"
+#include "report/write.h"
 
 int
 pimalloc_stats_save(const char *path, int format)

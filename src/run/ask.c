@@ -39,8 +39,9 @@ seconds_now(void)
     return now.tv_sec;
 }
 
-// Up to the end of what the child and its own children write.  False: there is more,
-// or none by the deadline.  We have no signal handlers, so no call is interrupted.
+// Up to the end of what the child and its own children write.  False: there is
+// more, or none by the deadline.  We have no signal handlers, so no call is
+// interrupted.
 static bool
 read_answer(int fd, time_t deadline, pim_answer *out)
 {

@@ -14,9 +14,9 @@ typedef struct pim_answer {
 void pim_ask(char *const argv[], const char *variable, int seconds,
              pim_answer *out);
 
-// The program that `script`, one of pyenv's shims, would execute, or "" if pyenv
-// finds none and has said so on stderr.  NULL: it is no shim.  pyenv itself is asked,
-// which takes some tenths of a second.
+// The program that `script`, one of pyenv's shims, would execute, or "" if
+// pyenv finds none and has said so on stderr.  NULL: it is no shim.  pyenv
+// itself is asked, which takes some tenths of a second.
 const char *pim_ask_pyenv(const char *script);
 
 #endif // PIM_RUN_ASK_H

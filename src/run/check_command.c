@@ -1,12 +1,12 @@
 // check_command.c -- would it be served?
 //
-// First the file is judged, without running anything.  If nothing is against it,
-// the preload library itself answers: in a process of COMMAND, from its constructor,
-// which ends the process before COMMAND's own code begins.
+// First the file is judged, without running anything.  If nothing is against
+// it, the preload library itself answers: in a process of COMMAND, from its
+// constructor, which ends the process before COMMAND's own code begins.
 //
-// COMMAND must not run.  So a file that cannot be read, or of a format not known
-// here, is not tried at all; and since a loader may pass the library over, it
-// answers first, in the way of ldd(1), what it would load.
+// COMMAND must not run.  So a file that cannot be read, or of a format not
+// known here, is not tried at all; and since a loader may pass the library
+// over, it answers first, in the way of ldd(1), what it would load.
 
 #define _GNU_SOURCE
 

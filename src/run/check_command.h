@@ -7,8 +7,8 @@
 #include "run/common.h"
 
 // Says on stdout whether the Python of COMMAND would be served, and why not.
-// library: the preload library, which LD_PRELOAD names already.  Exits with a message
-// if it cannot be found out.
+// library: the preload library, which LD_PRELOAD names already.  Exits with a
+// message if it cannot be found out.
 enum pim_run_status pim_check_command(const pim_run_options *o,
                                       const char *library);
 

@@ -37,8 +37,8 @@ is_word(const char *word, const char *text, size_t length)
 
 // --- [=FORM][:FILE] ----------------------------------------------------------
 
-// What cannot be written would be noticed only when COMMAND ends.  A folder with the
-// process's id in its name may come later.
+// What cannot be written would be noticed only when COMMAND ends.  A folder
+// with the process's id in its name may come later.
 static void
 check_file(const option *o, const char *file)
 {
@@ -128,7 +128,8 @@ read_form(const option *o, const char *value)
 
 // --- other values ------------------------------------------------------------
 
-// Each says what is wrong with the value, in words that follow it; NULL: nothing.
+// Each says what is wrong with the value, in words that follow it; NULL:
+// nothing.
 
 static const char *
 lack_of_signal(const char *value)

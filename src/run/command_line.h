@@ -26,8 +26,8 @@ typedef struct pim_run_options {
     char **command; // COMMAND and its arguments, then NULL
 } pim_run_options;
 
-// Reads the options up to the first argument that is none, or to "--", and two from
-// their variables, which mean the same to us: PIMALLOC_VERBOSE=1 and
+// Reads the options up to the first argument that is none, or to "--", and two
+// from their variables, which mean the same to us: PIMALLOC_VERBOSE=1 and
 // PIMALLOC_CHILDREN=0.  --help and --version are answered here, and errors are
 // reported; neither returns.
 void pim_run_options_read(char **argv, pim_run_options *out);

@@ -5,8 +5,8 @@
 
 #include "base/compiler.h"
 
-// env(1), nohup(1) and timeout(1) use the same values from 125 on, so a script can
-// tell them from most statuses of COMMAND.
+// env(1), nohup(1) and timeout(1) use the same values from 125 on, so a script
+// can tell them from most statuses of COMMAND.
 enum pim_run_status {
     PIM_RUN_SERVED = 0,        // --check: the Python in COMMAND is served
     PIM_RUN_NOT_SERVED = 1,    // --check: it is not

@@ -1,4 +1,5 @@
-// env.c -- env(1)'s command line, read as env itself reads it: by getopt_long(3).
+// env.c -- env(1)'s command line, read as env itself reads it: by
+// getopt_long(3).
 
 #define _GNU_SOURCE
 
@@ -29,7 +30,8 @@ static const struct option full[] = {
     {0},
 };
 
-// env, the words of `text`, then `rest`.  NULL: quotes, escapes or too many words.
+// env, the words of `text`, then `rest`.  NULL: quotes, escapes or too many
+// words.
 static char **
 split(const char *env, const char *text, char **rest)
 {

@@ -1,8 +1,8 @@
 // image.h -- what a file tells about the process that it would become.
 //
 // A loader preloads a library only if the program is linked dynamically, of the
-// library's kind of machine and C library, and runs without raised privileges.  The
-// file tells all of this.
+// library's kind of machine and C library, and runs without raised privileges.
+// The file tells all of this.
 
 #ifndef PIM_RUN_IMAGE_H
 #define PIM_RUN_IMAGE_H

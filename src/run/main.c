@@ -3,11 +3,12 @@
 //     options --> where are our parts --> what is COMMAND --> environment --> exec
 //
 // The process stays the same one, so exit status, signals, terminal and
-// everything else are COMMAND's own.  Of pimalloc, a few sources of platform are
-// linked in.
+// everything else are COMMAND's own.  Of pimalloc, a few sources of platform
+// are linked in.
 //
-// A privileged process prepares nothing: its starter may have linked our file to
-// where it wants us to load from, and COMMAND's loader would ignore LD_PRELOAD.
+// A privileged process prepares nothing: its starter may have linked our file
+// to where it wants us to load from, and COMMAND's loader would ignore
+// LD_PRELOAD.
 
 #define _GNU_SOURCE
 
@@ -25,8 +26,8 @@
 #include "run/place.h"
 #include "run/target.h"
 
-// err(3) writes "pimalloc-run: MESSAGE", each line in one piece because COMMAND's
-// siblings may share this stderr.
+// err(3) writes "pimalloc-run: MESSAGE", each line in one piece because
+// COMMAND's siblings may share this stderr.
 static void
 set_up_messages(void)
 {
@@ -53,8 +54,8 @@ contains(const char *list, const char *path, const char *separators)
 }
 
 // Appends `path` to the list in the variable `name`, unless the list names that
-// file already.  What the list holds stays as it is.  separators: the characters
-// between entries, of which the first is written.
+// file already.  What the list holds stays as it is.  separators: the
+// characters between entries, of which the first is written.
 static void
 append(const char *name, const char *path, const char *separators)
 {
@@ -86,7 +87,8 @@ set_variables(const pim_run_options *o)
 }
 
 // The loader splits at blanks, too; our own entries are set off with colons.
-// mimalloc, if it is not NULL, comes behind the library, to be initialised before.
+// mimalloc, if it is not NULL, comes behind the library, to be initialised
+// before.
 static void
 set_preload(const char *library, const char *mimalloc)
 {
@@ -102,8 +104,8 @@ set_preload(const char *library, const char *mimalloc)
     }
 }
 
-// COMMAND runs all the same.  It is said where limits or leaks were asked for, and
-// --leaks=fail must not take silence for an answer.
+// COMMAND runs all the same.  It is said where limits or leaks were asked for,
+// and --leaks=fail must not take silence for an answer.
 static void
 tell_not_served(const pim_run_options *o, const pim_target *target)
 {

@@ -66,8 +66,9 @@ pim_place_module(void)
 
 // --- mimalloc ----------------------------------------------------------------
 
-// Takes a candidate if it is a mimalloc and new enough, by the rule of src/mi, because
-// the SONAME tells little.  Else *why is what is wrong, if there is such a file.
+// Takes a candidate if it is a mimalloc and new enough, by the rule of src/mi,
+// because the SONAME tells little.  Else *why is what is wrong, if there is
+// such a file.
 static bool
 take(const char *candidate, int flags, const char **found, const char **why)
 {

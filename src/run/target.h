@@ -1,8 +1,8 @@
 // target.h -- which program COMMAND becomes, and whether it can be preloaded.
 //
-// COMMAND may be a script, whose interpreter is the program; that may be env(1),
-// which looks for another.  Following them tells, without running any, whether the
-// loader will honour LD_PRELOAD in the end.
+// COMMAND may be a script, whose interpreter is the program; that may be
+// env(1), which looks for another.  Following them tells, without running any,
+// whether the loader will honour LD_PRELOAD in the end.
 
 #ifndef PIM_RUN_TARGET_H
 #define PIM_RUN_TARGET_H
@@ -22,9 +22,9 @@ typedef struct pim_target {
     bool hands_on;   // it is not served, and its child processes are
 } pim_target;
 
-// With --check, COMMAND will not be run as it stands.  Then its Python gets what is
-// in between: env's assignments become our environment, and the program that pyenv
-// names replaces its shim.
+// With --check, COMMAND will not be run as it stands.  Then its Python gets
+// what is in between: env's assignments become our environment, and the program
+// that pyenv names replaces its shim.
 void pim_target_follow(const pim_run_options *o, pim_target *out);
 
 #endif // PIM_RUN_TARGET_H

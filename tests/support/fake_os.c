@@ -197,6 +197,13 @@ fake_advise_small(void *start, size_t bytes)
 }
 
 static void
+fake_populate(void *start, size_t bytes)
+{
+    pim_add_relaxed(&fake.populated_bytes, bytes);
+    real()->populate(start, bytes);
+}
+
+static void
 fake_name(void *start, size_t bytes, const char *name)
 {
     pim_add_relaxed(&fake.names, 1);
@@ -222,6 +229,7 @@ static const pim_os_ops fake_ops = {
     .unmap = fake_unmap,
     .advise_huge = fake_advise_huge,
     .advise_small = fake_advise_small,
+    .populate = fake_populate,
     .name = fake_name,
     .now_ms = fake_now_ms,
 };

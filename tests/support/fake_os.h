@@ -26,6 +26,7 @@ typedef struct fake_os {
     _Atomic uint64_t names;    // calls of name()
     _Atomic uint64_t huge;     // calls of advise_huge()
     _Atomic uint64_t small;    // calls of advise_small()
+    _Atomic uint64_t populated_bytes;
 
     _Atomic uint64_t mapped_bytes; // by map() and remap(), not yet unmapped
     _Atomic uint64_t

@@ -1,4 +1,4 @@
-// test_reclaimers.c -- a page that is reclaimed while its first owner still ends.
+// test_reclaim.c -- a page that is reclaimed while its first owner still ends.
 //
 // The order of events is forced, not hoped for: a thread that is inside the gate
 // holds the end up between its two steps, as a slow remote free does.
@@ -77,8 +77,9 @@ reclaimer_works(team_member *self)
     pim_gate_exit();
     pim_store_release(&known, true);
     pim_page *page = pim_page_of(blocks[0]);
-    while (!pim_heap_is_process(pim_page_owner(page, &tagged))) {
-        sched_yield();
+    while (!pim_heap_is_process(pim_page_owner(page, &tagged)) ||
+           pim_load_relaxed(&pim_process_heap.arenas.arenas) == 0) {
+        sched_yield(); // pages are handed over before their arena is
     }
     reclaim(&reclaimer);
     unsigned used = pim_page_used(page);

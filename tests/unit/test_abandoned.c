@@ -1,4 +1,4 @@
-// test_reclaim.c -- pages with orphans, from one interpreter to the next.
+// test_abandoned.c -- pages with orphans, from one interpreter to the next.
 
 #include <string.h>
 

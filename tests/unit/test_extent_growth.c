@@ -1,4 +1,4 @@
-// test_map_growth.c -- blocks that grow into what is kept of freed maps.
+// test_extent_growth.c -- blocks that grow into what is kept of freed maps.
 
 #include <string.h>
 

@@ -246,6 +246,20 @@ TEST(empty_current_page_is_kept)
     pim_obj_free(NULL, p);
 }
 
+TEST(class_that_fills_pages_has_the_next_one_populated)
+{
+    unsigned capacity = capacity_of(BLOCK);
+    void *blocks[2 * PIM_UNIT_SIZE / BLOCK];
+    uint64_t before = pim_load_relaxed(&fake.populated_bytes);
+    fill(blocks, capacity, BLOCK);
+    EXPECT_EQ(pim_load_relaxed(&fake.populated_bytes), before);
+    fill(blocks + capacity, 1, BLOCK);
+    EXPECT_EQ(pim_load_relaxed(&fake.populated_bytes), before + PIM_UNIT_SIZE);
+    fill(blocks + capacity + 1, capacity - 1, BLOCK);
+    EXPECT_EQ(pim_load_relaxed(&fake.populated_bytes), before + PIM_UNIT_SIZE);
+    free_all(blocks, 2 * capacity);
+}
+
 TEST(domains_do_not_share_pages)
 {
     void *mem = pim_mem_malloc(NULL, BLOCK);
@@ -502,6 +516,7 @@ main(void)
         HEAP_CASE(
             pages_serve_from_the_lowest_block_up_whatever_was_freed_first),
         HEAP_CASE(empty_current_page_is_kept),
+        HEAP_CASE(class_that_fills_pages_has_the_next_one_populated),
         HEAP_CASE(domains_do_not_share_pages),
         HEAP_CASE(live_and_peak_are_exact),
         HEAP_CASE(every_class_fills_pages_of_its_own),

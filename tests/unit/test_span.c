@@ -1,4 +1,4 @@
-// test_run.c -- runs: blocks of whole units, between the small and the large.
+// test_span.c -- runs: blocks of whole units, between the small and the large.
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-// test_run_ends.c -- runs that others free, that outlive their interpreter, that
+// test_span_ends.c -- runs that others free, that outlive their interpreter, that
 // there is no memory for, or that are freed twice.
 
 #include <string.h>
