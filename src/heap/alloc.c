@@ -29,8 +29,19 @@ put_in_order(pim_page *page)
     }
 }
 
-// The class has exhausted a page, so it is likely to fill the next one.  That
-// one's memory comes at once: to fault it in piecemeal costs more.
+// A class that has filled so many pages is likely to fill the next one.
+#define FILLED_PAGES 4
+
+static bool
+fills_pages(const pim_heap *heap, unsigned domain_index, unsigned size_class)
+{
+    const pim_by_class *by_class = &heap->account[domain_index].by_class;
+    return pim_live(&by_class->headroom[size_class],
+                    &by_class->peak[size_class]) >=
+           FILLED_PAGES * (uint64_t)pim_classes[size_class].capacity;
+}
+
+// The page's memory comes at once: to fault it in piecemeal costs more.
 static void
 populate(pim_heap *heap, pim_page *page)
 {
@@ -89,9 +100,9 @@ refill(pim_heap *heap, unsigned domain_index, unsigned size_class)
     if (page->free != NULL) {
         return true;
     }
-    bool fills = page != &pim_empty_page;
     pim_page_list_retire_current(heap, domain_index, size_class);
-    page = find_page(heap, domain_index, size_class, fills);
+    page = find_page(heap, domain_index, size_class,
+                     fills_pages(heap, domain_index, size_class));
     if (page == NULL) {
         return false;
     }
