@@ -4,8 +4,10 @@
 // context separately, so a swap under running threads can tear.
 //
 // PyMem_GetAllocator() takes a lock and, from 3.13 on, may give up the GIL
-// while it waits for it.  So it is no function to call in a request for memory:
-// there the tables are read where they lie.
+// while it waits for it.  CPython 3.12 frees that lock at its end, so a thread
+// that asks then, without a thread state, posts a lock that is freed.  So it is
+// no function to call in a request for memory, nor in a thread that only wants
+// to know: there the tables are read where they lie.
 
 #define _GNU_SOURCE
 
@@ -175,11 +177,27 @@ has_functions_of(const PyMemAllocatorEx *a, const PyMemAllocatorEx *b)
            a->realloc == b->realloc && a->free == b->free;
 }
 
+// Two equal readings in a row: nobody was setting it in between.
+static PyMemAllocatorEx
+read_steady(unsigned domain)
+{
+    PyMemAllocatorEx before;
+    PyMemAllocatorEx now;
+    if (!read_in_force(domain, &now)) {
+        return table_now(domain);
+    }
+    do {
+        before = now;
+        read_in_force(domain, &now);
+    } while (!has_functions_of(&before, &now));
+    return now;
+}
+
 static bool
 tables_are(const PyMemAllocatorEx *expected)
 {
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
-        PyMemAllocatorEx now = table_now(d);
+        PyMemAllocatorEx now = read_steady(d);
         if (!has_functions_of(&now, &expected[d])) {
             return false;
         }
