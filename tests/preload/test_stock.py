@@ -29,6 +29,15 @@ class Stock(support.TestCase):
                 with self.subTest(arguments):
                     self.assert_unchanged(*arguments, PYTHONPATH=folder)
 
+    def test_little_memory_is_taken_from_the_start(self):
+        code = ("print(next(line.split()[1] for line in open('/proc/self/smaps_rollup') "
+                "if line.startswith('Private_Dirty')))")
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
+            if "[always]" in file.read():
+                self.skipTest("all memory is in huge pages here")
+        plain = int(python("-c", code, libraries=()).stdout)
+        self.assertLess(int(python("-c", code).stdout), plain + 1200)
+
     def test_from_stdin(self):
         for arguments in ([], ["-"], ["-i"]):
             with self.subTest(arguments):
