@@ -1,8 +1,8 @@
 // poison.c -- pages whose blocks nobody may use any more.
 //
-//   heap ends --> DOOMED --- grace period ---> released: units of an arena
-//                 frees find  (retire.c)  or
-//                 the void heap                POISONED: no memory, no access
+//   heap ends --> CONDEMNED --- grace period ---> released: units of an arena
+//                 frees find   (retire.c)  or
+//                 the defunct heap             POISONED: no memory, no access
 //                                                  | the last block is freed late
 //                                                  v
 //                                              units of an arena

@@ -8,7 +8,8 @@
 //
 // Invariants:
 //   ARENA-1  aged is part of dirty, and part of free.
-//   ARENA-2  the descriptors of free units are unused (state and back are 0).
+//   ARENA-2  the descriptors of free units are unused (state and offset_units
+//            are 0).
 //   ARENA-3  units that are not dirty read as zero, as long as
 //            pim_arena_clean_is_zero() says so.
 

@@ -13,8 +13,8 @@
 #    define PIM_ACCOUNTS 1
 #endif
 
-// CPython's domains, in the order of PyMemAllocatorDomain.  The heap layer
-// serves mem and obj; raw is a policy of its own (domain/raw.c).
+// CPython's domains, in the order of PyMemAllocatorDomain.  Heaps serve all
+// three, raw from CPython 3.14 on only (domain/raw.c).
 enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 
 // The alignment that CPython asks of every block.

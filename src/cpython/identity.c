@@ -77,7 +77,7 @@ judge(void)
 }
 
 // Says so when it has shown twice in a row: what a thread sees in passing may
-// be a moment of CPython's own (api.h, pim_py_swaps_raw).
+// be a moment of CPython's own (symbols.h, pim_py_swaps_raw).
 static void
 say_if_others(trust now)
 {

@@ -6,7 +6,8 @@
 // looked up by a weak reference first, which also finds it in an executable
 // that was linked with a static libpython, then by dlsym.
 //
-// What differs between CPython versions is known in this file's .c alone.
+// What differs between CPython versions is known in this file's .c alone, but
+// for the count of an object (object.c).
 
 #ifndef PIM_CPYTHON_SYMBOLS_H
 #define PIM_CPYTHON_SYMBOLS_H

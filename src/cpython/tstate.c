@@ -24,7 +24,7 @@
 // dl_iterate_phdr() can find the block as well, but takes a lock of the
 // loader's.  Another thread may hold that while it waits for the GIL of the one
 // that asks (a callback of dl_iterate_phdr() written in Python), and a forked
-// child may reclaim it locked.  So that is asked for the module alone, by the
+// child may inherit it locked.  So that is asked for the module alone, by the
 // installation.
 //
 // A block stays where it is as long as its thread lives and its module is

@@ -5,7 +5,7 @@
 // none of it any more, for ever:
 //
 //   malloc    libc's, which is whole in every child, with a header in front
-//   free      of such a block: libc's; of one that was reclaimed: nothing, it
+//   free      of such a block: libc's; of one that was inherited: nothing, it
 //             is lost
 //   realloc   a new block; what the old one holds is as it was
 //
@@ -23,7 +23,7 @@ void pim_adrift_start(void);
 // The rules are those of domain.h.  Only if pim_gate_is_adrift().
 void *pim_adrift_malloc(size_t size, bool zero);
 
-// False: the block is neither one of these nor reclaimed.  `block` is not NULL.
+// False: the block is neither one of these nor inherited.  `block` is not NULL.
 bool pim_adrift_free(void *block);
 
 // Of a block outside the region.  NULL: no memory, or as above; then *is_ours

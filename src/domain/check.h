@@ -1,7 +1,7 @@
 // check.h -- the checked mode (PIMALLOC_CHECK=1): misuse is named.
 //
 // The functions below go into CPython's tables instead of those of domain.h,
-// which they call.  Each block is looked up first (known.h).  These end the
+// which they call.  Each block is looked up first (shadow.h).  These end the
 // process with a message that names the function, the interpreter it was called
 // in, and the block's size, domain and owner:
 //

@@ -40,7 +40,7 @@ take(_Atomic int64_t *top, _Atomic int64_t *spare)
     return difference;
 }
 
-// Inside the gate: a forked child reclaims what was counted, here or there.
+// Inside the gate: a forked child inherits what was counted, here or there.
 void
 pim_tally_publish(pim_tally *tally)
 {

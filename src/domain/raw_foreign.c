@@ -137,7 +137,7 @@ with_tag(size_t size)
 }
 
 // Blocks of mimalloc are counted inside the gate, so that a forked child, which
-// reclaims all tallies, never reclaims a half counted block.
+// inherits all tallies, never inherits a half counted block.
 static void *
 mimalloc_alloc(size_t size, bool zero)
 {

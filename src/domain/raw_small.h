@@ -18,8 +18,8 @@
 //          more go on top of it, at every moment, also between two stores of
 //          the fast path.  So in a forked child the next thread that gets the
 //          record of one that is gone goes on with its cache.
-//   RAW-3  the raw heap reclaims not abandoned, so its pages hold no orphans
-//          and their descriptors' owner word is the heap itself.
+//   RAW-3  the raw heap reclaims no arena, so its pages hold no orphans and
+//          their descriptors' owner word is the heap itself.
 
 #ifndef PIM_DOMAIN_RAW_SMALL_H
 #define PIM_DOMAIN_RAW_SMALL_H

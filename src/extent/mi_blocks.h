@@ -2,8 +2,8 @@
 // keeps in mind: that makes way for large ones, and goes back to the system
 // before a request is refused.
 //
-// Inside the gate, all of it.  Any thread; no lock after "maps" (LOCK-2) is
-// held.
+// Inside the gate, all of it.  Any thread; no lock after "extents" (LOCK-2)
+// is held.
 
 #ifndef PIM_EXTENT_MI_BLOCKS_H
 #define PIM_EXTENT_MI_BLOCKS_H

@@ -37,13 +37,13 @@ typedef struct pim_heap {
     // Owner, slow path.
     pim_page *partial[PIM_DOMAINS][PIM_CLASSES] PIM_CACHE_ALIGNED;
     pim_arena_set arenas;
-    pim_page *idle_spans[PIM_SPAN_UNITS + 1]; // by their length; see span.c
+    pim_page *idle_spans[PIM_SPAN_UNITS + 1]; // by their length; see free.c
     unsigned idle_span_units;
     unsigned empty_units; // of pages in partial lists that have no live block
     bool may_have_empty[PIM_DOMAINS][PIM_CLASSES]; // which lists have such
     unsigned next_emptied;
     unsigned emptied_pages;                // so far
-    pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see heap.c
+    pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see free.c
     uint64_t purge_at;          // when to purge next, in now_ms(); 0: never
     unsigned calls_until_clock; // slow paths until the clock is looked at again
     uint64_t dirty_peak; // how many units with large blocks would be a new peak

@@ -2,8 +2,8 @@
 //
 // Not at once: a purge tick every PIM_PURGE_DELAY_MS, driven by the heap's own
 // slow path, returns what stayed unused from one tick to the next.  What is
-// idle beyond PIM_IDLE_UNITS, the heap's own size and what it was credit_given
-// goes at the end of the slow path that freed it.  And no new peak of resident
+// idle beyond PIM_IDLE_UNITS, the heap's own size and its idle credit goes at
+// the end of the slow path that freed it.  And no new peak of resident
 // memory is made while much lies idle: that goes first.
 //
 // Freeing only counts; all purging begins here, where no list is being gone
@@ -23,7 +23,7 @@
 // Slow paths between two looks at the clock.
 #define CALLS_UNTIL_CLOCK 64
 
-// Grants of idle memory, in units, that heaps have.
+// Idle credit, in units, that heaps have.
 static _Atomic size_t credit_given;
 
 static bool

@@ -14,13 +14,13 @@
 //      A page may be reclaimed at once, with pushes still to come (reclaim.c).
 //   2  pim_gate_synchronize(): frees that found the old owner are done.
 //   3  under the lock again: drain what those pushed.  Now nothing refers to
-//      the record, and registry.c may recycle it; or, if maps are poisoned:
+//      the record, and lives.c may recycle it; or, if maps are poisoned:
 //   4  pim_gate_synchronize() again, and their memory goes.
 //
 // Each step is one stay inside the gate, and what is done is noted in the heap
 // (heap->retiring).  So a fork falls between steps, and in the child, where the
 // thread that did the first is gone and everybody is outside, the others follow
-// at once (registry.c).
+// at once (endings.c).
 
 #include "interp/retire.h"
 

@@ -21,7 +21,7 @@ typedef enum pim_page_state {
     PIM_PAGE_UNUSED = 0, // not a page, or not its first unit
     PIM_PAGE_CURRENT,    // the heap allocates its class from it
     PIM_PAGE_PARTIAL,    // in the heap's list of pages with free blocks
-    PIM_PAGE_FULL,       // in no list; comes back with the first free
+    PIM_PAGE_FULL,       // in no list; comes back after a few frees
     PIM_PAGE_ABANDONED,  // its heap is gone; nobody allocates from it
     PIM_PAGE_IDLE,       // a span that is free and kept by the arena's heap
     PIM_PAGE_FROZEN,     // nobody allocates from it until it is empty
@@ -213,7 +213,7 @@ typedef struct pim_live_set {
     uint64_t word[PIM_LIVE_WORDS];
 } pim_live_set;
 
-// The first granule of a set at `place` or behind it; `end` if there is none.
+// The first granule of a set at `granule` or behind it; `end` if there is none.
 size_t pim_live_set_next(const pim_live_set *set, size_t granule, size_t end);
 
 // One more than the granule of the last block of a page.

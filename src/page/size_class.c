@@ -1,9 +1,10 @@
 // size_class.c -- the table of classes.
 //
 // Pages are one unit, like pymalloc's pools, for blocks of which it holds
-// seven; larger ones get pages of as many units as hold four blocks and leave
-// little over.  Not more: most classes have few blocks, and a page of memory
-// that was used before is resident from end to end.
+// seven, and where it holds fewer and little is left over.  Other pages hold
+// four blocks or more and leave little over.  Not more: most classes have few
+// blocks, and a page of memory that was used before is resident from end to
+// end.
 
 #include "page/size_class.h"
 
