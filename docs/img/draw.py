@@ -7,8 +7,12 @@ Needs Python 3.9, nothing else.  Look at the result before you commit it:
 
     rsvg-convert -z 1.5 docs/img/page-life.svg >/tmp/page-life.png
 """
+import sys
 from pathlib import Path
 from xml.sax.saxutils import escape
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/lint"))
+from layers import LAYERS, PLANNED, TOP  # noqa: E402
 
 INK, MUTED, LINE = "#1f2933", "#52606d", "#94a3b8"
 # name: (fill, stroke)
@@ -88,45 +92,71 @@ class Picture:
 HATCH = ("url(#hatch)", LINE)
 
 
+WORDS = {
+    "preload": "a python that nobody rebuilt",
+    "module": "import pimalloc",
+    "run": "pimalloc-run",
+    "report": "figures as text, JSON and OpenMetrics",
+    "api": "install  ·  figures  ·  limits  ·  leaks  ·  teardown  ·  trim  ·  PIMALLOC_ variables",
+    "hooks": "to come: hooks of our own around the tables",
+    "cpython": "the three PyMemAllocatorEx tables, where requests arrive  ·  thread state  ·  objects",
+    "interp": "interpreter → heap  ·  whose heap?  ·  births  ·  ends  ·  retirement  ·  walk",
+    "abandoned": "what ended interpreters left: retained memory, poisoned pages and large blocks",
+    "extent": "maps of large blocks  ·  cached extents  ·  blocks of mimalloc",
+    "arena": "arenas  ·  spans of units  ·  address → descriptor  ·  where arenas are mapped",
+    "account": "what a heap serves, exactly  ·  budgets  ·  the verdict of limits",
+    "page": "page descriptor: carve, collect, abandon  ·  size classes",
+    "mi": "the one door to libmimalloc, loaded with dlopen",
+    "platform": "maps and clock as a table of functions  ·  gate  ·  locks  ·  files and messages",
+    "base": "constants (config.h)  ·  atomics  ·  checks",
+}
+
+
 def layers():
-    p = Picture(900, 596, "The layers of pimalloc and what lives in each")
-    # Callers.
-    p.label(150, 16, 196, 44, "Python code of\ninterpreter 1 (GIL 1)", BLUE, 12)
-    p.label(382, 16, 196, 44, "Python code of\ninterpreter 2 (GIL 2)", GREEN, 12)
-    p.label(650, 16, 224, 44, "any thread, also\nwithout a thread state", AMBER, 12)
-    # One row a layer.
-    rows = [("cpython", "7", 84, 54), ("domain", "6", 146, 64), ("heap", "5", 218, 112),
-            ("arena", "4", 338, 46), ("page", "3", 390, 46), ("mi", "2", 442, 42),
-            ("platform", "1", 490, 34), ("base", "0", 530, 34)]
-    for name, rank, y, h in rows:
-        p.box(16, y, 868, h, ("#fafbfc", "#e2e8f0"), 4)
-        p.text(28, y + h / 2 + 4.5, rank, 12, "start", MUTED)
-        p.text(46, y + h / 2 + 4.5, name + "/", 13.5, "start", INK, True, True)
-    p.label(150, 93, 724, 36, "the three PyMemAllocatorEx tables  ·  install  ·  thread state  ·  "
-            "birth of interpreters  ·  statistics", WHITE, 12)
-    p.label(150, 154, 196, 34, "mem, obj; raw from 3.14", BLUE, 13)
-    p.label(382, 154, 196, 34, "mem, obj; raw from 3.14", GREEN, 13)
-    p.label(650, 154, 224, 34, "raw", AMBER, 13)
-    p.label(150, 228, 196, 54, "heap of interpreter 1\nsmall pages, large blocks", BLUE, 12)
-    p.label(382, 228, 196, 54, "heap of interpreter 2\nsmall pages, large blocks", GREEN, 12)
-    p.label(600, 228, 150, 54, "process heap\n(a lock, no GIL)", AMBER, 12)
-    p.label(762, 228, 112, 54, "raw heap from 3.14,\nelse libc's malloc", AMBER, 10)
-    p.label(150, 292, 724, 30, "registry: interpreter → heap   ·   remote frees   ·   retirement   ·   estates",
-            WHITE, 12)
-    p.label(150, 344, 724, 34, "where arenas are mapped  ·  arenas  ·  units  ·  address → descriptor", WHITE, 12)
-    p.label(150, 396, 724, 34, "page descriptor: cut, collect, seal  ·  size classes", WHITE, 12)
-    p.label(150, 447, 724, 32, "the one door to libmimalloc, loaded with dlopen", WHITE, 12)
-    p.text(512, 511, "maps and clock as a table of functions · gate · locks · PIMALLOC_* options", 12)
-    p.text(512, 551, "atomics · bits · checks · constants (config.h)", 12)
-    for x in (248, 480, 818):
-        p.line([(x, 60), (x, 91)])
-        p.line([(x, 129), (x, 152)])
-        p.line([(x, 188), (x, 226)])
-    p.line([(560, 188), (560, 202), (675, 202), (675, 226)], dash="5 3")
-    p.line([(380, 244), (348, 244)], RED[1], 1.8)
-    p.line([(348, 266), (380, 266)], RED[1], 1.8)
-    p.text(24, 584, "A file includes its own layer and lower ones only (tests/lint/check_layers.py).   "
-           "Red: frees of another heap's blocks.   Dashed: no thread state.", 11.5, "start", MUTED)
+    p = Picture(900, 754, "The layers of pimalloc and what lives in each")
+
+    def name_of(x, y, h, name, rank):
+        p.text(x + 12, y + h / 2 + 4.5, rank, 12, "start", MUTED)
+        p.text(x + 34, y + h / 2 + 4.5, name + "/", 13.5, "start", INK, True, True)
+
+    # On top of all, beside one another.
+    for name, x, w in zip(TOP, (16, 356, 628), (332, 264, 256)):
+        p.box(x, 16, w, 36, ("#fafbfc", "#e2e8f0"), 4)
+        name_of(x, 16, 36, name, "")
+        p.text(x + 112, 38.5, WORDS[name], 12, "start")
+    # One row a layer, the highest first.
+    rows = []
+    for rank, name in enumerate(LAYERS):
+        rows.append((name, str(rank)))
+        rows += [(planned, "") for planned, below in PLANNED.items() if below == name]
+    y, top = 58, {}
+    for name, rank in reversed(rows):
+        h = {"domain": 46, "heap": 82}.get(name, 36)
+        top[name] = y
+        p.box(16, y, 868, h, ("#fafbfc", "#e2e8f0") if rank else WHITE, 4, "" if rank else "5 4")
+        name_of(16, y, h, name, rank)
+        if name in WORDS:
+            p.label(166, y + 4, 708, h - 8, WORDS[name], WHITE if rank else ("#ffffff", "#ffffff"), 12,
+                    color=INK if rank else MUTED)
+        y += h + 5
+    # What a request passes.
+    domain, heap = top["domain"], top["heap"]
+    p.label(166, domain + 6, 196, 34, "mem, obj; raw from 3.14", BLUE, 13)
+    p.label(398, domain + 6, 196, 34, "mem, obj; raw from 3.14", GREEN, 13)
+    p.label(650, domain + 6, 224, 34, "raw without a thread state", AMBER, 13)
+    p.label(166, heap + 12, 196, 58, "heap of interpreter 1\npages, spans, large blocks", BLUE, 12)
+    p.label(398, heap + 12, 196, 58, "heap of interpreter 2\npages, spans, large blocks", GREEN, 12)
+    p.label(616, heap + 12, 128, 58, "process heap\n(a lock, no GIL)", AMBER, 12)
+    p.label(756, heap + 12, 118, 58, "raw heap from 3.14,\nelse libc's malloc", AMBER, 10.5)
+    for x in (264, 496, 828):
+        p.line([(x, domain - 9), (x, domain + 4)])
+        p.line([(x, domain + 40), (x, top["interp"] + 2)])
+        p.line([(x, top["interp"] + 32), (x, heap + 10)])
+    p.line([(576, top["interp"] + 32), (576, heap + 4), (680, heap + 4), (680, heap + 10)], dash="5 3")
+    p.line([(396, heap + 30), (364, heap + 30)], RED[1], 1.8)
+    p.line([(364, heap + 52), (396, heap + 52)], RED[1], 1.8)
+    p.text(24, y + 16, "A file uses its own layer and lower ones only (tests/lint/layers.py).   "
+           "Red: remote frees.   Dashed line: no thread state.", 11.5, "start", MUTED)
     p.save("layers.svg")
 
 
@@ -142,7 +172,7 @@ def address_space():
     p.text(80, 30, "the main stretch grows upward, one map for each arena; one subtraction and one "
            "compare tell whether a block is in it", 12, "start", MUTED)
     arenas = [(BLUE, "interp 1"), (GREEN, "interp 2"), (BLUE, "interp 1"), (AMBER, "process"),
-              (GREY, "warm"), (WHITE, "cold")]
+              (GREY, "retained"), (WHITE, "cold")]
     for i, (colors, words) in enumerate(arenas):
         p.label(20 + i * 96, 44, 92, 40, words, colors, 12)
     p.box(20 + 6 * 96, 44, 284, 40, HATCH)
@@ -166,24 +196,24 @@ def address_space():
             for i in range(1, count):
                 p.path(f"M {20 + (at + i) * w:.1f} 170 v 36", "#93c5fd", 1, arrow=False)
         at += count
-    p.note(20 + 2 * w, 225, "runs of one unit")
+    p.note(20 + 2 * w, 225, "spans of one unit")
     p.note(20 + 11 * w, 225, "free units")
-    p.note(20 + 14.6 * w, 225, "a run of four")
-    p.note(20 + 22 * w, 225, "a run of sixteen, cut short here")
+    p.note(20 + 14.6 * w, 225, "a span of four")
+    p.note(20 + 22 * w, 225, "a span of sixteen, shortened here")
     # Page.
     p.text(20, 272, "page", 14, "start", bold=True)
-    p.text(20, 289, "a run of units cut into equal blocks, from left to right, on demand", 12, "start", MUTED)
+    p.text(20, 289, "a span carved into equal blocks, from left to right, on demand", 12, "start", MUTED)
     names = {"L": ("live", BLUE), "F": ("free", WHITE), "R": ("remote", RED)}
     bw = 52
     for i, kind in enumerate("LFLLFLLLRLLL"):
         words, colors = names[kind]
         p.label(20 + i * bw, 298, bw - 3, 42, words, colors, 11)
     p.box(20 + 12 * bw, 298, 196, 42, HATCH, 3)
-    p.text(20 + 12 * bw + 98, 324, "not cut yet", 12, color=MUTED)
+    p.text(20 + 12 * bw + 98, 324, "not carved yet", 12, color=MUTED)
     p.box(20 + 12 * bw + 198, 298, 38, 42, GREY, 3)
     p.note(20 + 12 * bw + 217, 323, "slack")
     p.line([(20 + 12 * bw - 1, 362), (20 + 12 * bw - 1, 343)], LINE)
-    p.note(20 + 12 * bw + 6, 362, "cut", "start", mono=True)
+    p.note(20 + 12 * bw + 6, 362, "carved", "start", mono=True)
     p.path("M 254 341 C 244 366 112 366 99 343", MUTED, 1.3)
     p.note(176, 376, "free list, last freed first")
     # Tables.
@@ -193,7 +223,7 @@ def address_space():
     for i in range(12):
         colors = BLUE if i == 8 else ("#eff6ff", "#93c5fd") if 8 < i else GREY
         p.box(20 + i * 40, 426, 38, 40, colors, 2)
-        p.text(39 + i * 40, 450, {8: "page", 9: "back 1", 10: "back 2", 11: "back 3"}.get(i, ""), 9.5)
+        p.text(39 + i * 40, 450, {8: "page", 9: "1 back", 10: "2 back", 11: "3 back"}.get(i, ""), 9.5)
     p.note(520, 447, "pim_page: a cache line for each unit; the first unit's\n"
            "rules the page, the others say how far back it is", "start")
     p.box(20, 480, 478, 26, GREY, 2)
@@ -203,8 +233,8 @@ def address_space():
     p.text(259, 537, "owner · free · dirty · aged · returned", 11, color=MUTED)
     p.note(520, 537, "pim_arena: one for each arena", "start")
     p.label(20, 562, 860, 50,
-            "descriptor = pages + (address >> PIM_UNIT_SHIFT), then `back` units back\n"
-            "owner = descriptor->owner, a heap's address and two bits", ("#f8fafc", "#cbd5e1"), 12.5, mono=True)
+            "descriptor = pages + (address >> PIM_UNIT_SHIFT), then `offset_units` units back\n"
+            "owner = descriptor->owner, a heap's address and three bits", ("#f8fafc", "#cbd5e1"), 12.5, mono=True)
     p.save("address-space.svg")
 
 
@@ -223,11 +253,11 @@ def page_life():
     state(64, 70, 170, 76, "CURRENT", "one for each domain\nand size class", BLUE)
     state(390, 70, 150, 76, "FULL", "in no list", BLUE)
     state(220, 250, 180, 76, "PARTIAL", "has free blocks;\nin the list of its class", BLUE)
-    state(662, 70, 208, 92, "SEALED", "no free list: a set says what\nlives; system pages without\na live block are given back", AMBER)
+    state(662, 70, 208, 92, "ABANDONED", "no free list: a set says what\nlives; system pages without\na live block are given back", AMBER)
     p.label(220, 416, 440, 44, "units of an arena (UNUSED)", GREY, 14)
 
     p.line([(234, 108), (388, 108)])
-    p.note(311, 86, "no block free or uncut,")
+    p.note(311, 86, "no block free or uncarved,")
     p.note(311, 101, "none freed by others")
     p.line([(465, 146), (465, 278), (402, 278)])
     p.note(458, 212, "a few blocks", "end")
@@ -235,7 +265,7 @@ def page_life():
     p.line([(220, 288), (150, 288), (150, 148)])
     p.note(158, 220, "refill", "start")
     p.line([(220, 438), (42, 438), (42, 108), (62, 108)])
-    p.note(50, 430, "refill: a run is opened", "start")
+    p.note(50, 430, "refill: a span is opened", "start")
     p.line([(310, 326), (310, 414)])
     p.note(317, 382, "empty, and too many are,", "start")
     p.note(317, 397, "or at a purge", "start")
@@ -244,9 +274,9 @@ def page_life():
     p.line([(552, 108), (660, 108)], RED[1], 1.7)
     p.text(600, 66, "interpreter\nends, a block\nstill lives", 11, color=RED[1])
     p.line([(690, 162), (690, 308), (402, 308)], GREEN[1], 1.7)
-    p.text(698, 232, "an heir takes the\narena: tagged, its\nleftovers in the set", 11.5, "start", GREEN[1])
+    p.text(698, 232, "a heap reclaims the\narena: tagged, its\norphans in the set", 11.5, "start", GREEN[1])
     p.line([(838, 162), (838, 438), (662, 438)])
-    p.note(830, 346, "last leftover freed", "end")
+    p.note(830, 346, "last orphan freed", "end")
     p.save("page-life.svg")
 
 
@@ -262,9 +292,9 @@ def retirement():
                            (758, "3  settle", "process heap's lock held")):
         p.text(x, 44, name, 13, bold=True)
         p.note(x, 62, words)
-    p.label(198, 76, 210, 90, "serial = 0, drain\nempty pages → units\nothers sealed, owner = process\naccounts → process", AMBER, 11.5)
-    p.label(434, 76, 184, 90, "pim_gate_synchronize():\neverybody who was inside\nhas been outside once", GREY, 11.5)
-    p.label(646, 76, 224, 90, "drain what was pushed meanwhile\n(an heir's page: announced to it)", AMBER, 11.5)
+    p.label(198, 76, 210, 90, "serial = 0, drain\nempty pages → units\nothers abandoned: process's\naccounts → process", AMBER, 11.5)
+    p.label(434, 76, 184, 90, "pim_gate_synchronize():\nevery thread that was inside\nhas been outside once", GREY, 11.5)
+    p.label(646, 76, 224, 90, "drain what was pushed meanwhile\n(a reclaimed page: announced)", AMBER, 11.5)
     p.label(232, 231, 312, 40, "inside the gate: read old owner, push, announce", BLUE, 11.5)
     p.line([(544, 251), (590, 251), (590, 168)], BLUE[1], 1.6)
     p.note(583, 200, "outside: the", "end", color=BLUE[1])

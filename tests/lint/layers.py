@@ -5,6 +5,8 @@ LAYERS = ["base", "platform", "mi", "page", "account", "arena", "extent",
           "abandoned", "heap", "interp", "domain", "cpython", "api", "report"]
 # These see all of the above and not one another.
 TOP = ["preload", "module", "run"]
+# Have no folder yet: the layer that each is to lie on.
+PLANNED = {"hooks": "cpython"}
 
 RANK = {name: rank for rank, name in enumerate(LAYERS)}
 RANK.update({name: len(LAYERS) for name in TOP})
