@@ -1,6 +1,6 @@
 # Installs manual pages and documents.  Links between documents stay as they are;
 # links to headers and manual pages are turned to where those are installed, and
-# links to what is not installed (sources, tests) become plain text.
+# links to what is not installed (sources, tests, CONTRIBUTING.md) become plain text.
 
 file(GLOB pages CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/man/*.[1-9]")
 foreach(page IN LISTS pages)
@@ -39,7 +39,7 @@ function(pim_install_document document)
   string(REGEX REPLACE "\\]\\((docs/)?man/([^)]*)\\.([1-9])\\)"
     "](${man}/man\\3/\\2.\\3)" text "${text}")
   string(REGEX REPLACE
-    "\\[([^]\n]*)\\]\\((\\.\\./)*(src|hooks|tests|scripts|bench|cmake|\\.ci)/[^)\n]*\\)"
+    "\\[([^]\n]*)\\]\\((\\.\\./)*((src|tests|scripts|bench|cmake|\\.ci)/[^)\n]*|CONTRIBUTING\\.md)\\)"
     "\\1" text "${text}")
   set(copy "${PROJECT_BINARY_DIR}/documents/${document}")
   file(WRITE "${copy}" "${text}")

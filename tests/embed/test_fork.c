@@ -2,7 +2,7 @@
 // free in every domain, and waits for nobody who is gone.
 //
 // CPython's own os.fork() fails in the child while interpreters other than main
-// are alive (docs/design.md 10.2), so with those the child is C code here.
+// are alive (docs/embedding.md, "Fork"), so with those the child is C code here.
 
 #include <errno.h>
 #include <signal.h>

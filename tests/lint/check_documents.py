@@ -2,7 +2,8 @@
 """Compare the documents with the tree (README.md, CONTRIBUTING.md, CHANGELOG.md, docs/).
 
   picture    docs/img/layers.svg has the layers of layers.py in their order
-  layers     so has docs/design.md, section 2, a paragraph each, and src/ a folder each
+  layers     so has docs/design.md, section 2, a paragraph each, src/ a folder each, and
+             src/CMakeLists.txt those without Python
   link       what a document links to is there, headings included
   file       what a document names as `src/...`, `tests/...` and so on is there
   test       a test that section 13 names is in the file that it names
@@ -24,7 +25,7 @@ from layers import LAYERS, PLANNED, TOP
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FOLDERS = "src|tests|include|examples|scripts|bench|cmake|docs|hooks|\\.ci"
+FOLDERS = "src|tests|include|examples|scripts|bench|cmake|docs|\\.ci"
 UNITS = {"": 1, "units": 1, "blocks": 1, "pages": 1, "extents": 1, "bytes": 1, "ms": 1,
          "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 NUMBER = r"(\d[\d,]*(?:\.\d+)?)(?: (units|blocks|pages|extents|bytes|ms|KiB|MiB|GiB))?"
@@ -37,6 +38,10 @@ HELD = [
     (r"blocks above ([\d,]+) bytes come from mimalloc", "README.md", "PIM_RAW_SMALL_MAX"),
     (r"([\d,]+) KiB for a thread that uses all classes", "docs/design.md",
      "(RAW_CACHE + 1023) // 1024"),
+    (r"nothing is reserved; default ([\d,]+) GiB", "README.md", "PIM_REGION_SIZE >> 30"),
+    (r"System pages larger than ([\d,]+) KiB", "README.md", "PIM_UNIT_SIZE >> 10"),
+    (r"about ([\d,]+) MiB and an eighth of what it uses", "docs/tenants.md",
+     "(PIM_EMPTY_UNITS + PIM_IDLE_SPAN_UNITS) * PIM_UNIT_SIZE >> 20"),
     (r"a small request \(up to ([\d,]+) bytes\)", "docs/tenants.md", "PIM_SMALL_MAX"),
     (r"eight to a doubling from there up to ([\d,]+) bytes", "docs/tenants.md", "PIM_SMALL_MAX"),
     (r"until ([\d,]+) others have ended", "docs/tenants.md", "PIM_ENDED_KEPT"),
@@ -108,6 +113,9 @@ def check_paragraphs(design):
     for name in PLANNED:
         if name in folders:
             yield 1, "layers", f"src/{name} is there, and no longer planned"
+    core = re.search(r"set\(PIM_CORE_LAYERS (.*?)\)", read("src/CMakeLists.txt")).group(1).split()
+    if core != LAYERS[:len(core)]:
+        yield 1, "layers", f"PIM_CORE_LAYERS of src/CMakeLists.txt is {' '.join(core)}"
 
 
 # --- links and files -------------------------------------------------------------
@@ -251,8 +259,9 @@ def check_names(text, sources):
 def main():
     known = definitions()
     add_raw_cache(known)
-    sources = "\n".join(p.read_text(encoding="utf-8") for top in ("src", "include", "tests")
-                        for p in (ROOT / top).rglob("*.[ch]"))
+    files = [p for top in ("src", "include", "tests") for p in (ROOT / top).rglob("*.[ch]")]
+    files += (ROOT / "cmake").glob("*.cmake")
+    sources = "\n".join(p.read_text(encoding="utf-8") for p in files)
     design = read("docs/design.md")
     breaches = [("docs/img/layers.svg", *b) for b in check_picture(read("docs/img/layers.svg"))]
     for check in (check_paragraphs, check_tests, check_invariants):

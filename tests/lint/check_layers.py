@@ -3,9 +3,8 @@
 
   layers    a file under src/ includes and uses its own layer and lower ones only
   circle    its files do not use one another in a circle (circles.py)
-  front     another layer is entered by its own headers; hooks/ sees include/
-            and src/cpython's front header only
-  python    Python.h only in src/cpython, src/preload, src/module and hooks
+  front     public headers and examples include none of src/
+  python    Python.h only in src/cpython, src/preload and src/module
   secure    src/ reads the environment with secure_getenv(), and takes no file's name
             from dladdr(), which answers argv[0] for the program
   size      no file of src/ has more than 500 lines, no other source more than 600,
@@ -33,11 +32,8 @@ from layers import RANK, may_use
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FRONT_OF_CPYTHON = "cpython/cpython.h"
-
-MAY_SEE_PYTHON = ("src/cpython/", "src/preload/", "src/module/", "hooks/",
-                  "include/pimalloc/cpython.h")
-PURE = ("src/", "include/", "hooks/")  # where the Python.h rule applies
+MAY_SEE_PYTHON = ("src/cpython/", "src/preload/", "src/module/")
+PURE = ("src/", "include/")  # where the Python.h rule applies
 MAX_LINES = {"src": 500, "tests": 600}
 MAX_FUNCTION = 60
 
@@ -46,7 +42,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
 
 def sources():
     """Yields the C files of the tree, relative to its root."""
-    for top in ("include", "src", "hooks", "examples", "tests", "bench"):
+    for top in ("include", "src", "examples", "tests", "bench"):
         for path in sorted((ROOT / top).rglob("*")):
             if path.suffix in (".c", ".h", ".cpp", ".cc") and path.is_file():
                 yield path.relative_to(ROOT)
@@ -75,7 +71,7 @@ def check_includes(path, text):
     folder = path.parts[1] if path.parts[0] == "src" and len(path.parts) > 2 else None
     posix = path.as_posix()
     for number, delimiter, name in included(text):
-        if name in ("Python.h", "pimalloc/cpython.h") or name.startswith("internal/pycore"):
+        if name == "Python.h" or name.startswith("internal/pycore"):
             if posix.startswith(PURE) and not posix.startswith(MAY_SEE_PYTHON):
                 yield number, "python", f"{name} is not for this folder"
             continue
@@ -87,8 +83,6 @@ def check_includes(path, text):
                 yield number, "layers", f"src/{folder} is not a layer that design.md names"
             elif not may_use(folder, target):
                 yield number, "layers", f"{folder} includes {name}, which lies above or beside it"
-        elif posix.startswith("hooks/") and name != FRONT_OF_CPYTHON:
-            yield number, "front", f"hooks may include {FRONT_OF_CPYTHON} only, not {name}"
         elif posix.startswith(("include/", "examples/")):
             yield number, "front", f"{name} is internal"
 
