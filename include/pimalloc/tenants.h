@@ -237,13 +237,13 @@ PIMALLOC_EXPORT int pimalloc_teardown_stats(pimalloc_teardown *out);
 // --- memory ----------------------------------------------------------------
 
 // Gives back to the system at once what an interpreter and the process hold and do
-// not use: free pages, arenas kept warm, the memory of freed large blocks, raw blocks
+// not use: free pages, retained arenas, the memory of freed large blocks, raw blocks
 // that the calling thread keeps for its next requests, mimalloc's free memory.
 // PIMALLOC_EACH: of all interpreters; PIMALLOC_PROCESS, or one that does not live: of
 // the process alone.
 //
 // Of the caller's own interpreter, all that is free goes at once.  Of another one,
-// the pages that nobody has cut go at once, while threads that come to a slow path of
+// the units that no page uses go at once, while threads that come to a slow path of
 // the allocator wait; empty pages that it keeps for its next requests go when it next
 // comes to such a path itself.
 //

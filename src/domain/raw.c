@@ -10,7 +10,7 @@
 //   free:    in the region? -> page -> the raw heap's: push onto the bin
 //                                      the caller's:   push onto the page
 //                                      another's:      remote
-//            else by its header; without one somebody else's (raw_source.h)
+//            else by its header; without one somebody else's (raw_foreign.h)
 //
 // No interpreter is made known here: the first raw request under one comes
 // before its feature flags are set.  Until it is known the process answers for

@@ -262,7 +262,7 @@ free_poisoned(void *block)
 void
 pim_large_free(pim_heap *heap, void *block)
 {
-    pim_gate_enter(); // a header that is found stays (poison_map.c)
+    pim_gate_enter(); // a header that is found stays (poison_extent.c)
     if (!free_poisoned(block)) {
         free_ours(heap, block);
     }

@@ -6,8 +6,8 @@
 #include "heap/heap.h"
 
 // Finds whose block lies at an address: that heap's id, PIM_PROCESS_ID for what
-// has no living owner.  Any address inside a small block will do; of a large
-// one only its start.  False: there is no block of ours.  Any thread.
+// has no living owner.  Any address inside a block of an arena will do; of a
+// large one only its start.  False: there is no block of ours.  Any thread.
 bool pim_heap_find_owner(const void *address, int64_t *id);
 
 // Puts into words what small block an address is in, for a message before the

@@ -8,7 +8,8 @@
   file       what a document names as `src/...`, `tests/...` and so on is there
   test       a test that section 13 names is in the file that it names
   invariant  section 13 has the names that src/ has, and no others
-  name       a `PIM_...` that a document names is in the sources
+  name       a PIM_... or pim_... that a document names is in the sources
+  comment    a file that a comment of a C file names is there
   number     a number in parentheses beside a constant's name is its value, as are
              the numbers that HELD lists
 
@@ -250,18 +251,32 @@ def check_held(pattern, expression, plain, known):
             yield 1, "number", f"{number} of '{pattern}' is not {expression}, {value:,}"
 
 
-def check_names(text, sources):
-    for match in re.finditer(r"`(PIM_[A-Z0-9_]+)`", text):
-        if not re.search(rf"\b{match.group(1)}\b", sources):
-            yield line_of(text, match.start()), "name", f"{match.group(1)} is nowhere in the sources"
+def check_names(text, words):
+    for match in re.finditer(r"(?<![\w/.-])(?:PIM|pim)_\w*[^\W_]\b(?![.*])", text):
+        if match.group() not in words:
+            yield line_of(text, match.start()), "name", f"{match.group()} is nowhere in the sources"
+
+
+# --- comments of the sources --------------------------------------------------------
+
+NOT_OURS = {"pymem.h", "pyconfig.h"}  # CPython's
+
+
+def check_comments(text, names):
+    for match in re.finditer(r"//.*", text):
+        for name in re.findall(r"(?<![\w<./-])(?:[a-z_0-9]+/)*([a-z_0-9]+\.[ch])\b", match.group()):
+            if name not in names and name not in NOT_OURS:
+                yield line_of(text, match.start()), "comment", f"{name} is not there"
 
 
 def main():
     known = definitions()
     add_raw_cache(known)
-    files = [p for top in ("src", "include", "tests") for p in (ROOT / top).rglob("*.[ch]")]
-    files += (ROOT / "cmake").glob("*.cmake")
-    sources = "\n".join(p.read_text(encoding="utf-8") for p in files)
+    files = [p for top in ("src", "include", "tests", "examples", "bench", "cmake")
+             for p in sorted((ROOT / top).rglob("*.[ch]"))]
+    texts = {p.relative_to(ROOT): p.read_text(encoding="utf-8") for p in files}
+    words = set(re.findall(r"\w+", " ".join(
+        [*texts.values(), *(p.read_text(encoding="utf-8") for p in (ROOT / "cmake").glob("*.cmake"))])))
     design = read("docs/design.md")
     breaches = [("docs/img/layers.svg", *b) for b in check_picture(read("docs/img/layers.svg"))]
     for check in (check_paragraphs, check_tests, check_invariants):
@@ -269,8 +284,10 @@ def main():
     for path in documents():
         text = read(path)
         for found in (check_links(path, text), check_numbers(path, text, known),
-                      check_names(text, sources)):
+                      check_names(text, words)):
             breaches += [(path, *b) for b in found]
+    for path, text in texts.items():
+        breaches += [(path, *b) for b in check_comments(text, {p.name for p in files})]
     for path, number, rule, what in breaches:
         print(f"{path}:{number}: {rule}: {what}")
     print(f"check_documents: {len(documents())} documents, {len(breaches)} breaches")

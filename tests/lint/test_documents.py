@@ -86,8 +86,14 @@ class Documents(unittest.TestCase):
                         "number", "1 of")
 
     def test_constant_that_is_gone(self):
-        self.expect(check.check_names("up to `PIM_GONE` of them", "#define PIM_ELSE 1"),
-                    "name", "PIM_GONE")
+        words = {"PIM_THERE", "pim_there"}
+        self.expect(check.check_names("up to `PIM_GONE` of PIM_THERE", words), "name", "PIM_GONE")
+        self.expect(check.check_names("see `pim_gone()`, pim_there", words), "name", "pim_gone")
+        self.assertEqual(list(check.check_names("`PIM_THERE`, pim_*, src/pim_gone.c", words)), [])
+
+    def test_comment_with_a_file_that_is_gone(self):
+        text = 'int a; // see heap/gone.c, <gone.h> and there.h\n#include "gone.h"\n'
+        self.expect(check.check_comments(text, {"there.h"}), "comment", "gone.c")
 
 
 if __name__ == "__main__":
