@@ -56,6 +56,7 @@ HELD = [
     (r"after ([\d,]+) large blocks further", "docs/tenants.md", "RECORDS_MAX"),
     (r"`fork\(\)` goes on after ([\d,]+) seconds", "docs/embedding.md",
      "PIM_INSIDE_PATIENCE_MS // 1000"),
+    (r"is let\s+in after 0\.(\d) seconds", "docs/embedding.md", "PIM_GATE_PATIENCE_MS // 100"),
     (r"of up\s+to ([\d,]+) bytes from a heap of the process", "CHANGELOG.md", "PIM_RAW_SMALL_MAX"),
 ]
 
