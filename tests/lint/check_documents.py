@@ -2,8 +2,8 @@
 """Compare the documents with the tree (README.md, CONTRIBUTING.md, CHANGELOG.md, docs/).
 
   picture    docs/img/layers.svg has the layers of layers.py in their order
-  layers     so has docs/design.md, section 2, a paragraph each, src/ a folder each, and
-             src/CMakeLists.txt those without Python
+  layers     so has docs/design.md, section 2, a paragraph each, CONTRIBUTING.md a line
+             each, src/ a folder each, and src/CMakeLists.txt those without Python
   link       what a document links to is there, headings included
   file       what a document names as `src/...`, `tests/...` and so on is there
   test       a test that section 13 names is in the file that it names
@@ -121,6 +121,15 @@ def check_paragraphs(design):
     core = re.search(r"set\(PIM_CORE_LAYERS (.*?)\)", read("src/CMakeLists.txt")).group(1).split()
     if core != LAYERS[:len(core)]:
         yield 1, "layers", f"PIM_CORE_LAYERS of src/CMakeLists.txt is {' '.join(core)}"
+
+
+def check_lines(contributing):
+    begin = contributing.index("\n## Where a line of code belongs")
+    end = contributing.index("\n## ", begin + 1)
+    found = re.findall(r"^\| `(\w+)/` \|", contributing[begin:end], re.M)
+    if found != TOP + LAYERS[::-1]:
+        yield (line_of(contributing, begin) + 1, "layers",
+               f"{' '.join(found)} instead of {' '.join(TOP + LAYERS[::-1])}")
 
 
 # --- links and files -------------------------------------------------------------
@@ -285,6 +294,7 @@ def main():
     breaches = [("docs/img/layers.svg", *b) for b in check_picture(read("docs/img/layers.svg"))]
     for check in (check_paragraphs, check_tests, check_invariants):
         breaches += [("docs/design.md", *b) for b in check(design)]
+    breaches += [("CONTRIBUTING.md", *b) for b in check_lines(read("CONTRIBUTING.md"))]
     for path in documents():
         text = read(path)
         for found in (check_links(path, text), check_numbers(path, text, known),

@@ -43,6 +43,10 @@ class Documents(unittest.TestCase):
         self.expect(check.check_paragraphs(changed(DESIGN, "\n**extent** ", "\nextent ")),
                     "layers", "arena abandoned")
 
+    def test_layer_without_a_line(self):
+        text = changed(check.read("CONTRIBUTING.md"), "| `extent/` |", "| extent |")
+        self.expect(check.check_lines(text), "layers", "abandoned arena")
+
     def test_link_to_a_file_that_is_gone(self):
         self.expect(check.check_links("docs/design.md", "see [it](../src/base/gone.h)"),
                     "link", "gone.h")
