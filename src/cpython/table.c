@@ -74,6 +74,7 @@ choose_checked(void)
 #define SEARCHED_BYTES ((size_t)64 << 10)
 
 static const PyMemAllocatorEx *_Atomic in_force; // NULL: not found
+static const void *runtime_of_tables;
 static void *on_top[PIM_DOMAINS]; // malloc() of each while nobody else is
 
 #define PLACES_MAX 4
@@ -117,6 +118,7 @@ choose_place(const table_places *found)
             place = found->at[i];
         }
     }
+    runtime_of_tables = pim_py.runtime;
     pim_store_release(&in_force, (const PyMemAllocatorEx *)(const void *)place);
     pim_table_note_hooks();
 }
@@ -177,13 +179,14 @@ has_functions_of(const PyMemAllocatorEx *a, const PyMemAllocatorEx *b)
            a->realloc == b->realloc && a->free == b->free;
 }
 
-// Two equal readings in a row: nobody was setting it in between.
+// Two equal readings in a row: most likely nobody was setting it in between.
+// Another runtime than the one that has our tables is asked.
 static PyMemAllocatorEx
 read_steady(unsigned domain)
 {
     PyMemAllocatorEx before;
     PyMemAllocatorEx now;
-    if (!read_in_force(domain, &now)) {
+    if (pim_py.runtime != runtime_of_tables || !read_in_force(domain, &now)) {
         return table_now(domain);
     }
     do {

@@ -13,6 +13,7 @@
 #include "account/budget.h"
 #include "account/verdict.h"
 #include "heap/page_list.h"
+#include "heap/purge.h"
 #include "heap/remote.h"
 
 // What is charged in advance: this part of what is left.
@@ -168,6 +169,7 @@ claim(pim_heap *heap, size_t size, uint64_t bytes, bool is_page)
     }
     pim_gate_enter();
     pim_heap_drain(heap);
+    pim_heap_purge_if_due(heap);
     pim_gate_exit();
     pim_budget_acquire();
     bool granted = claim_from_budgets(heap, size, bytes, is_page) == NULL;

@@ -36,19 +36,21 @@ static bool
 fills_pages(const pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     const pim_by_class *by_class = &heap->account[domain_index].by_class;
-    return pim_live(&by_class->headroom[size_class],
+    return !pim_heap_is_process(heap) && // whose account has orphans, too
+           pim_live(&by_class->headroom[size_class],
                     &by_class->peak[size_class]) >=
-           FILLED_PAGES * (uint64_t)pim_classes[size_class].capacity;
+               FILLED_PAGES * (uint64_t)pim_classes[size_class].capacity;
 }
 
-// The page's memory comes at once: to fault it in piecemeal costs more.
+// The page's memory comes at once: to fault it in piecemeal costs more.  Not if
+// some of it is there already, which in a forked child may be shared.
 static void
 populate(pim_heap *heap, pim_page *page)
 {
-    size_t bytes = (size_t)pim_page_units(page) << PIM_UNIT_SHIFT;
-    uint64_t before = pim_load_relaxed(&heap->arenas.dirty_units);
-    pim_heap_touch(heap, page, 0, bytes);
-    if (pim_load_relaxed(&heap->arenas.dirty_units) != before) {
+    unsigned units = pim_page_units(page);
+    size_t bytes = (size_t)units << PIM_UNIT_SHIFT;
+    if (pim_arena_dirty(pim_arena_of(page), page, units) == 0) {
+        pim_heap_touch(heap, page, 0, bytes);
         pim_os->populate(pim_page_start(page), bytes);
     }
 }

@@ -156,6 +156,7 @@ free_orphan(pim_heap *heap, pim_page *page, void *block)
     pim_lock_release(&pim_process_lock);
     pim_page_give(page, pim_page_start(page), pim_page_orphans(page), block);
     pim_heap_page_gained(heap, page);
+    pim_heap_purge_if_due(heap);
     pim_gate_exit();
 }
 

@@ -95,7 +95,8 @@ keeps_too_much(pim_heap *heap)
            heap->arenas.idle_units > allowed + heap->idle_credit) {
         has_credit = !pim_is_tight() && ask_for_credit(heap);
     }
-    return !has_credit;
+    // Where no unit can go alone, purging again would give nothing more back.
+    return !has_credit && pim_arena_units_are_pages();
 }
 
 static void

@@ -23,6 +23,9 @@
 #endif
 
 // Linux 5.17; older kernels answer EINVAL, and are not asked again.
+#ifndef MADV_POPULATE_WRITE
+#    define MADV_POPULATE_WRITE 23
+#endif
 #ifndef PR_SET_VMA
 #    define PR_SET_VMA 0x53564d41
 #    define PR_SET_VMA_ANON_NAME 0
@@ -201,10 +204,11 @@ static void
 linux_populate(void *start, size_t bytes)
 {
     PIM_KEEP_ERRNO;
-    static _Atomic bool is_unknown; // to this kernel
-    if (!pim_load_relaxed(&is_unknown) &&
-        madvise(start, bytes, MADV_POPULATE_WRITE) != 0) {
-        pim_store_relaxed(&is_unknown, errno == EINVAL);
+    static _Atomic bool is_refused; // by this kernel, or in this sandbox
+    if (!pim_load_relaxed(&is_refused) &&
+        madvise(start, bytes, MADV_POPULATE_WRITE) != 0 && errno != ENOMEM &&
+        errno != EAGAIN && errno != EINTR) {
+        pim_store_relaxed(&is_refused, true);
     }
 }
 

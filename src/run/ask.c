@@ -65,10 +65,13 @@ pim_ask(char *const argv[], const char *variable, int seconds, pim_answer *out)
 {
     int ends[2];
     int status;
+    struct sigaction before;
     *out = (pim_answer){.status = -1};
     if (pipe2(ends, O_CLOEXEC) != 0) {
         return;
     }
+    // Where SIGCHLD is ignored nobody could wait.
+    sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &before);
     pid_t child = fork();
     if (child == 0) {
         become(argv, variable, ends[1]);
@@ -85,6 +88,7 @@ pim_ask(char *const argv[], const char *variable, int seconds, pim_answer *out)
         WIFEXITED(status)) {
         out->status = WEXITSTATUS(status);
     }
+    sigaction(SIGCHLD, &before, NULL);
 }
 
 // --- pyenv -------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import struct
 import sys
 import time
@@ -38,6 +39,13 @@ def check_with_the_library_there_already(b):
     os.symlink(b.library.parent, b.path("linked-libdir"))
     link = b.path("linked-libdir/libpimalloc-preload.so")
     answers(check(b, "ls", env={"LD_PRELOAD": link}), 0, SERVED)
+
+
+@case
+def check_where_children_are_not_waited_for(b):
+    """--check works where SIGCHLD is ignored"""
+    done = check(b, "ls", preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    answers(done, 0, SERVED)
 
 
 @case

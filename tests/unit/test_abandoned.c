@@ -166,6 +166,14 @@ TEST(reclaimer_frees_orphans_from_the_process_account)
     pim_obj_free(NULL, mine);
 }
 
+TEST(freed_orphans_drive_the_purge)
+{
+    pim_obj_free(NULL, pim_obj_malloc(NULL, BLOCK)); // reclaims the page
+    pim_store_relaxed(&heap->trim_wanted, true);
+    free_left();
+    EXPECT(!pim_load_relaxed(&heap->trim_wanted));
+}
+
 TEST(others_free_orphans_of_an_reclaimed_page)
 {
     void *mine[1024];
@@ -471,6 +479,7 @@ main(void)
     const struct CMUnitTest cases[] = {
         ABANDONED_CASE(holes_between_orphans_are_used_and_orphans_are_not),
         ABANDONED_CASE(reclaimer_frees_orphans_from_the_process_account),
+        ABANDONED_CASE(freed_orphans_drive_the_purge),
         ABANDONED_CASE(others_free_orphans_of_an_reclaimed_page),
         ABANDONED_CASE(orphans_may_be_reallocated_by_the_reclaimer),
         ABANDONED_CASE(freed_orphan_is_used_again_by_the_reclaimer),
