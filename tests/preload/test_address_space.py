@@ -200,8 +200,8 @@ class Limits(support.TestCase):
     def test_as_much_fits_into_a_limit_as_without(self):
         for kind in ("dicts", "strings"):
             with self.subTest(kind):
-                plain = self.fill(kind, 256 * MIB, libraries=())
-                self.assert_no_worse(self.fill(kind, 256 * MIB), plain)
+                plain = self.fill(kind, 512 * MIB, libraries=())
+                self.assert_no_worse(self.fill(kind, 512 * MIB), plain)
 
     @survives
     def test_a_small_main_stretch_costs_nothing(self):
