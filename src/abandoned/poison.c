@@ -39,7 +39,7 @@ page_bytes(const pim_page *page)
     return pim_page_units(page) * PIM_UNIT_SIZE;
 }
 
-// --- condemned ----------------------------------------------------------------
+// --- condemned -------------------------------------------------------------
 
 void
 pim_condemn_page(pim_condemned *condemned, pim_page *page, int64_t id,

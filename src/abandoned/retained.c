@@ -1,6 +1,6 @@
 // retained.c -- what ended interpreters leave resident for those that follow.
 //
-// Interpreters often follow one another, and to fault memory in again costs an
+// Interpreters often follow one another, and to fault memory in again costs a
 // reclaimer more than all else.  So what it could use of an abandoned arena
 // (reclaim.c) stays resident for PIM_PURGE_DELAY_MS, within PIM_RETAINED_BYTES
 // for the whole process.  After that, or at once if there is no room or no

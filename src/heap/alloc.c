@@ -56,24 +56,19 @@ populate(pim_heap *heap, pim_page *page)
 }
 
 static pim_page *
-open_page(pim_heap *heap, unsigned domain_index, unsigned size_class,
-          bool fills)
+open_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     pim_page *page = pim_heap_take_span(heap, pim_classes[size_class].units);
     if (page != NULL) {
         pim_page_open(page, heap, PIM_INDEX_DOMAIN(domain_index), size_class);
         pim_own_add(&heap->page_count, 1);
-        if (fills) {
-            populate(heap, page);
-        }
     }
     return page;
 }
 
 // A page with free or uncarved blocks that is in no list; NULL: no memory.
 static pim_page *
-find_page(pim_heap *heap, unsigned domain_index, unsigned size_class,
-          bool fills)
+find_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     pim_page **partial = &heap->partial[domain_index][size_class];
     if (*partial == NULL &&
@@ -85,7 +80,7 @@ find_page(pim_heap *heap, unsigned domain_index, unsigned size_class,
         pim_page_list_take(heap, page);
         return page;
     }
-    return open_page(heap, domain_index, size_class, fills);
+    return open_page(heap, domain_index, size_class);
 }
 
 // Gives the class a current page with a free block.  False: no memory.
@@ -103,10 +98,12 @@ refill(pim_heap *heap, unsigned domain_index, unsigned size_class)
         return true;
     }
     pim_page_list_retire_current(heap, domain_index, size_class);
-    page = find_page(heap, domain_index, size_class,
-                     fills_pages(heap, domain_index, size_class));
+    page = find_page(heap, domain_index, size_class);
     if (page == NULL) {
         return false;
+    }
+    if (page->carved == 0 && fills_pages(heap, domain_index, size_class)) {
+        populate(heap, page);
     }
     put_in_order(page);
     pim_page_list_make_current(heap, domain_index, size_class, page);
@@ -141,7 +138,7 @@ static void *
 take_one(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     pim_heap_drain(heap);
-    pim_page *page = find_page(heap, domain_index, size_class, false);
+    pim_page *page = find_page(heap, domain_index, size_class);
     if (page == NULL) {
         return NULL;
     }

@@ -28,7 +28,8 @@ audit_arena(const pim_heap *heap, const pim_arena *arena, sums *sum)
                   arena->list == pim_arena_list_for(arena),
               "an arena is in the wrong list", arena);
     PIM_CHECK(arena->retained_bytes == 0 || arena->list == PIM_LIST_ABANDONED,
-              "RETAINED-1: an arena is warm that nobody can reclaim", arena);
+              "RETAINED-1: an arena is retained that nobody can reclaim",
+              arena);
     const pim_page *first = pim_arena_pages(arena);
     for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {
         const pim_page *page = first + unit;
@@ -62,7 +63,7 @@ audit_counters(const pim_heap *heap, const sums *sum)
                   pim_load_relaxed(&heap->arenas.dirty_units) == sum->dirty,
               "a count of units is wrong", heap);
     PIM_CHECK(heap->idle_span_units == sum->idle_spans,
-              "the count of idle runs' units is wrong", heap);
+              "the count of idle spans' units is wrong", heap);
     // The process heap has pages in others' arenas, too (ABANDONED-2).
     PIM_CHECK(pim_heap_is_process(heap) ||
                   pim_load_relaxed(&heap->page_count) == sum->pages,

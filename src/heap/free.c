@@ -23,16 +23,16 @@
 static void
 current_emptied(pim_heap *heap, const pim_page *page)
 {
-    pim_page **granule =
+    pim_page **place =
         &heap->current[PIM_DOMAIN_INDEX(page->domain)][page->size_class];
     for (unsigned i = 0; i < PIM_EMPTY_CURRENT; i++) {
-        if (heap->emptied[i] == granule) {
+        if (heap->emptied[i] == place) {
             return;
         }
     }
     pim_page ***next = &heap->emptied[heap->next_emptied++ % PIM_EMPTY_CURRENT];
     pim_page **before = *next;
-    *next = granule;
+    *next = place;
     pim_page *old = before != NULL ? *before : &pim_empty_page;
     if (old != &pim_empty_page && pim_page_used(old) == 0) {
         *before = &pim_empty_page;
@@ -145,15 +145,22 @@ abandoned_free(pim_page *page, void *block)
     pim_heap_page_gained(process, page);
 }
 
+// A block of the page is gone from the account of the process.
+static void
+uncount_orphan(const pim_page *page)
+{
+    pim_lock_acquire(&pim_process_lock);
+    pim_account_remove(
+        &pim_process_heap.account[PIM_DOMAIN_INDEX(page->domain)],
+        page->size_class, page->block_size);
+    pim_lock_release(&pim_process_lock);
+}
+
 static PIM_COLD void
 free_orphan(pim_heap *heap, pim_page *page, void *block)
 {
-    unsigned domain_index = PIM_DOMAIN_INDEX(page->domain);
     pim_gate_enter();
-    pim_lock_acquire(&pim_process_lock);
-    pim_account_remove(&pim_process_heap.account[domain_index],
-                       page->size_class, page->block_size);
-    pim_lock_release(&pim_process_lock);
+    uncount_orphan(page);
     pim_page_give(page, pim_page_start(page), pim_page_orphans(page), block);
     pim_heap_page_gained(heap, page);
     pim_heap_purge_if_due(heap);
@@ -177,15 +184,11 @@ pim_heap_free_reclaimed(pim_heap *heap, pim_page *page, void *block)
 static void
 account_free(pim_heap *heap, pim_page *page, bool is_orphan)
 {
-    unsigned domain_index = PIM_DOMAIN_INDEX(page->domain);
     if (is_orphan) {
-        pim_lock_acquire(&pim_process_lock);
-        pim_account_remove(&pim_process_heap.account[domain_index],
-                           page->size_class, page->block_size);
-        pim_lock_release(&pim_process_lock);
+        uncount_orphan(page);
     } else {
-        pim_pending_add(&heap->pending[domain_index], page->size_class,
-                        page->block_size);
+        pim_pending_add(&heap->pending[PIM_DOMAIN_INDEX(page->domain)],
+                        page->size_class, page->block_size);
         pim_add_relaxed(&heap->remote_frees, 1);
     }
 }

@@ -44,6 +44,6 @@ pim_heap_note_peak(pim_heap *heap)
 void
 pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to)
 {
-    pim_own_add(&heap->arenas.dirty_units, pim_arena_touch(page, from, to));
+    pim_arena_set_touch(&heap->arenas, page, from, to);
     pim_heap_note_peak(heap);
 }

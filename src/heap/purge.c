@@ -112,7 +112,7 @@ trim_retained(const pim_heap *heap)
     pim_lock_release(&pim_process_lock);
 }
 
-// Slow paths drive the return of memory: the heap's own, and what is kept
+// Slow paths drive the return of memory: the heap's own, and what is
 // retained for others.  Reading the clock each time would cost more than the
 // rest.
 void

@@ -1,7 +1,7 @@
 // reclaim.c -- what ended interpreters left live, and the pages' next life.
 //
 //   heap of interp 3 --retire--> process heap --reclaim--> heap of interp 9
-//        page                    SEALED                    PARTIAL, tagged
+//        page                   ABANDONED                  PARTIAL, tagged
 //
 // CPython 3.13 leaves some 4,000 short strings per interpreter, scattered over
 // all pages of their classes; one leaked object is enough to keep a page.  So
@@ -17,11 +17,9 @@
 //
 // Invariants:
 //   ABANDONED-1  an abandoned page belongs to the process heap and has no free
-//                list;
-//             its set is exactly its used blocks.
+//                list; its set is exactly its used blocks.
 //   ABANDONED-2  an arena's abandoned pages that were not worth reclaiming stay
-//                the
-//             process heap's, whoever owns the arena.
+//                the process heap's, whoever owns the arena.
 
 #include "heap/reclaim.h"
 

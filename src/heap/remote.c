@@ -95,10 +95,10 @@ collect(pim_heap *heap, pim_page *page)
         pim_heap_announce(owner, page);
         return;
     }
-    bool sealed = page->state == PIM_PAGE_ABANDONED;
+    bool is_abandoned = page->state == PIM_PAGE_ABANDONED;
     pim_page_collect(page, pim_page_start(page),
-                     tagged || sealed ? pim_page_orphans(page) : NULL);
-    if (sealed) {
+                     tagged || is_abandoned ? pim_page_orphans(page) : NULL);
+    if (is_abandoned) {
         pim_arena_set_room_made(&owner->arenas, page);
     }
     if (owner == heap && pim_load_relaxed(&heap->serial) == 0) {

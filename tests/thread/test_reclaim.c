@@ -120,7 +120,7 @@ leave_blocks(void)
     pim_store_relaxed(&pushed, false);
 }
 
-TEST(late_push_on_an_reclaimed_page_is_seen_by_the_reclaimer)
+TEST(late_push_on_a_reclaimed_page_is_seen_by_the_reclaimer)
 {
     for (unsigned round = 0; round < TEAM_ROUNDS(100); round++) {
         team t = {.count = 0};
@@ -147,7 +147,7 @@ int
 main(void)
 {
     const struct CMUnitTest cases[] = {
-        CASE(late_push_on_an_reclaimed_page_is_seen_by_the_reclaimer),
+        CASE(late_push_on_a_reclaimed_page_is_seen_by_the_reclaimer),
     };
     return RUN(cases, core_set_up_with_clock, NULL);
 }

@@ -174,7 +174,7 @@ TEST(freed_orphans_drive_the_purge)
     EXPECT(!pim_load_relaxed(&heap->trim_wanted));
 }
 
-TEST(others_free_orphans_of_an_reclaimed_page)
+TEST(others_free_orphans_of_a_reclaimed_page)
 {
     void *mine[1024];
     unsigned n = fill_holes(mine);
@@ -277,7 +277,7 @@ TEST(emptied_reclaimed_page_goes_back_to_the_arena)
 
 // --- a page too full to be reclaimed ---------------------------------------------
 
-TEST(full_page_stays_with_the_process_in_an_reclaimed_arena)
+TEST(full_page_stays_with_the_process_in_a_reclaimed_arena)
 {
     enum { N = 2000 };
     static void *full[N];
@@ -480,13 +480,13 @@ main(void)
         ABANDONED_CASE(holes_between_orphans_are_used_and_orphans_are_not),
         ABANDONED_CASE(reclaimer_frees_orphans_from_the_process_account),
         ABANDONED_CASE(freed_orphans_drive_the_purge),
-        ABANDONED_CASE(others_free_orphans_of_an_reclaimed_page),
+        ABANDONED_CASE(others_free_orphans_of_a_reclaimed_page),
         ABANDONED_CASE(orphans_may_be_reallocated_by_the_reclaimer),
         ABANDONED_CASE(freed_orphan_is_used_again_by_the_reclaimer),
         ABANDONED_CASE(reclaimer_leaves_its_own_among_the_orphans),
         ABANDONED_CASE(page_without_a_request_of_its_class_is_reclaimed_too),
         ABANDONED_CASE(emptied_reclaimed_page_goes_back_to_the_arena),
-        ABANDONED_CASE(full_page_stays_with_the_process_in_an_reclaimed_arena),
+        ABANDONED_CASE(full_page_stays_with_the_process_in_a_reclaimed_arena),
         ABANDONED_CASE(room_made_by_late_frees_is_reclaimed),
         ABANDONED_CASE(holes_stay_for_a_reclaimer_that_comes_in_time),
         ABANDONED_CASE(holes_go_when_no_reclaimer_comes_in_time),
