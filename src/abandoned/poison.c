@@ -90,11 +90,11 @@ pim_condemned_collect(pim_condemned *condemned, pim_page *page)
 
 // The page's units are its arena's again, whoever has that.
 static void
-release(pim_arena_set *set, pim_page *page)
+release(pim_page *page)
 {
     page->countdown = 0;
     page->rest = 0;
-    pim_retained_free_page(set, page);
+    pim_retained_free_page(page);
 }
 
 static void
@@ -116,7 +116,7 @@ poison(pim_page *page)
 }
 
 void
-pim_condemned_finish(pim_condemned *condemned, int policy, pim_arena_set *set)
+pim_condemned_finish(pim_condemned *condemned, int policy)
 {
     bool releases = policy == PIM_RELEASE;
     pim_page *next;
@@ -127,12 +127,12 @@ pim_condemned_finish(pim_condemned *condemned, int policy, pim_arena_set *set)
             pim_add_relaxed(&pim_poisoned.released_blocks, used);
             pim_add_relaxed(&pim_poisoned.released_bytes,
                             (uint64_t)used * page->block_size);
-            release(set, page);
+            release(page);
         } else if (used == 0) {
             if (pim_arena_units_are_pages()) {
                 pim_arena_reset(pim_page_start(page), page_bytes(page));
             }
-            release(set, page);
+            release(page);
         } else {
             poison(page);
         }
@@ -141,16 +141,16 @@ pim_condemned_finish(pim_condemned *condemned, int policy, pim_arena_set *set)
 }
 
 static void
-unpoison(pim_arena_set *set, pim_page *page)
+unpoison(pim_page *page)
 {
     if (pim_os->commit(pim_page_start(page), page_bytes(page)) == 0) {
         poisoned_pages--;
-        release(set, page);
+        release(page);
     }
 }
 
 void
-pim_poison_free(pim_arena_set *set, pim_page *page, void *block)
+pim_poison_free(pim_page *page, void *block)
 {
     PIM_CHECK(forget_block(page, block), "a block was freed twice", block);
     pim_add_relaxed(&pim_poisoned.late_frees, 1);
@@ -158,7 +158,7 @@ pim_poison_free(pim_arena_set *set, pim_page *page, void *block)
         pim_sub_relaxed(&pim_poisoned.poisoned_blocks, 1);
         pim_sub_relaxed(&pim_poisoned.poisoned_bytes, page->block_size);
         if (pim_page_used(page) == 0) {
-            unpoison(set, page);
+            unpoison(page);
         }
     }
 }

@@ -1,8 +1,7 @@
 // poison.h -- pages whose blocks nobody may use any more: the policies `poison`
 // and `release` (retire.c).
 //
-// All under the process heap's lock, whose set is meant, unless they say
-// otherwise.
+// All under the process heap's lock, unless they say otherwise.
 
 #ifndef PIM_ABANDONED_POISON_H
 #define PIM_ABANDONED_POISON_H
@@ -44,10 +43,9 @@ void pim_condemn_page(pim_condemned *condemned, pim_page *page, int64_t id,
 void pim_condemned_collect(pim_condemned *condemned, pim_page *page);
 
 // Nobody pushes any more: the memory of the condemned pages goes.
-void pim_condemned_finish(pim_condemned *condemned, int policy,
-                          pim_arena_set *set);
+void pim_condemned_finish(pim_condemned *condemned, int policy);
 
 // Frees a block of a condemned or poisoned page: touches no memory of the page.
-void pim_poison_free(pim_arena_set *set, pim_page *page, void *block);
+void pim_poison_free(pim_page *page, void *block);
 
 #endif // PIM_ABANDONED_POISON_H

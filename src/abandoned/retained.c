@@ -1,4 +1,4 @@
-// retained.c -- what ended interpreters leave resident for those that follow.
+// retained.c -- what ended interpreters left, and what of its memory stays.
 //
 // Interpreters often follow one another, and to fault memory in again costs a
 // reclaimer more than all else.  So what it could use of an abandoned arena
@@ -17,6 +17,8 @@
 #include "arena/region.h"
 #include "platform/os.h"
 
+pim_arena_set pim_abandoned_arenas;
+_Atomic uint64_t pim_abandoned_pages;
 _Atomic uint64_t pim_retained_until;
 
 // Whether a live block of the page lies in [from, to), in part or whole; both
@@ -67,14 +69,6 @@ return_holes(const pim_page *page)
 }
 
 void
-pim_retained_page_abandoned(const pim_page *page)
-{
-    if (!pim_page_is_worth_reclaiming(page)) {
-        return_holes(page);
-    }
-}
-
-void
 pim_retained_page_passed_over(const pim_page *page)
 {
     return_holes(page);
@@ -106,20 +100,21 @@ trim_at(uint64_t due)
 }
 
 static size_t
-release_arena(pim_arena_set *set, pim_arena *arena)
+release_arena(pim_arena *arena)
 {
     pim_region_uncharge_arena(arena);
     size_t bytes = return_arena_holes(arena);
-    pim_arena_set_purge_arena(set, arena, true, &bytes);
+    pim_arena_set_purge_arena(&pim_abandoned_arenas, arena, true, &bytes);
     return bytes;
 }
 
 // The retained arena that waits longest for a reclaimer; NULL: there is none.
 static pim_arena *
-stalest(const pim_arena_set *set)
+stalest(void)
 {
     pim_arena *found = NULL;
-    for (pim_arena *a = set->list[PIM_LIST_ABANDONED]; a != NULL; a = a->next) {
+    for (pim_arena *a = pim_abandoned_arenas.list[PIM_LIST_ABANDONED];
+         a != NULL; a = a->next) {
         if (a->retained_bytes != 0 &&
             (found == NULL || a->retained_until <= found->retained_until)) {
             found = a;
@@ -130,27 +125,27 @@ stalest(const pim_arena_set *set)
 
 // Whether the idle memory of an arena may stay; what is older makes way for it.
 static bool
-may_stay(pim_arena_set *set, const pim_arena *arena, size_t idle)
+may_stay(const pim_arena *arena, size_t idle)
 {
     if (pim_arena_room(arena) < PIM_ABANDONED_ROOM || idle == 0 ||
         idle > PIM_RETAINED_BYTES) {
         return false;
     }
     while (!pim_region_charge(idle)) {
-        pim_arena *old = stalest(set);
+        pim_arena *old = stalest();
         if (old == NULL) {
             return false;
         }
-        release_arena(set, old);
+        release_arena(old);
     }
     return true;
 }
 
 void
-pim_retained_take_arena(pim_arena_set *set, pim_arena *arena)
+pim_retained_take_arena(pim_arena *arena)
 {
     size_t idle = pim_arena_idle(arena);
-    if (may_stay(set, arena, idle)) {
+    if (may_stay(arena, idle)) {
         arena->retained_bytes = (uint32_t)idle;
         arena->retained_until = pim_os->now_ms() + PIM_PURGE_DELAY_MS;
         trim_at(arena->retained_until);
@@ -158,19 +153,21 @@ pim_retained_take_arena(pim_arena_set *set, pim_arena *arena)
         return_arena_holes(arena);
         pim_arena_purge(arena, true);
     }
+    pim_arena_set_gain(&pim_abandoned_arenas, arena, true);
 }
 
 size_t
-pim_retained_trim(pim_arena_set *set, bool all)
+pim_retained_trim(bool all)
 {
     size_t bytes = 0;
     uint64_t now = pim_os->now_ms();
     pim_store_relaxed(&pim_retained_until, 0);
     pim_arena *next;
-    for (pim_arena *a = set->list[PIM_LIST_ABANDONED]; a != NULL; a = next) {
+    for (pim_arena *a = pim_abandoned_arenas.list[PIM_LIST_ABANDONED];
+         a != NULL; a = next) {
         next = a->next;
         if (a->retained_bytes != 0 && (all || now >= a->retained_until)) {
-            bytes += release_arena(set, a);
+            bytes += release_arena(a);
         } else if (a->retained_bytes != 0) {
             trim_at(a->retained_until);
         }
@@ -178,27 +175,38 @@ pim_retained_trim(pim_arena_set *set, bool all)
     return bytes;
 }
 
-static void
-purge_unless_kept(pim_arena_set *set, pim_arena *arena)
+void
+pim_retained_free_page(pim_page *page)
 {
+    pim_arena *arena = pim_arena_of(page);
     size_t bytes = 0;
-    if (arena->retained_bytes == 0 || pim_arena_is_empty(arena)) {
-        pim_arena_set_purge_arena(set, arena, true, &bytes);
+    if (pim_arena_set_free_page(&pim_abandoned_arenas, page) &&
+        (arena->retained_bytes == 0 || pim_arena_is_empty(arena))) {
+        pim_arena_set_purge_arena(&pim_abandoned_arenas, arena, true, &bytes);
     }
 }
 
+// --- pages -----------------------------------------------------------------
+
 void
-pim_retained_free_units(pim_arena_set *set, pim_page *first, unsigned units)
+pim_abandon_page(pim_page *page, bool holds_orphans,
+                 const struct pim_heap *defunct)
 {
-    pim_arena_set_free_units(set, first, units);
-    purge_unless_kept(set, pim_arena_of(first));
+    pim_page_abandon(page, pim_page_start(page), holds_orphans,
+                     pim_page_orphans(page));
+    if (!pim_page_is_worth_reclaiming(page)) {
+        return_holes(page);
+    }
+    pim_own_add(&pim_abandoned_pages, 1);
+    pim_page_set_owner(page, defunct, false);
 }
 
 void
-pim_retained_free_page(pim_arena_set *set, pim_page *page)
+pim_abandoned_gained(pim_page *page)
 {
-    pim_arena *arena = pim_arena_of(page);
-    if (pim_arena_set_free_page(set, page)) {
-        purge_unless_kept(set, arena);
+    pim_arena_set_room_made(&pim_abandoned_arenas, page);
+    if (pim_page_used(page) == 0) {
+        pim_own_sub(&pim_abandoned_pages, 1);
+        pim_retained_free_page(page);
     }
 }

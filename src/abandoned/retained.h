@@ -1,32 +1,45 @@
-// retained.h -- what ended interpreters leave resident for those that follow.
+// retained.h -- what ended interpreters left, and what of its memory stays
+// resident for those that follow.
 //
-// The set is the process heap's, whose lock is held, unless a function says
-// otherwise.
+// No heap has these arenas and pages: nobody allocates from them, and the owner
+// word of a page names the defunct heap.  The process heap's lock guards them,
+// and is held unless a function says otherwise.
 
 #ifndef PIM_ABANDONED_RETAINED_H
 #define PIM_ABANDONED_RETAINED_H
 
 #include "arena/arena_set.h"
 
-// The page was abandoned: returns what of its memory nobody would reclaim.
-void pim_retained_page_abandoned(const pim_page *page);
+extern pim_arena_set pim_abandoned_arenas;
 
-// The abandoned page is not reclaimed with its arena: returns the same.
+// Pages, some of them in arenas that were reclaimed.  Any thread reads.
+extern _Atomic uint64_t pim_abandoned_pages;
+
+// A page with live blocks, whose heap ends, becomes an abandoned one.  A free
+// that looks from now on finds `defunct`, the heap that nobody has.  Returns
+// what of its memory no reclaimer would want.
+void pim_abandon_page(pim_page *page, bool holds_orphans,
+                      const struct pim_heap *defunct);
+
+// Blocks of an abandoned page were freed: its arena may be worth reclaiming
+// now, or the page is empty and goes.
+void pim_abandoned_gained(pim_page *page);
+
+// The abandoned page is not reclaimed with its arena: returns the memory of its
+// holes.
 void pim_retained_page_passed_over(const pim_page *page);
 
-// An arena is about to become an abandoned arena: keeps its idle memory or
-// returns it.
-void pim_retained_take_arena(pim_arena_set *set, pim_arena *arena);
+// An arena that no heap has any more becomes an abandoned one: keeps its idle
+// memory or returns it.
+void pim_retained_take_arena(pim_arena *arena);
 
-// Frees a page, or units at the end of a run.  Their memory goes, unless their
-// arena's is kept: nobody else would give it back.
-void pim_retained_free_page(pim_arena_set *set, pim_page *page);
-void pim_retained_free_units(pim_arena_set *set, pim_page *first,
-                             unsigned units);
+// Frees a page.  Its memory goes, unless its arena's is kept: nobody else would
+// give it back.
+void pim_retained_free_page(pim_page *page);
 
 // Gives back what is kept: all of it, or what nobody wanted in time.  Returns
 // bytes given back.
-size_t pim_retained_trim(pim_arena_set *set, bool all);
+size_t pim_retained_trim(bool all);
 
 // When to call pim_retained_trim(), in now_ms(); 0: nothing is kept.  Any
 // thread.

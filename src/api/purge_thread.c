@@ -72,7 +72,7 @@ purge_process(void)
     pim_raw_small_tick();
     if (is_due(&pim_retained_until)) {
         pim_lock_acquire(&pim_process_lock);
-        pim_retained_trim(&pim_process_heap.arenas, false);
+        pim_retained_trim(false);
         pim_lock_release(&pim_process_lock);
     }
     if (is_due(&pim_extent_until)) {

@@ -32,7 +32,7 @@ trim_process(void)
     pim_lock_acquire(&pim_process_lock);
     pim_heap_drain(&pim_process_heap);
     size_t bytes = pim_heap_purge(&pim_process_heap, true);
-    bytes += pim_retained_trim(&pim_process_heap.arenas, true);
+    bytes += pim_retained_trim(true);
     pim_lock_release(&pim_process_lock);
     bytes += pim_raw_small_trim();
     bytes += pim_extent_trim(true);

@@ -37,8 +37,8 @@ pim_fit_for(unsigned units)
     return units == 1 ? PIM_FIT_1 : units <= 4 ? PIM_FIT_4 : PIM_FIT_16;
 }
 
-// The process heap keeps the arenas of ended interpreters in two more lists:
-// those with room enough to be worth reclaiming, and the others.
+// The set of what ended interpreters left has two lists instead: arenas with
+// room enough to be worth reclaiming, and the others.
 #define PIM_LIST_ABANDONED PIM_FITS
 #define PIM_LIST_SPENT (PIM_FITS + 1)
 #define PIM_ARENA_LISTS (PIM_FITS + 2)
@@ -54,10 +54,9 @@ typedef struct pim_arena {
     pim_unit_set aged;  // owner: free and dirty since the last purge tick
     _Atomic uint64_t returned[PIM_MAP_WORDS]; // any thread: units freed by
                                               // others, owner takes them in
-    uint64_t
-        retained_until; // process heap: when its idle memory goes, in now_ms()
-    uint32_t retained_bytes; // process heap: idle memory kept; 0: it is gone
-    uint8_t list;            // owner: pim_fit or a list of the process heap
+    uint64_t retained_until; // abandoned: when idle memory goes, in now_ms()
+    uint32_t retained_bytes; // abandoned: idle memory kept; 0: it is gone
+    uint8_t list;            // owner: pim_fit or one of the lists above
     bool dense;              // serves spans of one unit only
 
     // What follows outlives the arena's turn with a heap.

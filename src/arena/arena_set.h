@@ -2,7 +2,7 @@
 //
 // They lie in one list for each length of span that they can still serve.  A
 // request goes to the shortest that suffices, so long spans stay whole.  The
-// process heap's set has two more lists, for what ended interpreters left.
+// set of what ended interpreters left has two lists of its own.
 //
 // Nothing here gives memory back by itself but pim_arena_set_purge_arena():
 // what is freed is counted as idle, and who owns the set decides.

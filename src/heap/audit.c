@@ -2,6 +2,7 @@
 
 #include "heap/audit.h"
 
+#include "abandoned/retained.h"
 #include "arena/arena_set.h"
 #include "extent/extent.h"
 
@@ -17,14 +18,15 @@ typedef struct sums {
 } sums;
 
 static void
-audit_arena(const pim_heap *heap, const pim_arena *arena, sums *sum)
+audit_arena(const pim_heap *heap, const pim_arena_set *set,
+            const pim_arena *arena, sums *sum)
 {
     sum->arenas++;
     sum->dense += arena->dense;
     sum->used += pim_arena_used_units(arena);
     sum->idle += pim_arena_idle_units(arena);
     sum->dirty += pim_arena_dirty_units(arena);
-    PIM_CHECK(pim_load_relaxed(&arena->set) == &heap->arenas &&
+    PIM_CHECK(pim_load_relaxed(&arena->set) == set &&
                   arena->list == pim_arena_list_for(arena),
               "an arena is in the wrong list", arena);
     PIM_CHECK(arena->retained_bytes == 0 || arena->list == PIM_LIST_ABANDONED,
@@ -52,34 +54,35 @@ audit_arena(const pim_heap *heap, const pim_arena *arena, sums *sum)
     }
 }
 
-static void
-audit_counters(const pim_heap *heap, const sums *sum)
+static sums
+audit_set(const pim_heap *heap, const pim_arena_set *set)
 {
-    PIM_CHECK(pim_load_relaxed(&heap->arenas.arenas) == sum->arenas &&
-                  heap->arenas.dense == sum->dense,
-              "the count of arenas is wrong", heap);
-    PIM_CHECK(heap->arenas.used_units == sum->used &&
-                  heap->arenas.idle_units == sum->idle &&
-                  pim_load_relaxed(&heap->arenas.dirty_units) == sum->dirty,
-              "a count of units is wrong", heap);
-    PIM_CHECK(heap->idle_span_units == sum->idle_spans,
-              "the count of idle spans' units is wrong", heap);
-    // The process heap has pages in others' arenas, too (ABANDONED-2).
-    PIM_CHECK(pim_heap_is_process(heap) ||
-                  pim_load_relaxed(&heap->page_count) == sum->pages,
-              "the count of pages is wrong", heap);
+    sums sum = {0};
+    for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
+        for (pim_arena *a = set->list[list]; a != NULL; a = a->next) {
+            audit_arena(heap, set, a, &sum);
+        }
+    }
+    PIM_CHECK(pim_load_relaxed(&set->arenas) == sum.arenas &&
+                  set->dense == sum.dense,
+              "the count of arenas is wrong", set);
+    PIM_CHECK(set->used_units == sum.used && set->idle_units == sum.idle &&
+                  pim_load_relaxed(&set->dirty_units) == sum.dirty,
+              "a count of units is wrong", set);
+    return sum;
 }
 
 void
 pim_heap_audit(pim_heap *heap)
 {
-    sums sum = {0};
-    for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
-        for (pim_arena *a = heap->arenas.list[list]; a != NULL; a = a->next) {
-            audit_arena(heap, a, &sum);
-        }
+    sums sum = audit_set(heap, &heap->arenas);
+    PIM_CHECK(heap->idle_span_units == sum.idle_spans,
+              "the count of idle spans' units is wrong", heap);
+    PIM_CHECK(pim_load_relaxed(&heap->page_count) == sum.pages,
+              "the count of pages is wrong", heap);
+    if (pim_heap_is_process(heap)) { // whose lock guards this set, too
+        audit_set(heap, &pim_abandoned_arenas);
     }
-    audit_counters(heap, &sum);
     unsigned empty_units = 0;
     for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
          domain_index++) {

@@ -129,38 +129,42 @@ pim_heap_free_slow(pim_heap *heap, pim_page *page)
 
 // --- pages of ended interpreters -------------------------------------------
 
-static void
-abandoned_free(pim_page *page, void *block)
-{
-    pim_heap *process = &pim_process_heap;
-    if (page->state != PIM_PAGE_ABANDONED) {
-        pim_heap_push(process, page, PIM_DOMAIN_INDEX(page->domain),
-                      block); // its own
-        return;
-    }
-    pim_account_remove(&process->account[PIM_DOMAIN_INDEX(page->domain)],
-                       page->size_class, page->block_size);
-    pim_page_give(page, pim_page_start(page), pim_page_orphans(page), block);
-    pim_arena_set_room_made(&process->arenas, page);
-    pim_heap_page_gained(process, page);
-}
-
-// A block of the page is gone from the account of the process.
+// A block of the page is gone from the account of the process, whose lock is
+// held.
 static void
 uncount_orphan(const pim_page *page)
 {
-    pim_lock_acquire(&pim_process_lock);
     pim_account_remove(
         &pim_process_heap.account[PIM_DOMAIN_INDEX(page->domain)],
         page->size_class, page->block_size);
+}
+
+static void
+uncount_orphan_locked(const pim_page *page)
+{
+    pim_lock_acquire(&pim_process_lock);
+    uncount_orphan(page);
     pim_lock_release(&pim_process_lock);
+}
+
+// Of a page that no heap has.  Under the lock of the process heap.
+static void
+defunct_free(pim_page *page, void *block)
+{
+    if (page->state != PIM_PAGE_ABANDONED) {
+        pim_poison_free(page, block);
+        return;
+    }
+    uncount_orphan(page);
+    pim_page_give(page, pim_page_start(page), pim_page_orphans(page), block);
+    pim_abandoned_gained(page);
 }
 
 static PIM_COLD void
 free_orphan(pim_heap *heap, pim_page *page, void *block)
 {
     pim_gate_enter();
-    uncount_orphan(page);
+    uncount_orphan_locked(page);
     pim_page_give(page, pim_page_start(page), pim_page_orphans(page), block);
     pim_heap_page_gained(heap, page);
     pim_heap_purge_if_due(heap);
@@ -185,12 +189,31 @@ static void
 account_free(pim_heap *heap, pim_page *page, bool is_orphan)
 {
     if (is_orphan) {
-        uncount_orphan(page);
+        uncount_orphan_locked(page);
     } else {
         pim_pending_add(&heap->pending[PIM_DOMAIN_INDEX(page->domain)],
                         page->size_class, page->block_size);
         pim_add_relaxed(&heap->remote_frees, 1);
     }
+}
+
+// Frees a block of a page that the lock of the process heap guards.  Returns
+// NULL, or the heap that has the page by now: a reclaimer may have taken it
+// while we waited for the lock.
+static pim_heap *
+free_locked(pim_page *page, void *block, bool *tagged)
+{
+    pim_lock_acquire(&pim_process_lock);
+    pim_heap *heap = pim_page_owner(page, tagged);
+    if (heap == &pim_defunct_heap) {
+        defunct_free(page, block);
+        heap = NULL;
+    } else if (pim_heap_is_process(heap)) {
+        pim_heap_push(heap, page, PIM_DOMAIN_INDEX(page->domain), block);
+        heap = NULL;
+    }
+    pim_lock_release(&pim_process_lock);
+    return heap;
 }
 
 PIM_COLD void
@@ -207,20 +230,8 @@ pim_heap_free_remote(pim_page *page, void *block)
               "free of an address inside a block", block);
     PIM_CHECK(offset / page->block_size < page->capacity,
               "free of an address behind a page's blocks", block);
-    if (heap == &pim_defunct_heap) {
-        pim_lock_acquire(&pim_process_lock);
-        pim_poison_free(&pim_process_heap.arenas, page, block);
-        pim_lock_release(&pim_process_lock);
-        heap = NULL;
-    } else if (pim_heap_is_process(heap)) {
-        pim_lock_acquire(&pim_process_lock);
-        // A reclaimer may have taken the page while we waited for the lock.
-        heap = pim_page_owner(page, &tagged);
-        if (pim_heap_is_process(heap)) {
-            abandoned_free(page, block);
-            heap = NULL;
-        }
-        pim_lock_release(&pim_process_lock);
+    if (heap == &pim_defunct_heap || pim_heap_is_process(heap)) {
+        heap = free_locked(page, block, &tagged);
     }
     if (heap != NULL) {
         bool is_orphan =

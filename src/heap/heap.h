@@ -3,8 +3,9 @@
 // A heap belongs to an interpreter, not to a thread (HEAP-1): whoever holds the
 // interpreter's GIL owns it and uses plain loads and stores.  Everyone else
 // pushes onto the page's remote list.  The process heap has no GIL; its owner
-// is the holder of its lock.  It serves callers without a thread state and
-// keeps the pages that ended interpreters left live blocks in.
+// is the holder of its lock.  It serves callers without a thread state.
+// What ended interpreters left is no heap's (abandoned/retained.h), but stands
+// in the process heap's account and under its lock.
 //
 // Invariants:
 //   HEAP-1  what is marked "owner" is touched only by the owner.
@@ -87,7 +88,7 @@ extern pim_page pim_empty_page;
 extern pim_heap pim_process_heap;
 extern pim_lock pim_process_lock; // owner of pim_process_heap
 
-// The owner of condemned and poisoned pages: a heap that nobody has.
+// The owner of abandoned, condemned and poisoned pages: a heap that nobody has.
 extern pim_heap pim_defunct_heap;
 
 PIM_INLINE bool

@@ -13,7 +13,6 @@
 
 #include "heap/page_list.h"
 
-#include "abandoned/retained.h"
 #include "arena/arena_set.h"
 
 void
@@ -55,27 +54,32 @@ pim_page_list_take(pim_heap *heap, pim_page *page)
     partial_remove(heap, page);
 }
 
+// Units of the arena were freed.  The process heap has no clock of its own.
+static void
+purge_when_due(pim_heap *heap, pim_arena *arena)
+{
+    if (pim_heap_is_process(heap)) {
+        size_t bytes = 0;
+        pim_arena_set_purge_arena(&heap->arenas, arena, true, &bytes);
+    } else {
+        pim_heap_purge_later(heap);
+    }
+}
+
 void
 pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units)
 {
-    if (pim_heap_is_process(heap)) {
-        pim_retained_free_units(&heap->arenas, first, units);
-        return;
-    }
     pim_arena_set_free_units(&heap->arenas, first, units);
-    pim_heap_purge_later(heap);
+    purge_when_due(heap, pim_arena_of(first));
 }
 
 void
 pim_heap_release_page(pim_heap *heap, pim_page *page)
 {
+    pim_arena *arena = pim_arena_of(page);
     pim_own_sub(&heap->page_count, 1);
-    if (pim_heap_is_process(heap)) {
-        pim_retained_free_page(&heap->arenas, page);
-        return;
-    }
     pim_arena_set_free_page(&heap->arenas, page);
-    pim_heap_purge_later(heap);
+    purge_when_due(heap, arena);
 }
 
 void

@@ -102,14 +102,14 @@ keeps_too_much(pim_heap *heap)
 static void
 trim_retained(const pim_heap *heap)
 {
-    if (pim_heap_is_process(heap)) {
-        pim_retained_trim(&pim_process_heap.arenas,
-                          false); // its owner holds the lock
-        return;
+    bool holds_lock = pim_heap_is_process(heap); // as its owner
+    if (!holds_lock) {
+        pim_lock_acquire(&pim_process_lock);
     }
-    pim_lock_acquire(&pim_process_lock);
-    pim_retained_trim(&pim_process_heap.arenas, false);
-    pim_lock_release(&pim_process_lock);
+    pim_retained_trim(false);
+    if (!holds_lock) {
+        pim_lock_release(&pim_process_lock);
+    }
 }
 
 // Slow paths drive the return of memory: the heap's own, and what is

@@ -1,7 +1,7 @@
 // reclaim.c -- what ended interpreters left live, and the pages' next life.
 //
-//   heap of interp 3 --retire--> process heap --reclaim--> heap of interp 9
-//        page                   ABANDONED                  PARTIAL, tagged
+//   heap of interp 3 --retire-->  no heap  --reclaim-->  heap of interp 9
+//        page                   ABANDONED                PARTIAL, tagged
 //
 // CPython 3.13 leaves some 4,000 short strings per interpreter, scattered over
 // all pages of their classes; one leaked object is enough to keep a page.  So
@@ -16,10 +16,10 @@
 // Arenas change hands under the process heap's lock.
 //
 // Invariants:
-//   ABANDONED-1  an abandoned page belongs to the process heap and has no free
-//                list; its set is exactly its used blocks.
+//   ABANDONED-1  an abandoned page belongs to no heap and has no free list; its
+//                set is exactly its used blocks.
 //   ABANDONED-2  an arena's abandoned pages that were not worth reclaiming stay
-//                the process heap's, whoever owns the arena.
+//                abandoned, whoever owns the arena.
 
 #include "heap/reclaim.h"
 
@@ -34,7 +34,7 @@
 static void
 reclaim_page(pim_heap *heap, pim_page *page)
 {
-    pim_own_sub(&pim_process_heap.page_count, 1);
+    pim_own_sub(&pim_abandoned_pages, 1);
     pim_own_add(&heap->page_count, 1);
     pim_page_set_owner(page, heap, true);
     pim_heap_insert_partial(heap, page);
@@ -61,7 +61,7 @@ find_abandoned(pim_fit need, bool with_pages)
     pim_arena *best = NULL;
     unsigned best_suits = 0;
     unsigned looked = 0;
-    for (pim_arena *a = pim_process_heap.arenas.list[PIM_LIST_ABANDONED];
+    for (pim_arena *a = pim_abandoned_arenas.list[PIM_LIST_ABANDONED];
          a != NULL && looked < LOOK_MAX; a = a->next, looked++) {
         unsigned s = suits(a, need, with_pages);
         if (s > best_suits) {
@@ -75,10 +75,9 @@ find_abandoned(pim_fit need, bool with_pages)
 bool
 pim_heap_reclaim(pim_heap *heap, unsigned units)
 {
-    pim_heap *process = &pim_process_heap;
     // Nor does the raw heap reclaim: it has no use for pages of mem and obj.
     if (heap->id == PIM_PROCESS_ID ||
-        pim_load_relaxed(&process->arenas.arenas) == 0) {
+        pim_load_relaxed(&pim_abandoned_arenas.arenas) == 0) {
         return false;
     }
     // What is left in a page together with others' blocks cannot go alone.
@@ -86,7 +85,7 @@ pim_heap_reclaim(pim_heap *heap, unsigned units)
     pim_lock_acquire(&pim_process_lock);
     pim_arena *arena = find_abandoned(pim_fit_for(units), with_pages);
     if (arena != NULL) {
-        pim_arena_set_lose(&process->arenas, arena);
+        pim_arena_set_lose(&pim_abandoned_arenas, arena);
         pim_arena_set_gain(&heap->arenas, arena, false);
         pim_page *first = pim_arena_pages(arena);
         for (unsigned unit = 0; unit < PIM_ARENA_UNITS; unit++) {

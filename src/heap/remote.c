@@ -9,13 +9,14 @@
 // on remote_pages at most once (REMOTE-2): its list is non-empty until after it
 // was taken off.
 //
-// Retirement (retire.c) may hand a page to the process heap while a block is
+// Retirement (retire.c) may abandon a page while a block is
 // being pushed; it waits for such pushes with pim_gate_synchronize() and drains
 // the retired heap once more.
 
 #include "heap/remote.h"
 
 #include "abandoned/poison.h"
+#include "abandoned/retained.h"
 #include "arena/arena_set.h"
 #include "heap/page_list.h"
 
@@ -78,6 +79,18 @@ fold(pim_heap *heap)
 
 // --- what the owner does ---------------------------------------------------
 
+// The heap is retired, and the page is nobody's.
+static void
+collect_defunct(pim_heap *heap, pim_page *page)
+{
+    if (page->state != PIM_PAGE_ABANDONED) {
+        pim_condemned_collect(&heap->condemned, page);
+        return;
+    }
+    pim_page_collect(page, pim_page_start(page), pim_page_orphans(page));
+    pim_abandoned_gained(page);
+}
+
 // Collects a page that was on the heap's remote_pages.
 static void
 collect(pim_heap *heap, pim_page *page)
@@ -85,26 +98,22 @@ collect(pim_heap *heap, pim_page *page)
     bool tagged;
     pim_heap *owner = pim_page_owner(page, &tagged);
     if (owner == &pim_defunct_heap) {
-        pim_condemned_collect(&heap->condemned, page);
+        collect_defunct(heap, page);
         return;
     }
-    if (owner != heap && !pim_heap_is_process(owner)) {
+    if (owner != heap) {
         // Our heap is retired and a reclaimer has the page already.  It is the
         // reclaimer's to collect; the process heap's lock, which we hold, keeps
         // it from retiring too.
         pim_heap_announce(owner, page);
         return;
     }
-    bool is_abandoned = page->state == PIM_PAGE_ABANDONED;
     pim_page_collect(page, pim_page_start(page),
-                     tagged || is_abandoned ? pim_page_orphans(page) : NULL);
-    if (is_abandoned) {
-        pim_arena_set_room_made(&owner->arenas, page);
-    }
-    if (owner == heap && pim_load_relaxed(&heap->serial) == 0) {
+                     tagged ? pim_page_orphans(page) : NULL);
+    if (pim_load_relaxed(&heap->serial) == 0) {
         return; // being retired: the page is about to change hands (HEAP-5)
     }
-    pim_heap_page_gained(owner, page);
+    pim_heap_page_gained(heap, page);
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include "interp/figures.h"
 
+#include "abandoned/retained.h"
 #include "account/ledger.h"
 
 static void
@@ -22,6 +23,17 @@ put_tree(const pim_heap *heap, pim_figures *out)
     }
 }
 
+// The process answers for what ended interpreters left.  In its account that is
+// already.
+static void
+add_abandoned(pim_figures *out)
+{
+    out->arenas += pim_load_relaxed(&pim_abandoned_arenas.arenas);
+    out->pages += pim_load_relaxed(&pim_abandoned_pages);
+    out->committed_bytes +=
+        pim_load_relaxed(&pim_abandoned_arenas.dirty_units) * PIM_UNIT_SIZE;
+}
+
 void
 pim_heap_figures(const pim_heap *heap, pim_figures *out)
 {
@@ -38,5 +50,8 @@ pim_heap_figures(const pim_heap *heap, pim_figures *out)
         pim_load_relaxed(&heap->large_bytes) +
         pim_load_relaxed(&heap->idle_bytes);
     out->remote_frees = pim_load_relaxed(&heap->remote_frees);
+    if (pim_heap_is_process(heap)) {
+        add_abandoned(out);
+    }
     put_tree(heap, out);
 }

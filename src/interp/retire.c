@@ -1,8 +1,8 @@
 // retire.c -- what becomes of an interpreter's memory when it ends.
 //
 // Empty arenas go back to the region.  A page that still holds a live block is
-// abandoned and goes to the process heap: late frees into it work (policy
-// `keep`), and of its memory only the system pages with a live block stay, at
+// abandoned: late frees into it work (policy `keep`), the process answers for
+// its blocks, and of its memory only the system pages with a live block stay, at
 // once or when nobody reclaimed it in time (retained.c).  Or it is condemned:
 // its memory goes in step 3 (policies `poison` and `release`, poison.c).  Raw
 // blocks are always kept, for CPython hands them from one interpreter to
@@ -10,7 +10,7 @@
 // block:
 //
 //   1  under the process heap's lock: drain; pages and accounts move over.
-//      From here on a free finds the process heap and waits for the lock.
+//      From here on a free finds the defunct heap and waits for the lock.
 //      A page may be reclaimed at once, with pushes still to come (reclaim.c).
 //   2  pim_gate_synchronize(): frees that found the old owner are done.
 //   3  under the lock again: drain what those pushed.  Now nothing refers to
@@ -41,7 +41,6 @@ _Atomic(const pim_end_watch *) pim_end_watcher;
 static void
 hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
 {
-    pim_heap *process = &pim_process_heap;
     pim_own_sub(&heap->page_count, 1);
     if (pim_page_used(page) == 0) {
         pim_arena_free_span(arena, page, pim_page_units(page));
@@ -54,11 +53,7 @@ hand_over_page(pim_heap *heap, pim_arena *arena, pim_page *page)
                          pim_load_relaxed(&heap->policy), &pim_defunct_heap);
         return;
     }
-    pim_block_set *live = pim_page_orphans(page);
-    pim_page_abandon(page, pim_page_start(page), tagged, live);
-    pim_retained_page_abandoned(page);
-    pim_own_add(&process->page_count, 1);
-    pim_page_set_owner(page, process, false);
+    pim_abandon_page(page, tagged, &pim_defunct_heap);
 }
 
 static void
@@ -80,8 +75,7 @@ hand_over_arena(pim_heap *heap, pim_arena *arena)
         pim_region_give(arena);
         return;
     }
-    pim_retained_take_arena(&pim_process_heap.arenas, arena);
-    pim_arena_set_gain(&pim_process_heap.arenas, arena, true);
+    pim_retained_take_arena(arena);
 }
 
 // The process answers for what is left and not condemned.
@@ -159,8 +153,7 @@ fold_condemned(pim_heap *heap)
                              &heap->condemned.gone[domain_index]);
     }
     hand_over_accounts(heap);
-    pim_condemned_finish(&heap->condemned, pim_load_relaxed(&heap->policy),
-                         &pim_process_heap.arenas);
+    pim_condemned_finish(&heap->condemned, pim_load_relaxed(&heap->policy));
     return maps;
 }
 

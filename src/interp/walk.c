@@ -107,18 +107,17 @@ pim_walk_heap(pim_heap *heap, pim_walk_visitor visit, void *arg)
     return result == 0 ? walk_large(heap, &w) : result;
 }
 
-// A page of any heap: the process heap's own, abandoned, or with orphans in it.
+// A page: the process heap's own, an abandoned one, or one with orphans in it.
 static int
 visit_for_process(const walk *w, const pim_page *page)
 {
     bool tagged;
     const pim_heap *owner = pim_page_owner(page, &tagged);
-    bool is_own = owner != NULL && pim_heap_is_process(owner);
-    if (!tagged && !is_own) {
-        return 0;
-    }
-    if (is_own && page->state != PIM_PAGE_ABANDONED) {
+    if (owner != NULL && pim_heap_is_process(owner)) {
         return visit_page(w, page);
+    }
+    if (!tagged && page->state != PIM_PAGE_ABANDONED) {
+        return 0;
     }
     pim_live_set live;
     pim_page_live_orphans(page, pim_page_start(page), pim_page_orphans(page),
@@ -126,7 +125,7 @@ visit_for_process(const walk *w, const pim_page *page)
     return visit_live(w, page, &live);
 }
 
-// Pages of the process heap lie in arenas of others, too.
+// What the process answers for lies in arenas of others, too.
 static int
 walk_region(const walk *w)
 {

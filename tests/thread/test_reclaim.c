@@ -77,8 +77,8 @@ reclaimer_works(team_member *self)
     pim_gate_exit();
     pim_store_release(&known, true);
     pim_page *page = pim_page_of(blocks[0]);
-    while (!pim_heap_is_process(pim_page_owner(page, &tagged)) ||
-           pim_load_relaxed(&pim_process_heap.arenas.arenas) == 0) {
+    while (pim_page_owner(page, &tagged) != &pim_defunct_heap ||
+           pim_load_relaxed(&pim_abandoned_arenas.arenas) == 0) {
         sched_yield(); // pages are handed over before their arena is
     }
     reclaim(&reclaimer);

@@ -400,12 +400,11 @@ TEST(holes_go_when_no_reclaimer_comes_in_time)
     fake_os_advance(PIM_PURGE_DELAY_MS - 1);
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    EXPECT_EQ(pim_retained_trim(&pim_process_heap.arenas, false), 0);
+    EXPECT_EQ(pim_retained_trim(false), 0);
     EXPECT_NE(pim_load_relaxed(&pim_retained_until), 0);
     EXPECT_EQ(reset_bytes(), before);
     fake_os_advance(1);
-    EXPECT_GE(pim_retained_trim(&pim_process_heap.arenas, false),
-              PAGES * PIM_UNIT_SIZE / 2);
+    EXPECT_GE(pim_retained_trim(false), PAGES * PIM_UNIT_SIZE / 2);
     EXPECT_EQ(pim_load_relaxed(&pim_retained_until), 0);
     EXPECT_GE(reset_bytes(), before + PAGES * PIM_UNIT_SIZE / 2);
     pim_lock_release(&pim_process_lock);
@@ -421,8 +420,7 @@ trim(bool all)
 {
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    size_t bytes =
-        pim_retained_trim(&pim_process_heap.arenas, all) + pim_region_trim();
+    size_t bytes = pim_retained_trim(all) + pim_region_trim();
     pim_lock_release(&pim_process_lock);
     pim_gate_exit();
     return bytes;

@@ -31,7 +31,7 @@ trim(void)
 {
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
-    pim_retained_trim(&pim_process_heap.arenas, true);
+    pim_retained_trim(true);
     pim_lock_release(&pim_process_lock);
     pim_region_trim();
     pim_extent_trim(true);
