@@ -119,11 +119,11 @@ refill_from_partial(pim_heap *heap, unsigned domain_index, unsigned size_class)
     pim_page *page = heap->partial[domain_index][size_class];
     if (page == NULL || page->free == NULL ||
         exhausted->carved != exhausted->capacity ||
-        heap->calls_until_clock == 0 ||
-        pim_load_relaxed(&heap->remote_pages) != NULL) {
+        heap->purge.calls_until_clock == 0 ||
+        pim_load_relaxed(&heap->remote.pages) != NULL) {
         return false;
     }
-    heap->calls_until_clock--;
+    heap->purge.calls_until_clock--;
     pim_page_list_take(heap, page);
     put_in_order(page);
     pim_page_list_retire_current(heap, domain_index, size_class);
@@ -186,7 +186,7 @@ PIM_NOINLINE void *
 pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     void *block = NULL;
-    if (PIM_UNLIKELY(heap->calls_until_clock == 0) &&
+    if (PIM_UNLIKELY(heap->purge.calls_until_clock == 0) &&
         heap->id != PIM_PROCESS_ID) {
         pim_heap_look_again(heap);
     }

@@ -76,7 +76,7 @@ void
 pim_heap_audit(pim_heap *heap)
 {
     sums sum = audit_set(heap, &heap->arenas);
-    PIM_CHECK(heap->idle_span_units == sum.idle_spans,
+    PIM_CHECK(heap->idle.span_units == sum.idle_spans,
               "the count of idle spans' units is wrong", heap);
     PIM_CHECK(pim_load_relaxed(&heap->page_count) == sum.pages,
               "the count of pages is wrong", heap);
@@ -102,7 +102,7 @@ pim_heap_audit(pim_heap *heap)
             }
         }
     }
-    PIM_CHECK(empty_units == heap->empty_units,
+    PIM_CHECK(empty_units == heap->idle.empty_units,
               "the count of empty units is wrong", heap);
     pim_extent_audit(&heap->idle_bytes);
 }

@@ -26,11 +26,12 @@ current_emptied(pim_heap *heap, const pim_page *page)
     pim_page **place =
         &heap->current[PIM_DOMAIN_INDEX(page->domain)][page->size_class];
     for (unsigned i = 0; i < PIM_EMPTY_CURRENT; i++) {
-        if (heap->emptied[i] == place) {
+        if (heap->idle.emptied[i] == place) {
             return;
         }
     }
-    pim_page ***next = &heap->emptied[heap->next_emptied++ % PIM_EMPTY_CURRENT];
+    pim_page ***next =
+        &heap->idle.emptied[heap->idle.next_emptied++ % PIM_EMPTY_CURRENT];
     pim_page **before = *next;
     *next = place;
     pim_page *old = before != NULL ? *before : &pim_empty_page;
@@ -52,11 +53,12 @@ partial_emptied(pim_heap *heap, pim_page *page)
     pim_page_start_over(page);
     pim_page_set_owner(page, heap, false); // the last orphan is gone, too
     pim_page_list_count_empty(heap, page);
-    if (heap->emptied_pages++ % LOOK_PAGES == 0 && heap->id != PIM_PROCESS_ID) {
+    if (heap->idle.emptied_pages++ % LOOK_PAGES == 0 &&
+        heap->id != PIM_PROCESS_ID) {
         pim_heap_look_again(heap); // an interpreter may be ending
     }
     pim_heap_purge_later(heap);
-    if (heap->empty_units >
+    if (heap->idle.empty_units >
         PIM_EMPTY_UNITS + heap->arenas.used_units / PIM_EMPTY_SHARE) {
         pim_gate_enter();
         pim_heap_release_empty(heap);
@@ -83,8 +85,8 @@ span_freed(pim_heap *heap, pim_page *page)
     // All else was counted when the block was pushed.
     pim_account_shrink_varied(&heap->account[PIM_DOMAIN_INDEX(page->domain)],
                               PIM_CLASS_SPAN, page->block_size);
-    if (heap->idle_spans[units] != NULL ||
-        heap->idle_span_units + units > PIM_IDLE_SPAN_UNITS ||
+    if (heap->idle.spans[units] != NULL ||
+        heap->idle.span_units + units > PIM_IDLE_SPAN_UNITS ||
         pim_heap_is_process(heap)) { // nobody would purge it
         pim_gate_enter();
         pim_heap_release_page(heap, page);
@@ -92,8 +94,8 @@ span_freed(pim_heap *heap, pim_page *page)
         pim_gate_exit();
         return;
     }
-    heap->idle_spans[units] = page;
-    heap->idle_span_units += units;
+    heap->idle.spans[units] = page;
+    heap->idle.span_units += units;
     page->free = NULL;
     page->carved = 0;
     page->state = PIM_PAGE_IDLE;
@@ -191,9 +193,9 @@ account_free(pim_heap *heap, pim_page *page, bool is_orphan)
     if (is_orphan) {
         uncount_orphan_locked(page);
     } else {
-        pim_pending_add(&heap->pending[PIM_DOMAIN_INDEX(page->domain)],
+        pim_pending_add(&heap->remote.pending[PIM_DOMAIN_INDEX(page->domain)],
                         page->size_class, page->block_size);
-        pim_add_relaxed(&heap->remote_frees, 1);
+        pim_add_relaxed(&heap->remote.frees, 1);
     }
 }
 

@@ -35,9 +35,9 @@ pim_heap_note_peak(pim_heap *heap)
 {
     uint64_t dirty = pim_load_relaxed(&heap->arenas.dirty_units) +
                      (pim_load_relaxed(&heap->large_bytes) >> PIM_UNIT_SHIFT);
-    if (dirty > heap->dirty_peak && !pim_heap_is_process(heap)) {
-        heap->dirty_peak = dirty + pim_heap_peak_step(dirty);
-        heap->at_peak = true;
+    if (dirty > heap->purge.dirty_peak && !pim_heap_is_process(heap)) {
+        heap->purge.dirty_peak = dirty + pim_heap_peak_step(dirty);
+        heap->purge.at_peak = true;
     }
 }
 

@@ -30,6 +30,35 @@
 #include "platform/gate.h"
 #include "platform/lock.h"
 
+// What the heap keeps though it holds no live block (idle.c, free.c): pages in
+// partial lists, freed spans, the last current pages that ran empty.  Owner.
+typedef struct pim_idle {
+    pim_page *spans[PIM_SPAN_UNITS + 1]; // by their length
+    unsigned span_units;
+    unsigned empty_units; // of pages in partial lists that have no live block
+    bool may_have_empty[PIM_DOMAINS][PIM_CLASSES]; // which lists have such
+    unsigned emptied_pages;                        // so far
+    unsigned next_emptied;
+    pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]
+} pim_idle;
+
+// When idle memory goes (purge.c).  Owner.
+typedef struct pim_purge {
+    uint64_t at;                // in now_ms(); 0: never
+    unsigned calls_until_clock; // slow paths until the clock is looked at again
+    uint64_t dirty_peak; // how many units with large blocks would be a new peak
+    bool at_peak;        // one was made
+    size_t credit;       // units that may be idle on top
+} pim_purge;
+
+// What non-owners freed (remote.c).  Any thread.
+typedef struct pim_remote {
+    _Atomic(pim_page *) pages; // whose list of such blocks is not empty
+    pim_pending pending[PIM_DOMAINS];
+    _Atomic uint64_t frees;   // so far
+    _Atomic uint32_t folding; // odd while pending is taken over
+} pim_remote;
+
 typedef struct pim_heap {
     // Owner, fast path.
     pim_page *current[PIM_DOMAINS][PIM_CLASSES];
@@ -38,30 +67,17 @@ typedef struct pim_heap {
     // Owner, slow path.
     pim_page *partial[PIM_DOMAINS][PIM_CLASSES] PIM_CACHE_ALIGNED;
     pim_arena_set arenas;
-    pim_page *idle_spans[PIM_SPAN_UNITS + 1]; // by their length; see free.c
-    unsigned idle_span_units;
-    unsigned empty_units; // of pages in partial lists that have no live block
-    bool may_have_empty[PIM_DOMAINS][PIM_CLASSES]; // which lists have such
-    unsigned next_emptied;
-    unsigned emptied_pages;                // so far
-    pim_page **emptied[PIM_EMPTY_CURRENT]; // places in current[][]; see free.c
-    uint64_t purge_at;          // when to purge next, in now_ms(); 0: never
-    unsigned calls_until_clock; // slow paths until the clock is looked at again
-    uint64_t dirty_peak; // how many units with large blocks would be a new peak
-    bool at_peak;        // one was made
-    size_t idle_credit;  // units that may be idle on top; see purge.c
+    pim_idle idle;
+    pim_purge purge;
     pim_limit limit;
     _Atomic uint64_t page_count;
 
     // Any thread.
-    _Atomic(pim_page *) remote_pages PIM_CACHE_ALIGNED; // see remote.c
-    pim_pending pending[PIM_DOMAINS];
-    _Atomic uint64_t remote_frees; // blocks freed by non-owners, ever
-    _Atomic uint64_t large_bytes;  // of live blocks outside the arenas
-    _Atomic uint64_t idle_bytes;   // of maps that are kept; see extent.c
-    pim_link large_ring;           // ring of live blocks outside the arenas
-    _Atomic bool trim_wanted;      // all idle memory is to be given back
-    _Atomic uint32_t folding;      // odd while pending is taken over
+    pim_remote remote PIM_CACHE_ALIGNED;
+    _Atomic uint64_t large_bytes; // of live blocks outside the arenas
+    _Atomic uint64_t idle_bytes;  // of maps that are kept; see extent.c
+    pim_link large_ring;          // ring of live blocks outside the arenas
+    _Atomic bool trim_wanted;     // all idle memory is to be given back
 
     // Retirement, under the process heap's lock; see retire.c and poison.c.
     uint8_t retiring; // enum pim_retiring
@@ -107,7 +123,8 @@ pim_heap_keeps(const pim_heap *heap)
 PIM_INLINE pim_ledger
 pim_heap_ledger(const pim_heap *heap)
 {
-    return (pim_ledger){heap->account, heap->pending, &heap->folding};
+    return (pim_ledger){heap->account, heap->remote.pending,
+                        &heap->remote.folding};
 }
 
 // Makes a zeroed or recycled record an empty heap.
@@ -133,7 +150,7 @@ void pim_heap_note_peak(pim_heap *heap);
 // Owner.
 void pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to);
 
-// A purge_at that stands for PIM_PURGE_DELAY_MS after the next look at the
+// A purge.at that stands for PIM_PURGE_DELAY_MS after the next look at the
 // clock.
 #define PIM_PURGE_LATER 1
 
@@ -142,8 +159,8 @@ void pim_heap_touch(pim_heap *heap, pim_page *page, size_t from, size_t to);
 PIM_INLINE void
 pim_heap_purge_later(pim_heap *heap)
 {
-    if (heap->purge_at == 0) {
-        heap->purge_at = PIM_PURGE_LATER;
+    if (heap->purge.at == 0) {
+        heap->purge.at = PIM_PURGE_LATER;
     }
 }
 

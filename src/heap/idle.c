@@ -22,10 +22,11 @@ void
 pim_heap_release_empty(pim_heap *heap)
 {
     for (unsigned domain_index = 0;
-         domain_index < PIM_DOMAINS && heap->empty_units != 0; domain_index++) {
+         domain_index < PIM_DOMAINS && heap->idle.empty_units != 0;
+         domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            if (heap->may_have_empty[domain_index][c]) {
-                heap->may_have_empty[domain_index][c] = false;
+            if (heap->idle.may_have_empty[domain_index][c]) {
+                heap->idle.may_have_empty[domain_index][c] = false;
                 release_empty_of(heap, heap->partial[domain_index][c]);
             }
         }
@@ -36,10 +37,10 @@ static void
 release_spans(pim_heap *heap)
 {
     for (unsigned units = 0; units <= PIM_SPAN_UNITS; units++) {
-        pim_page *page = heap->idle_spans[units];
+        pim_page *page = heap->idle.spans[units];
         if (page != NULL) {
-            heap->idle_spans[units] = NULL;
-            heap->idle_span_units -= units;
+            heap->idle.spans[units] = NULL;
+            heap->idle.span_units -= units;
             pim_heap_release_page(heap, page);
         }
     }

@@ -49,7 +49,7 @@ void
 pim_page_list_take(pim_heap *heap, pim_page *page)
 {
     if (pim_page_used(page) == 0) {
-        heap->empty_units -= pim_page_units(page);
+        heap->idle.empty_units -= pim_page_units(page);
     }
     partial_remove(heap, page);
 }
@@ -153,8 +153,9 @@ pim_page_list_carve(pim_heap *heap, pim_page *page)
 void
 pim_page_list_count_empty(pim_heap *heap, const pim_page *page)
 {
-    heap->empty_units += pim_page_units(page);
-    heap->may_have_empty[PIM_DOMAIN_INDEX(page->domain)][page->size_class] =
+    heap->idle.empty_units += pim_page_units(page);
+    heap->idle
+        .may_have_empty[PIM_DOMAIN_INDEX(page->domain)][page->size_class] =
         true;
 }
 

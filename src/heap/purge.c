@@ -33,15 +33,15 @@ ask_for_credit(pim_heap *heap)
         pim_sub_relaxed(&credit_given, PIM_IDLE_CREDIT);
         return false;
     }
-    heap->idle_credit += PIM_IDLE_CREDIT;
+    heap->purge.credit += PIM_IDLE_CREDIT;
     return true;
 }
 
 void
 pim_heap_give_up_credit(pim_heap *heap)
 {
-    pim_sub_relaxed(&credit_given, heap->idle_credit);
-    heap->idle_credit = 0;
+    pim_sub_relaxed(&credit_given, heap->purge.credit);
+    heap->purge.credit = 0;
 }
 
 size_t
@@ -61,7 +61,7 @@ pim_heap_purge(pim_heap *heap, bool all)
         }
     }
     pim_heap_give_up_credit(heap);
-    heap->purge_at = idle_left ? pim_os->now_ms() + PIM_PURGE_DELAY_MS : 0;
+    heap->purge.at = idle_left ? pim_os->now_ms() + PIM_PURGE_DELAY_MS : 0;
     return bytes;
 }
 
@@ -92,7 +92,7 @@ keeps_too_much(pim_heap *heap)
                            ? PIM_IDLE_UNITS / 8
                            : heap->arenas.used_units + PIM_IDLE_UNITS;
     while (has_credit &&
-           heap->arenas.idle_units > allowed + heap->idle_credit) {
+           heap->arenas.idle_units > allowed + heap->purge.credit) {
         has_credit = !pim_is_tight() && ask_for_credit(heap);
     }
     // Where no unit can go alone, purging again would give nothing more back.
@@ -118,8 +118,8 @@ trim_retained(const pim_heap *heap)
 void
 pim_heap_purge_if_due(pim_heap *heap)
 {
-    if (PIM_UNLIKELY(heap->at_peak)) {
-        heap->at_peak = false;
+    if (PIM_UNLIKELY(heap->purge.at_peak)) {
+        heap->purge.at_peak = false;
         pim_heap_release_idle(heap);
         if (heap->arenas.idle_units >
             pim_heap_peak_step(pim_load_relaxed(&heap->arenas.dirty_units))) {
@@ -133,23 +133,23 @@ pim_heap_purge_if_due(pim_heap *heap)
         pim_store_relaxed(&heap->trim_wanted, false);
         pim_heap_purge(heap, true);
     }
-    if (PIM_LIKELY(heap->calls_until_clock-- != 0)) {
+    if (PIM_LIKELY(heap->purge.calls_until_clock-- != 0)) {
         return;
     }
-    heap->calls_until_clock = CALLS_UNTIL_CLOCK;
+    heap->purge.calls_until_clock = CALLS_UNTIL_CLOCK;
     uint64_t region_until = pim_load_relaxed(&pim_region_retained_until);
     uint64_t retained_until = pim_load_relaxed(&pim_retained_until);
     uint64_t maps_until = pim_load_relaxed(&pim_extent_until);
     uint64_t mi_until = pim_load_relaxed(&pim_mi_until);
-    if (heap->purge_at == 0 && region_until == 0 && retained_until == 0 &&
+    if (heap->purge.at == 0 && region_until == 0 && retained_until == 0 &&
         maps_until == 0 && mi_until == 0) {
         return;
     }
     uint64_t now = pim_os->now_ms();
-    if (heap->purge_at == PIM_PURGE_LATER) {
-        heap->purge_at = now + PIM_PURGE_DELAY_MS;
+    if (heap->purge.at == PIM_PURGE_LATER) {
+        heap->purge.at = now + PIM_PURGE_DELAY_MS;
     }
-    if (heap->purge_at != 0 && now >= heap->purge_at) {
+    if (heap->purge.at != 0 && now >= heap->purge.at) {
         pim_heap_purge(heap, false);
     }
     if (region_until != 0 && now >= region_until) {

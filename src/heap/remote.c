@@ -1,12 +1,12 @@
 // remote.c -- frees by threads that do not hold the owner's GIL.
 //
 //   page->remote        blocks, pushed by anyone, taken by the owner at once
-//   heap->remote_pages  the pages whose `remote` is not empty
+//   heap->remote.pages  the pages whose `remote` is not empty
 //
 // Whoever makes a page's list non-empty also pushes the page.  The owner takes
-// lists only of pages that it finds on remote_pages, so between the two pushes
+// lists only of pages that it finds on remote.pages, so between the two pushes
 // the page cannot be collected, become empty and go away (REMOTE-1).  A page is
-// on remote_pages at most once (REMOTE-2): its list is non-empty until after it
+// on remote.pages at most once (REMOTE-2): its list is non-empty until after it
 // was taken off.
 //
 // Retirement (retire.c) may abandon a page while a block is
@@ -23,10 +23,10 @@
 void
 pim_heap_announce(pim_heap *heap, pim_page *page)
 {
-    pim_page *head = pim_load_relaxed(&heap->remote_pages);
+    pim_page *head = pim_load_relaxed(&heap->remote.pages);
     do {
         page->remote_next = head;
-    } while (!pim_cas_weak(&heap->remote_pages, &head, page));
+    } while (!pim_cas_weak(&heap->remote.pages, &head, page));
 }
 
 // --- accounts --------------------------------------------------------------
@@ -44,8 +44,9 @@ pim_heap_uncount_living(const pim_heap *caller, pim_heap *heap, uint64_t serial,
         pim_account_remove(&heap->account[domain_index], PIM_CLASS_LARGE,
                            bytes);
     } else {
-        pim_pending_add(&heap->pending[domain_index], PIM_CLASS_LARGE, bytes);
-        pim_add_relaxed(&heap->remote_frees, 1);
+        pim_pending_add(&heap->remote.pending[domain_index], PIM_CLASS_LARGE,
+                        bytes);
+        pim_add_relaxed(&heap->remote.frees, 1);
     }
     return true;
 }
@@ -68,11 +69,12 @@ fold(pim_heap *heap)
 {
     for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
          domain_index++) {
-        pim_pending *pending = &heap->pending[domain_index];
+        pim_pending *pending = &heap->remote.pending[domain_index];
         if (pim_load_relaxed(&pending->bytes) != 0) {
-            atomic_fetch_add(&heap->folding, 1); // see pim_heap_figures()
+            atomic_fetch_add(&heap->remote.folding,
+                             1); // see pim_heap_figures()
             pim_account_fold(&heap->account[domain_index], pending);
-            atomic_fetch_add(&heap->folding, 1);
+            atomic_fetch_add(&heap->remote.folding, 1);
         }
     }
 }
@@ -91,7 +93,7 @@ collect_defunct(pim_heap *heap, pim_page *page)
     pim_abandoned_gained(page);
 }
 
-// Collects a page that was on the heap's remote_pages.
+// Collects a page that was on the heap's remote.pages.
 static void
 collect(pim_heap *heap, pim_page *page)
 {
@@ -119,8 +121,8 @@ collect(pim_heap *heap, pim_page *page)
 void
 pim_heap_drain(pim_heap *heap)
 {
-    if (pim_load_relaxed(&heap->remote_pages) != NULL) {
-        pim_page *page = pim_exchange(&heap->remote_pages, NULL);
+    if (pim_load_relaxed(&heap->remote.pages) != NULL) {
+        pim_page *page = pim_exchange(&heap->remote.pages, NULL);
         while (page != NULL) {
             pim_page *next = page->remote_next; // may change once collected
             collect(heap, page);

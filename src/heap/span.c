@@ -53,10 +53,10 @@ is_admitted(pim_heap *heap, size_t size, unsigned units)
 static pim_page *
 reuse(pim_heap *heap, unsigned domain, unsigned units, size_t size)
 {
-    pim_page *page = heap->idle_spans[units];
+    pim_page *page = heap->idle.spans[units];
     if (page != NULL) {
-        heap->idle_spans[units] = NULL;
-        heap->idle_span_units -= units;
+        heap->idle.spans[units] = NULL;
+        heap->idle.span_units -= units;
         page->domain = (uint8_t)domain;
         page->carved = 1;
         page->countdown = 1;

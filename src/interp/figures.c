@@ -49,7 +49,7 @@ pim_heap_figures(const pim_heap *heap, pim_figures *out)
         pim_load_relaxed(&heap->arenas.dirty_units) * PIM_UNIT_SIZE +
         pim_load_relaxed(&heap->large_bytes) +
         pim_load_relaxed(&heap->idle_bytes);
-    out->remote_frees = pim_load_relaxed(&heap->remote_frees);
+    out->remote_frees = pim_load_relaxed(&heap->remote.frees);
     if (pim_heap_is_process(heap)) {
         add_abandoned(out);
     }

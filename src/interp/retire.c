@@ -24,8 +24,6 @@
 
 #include "interp/retire.h"
 
-#include <string.h>
-
 #include "abandoned/poison_extent.h"
 #include "abandoned/retained.h"
 #include "arena/arena_set.h"
@@ -111,10 +109,7 @@ hand_over(pim_heap *heap, const pim_end_watch *watch)
         }
     }
     pim_heap_give_up_credit(heap);
-    heap->empty_units = 0;
-    memset(heap->emptied, 0, sizeof(heap->emptied));
-    memset(heap->idle_spans, 0, sizeof(heap->idle_spans));
-    heap->idle_span_units = 0;
+    heap->idle = (pim_idle){0};
     for (unsigned list = 0; list < PIM_ARENA_LISTS; list++) {
         while (heap->arenas.list[list] != NULL) {
             hand_over_arena(heap, heap->arenas.list[list]);
@@ -135,7 +130,7 @@ fold_late(pim_heap *heap)
     for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
          domain_index++) {
         pim_account_subtract(&pim_process_heap.account[domain_index],
-                             &heap->pending[domain_index]);
+                             &heap->remote.pending[domain_index]);
     }
     pim_heap_drain(heap);
 }

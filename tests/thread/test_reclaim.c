@@ -47,11 +47,12 @@ push_slowly(team_member *self)
     while (pim_page_owner(page, &tagged) == heap) {
         sched_yield();
     }
-    pim_pending_add(&heap->pending[OBJ], page->size_class, page->block_size);
-    pim_add_relaxed(&heap->remote_frees, 1);
+    pim_pending_add(&heap->remote.pending[OBJ], page->size_class,
+                    page->block_size);
+    pim_add_relaxed(&heap->remote.frees, 1);
     EXPECT(pim_page_push_remote(page, blocks[0]));
-    page->remote_next = pim_load_relaxed(&heap->remote_pages);
-    pim_store_release(&heap->remote_pages, page);
+    page->remote_next = pim_load_relaxed(&heap->remote.pages);
+    pim_store_release(&heap->remote.pages, page);
     wait_for(&pushed);
     pim_gate_exit();
 }

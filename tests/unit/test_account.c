@@ -300,7 +300,8 @@ TEST(a_block_freed_by_another_is_gone_from_its_class_at_once)
         EXPECT_EQ(class_of(id, OBJ, classes[i]).live_blocks, 0);
         EXPECT_EQ(class_of(id, OBJ, classes[i]).live_bytes, 0);
     }
-    EXPECT_EQ(pim_load_relaxed(&fake_current_heap()->pending[OBJ].bytes), 0);
+    EXPECT_EQ(pim_load_relaxed(&fake_current_heap()->remote.pending[OBJ].bytes),
+              0);
     expect_sums(id);
     fake_interp_end(&other);
 }

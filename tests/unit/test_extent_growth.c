@@ -215,7 +215,7 @@ static int
 begin_below_the_peak(void **state)
 {
     int status = blocks_begin(state);
-    fake_current_heap()->dirty_peak = UINT64_MAX;
+    fake_current_heap()->purge.dirty_peak = UINT64_MAX;
     return status;
 }
 

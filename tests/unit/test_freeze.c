@@ -218,12 +218,12 @@ TEST(owner_returns_the_rest_when_it_is_asked)
 {
     make_idle_units();
     purge_from_outside(true);
-    EXPECT_GT(heap->idle_span_units, 0); // the owner's alone
+    EXPECT_GT(heap->idle.span_units, 0); // the owner's alone
     pim_obj_free(NULL,
                  pim_obj_malloc(NULL, 20 * PIM_UNIT_SIZE)); // no slow path
-    EXPECT_GT(heap->idle_span_units, 0);
+    EXPECT_GT(heap->idle.span_units, 0);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 3 * PIM_UNIT_SIZE));
-    EXPECT_LE(heap->idle_span_units, 3);
+    EXPECT_LE(heap->idle.span_units, 3);
     EXPECT_LE(idle_bytes(), 3 * PIM_UNIT_SIZE);
 }
 
@@ -232,7 +232,7 @@ TEST(what_was_idle_for_two_turns_goes)
     make_idle_units();
     EXPECT_EQ(purge_from_outside(false), 0);
     EXPECT_GE(purge_from_outside(false), 7 * 20 * PIM_UNIT_SIZE);
-    EXPECT_GT(heap->idle_span_units, 0);
+    EXPECT_GT(heap->idle.span_units, 0);
 }
 
 #define WITH_INTERP(test) cmocka_unit_test_setup_teardown(test, begin, end)

@@ -114,7 +114,7 @@ reach(unsigned pages)
     swing(pages);
     purge();
     EXPECT_EQ(heap->arenas.idle_units, 0);
-    EXPECT_EQ(heap->empty_units, 0);
+    EXPECT_EQ(heap->idle.empty_units, 0);
 }
 
 TEST(empty_pages_keep_their_memory_until_the_delay)
@@ -131,7 +131,7 @@ TEST(empty_pages_keep_their_memory_until_the_delay)
     EXPECT_EQ(fake_figures(id).committed_bytes, committed);
     fake_os_advance(1);
     slow_paths();
-    EXPECT_LE(heap->empty_units, 1); // of those slow paths
+    EXPECT_LE(heap->idle.empty_units, 1); // of those slow paths
 }
 
 TEST(empty_pages_give_their_memory_back_after_two_ticks)
@@ -211,7 +211,7 @@ TEST(empty_pages_stay_with_their_class)
     swing(20);
     uint64_t pages = fake_figures(id).pages;
     EXPECT_EQ(pages, 21);
-    EXPECT_EQ(heap->empty_units, 20);
+    EXPECT_EQ(heap->idle.empty_units, 20);
     EXPECT_EQ(heap->arenas.idle_units, 0);
     uint64_t committed = committed_units();
     swing(20);
@@ -224,7 +224,7 @@ TEST(empty_pages_are_released_when_they_are_too_many)
     unsigned many = PIM_EMPTY_UNITS + PIM_EMPTY_UNITS / 4;
     reach(2 * many);
     swing(many);
-    EXPECT_LE(heap->empty_units,
+    EXPECT_LE(heap->idle.empty_units,
               PIM_EMPTY_UNITS + heap->arenas.used_units / PIM_EMPTY_SHARE);
     EXPECT_LE(fake_figures(id).pages, many / 2);
     EXPECT_GE(heap->arenas.idle_units, many / 2); // released, not yet returned
@@ -235,7 +235,7 @@ TEST(empty_pages_are_released_before_a_new_arena_is_taken)
     reach(PIM_ARENA_UNITS);
     swing(PIM_EMPTY_UNITS - 4);
     EXPECT_EQ(fake_figures(id).arenas, 1);
-    EXPECT_EQ(heap->empty_units, PIM_EMPTY_UNITS - 4);
+    EXPECT_EQ(heap->idle.empty_units, PIM_EMPTY_UNITS - 4);
     void *run = pim_obj_malloc(NULL, (PIM_ARENA_UNITS / 2) * PIM_UNIT_SIZE);
     EXPECT_EQ(fake_figures(id).arenas, 1);
     pim_obj_free(NULL, run);
@@ -292,12 +292,12 @@ TEST(no_new_peak_is_made_while_much_lies_idle)
         free_all(blocks + 32 * i, 32);
     }
     uint64_t peak = committed_units();
-    EXPECT_GE(heap->empty_units + heap->arenas.idle_units, PAGES / 2 - 1);
+    EXPECT_GE(heap->idle.empty_units + heap->arenas.idle_units, PAGES / 2 - 1);
     for (unsigned i = 0; i < RUNS; i++) {
         runs[i] = pim_obj_malloc(NULL, UNITS * PIM_UNIT_SIZE);
         uint64_t now = committed_units();
         EXPECT(now <= peak + pim_heap_peak_step(peak) ||
-               heap->arenas.idle_units + heap->empty_units <=
+               heap->arenas.idle_units + heap->idle.empty_units <=
                    pim_heap_peak_step(now) + UNITS);
         peak = now > peak ? now : peak;
         pim_heap_audit(heap);
@@ -333,10 +333,11 @@ bulk_free(bulk *b)
 {
     for (unsigned i = 0; i < b->n; i++) {
         pim_obj_free(NULL, b->blocks[i]);
-        EXPECT_EQ(heap->idle_credit % PIM_IDLE_CREDIT, 0);
-        EXPECT_LE(heap->idle_credit, PIM_IDLE_CREDITS);
-        EXPECT_LE(heap->arenas.idle_units,
-                  heap->arenas.used_units + PIM_IDLE_UNITS + heap->idle_credit);
+        EXPECT_EQ(heap->purge.credit % PIM_IDLE_CREDIT, 0);
+        EXPECT_LE(heap->purge.credit, PIM_IDLE_CREDITS);
+        EXPECT_LE(heap->arenas.idle_units, heap->arenas.used_units +
+                                               PIM_IDLE_UNITS +
+                                               heap->purge.credit);
     }
     test_free(b->blocks);
 }
@@ -349,9 +350,9 @@ TEST(heap_that_shrinks_keeps_no_more_than_it_may)
     bulk_free(&b);
     pim_heap_audit(heap);
     EXPECT_LE(committed_units(),
-              heap->arenas.used_units + PIM_IDLE_UNITS + heap->idle_credit);
+              heap->arenas.used_units + PIM_IDLE_UNITS + heap->purge.credit);
     EXPECT_EQ(purge() != 0, heap->arenas.idle_units == 0);
-    EXPECT_EQ(heap->idle_credit, 0);
+    EXPECT_EQ(heap->purge.credit, 0);
 }
 
 TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
@@ -359,7 +360,7 @@ TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
     fake_interp other;
     bulk b = bulk_of(4 * PIM_IDLE_UNITS);
     bulk_free(&b);
-    size_t first = heap->idle_credit;
+    size_t first = heap->purge.credit;
     EXPECT_GT(first, 0);
     for (unsigned i = 0; i < 2; i++) {
         fake_interp_detach(&interp);
@@ -371,16 +372,16 @@ TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
         size_t most = 0;
         for (unsigned j = 0; j < b.n; j++) {
             pim_obj_free(NULL, b.blocks[j]);
-            most = heap->idle_credit > most ? heap->idle_credit : most;
+            most = heap->purge.credit > most ? heap->purge.credit : most;
         }
-        EXPECT_EQ(most, PIM_IDLE_CREDITS - mine->idle_credit);
+        EXPECT_EQ(most, PIM_IDLE_CREDITS - mine->purge.credit);
         test_free(b.blocks);
         heap = mine;
         fake_interp_detach(&other);
         fake_interp_end(&other);
         fake_interp_attach(&interp);
         purge(); // the second time all are to be had
-        EXPECT_EQ(heap->idle_credit, 0);
+        EXPECT_EQ(heap->purge.credit, 0);
     }
 }
 

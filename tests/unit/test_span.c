@@ -201,7 +201,7 @@ TEST(one_run_of_a_length_is_kept_and_few_units_in_all)
     for (unsigned i = 0; i < 3; i++) {
         pim_mem_free(NULL, p[i]);
     }
-    EXPECT_EQ(heap->idle_span_units, 4);
+    EXPECT_EQ(heap->idle.span_units, 4);
     EXPECT_EQ(fake_figures(id).pages, 1);
     unsigned sum = 0;
     unsigned n = 0;
@@ -211,10 +211,10 @@ TEST(one_run_of_a_length_is_kept_and_few_units_in_all)
     }
     for (unsigned i = 0; i < n; i++) {
         pim_mem_free(NULL, p[i]);
-        EXPECT_LE(heap->idle_span_units, PIM_IDLE_SPAN_UNITS);
+        EXPECT_LE(heap->idle.span_units, PIM_IDLE_SPAN_UNITS);
         pim_heap_audit(heap);
     }
-    EXPECT_GE(heap->idle_span_units, PIM_IDLE_SPAN_UNITS / 2);
+    EXPECT_GE(heap->idle.span_units, PIM_IDLE_SPAN_UNITS / 2);
     EXPECT_LT(fake_figures(id).pages, n);
 }
 
@@ -223,7 +223,7 @@ TEST(run_beyond_what_may_be_kept_is_released)
     char *p = pim_mem_malloc(NULL, UNITS(PIM_IDLE_SPAN_UNITS));
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(4)));
     pim_mem_free(NULL, p);
-    EXPECT_EQ(heap->idle_span_units, 4);
+    EXPECT_EQ(heap->idle.span_units, 4);
     EXPECT_EQ(pim_page_of(p)->state, PIM_PAGE_UNUSED);
     EXPECT_EQ(fake_figures(id).pages, 1);
 }
@@ -234,7 +234,7 @@ TEST(kept_runs_go_with_a_purge)
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(7)));
     EXPECT_EQ(fake_figures(id).pages, 2);
     purge();
-    EXPECT_EQ(heap->idle_span_units, 0);
+    EXPECT_EQ(heap->idle.span_units, 0);
     EXPECT_EQ(fake_figures(id).pages, 0);
     EXPECT_EQ(fake_figures(id).committed_bytes, 0);
     EXPECT_EQ(fake_figures(id).arenas, 0);
@@ -244,13 +244,13 @@ TEST(kept_runs_end_with_their_interpreter)
 {
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(4)));
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(7)));
-    EXPECT_EQ(heap->idle_span_units, 11);
+    EXPECT_EQ(heap->idle.span_units, 11);
     end_interp();
     EXPECT_EQ(fake_figures(id).pages, 0);
     EXPECT_EQ(fake_figures(id).arenas, 0);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, process.arenas);
     begin_next();
-    EXPECT_EQ(heap->idle_span_units, 0);
+    EXPECT_EQ(heap->idle.span_units, 0);
 }
 
 TEST(process_heap_keeps_no_run)
@@ -264,7 +264,7 @@ TEST(process_heap_keeps_no_run)
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[MEM].live_bytes,
               process.by_domain[MEM].live_bytes + UNITS(6));
     pim_mem_free(NULL, p);
-    EXPECT_EQ(pim_process_heap.idle_span_units, 0);
+    EXPECT_EQ(pim_process_heap.idle.span_units, 0);
     fake_interp_swap(&interp);
 }
 
