@@ -16,13 +16,14 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "platform/os.h"
 
 // Each may be one of the maps that the system lets a process have; more are
 // kept.
 #define RECORDS_MAX 8192
 
-#define BUCKETS 1024
+#define BUCKET_BITS 10
 
 typedef struct record {
     _Atomic(const char *) block; // NULL: it is in the pool
@@ -38,13 +39,13 @@ _Atomic uint64_t pim_poisoned_extents;
 
 static _Atomic(record *) all;
 static record *pool;
-static record *buckets[BUCKETS];
+static record *buckets[1 << BUCKET_BITS];
 
 static record **
 bucket_of(const void *block)
 {
     uint64_t key = (uint64_t)(uintptr_t)block / 4096;
-    return &buckets[(key * UINT64_C(0x9e3779b97f4a7c15)) >> 54];
+    return &buckets[pim_hash(key, BUCKET_BITS)];
 }
 
 static record *

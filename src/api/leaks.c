@@ -58,7 +58,7 @@ static _Atomic uint64_t found;
 static size_t
 hash(uintptr_t key, size_t size)
 {
-    return (size_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32) % size;
+    return (size_t)pim_hash(key, 32) % size;
 }
 
 // The type at an address; NULL: there is none, or no room for another one.

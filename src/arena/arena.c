@@ -149,18 +149,19 @@ pim_arena_idle(const pim_arena *arena)
 
 // Where a span of up to 8 units can be; PIM_ARENA_UNITS: nowhere.
 static unsigned
-find_short_run(const pim_arena *arena, unsigned units, bool dirty_only)
+find_short_span(const pim_arena *arena, unsigned units, bool dirty_only)
 {
     unsigned found = PIM_ARENA_UNITS;
     unsigned stretch = units == 1 ? 1 : 2u << pim_log2_floor(units - 1);
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        uint64_t runs = free_stretches(arena->free.word[i], stretch);
-        uint64_t warm = runs & arena->dirty.word[i]; // its first unit is
-        if (warm != 0) {
-            return i * 64 + pim_lowest_bit(warm);
+        uint64_t starts = free_stretches(arena->free.word[i], stretch);
+        uint64_t dirty_starts =
+            starts & arena->dirty.word[i]; // its first unit is
+        if (dirty_starts != 0) {
+            return i * 64 + pim_lowest_bit(dirty_starts);
         }
-        if (runs != 0 && found == PIM_ARENA_UNITS && !dirty_only) {
-            found = i * 64 + pim_lowest_bit(runs);
+        if (starts != 0 && found == PIM_ARENA_UNITS && !dirty_only) {
+            found = i * 64 + pim_lowest_bit(starts);
         }
     }
     return found;
@@ -168,7 +169,7 @@ find_short_run(const pim_arena *arena, unsigned units, bool dirty_only)
 
 // The same for longer ones.
 static unsigned
-find_long_run(const pim_arena *arena, unsigned units, bool dirty_only)
+find_long_span(const pim_arena *arena, unsigned units, bool dirty_only)
 {
     unsigned found = PIM_ARENA_UNITS;
     unsigned length = 0; // free units up to here, in stretches of 16
@@ -193,24 +194,25 @@ find_anywhere(const pim_arena *arena, unsigned units, bool dirty_only)
 {
     __extension__ typedef unsigned __int128 both_words;
     _Static_assert(PIM_MAP_WORDS == 2, "fit into one number");
-    both_words runs =
+    both_words starts =
         (both_words)arena->free.word[1] << 64 | arena->free.word[0];
     for (unsigned have = 1; have < units;) {
         unsigned step = units - have < have ? units - have : have;
-        runs &= runs >> step;
+        starts &= starts >> step;
         have += step;
     }
     unsigned found = PIM_ARENA_UNITS;
     for (unsigned i = PIM_MAP_WORDS; i-- != 0;) {
-        uint64_t word = (uint64_t)(runs >> 64 * i);
+        uint64_t word = (uint64_t)(starts >> 64 * i);
         if (word != 0 && !dirty_only) {
             found = i * 64 + pim_lowest_bit(word);
         }
     }
     for (unsigned i = PIM_MAP_WORDS; i-- != 0;) {
-        uint64_t warm = (uint64_t)(runs >> 64 * i) & arena->dirty.word[i];
-        if (warm != 0) {
-            found = i * 64 + pim_lowest_bit(warm);
+        uint64_t dirty_starts =
+            (uint64_t)(starts >> 64 * i) & arena->dirty.word[i];
+        if (dirty_starts != 0) {
+            found = i * 64 + pim_lowest_bit(dirty_starts);
         }
     }
     return found;
@@ -220,16 +222,16 @@ pim_page *
 pim_arena_take_span(pim_arena *arena, unsigned units, bool dirty_only)
 {
     unsigned unit = pim_is_limited() ? find_anywhere(arena, units, dirty_only)
-                    : units <= 8     ? find_short_run(arena, units, dirty_only)
-                                     : find_long_run(arena, units, dirty_only);
+                    : units <= 8     ? find_short_span(arena, units, dirty_only)
+                                     : find_long_span(arena, units, dirty_only);
     if (unit == PIM_ARENA_UNITS) {
         return NULL;
     }
-    pim_unit_set run = range(unit, units);
+    pim_unit_set span = range(unit, units);
     pim_page *first = pim_arena_pages(arena) + unit;
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        arena->free.word[i] &= ~run.word[i];
-        arena->aged.word[i] &= ~run.word[i];
+        arena->free.word[i] &= ~span.word[i];
+        arena->aged.word[i] &= ~span.word[i];
     }
     for (unsigned i = 1; i < units; i++) {
         first[i].offset_units = (uint8_t)i;
@@ -245,15 +247,15 @@ pim_arena_extend_span(pim_arena *arena, pim_page *first, unsigned units,
     if (end + more > PIM_ARENA_UNITS) {
         return false;
     }
-    pim_unit_set run = range(end, more);
+    pim_unit_set span = range(end, more);
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        if ((run.word[i] & ~arena->free.word[i]) != 0) {
+        if ((span.word[i] & ~arena->free.word[i]) != 0) {
             return false;
         }
     }
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        arena->free.word[i] &= ~run.word[i];
-        arena->aged.word[i] &= ~run.word[i];
+        arena->free.word[i] &= ~span.word[i];
+        arena->aged.word[i] &= ~span.word[i];
     }
     for (unsigned i = units; i < units + more; i++) {
         first[i].offset_units = (uint8_t)i;
@@ -264,10 +266,10 @@ pim_arena_extend_span(pim_arena *arena, pim_page *first, unsigned units,
 unsigned
 pim_arena_dirty(const pim_arena *arena, const pim_page *first, unsigned units)
 {
-    pim_unit_set run = units_of(arena, first, units);
+    pim_unit_set span = units_of(arena, first, units);
     unsigned n = 0;
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        n += pim_popcount(run.word[i] & arena->dirty.word[i]);
+        n += pim_popcount(span.word[i] & arena->dirty.word[i]);
     }
     return n;
 }
@@ -278,11 +280,11 @@ pim_arena_touch(pim_page *page, size_t from, size_t to)
     pim_arena *arena = pim_arena_of(page);
     size_t first = from / PIM_UNIT_SIZE;
     size_t last = (to - 1) / PIM_UNIT_SIZE;
-    pim_unit_set run =
+    pim_unit_set span =
         units_of(arena, page + first, (unsigned)(last - first) + 1);
     unsigned n = 0;
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        uint64_t clean = run.word[i] & ~arena->dirty.word[i];
+        uint64_t clean = span.word[i] & ~arena->dirty.word[i];
         arena->dirty.word[i] |= clean;
         n += pim_popcount(clean);
     }
@@ -317,10 +319,10 @@ void
 pim_arena_expect_clean(const pim_page *first, unsigned units)
 {
     pim_arena *arena = pim_arena_of(first);
-    pim_unit_set run = units_of(arena, first, units);
+    pim_unit_set span = units_of(arena, first, units);
     for (unsigned i = 0; pim_arena_units_are_pages() && i < PIM_MAP_WORDS;
          i++) {
-        arena->dirty.word[i] &= ~run.word[i];
+        arena->dirty.word[i] &= ~span.word[i];
     }
 }
 
@@ -337,25 +339,25 @@ close_descriptors(pim_page *first, unsigned units)
 void
 pim_arena_free_span(pim_arena *arena, pim_page *first, unsigned units)
 {
-    pim_unit_set run = units_of(arena, first, units);
+    pim_unit_set span = units_of(arena, first, units);
     close_descriptors(first, units);
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        PIM_ASSERT((arena->free.word[i] & run.word[i]) == 0);
-        arena->free.word[i] |= run.word[i];
+        PIM_ASSERT((arena->free.word[i] & span.word[i]) == 0);
+        arena->free.word[i] |= span.word[i];
     }
 }
 
 void
 pim_arena_return_span(pim_arena *arena, pim_page *first, unsigned units)
 {
-    pim_unit_set run = units_of(arena, first, units);
+    pim_unit_set span = units_of(arena, first, units);
     close_descriptors(first, units);
     if (pim_arena_units_are_pages()) {
         pim_arena_reset(pim_page_start(first), units * PIM_UNIT_SIZE);
     }
     for (unsigned i = 0; i < PIM_MAP_WORDS; i++) {
-        if (run.word[i] != 0) {
-            pim_or_release(&arena->returned[i], run.word[i]);
+        if (span.word[i] != 0) {
+            pim_or_release(&arena->returned[i], span.word[i]);
         }
     }
 }

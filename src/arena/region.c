@@ -179,16 +179,16 @@ pim_region_give(pim_arena *arena)
     size_t bytes = dirty_bytes(arena);
     pim_lock_acquire(&region_lock);
     // The advice to use huge pages goes with the memory only.
-    bool warm =
+    bool stays =
         bytes != 0 && !arena->dense && fits_retained(bytes) && !pim_is_tight();
-    if (warm) {
+    if (stays) {
         retained_bytes += bytes;
         push(&retained_arenas, arena);
         pim_store_relaxed(&pim_region_retained_until,
                           pim_os->now_ms() + PIM_PURGE_DELAY_MS);
     }
     pim_lock_release(&region_lock);
-    if (!warm && pim_space_unmap(arena)) {
+    if (!stays && pim_space_unmap(arena)) {
         pim_lock_acquire(&region_lock);
         push(&cold_arenas, arena);
         pim_lock_release(&region_lock);

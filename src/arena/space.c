@@ -21,6 +21,7 @@
 
 #include <errno.h>
 
+#include "base/bits.h"
 #include "platform/os.h"
 
 #define GIB ((uintptr_t)1 << 30)
@@ -194,12 +195,10 @@ static place
 far_place(uintptr_t maps, unsigned nth)
 {
     size_t span = (size_t)1 << ADDRESS_BITS;
-    uint64_t random =
-        ((uint64_t)(maps >> 12) + nth) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t random = pim_hash((uint64_t)(maps >> 12) + nth, 24);
     size_t whole = tables_bytes(span) + PIM_REGION_SIZE + 2 * GIB;
-    uintptr_t begin = FAR_BEGIN + (random >> 40) %
-                                      ((FAR_END - FAR_BEGIN - whole) / GIB) *
-                                      GIB;
+    uintptr_t begin =
+        FAR_BEGIN + random % ((FAR_END - FAR_BEGIN - whole) / GIB) * GIB;
     uintptr_t shift = (random >> 20) % (GIB / PIM_ARENA_SIZE) * PIM_ARENA_SIZE;
     return (place){.span = span,
                    .tables = begin,

@@ -39,4 +39,12 @@ pim_popcount(uint64_t n)
     return (unsigned)__builtin_popcountll(n);
 }
 
+// The highest `bits` bits, 1 to 64, of a key times 2^64 over the golden ratio:
+// neighbours come to lie far apart.
+PIM_INLINE uint64_t
+pim_hash(uint64_t key, unsigned bits)
+{
+    return (key * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - bits);
+}
+
 #endif // PIM_BASE_BITS_H

@@ -26,10 +26,10 @@ static void *
 alloc_owned(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     if (size > PIM_SMALL_MAX) {
-        void *run = size <= PIM_SPAN_MAX
-                        ? pim_span_alloc(heap, domain, size, zero)
-                        : NULL;
-        return run != NULL ? run : pim_large_alloc(heap, domain, size, zero);
+        void *span = size <= PIM_SPAN_MAX
+                         ? pim_span_alloc(heap, domain, size, zero)
+                         : NULL;
+        return span != NULL ? span : pim_large_alloc(heap, domain, size, zero);
     }
     void *block = pim_heap_alloc(heap, PIM_DOMAIN_INDEX(domain), size);
     if (zero && block != NULL) {
@@ -206,7 +206,7 @@ realloc_large(unsigned domain, void *block, size_t size)
 }
 
 static PIM_NOINLINE void *
-realloc_run(unsigned domain, pim_page *page, void *block, size_t size)
+realloc_span(unsigned domain, pim_page *page, void *block, size_t size)
 {
     size_t old_size = page->block_size;
     void *moved = alloc_growing_map(domain, old_size, size);
@@ -233,7 +233,7 @@ domain_realloc(unsigned domain, void *block, size_t size)
     size_t old_size = page->block_size;
     size += size == 0;
     if (PIM_UNLIKELY(page->size_class == PIM_CLASS_SPAN)) {
-        return realloc_run(domain, page, block, size);
+        return realloc_span(domain, page, block, size);
     }
     return size <= old_size && pim_size_suits(old_size, pim_size_served(size))
                ? block

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "arena/region.h"
+#include "base/bits.h"
 #include "domain/shadow.h"
 #include "heap/heap.h"
 #include "platform/os.h"
@@ -162,7 +163,7 @@ static size_t
 hash(const void *start)
 {
     uint64_t key = (uint64_t)(uintptr_t)start / PIM_ALIGNMENT;
-    return (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20);
+    return (size_t)pim_hash(key, 44);
 }
 
 // The entry of an address, or the unused one where it belongs.

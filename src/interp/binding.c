@@ -4,14 +4,15 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "platform/os.h"
 
-#define BUCKETS 256
+#define BUCKET_BITS 8
 
 pim_bindings pim_registry;
 
 static PIM_LOCK(registry_lock);
-static pim_binding *buckets[BUCKETS];
+static pim_binding *buckets[1 << BUCKET_BITS];
 static pim_binding *pool;
 
 void
@@ -57,7 +58,7 @@ static pim_binding **
 bucket_of(const void *interp)
 {
     uint64_t key = (uint64_t)(uintptr_t)interp >> 4;
-    return &buckets[(key * UINT64_C(0x9e3779b97f4a7c15)) >> 56];
+    return &buckets[pim_hash(key, BUCKET_BITS)];
 }
 
 pim_binding *
