@@ -1,43 +1,118 @@
-// account.c -- counting what is not on a fast path: spans and large blocks,
-// what others freed, and accounts as a whole.
+// account.c -- counting what is not on a fast path: peaks, spans and large
+// blocks, what others freed, and accounts as a whole.
 
 #include "account/account.h"
+
+// --- looking ---------------------------------------------------------------
+
+static uint64_t
+live_blocks(const pim_account *account)
+{
+    uint64_t sum = 0;
+    for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
+        sum += pim_account_live_blocks(account, c);
+    }
+    return sum;
+}
+
+static int64_t
+credit_for(uint64_t live)
+{
+    uint64_t credit = live / PIM_CREDIT_SHARE;
+    return (int64_t)(credit < PIM_CREDIT_MIN   ? PIM_CREDIT_MIN
+                     : credit > PIM_CREDIT_MAX ? PIM_CREDIT_MAX
+                                               : credit);
+}
+
+// Without what was granted and is not used up, a reader sees more handed out
+// than was: `looking` tells it.
+static void
+grant(pim_account *account, int64_t credit)
+{
+    int64_t rest = pim_load_relaxed(&account->credit);
+    uint32_t looking = pim_load_relaxed(&account->looking);
+    pim_store_relaxed(&account->looking, looking + 1);
+    atomic_thread_fence(memory_order_release);
+    pim_own_add(&account->granted, (uint64_t)(credit - rest));
+    pim_store_relaxed(&account->credit, credit);
+    pim_store_release(&account->looking, looking + 2);
+}
+
+static void
+raise_peaks(pim_account *account)
+{
+    uint64_t live = pim_account_live_bytes(account);
+    if (live > pim_load_relaxed(&account->peak)) {
+        pim_raise_relaxed(&account->peak, live);
+        pim_raise_relaxed(&account->peak_blocks, live_blocks(account));
+    }
+}
+
+static void
+raise_and_grant(pim_account *account)
+{
+    raise_peaks(account);
+    grant(account, credit_for(pim_account_live_bytes(account)));
+}
+
+void
+pim_account_look(pim_account *account, size_t size_class)
+{
+    pim_own_add(&account->blocks_handed[size_class], 1);
+    raise_and_grant(account);
+}
+
+// --- any class -------------------------------------------------------------
 
 // The bytes of a varied class; NULL for a class of one size.
 static pim_varied *
 varied(pim_account *account, size_t size_class)
 {
     return size_class >= PIM_CLASSES
-               ? &account->by_class.varied[size_class - PIM_CLASSES]
+               ? &account->varied[size_class - PIM_CLASSES]
                : NULL;
+}
+
+static uint64_t
+live_varied(const pim_varied *v)
+{
+    return pim_load_relaxed(&v->handed) - pim_load_relaxed(&v->taken);
+}
+
+static void
+grow_varied(pim_varied *v, uint64_t bytes)
+{
+    pim_own_add(&v->handed, bytes);
+    pim_raise_relaxed(&v->peak, live_varied(v));
 }
 
 void
 pim_account_add(pim_account *account, size_t size_class, uint64_t bytes)
 {
-    pim_account_grow(account, size_class, bytes);
+    if (!pim_account_hand(account, size_class, bytes)) {
+        pim_account_look(account, size_class);
+    }
     pim_varied *v = varied(account, size_class);
     if (PIM_ACCOUNTS && v != NULL) {
-        pim_own_add(&v->total_bytes, (int64_t)bytes);
-        pim_gauge_grow(&v->bytes, bytes);
+        grow_varied(v, bytes);
+        pim_account_look_at_class(account, size_class);
     }
 }
 
 void
-pim_account_shrink_varied(pim_account *account, size_t size_class,
-                          uint64_t bytes)
+pim_account_take_varied(pim_account *account, size_t size_class, uint64_t bytes)
 {
     pim_varied *v = varied(account, size_class);
     if (PIM_ACCOUNTS && v != NULL) {
-        pim_gauge_shrink(&v->bytes, bytes);
+        pim_own_add(&v->taken, bytes);
     }
 }
 
 void
 pim_account_remove(pim_account *account, size_t size_class, uint64_t bytes)
 {
-    pim_account_shrink(account, size_class, bytes);
-    pim_account_shrink_varied(account, size_class, bytes);
+    pim_account_take(account, size_class, bytes);
+    pim_account_take_varied(account, size_class, bytes);
 }
 
 void
@@ -48,13 +123,14 @@ pim_account_resize(pim_account *account, size_t size_class, uint64_t before,
     if (!PIM_ACCOUNTS || v == NULL) {
         return;
     }
-    if (after > before) {
-        pim_gauge_grow(&account->bytes, after - before);
-        pim_own_add(&v->total_bytes, (int64_t)(after - before));
-        pim_gauge_grow(&v->bytes, after - before);
-    } else {
-        pim_gauge_shrink(&account->bytes, before - after);
-        pim_gauge_shrink(&v->bytes, before - after);
+    if (after <= before) {
+        pim_own_add(&account->taken, before - after);
+        pim_own_add(&v->taken, before - after);
+        return;
+    }
+    grow_varied(v, after - before);
+    if (pim_own_sub_below_zero(&account->credit, (int64_t)(after - before))) {
+        raise_and_grant(account);
     }
 }
 
@@ -91,20 +167,17 @@ typedef struct freed {
 static void
 subtract(pim_account *account, const freed *f)
 {
-    uint64_t blocks = 0;
+    raise_peaks(account);
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
         if (f->blocks[c] != 0) {
-            pim_own_add_fast(&account->by_class.headroom[c],
-                             (int64_t)f->blocks[c]);
-            blocks += f->blocks[c];
+            pim_account_look_at_class(account, c);
+            pim_own_add(&account->blocks_taken[c], f->blocks[c]);
         }
     }
     for (size_t v = 0; v < PIM_VARIED; v++) {
-        pim_gauge_shrink(&account->by_class.varied[v].bytes,
-                         f->varied_bytes[v]);
+        pim_own_add(&account->varied[v].taken, f->varied_bytes[v]);
     }
-    pim_gauge_shrink(&account->bytes, f->bytes);
-    pim_gauge_shrink(&account->blocks, blocks);
+    pim_own_add(&account->taken, f->bytes);
 }
 
 // Blocks whose bytes are not added yet may come with the others: their bytes
@@ -144,18 +217,18 @@ pim_account_subtract(pim_account *account, const pim_pending *pending)
 void
 pim_account_add_live(pim_account *to, const pim_account *from)
 {
-    const pim_by_class *left = &from->by_class;
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
-        uint64_t blocks = pim_live(&left->headroom[c], &left->peak[c]);
-        if (blocks != 0 && pim_own_sub_below_zero(&to->by_class.headroom[c],
-                                                  (int64_t)blocks)) {
-            pim_peak_raise(&to->by_class.headroom[c], &to->by_class.peak[c]);
+        uint64_t blocks = pim_account_live_blocks(from, c);
+        if (blocks != 0) {
+            pim_own_sub(&to->blocks_taken[c], blocks);
+            pim_account_look_at_class(to, c);
         }
     }
-    for (size_t v = 0; v < PIM_VARIED; v++) {
-        pim_gauge_grow(&to->by_class.varied[v].bytes,
-                       pim_gauge_live(&left->varied[v].bytes));
+    for (size_t i = 0; i < PIM_VARIED; i++) {
+        pim_varied *v = &to->varied[i];
+        pim_own_sub(&v->taken, live_varied(&from->varied[i]));
+        pim_raise_relaxed(&v->peak, live_varied(v));
     }
-    pim_gauge_grow(&to->bytes, pim_gauge_live(&from->bytes));
-    pim_gauge_grow(&to->blocks, pim_gauge_live(&from->blocks));
+    pim_own_sub(&to->taken, pim_account_live_bytes(from));
+    raise_and_grant(to);
 }

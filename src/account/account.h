@@ -1,25 +1,31 @@
-// account.h -- what one heap serves in one domain, exact at every moment.
+// account.h -- what one heap serves in one domain.
 //
-// The owner counts with plain loads and stores.  What the fast paths change is
-// not how much is live but how far that is below the peak, because one
-// subtraction then both counts a block and tells whether it makes a new peak:
+// The owner counts with plain loads and stores, and only upward: blocks handed
+// out and taken back, by size class, and their bytes.
 //
-//   live == peak - headroom
+//   handed == granted - credit        bytes, of all classes
+//   live   == handed - taken
+//
+// `credit` is what may still be handed out before the owner looks up: malloc
+// subtracts and tests the sign, free only adds.  So one branch that is hardly
+// ever taken serves all that is to happen now and then.  Looking raises the
+// peaks, so those are exact to a credit: PIM_CREDIT_MIN bytes in a small heap,
+// and up to PIM_CREDIT_MAX.
 //
 // Others may not write here, so what they free is counted apart, in `pending`,
 // until the owner takes it over:
 //
 //   live now == live - pending
 //
-// The same for each size class, in blocks; a class's bytes follow from its
-// blocks.  Spans and large blocks are two more classes.  Their blocks are of
-// many sizes, so their bytes are counted, too: `varied`.  What was ever
-// allocated is counted by class only; a domain's figure is the sum.
+// A class's bytes follow from its blocks.  Spans and large blocks are two more
+// classes.  Their blocks are of many sizes, so their bytes are counted, too:
+// `varied`.
 //
 // Invariants:
-//   GAUGE-1    what others read was live at some moment of the read.
-//   ACCOUNT-1  a domain's live bytes and blocks are the sums over its classes
-//              whenever nobody is at work.
+//   GAUGE-1    what others read was live at some moment of the read; of a
+//              domain's blocks, each class's.
+//   ACCOUNT-1  a domain's live bytes are the sum over its classes whenever
+//              nobody is at work.
 //
 // A block freed by a non-owner is thus gone from the live figures at once; the
 // peaks are those of `live`, before the owner took it over.
@@ -42,33 +48,35 @@
 // (domain/raw_small.h), another one that belongs to no interpreter.
 #define PIM_PROCESS_ID ((int64_t)-1)
 
-// Owner writes, any thread reads.
-typedef struct pim_gauge {
-    _Atomic int64_t headroom; // negative only inside pim_gauge_grow()
-    _Atomic uint64_t peak;
-} pim_gauge;
-
 // The classes whose blocks are of many sizes.
 #define PIM_VARIED (PIM_ACCOUNT_CLASSES - PIM_CLASSES)
 
+// Bytes of such a class.  Owner writes, any thread reads.
 typedef struct pim_varied {
-    pim_gauge bytes;
-    _Atomic int64_t total_bytes; // allocated, ever, and grown in place
+    _Atomic uint64_t handed; // also what blocks grew by in place
+    _Atomic uint64_t taken;
+    _Atomic uint64_t peak; // any thread raises
 } pim_varied;
 
-// Blocks by class: a gauge each, taken apart, so that the fast paths index them
-// as they index the heap's pages, and the hot words lie close together.
-typedef struct pim_by_class {
-    _Atomic int64_t headroom[PIM_ACCOUNT_CLASSES];
-    _Atomic int64_t total[PIM_ACCOUNT_CLASSES]; // allocated, ever
-    _Atomic uint64_t peak[PIM_ACCOUNT_CLASSES];
-    pim_varied varied[PIM_VARIED]; // spans, large blocks
-} pim_by_class;
+// How much may be handed out between two looks: this part of what is live,
+// within bounds.
+#define PIM_CREDIT_SHARE 64
+#define PIM_CREDIT_MIN ((uint64_t)4 << 10)
+#define PIM_CREDIT_MAX ((uint64_t)64 << 10)
 
+// Owner writes, any thread reads.  The hot words lie close together, and the
+// fast paths index the classes as they index the heap's pages.
 typedef struct pim_account {
-    pim_gauge bytes;
-    pim_gauge blocks;
-    pim_by_class by_class;
+    _Atomic int64_t credit; // negative only until the owner has looked
+    _Atomic uint64_t taken; // bytes
+    _Atomic uint64_t blocks_handed[PIM_ACCOUNT_CLASSES];
+    _Atomic uint64_t blocks_taken[PIM_ACCOUNT_CLASSES];
+    _Atomic uint64_t granted;
+    _Atomic uint32_t looking; // odd while the owner grants a credit
+    _Atomic uint64_t peak;    // bytes; these three are raised by any thread
+    _Atomic uint64_t peak_blocks;
+    _Atomic uint64_t class_peak[PIM_ACCOUNT_CLASSES]; // blocks
+    pim_varied varied[PIM_VARIED];                    // spans, large blocks
 } pim_account;
 
 // What non-owners freed: any thread adds, the owner takes over.
@@ -80,114 +88,66 @@ typedef struct pim_pending {
 
 // Where the accounts of a heap are, for who reads them: PIM_DOMAINS of each.
 typedef struct pim_ledger {
-    const pim_account *account;
+    pim_account *account;
     const pim_pending *pending;
     const _Atomic uint32_t *folding; // odd while pending is taken over
 } pim_ledger;
 
-// --- gauges ----------------------------------------------------------------
+// --- the owner's own view ----------------------------------------------------
 
-// In this order a reader in between sees what was live before.
-PIM_INLINE void
-pim_peak_raise(_Atomic int64_t *headroom, _Atomic uint64_t *peak)
-{
-    int64_t left = pim_load_relaxed(headroom);
-    pim_store_relaxed(headroom, 0);
-    pim_store_release(peak, pim_load_relaxed(peak) - (uint64_t)left);
-}
-
-// The same where one was counted, so `headroom` was 0.  A reader that sees the
-// stores in the other order sees it below zero, and looks again.
-PIM_INLINE void
-pim_peak_step(_Atomic int64_t *headroom, _Atomic uint64_t *peak)
-{
-    pim_store_relaxed(headroom, 0);
-    pim_own_inc_fast(peak);
-}
-
-PIM_INLINE void
-pim_gauge_grow(pim_gauge *gauge, uint64_t n)
-{
-    if (PIM_UNLIKELY(pim_own_sub_below_zero(&gauge->headroom, (int64_t)n))) {
-        pim_peak_raise(&gauge->headroom, &gauge->peak);
-    }
-}
-
-PIM_INLINE void
-pim_gauge_shrink(pim_gauge *gauge, uint64_t n)
-{
-    pim_own_add_fast(&gauge->headroom, (int64_t)n);
-}
-
-// What is live: true if *out was live at some moment of the call, else it is
-// nearly so.
-PIM_INLINE bool
-pim_read_live(const _Atomic int64_t *headroom_at,
-              const _Atomic uint64_t *peak_at, uint64_t *out)
-{
-    uint64_t peak = pim_load_acquire(peak_at);
-    int64_t headroom = 0;
-    bool is_exact = false;
-    for (unsigned tries = 0; tries < 1000 && !is_exact; tries++) {
-        uint64_t before = peak;
-        headroom = pim_load_acquire(headroom_at);
-        peak = pim_load_acquire(peak_at);
-        is_exact = before == peak && headroom >= 0;
-    }
-    *out = headroom < 0 || (uint64_t)headroom < peak ? peak - (uint64_t)headroom
-                                                     : 0;
-    return is_exact;
-}
-
-// The same.  Exact for the owner and, while the owner is not at work, for all.
 PIM_INLINE uint64_t
-pim_live(const _Atomic int64_t *headroom_at, const _Atomic uint64_t *peak_at)
+pim_account_live_bytes(const pim_account *account)
 {
-    uint64_t live;
-    pim_read_live(headroom_at, peak_at, &live);
-    return live;
+    return pim_load_relaxed(&account->granted) -
+           (uint64_t)pim_load_relaxed(&account->credit) -
+           pim_load_relaxed(&account->taken);
 }
 
 PIM_INLINE uint64_t
-pim_gauge_live(const pim_gauge *gauge)
+pim_account_live_blocks(const pim_account *account, size_t size_class)
 {
-    return pim_live(&gauge->headroom, &gauge->peak);
+    return pim_load_relaxed(&account->blocks_handed[size_class]) -
+           pim_load_relaxed(&account->blocks_taken[size_class]);
 }
 
 // --- the fast paths --------------------------------------------------------
 
-// Counts a block of a class, but not its bytes if the class is a varied one.
+// Counts a block for which the credit did not suffice: raises the peaks and
+// grants another one.
+void pim_account_look(pim_account *account, size_t size_class);
+
+// A class is about to get another page, or the like: raises its peak.
 PIM_INLINE void
-pim_account_grow(pim_account *account, size_t size_class, uint64_t bytes)
+pim_account_look_at_class(pim_account *account, size_t size_class)
+{
+    pim_raise_relaxed(&account->class_peak[size_class],
+                      pim_account_live_blocks(account, size_class));
+}
+
+// Counts a block of a class, but not its bytes if the class is a varied one.
+// False: the credit is used up, and the caller has to look.
+PIM_INLINE bool
+pim_account_hand(pim_account *account, size_t size_class, uint64_t bytes)
 {
     if (!PIM_ACCOUNTS) {
-        return;
+        return true;
     }
-    pim_by_class *by_class = &account->by_class;
-    pim_gauge *blocks = &account->blocks;
-    pim_gauge_grow(&account->bytes, bytes);
-    if (PIM_UNLIKELY(pim_own_sub_below_zero(&blocks->headroom, 1))) {
-        pim_peak_step(&blocks->headroom, &blocks->peak);
-    }
-    pim_own_add_fast(&by_class->total[size_class], 1);
     if (PIM_UNLIKELY(
-            pim_own_sub_below_zero(&by_class->headroom[size_class], 1))) {
-        PIM_FORGET(by_class);
-        PIM_FORGET(size_class);
-        pim_peak_step(&by_class->headroom[size_class],
-                      &by_class->peak[size_class]);
+            pim_own_sub_below_zero(&account->credit, (int64_t)bytes))) {
+        return false;
     }
+    pim_own_count_fast(&account->blocks_handed[size_class], 1);
+    return true;
 }
 
 PIM_INLINE void
-pim_account_shrink(pim_account *account, size_t size_class, uint64_t bytes)
+pim_account_take(pim_account *account, size_t size_class, uint64_t bytes)
 {
     if (!PIM_ACCOUNTS) {
         return;
     }
-    pim_gauge_shrink(&account->bytes, bytes);
-    pim_gauge_shrink(&account->blocks, 1);
-    pim_own_add_fast(&account->by_class.headroom[size_class], 1);
+    pim_own_count_fast(&account->taken, bytes);
+    pim_own_count_fast(&account->blocks_taken[size_class], 1);
 }
 
 // --- any class -------------------------------------------------------------
@@ -198,9 +158,9 @@ void pim_account_add(pim_account *account, size_t size_class, uint64_t bytes);
 void pim_account_remove(pim_account *account, size_t size_class,
                         uint64_t bytes);
 
-// What pim_account_shrink() left out: the bytes of a varied class.
-void pim_account_shrink_varied(pim_account *account, size_t size_class,
-                               uint64_t bytes);
+// What pim_account_take() left out: the bytes of a varied class.
+void pim_account_take_varied(pim_account *account, size_t size_class,
+                             uint64_t bytes);
 
 // A block of a varied class became shorter or longer where it is.
 void pim_account_resize(pim_account *account, size_t size_class,
@@ -219,8 +179,8 @@ void pim_account_fold(pim_account *account, pim_pending *pending);
 // Takes off the account what is pending, which stays so.
 void pim_account_subtract(pim_account *account, const pim_pending *pending);
 
-// Adds what is live in one account to another, where it was not allocated.  The
-// first stays as it is.
+// Adds what is live in one account to another, where it was not handed out, so
+// there less counts as taken back.  The first stays as it is.
 void pim_account_add_live(pim_account *to, const pim_account *from);
 
 #endif // PIM_ACCOUNT_ACCOUNT_H

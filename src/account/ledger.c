@@ -3,38 +3,55 @@
 
 #include "account/ledger.h"
 
-// What is pending in `n` counters together.
-static uint64_t
-sum(const _Atomic uint64_t *pending, size_t n)
+// What is counted upward on both sides, as the owner does.
+typedef struct counter {
+    const _Atomic uint64_t *handed;
+    const _Atomic int64_t *unused; // of that; NULL: nothing
+    const _Atomic uint64_t *taken;
+} counter;
+
+static counter
+bytes_of(const pim_account *a)
 {
-    uint64_t all = 0;
-    for (size_t i = 0; i < n; i++) {
-        all += atomic_load(&pending[i]);
-    }
-    return all;
+    return (counter){&a->granted, &a->credit, &a->taken};
+}
+
+// Handed out less what was taken back; true: that was so at some moment.
+static bool
+read_once(const counter *c, uint64_t *out)
+{
+    uint64_t taken = atomic_load(c->taken);
+    uint64_t handed = atomic_load(c->handed);
+    uint64_t unused = c->unused != NULL ? (uint64_t)atomic_load(c->unused) : 0;
+    uint64_t taken_then = atomic_load(c->taken);
+    uint64_t is_live = handed - unused - taken_then;
+    *out = (int64_t)is_live > 0 ? is_live : 0;
+    return taken == taken_then;
 }
 
 // live - pending, at one moment: between folds what is pending only grows, so
 // if it is the same before and after `live` is read, it was so when `live` was.
 // If it never stays the same, less than what was live at a moment is the
-// answer: what others freed meanwhile is missing.  Only a heap that folds all
-// the time, too, gets any number, though never a negative one.
+// answer: what others freed meanwhile is missing.  Only a heap that folds or
+// looks all the time, too, gets any number, though never a negative one.
 static bool
-read_live(const pim_ledger *ledger, const _Atomic int64_t *headroom,
-          const _Atomic uint64_t *peak, const _Atomic uint64_t *pending,
-          size_t pendings, uint64_t *out)
+read_live(const pim_ledger *ledger, unsigned domain_index, const counter *c,
+          const _Atomic uint64_t *pending, uint64_t *out)
 {
+    const _Atomic uint32_t *looking = &ledger->account[domain_index].looking;
     bool is_exact = false;
     bool is_bounded = false;
     for (unsigned tries = 0; tries < 1000 && !is_exact; tries++) {
         uint64_t is_live;
         uint32_t folding = atomic_load(ledger->folding);
-        uint64_t before = sum(pending, pendings);
-        bool at_once = pim_read_live(headroom, peak, &is_live);
-        uint64_t is_pending = sum(pending, pendings);
-        bool at_rest = at_once && folding % 2 == 0 &&
+        uint32_t look = atomic_load(looking);
+        uint64_t before = atomic_load(pending);
+        bool at_once = read_once(c, &is_live);
+        uint64_t is_pending = atomic_load(pending);
+        bool at_rest = folding % 2 == 0 && look % 2 == 0 &&
+                       look == atomic_load(looking) &&
                        folding == atomic_load(ledger->folding);
-        is_exact = at_rest && before == is_pending;
+        is_exact = at_rest && at_once && before == is_pending;
         if (at_rest || !is_bounded) {
             *out = is_live > is_pending ? is_live - is_pending : 0;
             is_bounded |= at_rest;
@@ -43,14 +60,12 @@ read_live(const pim_ledger *ledger, const _Atomic int64_t *headroom,
     return is_exact;
 }
 
+// The peak, which is no less than what was read live.
 static uint64_t
-live_now(const pim_ledger *ledger, const _Atomic int64_t *headroom,
-         const _Atomic uint64_t *peak, const _Atomic uint64_t *pending,
-         size_t pendings)
+peak_of(_Atomic uint64_t *peak, uint64_t live)
 {
-    uint64_t live;
-    read_live(ledger, headroom, peak, pending, pendings, &live);
-    return live;
+    pim_raise_relaxed(peak, live);
+    return pim_load_relaxed(peak);
 }
 
 bool
@@ -60,49 +75,46 @@ pim_ledger_live_bytes(const pim_ledger *ledger, uint64_t *bytes)
     *bytes = 0;
     for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
          domain_index++) {
-        const pim_gauge *gauge = &ledger->account[domain_index].bytes;
+        counter c = bytes_of(&ledger->account[domain_index]);
         uint64_t live;
-        are_exact &= read_live(ledger, &gauge->headroom, &gauge->peak,
-                               &ledger->pending[domain_index].bytes, 1, &live);
+        are_exact &= read_live(ledger, domain_index, &c,
+                               &ledger->pending[domain_index].bytes, &live);
         *bytes += live;
     }
     return are_exact;
 }
 
-// A reader between the owner's two stores may see more live than the peak.
-static uint64_t
-at_least(uint64_t figure, uint64_t other)
-{
-    return figure > other ? figure : other;
-}
-
 // --- classes ---------------------------------------------------------------
 
 static uint64_t
-total_of(const _Atomic int64_t *total)
+live_of_class(const pim_ledger *ledger, unsigned domain_index, size_t c)
 {
-    return (uint64_t)pim_load_relaxed(total);
+    const pim_account *a = &ledger->account[domain_index];
+    counter blocks = {&a->blocks_handed[c], NULL, &a->blocks_taken[c]};
+    uint64_t live;
+    read_live(ledger, domain_index, &blocks,
+              &ledger->pending[domain_index].blocks[c], &live);
+    return live;
 }
 
 void
 pim_ledger_class_figures(const pim_ledger *ledger, unsigned domain_index,
                          pim_class_figures *out)
 {
-    const pim_by_class *a = &ledger->account[domain_index].by_class;
+    pim_account *a = &ledger->account[domain_index];
     const pim_pending *p = &ledger->pending[domain_index];
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
-        out->live[c] =
-            live_now(ledger, &a->headroom[c], &a->peak[c], &p->blocks[c], 1);
-        out->peak[c] = at_least(pim_load_relaxed(&a->peak[c]), out->live[c]);
-        out->total[c] = total_of(&a->total[c]);
+        out->live[c] = live_of_class(ledger, domain_index, c);
+        out->peak[c] = peak_of(&a->class_peak[c], out->live[c]);
+        out->total[c] = pim_load_relaxed(&a->blocks_handed[c]);
     }
     for (size_t i = 0; i < PIM_VARIED; i++) {
-        const pim_varied *v = &a->varied[i];
-        out->live_bytes[i] = live_now(ledger, &v->bytes.headroom,
-                                      &v->bytes.peak, &p->varied_bytes[i], 1);
-        out->peak_bytes[i] =
-            at_least(pim_load_relaxed(&v->bytes.peak), out->live_bytes[i]);
-        out->total_bytes[i] = total_of(&v->total_bytes);
+        pim_varied *v = &a->varied[i];
+        counter bytes = {&v->handed, NULL, &v->taken};
+        read_live(ledger, domain_index, &bytes, &p->varied_bytes[i],
+                  &out->live_bytes[i]);
+        out->peak_bytes[i] = peak_of(&v->peak, out->live_bytes[i]);
+        out->total_bytes[i] = pim_load_relaxed(&v->handed);
     }
 }
 
@@ -131,23 +143,21 @@ pim_class_usage(const pim_class_figures *figures, size_t size_class)
 pim_usage
 pim_ledger_usage(const pim_ledger *ledger, unsigned domain_index)
 {
-    const pim_account *a = &ledger->account[domain_index];
-    const pim_pending *p = &ledger->pending[domain_index];
+    pim_account *a = &ledger->account[domain_index];
+    counter bytes = bytes_of(a);
     pim_usage out = {0};
-    out.live_bytes =
-        live_now(ledger, &a->bytes.headroom, &a->bytes.peak, &p->bytes, 1);
-    out.live_blocks = live_now(ledger, &a->blocks.headroom, &a->blocks.peak,
-                               p->blocks, PIM_ACCOUNT_CLASSES);
-    out.peak_bytes = at_least(pim_load_relaxed(&a->bytes.peak), out.live_bytes);
-    out.peak_blocks =
-        at_least(pim_load_relaxed(&a->blocks.peak), out.live_blocks);
+    read_live(ledger, domain_index, &bytes,
+              &ledger->pending[domain_index].bytes, &out.live_bytes);
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
-        uint64_t blocks = total_of(&a->by_class.total[c]);
+        uint64_t blocks = pim_load_relaxed(&a->blocks_handed[c]);
+        out.live_blocks += live_of_class(ledger, domain_index, c);
         out.total_blocks += blocks;
         out.total_bytes +=
             c < PIM_CLASSES
                 ? blocks * pim_classes[c].block_size
-                : total_of(&a->by_class.varied[c - PIM_CLASSES].total_bytes);
+                : pim_load_relaxed(&a->varied[c - PIM_CLASSES].handed);
     }
+    out.peak_bytes = peak_of(&a->peak, out.live_bytes);
+    out.peak_blocks = peak_of(&a->peak_blocks, out.live_blocks);
     return out;
 }

@@ -63,6 +63,17 @@ pim_own_add_fast(_Atomic int64_t *p, int64_t v)
 #endif
 }
 
+// The same for a counter that only grows.
+PIM_INLINE void
+pim_own_count_fast(_Atomic uint64_t *p, uint64_t v)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__("addq %1, %0" : "+m"(*p) : "re"(v) : "cc");
+#else
+    pim_own_add(p, v);
+#endif
+}
+
 // Whether v is below a limit that grows in another thread's hands.  Compilers
 // keep the load of an atomic apart from the comparison; as above.
 PIM_INLINE bool
@@ -77,14 +88,16 @@ pim_is_below_fast(uint64_t v, const _Atomic uint64_t *limit)
 #endif
 }
 
-// The same for a counter without a sign, by one.
-PIM_INLINE void
-pim_own_inc_fast(_Atomic uint64_t *p)
+// Whether another thread's word is v; as above.
+PIM_INLINE bool
+pim_is_equal_fast(uintptr_t v, const _Atomic uintptr_t *word)
 {
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-    __asm__("addq $1, %0" : "+m"(*p) : : "cc");
+    bool equal;
+    __asm__("cmpq %2, %1" : "=@cce"(equal) : "m"(*word), "r"(v));
+    return equal;
 #else
-    pim_store_release(p, pim_load_relaxed(p) + 1);
+    return v == pim_load_relaxed(word);
 #endif
 }
 

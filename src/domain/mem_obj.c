@@ -128,8 +128,9 @@ domain_free(unsigned domain, void *block)
     if (PIM_LIKELY(pim_region_main_contains(block))) {
         pim_page *page = pim_main_unit_of(block);
         pim_heap *heap = pim_current_fast();
-        if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->owner) ==
-                                           pim_owner_word(heap, domain))) {
+        if (PIM_LIKELY(heap != NULL &&
+                       pim_is_equal_fast(pim_owner_word(heap, domain),
+                                         &page->owner))) {
             pim_heap_push(heap, page, PIM_DOMAIN_INDEX(domain), block);
             return;
         }

@@ -248,8 +248,9 @@ pim_raw_free(void *ctx, void *block)
     }
     pim_page *page = pim_main_unit_of(block);
     pim_heap *heap = pim_current_fast();
-    if (PIM_LIKELY(heap != NULL && pim_load_relaxed(&page->owner) ==
-                                       pim_owner_word(heap, PIM_RAW))) {
+    if (PIM_LIKELY(
+            heap != NULL &&
+            pim_is_equal_fast(pim_owner_word(heap, PIM_RAW), &page->owner))) {
         pim_heap_push(heap, page, SLOT, block);
     } else if (!pim_raw_small_owns(page) || !pim_raw_cache_push(page, block)) {
         free_inside(block);

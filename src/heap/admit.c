@@ -35,7 +35,7 @@ expose(const pim_heap *heap)
     exposure e = {0};
     for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
          domain_index++) {
-        e.known += pim_gauge_live(&heap->account[domain_index].bytes);
+        e.known += pim_account_live_bytes(&heap->account[domain_index]);
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
             const pim_page *page = heap->current[domain_index][c];
             if (page != &pim_empty_page) {

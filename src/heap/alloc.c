@@ -35,10 +35,8 @@ put_in_order(pim_page *page)
 static bool
 fills_pages(const pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
-    const pim_by_class *by_class = &heap->account[domain_index].by_class;
     return !pim_heap_is_process(heap) && // whose account has orphans, too
-           pim_live(&by_class->headroom[size_class],
-                    &by_class->peak[size_class]) >=
+           pim_account_live_blocks(&heap->account[domain_index], size_class) >=
                FILLED_PAGES * (uint64_t)pim_classes[size_class].capacity;
 }
 
@@ -182,8 +180,16 @@ limit_allows_page(pim_heap *heap, unsigned domain_index, unsigned size_class,
 
 // --- requests --------------------------------------------------------------
 
-PIM_NOINLINE void *
-pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index, unsigned size_class)
+void *
+pim_heap_look(pim_heap *heap, unsigned domain_index, size_t size_class,
+              void *block)
+{
+    pim_account_look(&heap->account[domain_index], size_class);
+    return block;
+}
+
+static void *
+alloc(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     void *block = NULL;
     if (PIM_UNLIKELY(heap->purge.calls_until_clock == 0) &&
@@ -210,5 +216,13 @@ pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index, unsigned size_class)
     }
     pim_heap_purge_if_due(heap);
     pim_gate_exit();
+    return block;
+}
+
+PIM_NOINLINE void *
+pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index, unsigned size_class)
+{
+    void *block = alloc(heap, domain_index, size_class);
+    pim_account_look_at_class(&heap->account[domain_index], size_class);
     return block;
 }

@@ -11,6 +11,12 @@
 void *pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index,
                           unsigned size_class);
 
+// The credit of a domain's account does not suffice for the block, which is
+// returned, so that a fast path may end with this.  Owner.
+PIM_COLD void *pim_heap_look(pim_heap *heap, unsigned domain_index,
+                             size_t size_class, void *block)
+    __attribute__((returns_nonnull));
+
 // Takes a block of a class, or NULL if the current page has none free.
 PIM_INLINE void *
 pim_heap_pop(pim_heap *heap, unsigned domain_index, size_t size_class)
@@ -23,9 +29,11 @@ pim_heap_pop(pim_heap *heap, unsigned domain_index, size_t size_class)
     page->free = block->next;
     page->countdown++;
     PIM_ASSERT(pim_page_used(page) <= page->capacity);
-    pim_account_grow(&heap->account[domain_index], size_class,
-                     page->block_size);
-    return block;
+    if (PIM_LIKELY(pim_account_hand(&heap->account[domain_index], size_class,
+                                    page->block_size))) {
+        return block;
+    }
+    return pim_heap_look(heap, domain_index, size_class, block);
 }
 
 // Allocates 1 to PIM_SMALL_MAX bytes; NULL if there is no memory.

@@ -83,8 +83,8 @@ span_freed(pim_heap *heap, pim_page *page)
     PIM_CHECK((char *)page->free == pim_page_start(page),
               "free of an address inside a block", page->free);
     // All else was counted when the block was pushed.
-    pim_account_shrink_varied(&heap->account[PIM_DOMAIN_INDEX(page->domain)],
-                              PIM_CLASS_SPAN, page->block_size);
+    pim_account_take_varied(&heap->account[PIM_DOMAIN_INDEX(page->domain)],
+                            PIM_CLASS_SPAN, page->block_size);
     if (heap->idle.spans[units] != NULL ||
         heap->idle.span_units + units > PIM_IDLE_SPAN_UNITS ||
         pim_heap_is_process(heap)) { // nobody would purge it

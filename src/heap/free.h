@@ -18,8 +18,8 @@ pim_heap_push(pim_heap *heap, pim_page *page, unsigned domain_index, void *p)
                domain_index == PIM_DOMAIN_INDEX(page->domain));
     block->next = page->free;
     page->free = block;
-    pim_account_shrink(&heap->account[domain_index], page->size_class,
-                       page->block_size);
+    pim_account_take(&heap->account[domain_index], page->size_class,
+                     page->block_size);
     if (PIM_UNLIKELY(--page->countdown == 0)) {
         pim_heap_free_slow(heap, page);
     }

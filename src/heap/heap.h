@@ -121,7 +121,7 @@ pim_heap_keeps(const pim_heap *heap)
 }
 
 PIM_INLINE pim_ledger
-pim_heap_ledger(const pim_heap *heap)
+pim_heap_ledger(pim_heap *heap)
 {
     return (pim_ledger){heap->account, heap->remote.pending,
                         &heap->remote.folding};

@@ -28,7 +28,7 @@ find(int64_t id, const uint32_t *generation)
 }
 
 void
-pim_ended_note(const pim_heap *heap)
+pim_ended_note(pim_heap *heap)
 {
     pim_ended *e = find(heap->id, &heap->generation);
     if (e == NULL) {

@@ -19,7 +19,7 @@ typedef struct pim_ended {
 // Notes what a heap of somebody who ended has now.  The same again when that
 // has changed: it takes the place of what was noted before, if that is still
 // there.
-void pim_ended_note(const pim_heap *heap);
+void pim_ended_note(pim_heap *heap);
 
 // The ended interpreter at place i, the oldest kept being 0; NULL past the end.
 const pim_ended *pim_ended_at(size_t i);

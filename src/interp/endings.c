@@ -22,7 +22,7 @@ pim_ending_begin(pim_heap *heap)
 // What stays live until somebody frees it late, if anybody does.  Raw blocks
 // are handed on and freed by others.
 static uint64_t
-left_for_ever(const pim_heap *heap)
+left_for_ever(pim_heap *heap)
 {
     pim_figures left;
     pim_heap_figures(heap, &left);

@@ -35,7 +35,7 @@ add_abandoned(pim_figures *out)
 }
 
 void
-pim_heap_figures(const pim_heap *heap, pim_figures *out)
+pim_heap_figures(pim_heap *heap, pim_figures *out)
 {
     pim_ledger ledger = pim_heap_ledger(heap);
     *out = (pim_figures){.id = heap->id, .generation = heap->generation};

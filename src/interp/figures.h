@@ -20,11 +20,11 @@ typedef struct pim_figures {
 } pim_figures;
 
 // Reads a heap's figures, each exact at some moment of the call.  Any thread.
-void pim_heap_figures(const pim_heap *heap, pim_figures *out);
+void pim_heap_figures(pim_heap *heap, pim_figures *out);
 
 // The same of one domain, by class.
 PIM_INLINE void
-pim_heap_class_figures(const pim_heap *heap, unsigned domain_index,
+pim_heap_class_figures(pim_heap *heap, unsigned domain_index,
                        pim_class_figures *out)
 {
     pim_ledger ledger = pim_heap_ledger(heap);

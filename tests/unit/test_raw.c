@@ -38,8 +38,8 @@ raw_now(void)
 static uint64_t
 taken(void)
 {
-    return pim_gauge_live(
-        &pim_raw_heap.account[PIM_DOMAIN_INDEX(PIM_RAW)].blocks);
+    pim_ledger ledger = pim_heap_ledger(&pim_raw_heap);
+    return pim_ledger_usage(&ledger, PIM_DOMAIN_INDEX(PIM_RAW)).live_blocks;
 }
 
 static bool
