@@ -29,6 +29,7 @@
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/cancel.h"
+#include "platform/huge_page.h"
 #include "platform/privilege.h"
 #include "platform/say.h"
 
@@ -263,6 +264,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
         return err;
     }
     start_checks(options.check);
+    pim_huge_page_look(PIM_HUGE_PAGE_FILE);
     if (python == NULL) { // the preload library keeps what it names
         pim_py_keep_loaded();
     }

@@ -20,6 +20,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "platform/gate.h"
+#include "platform/huge_page.h"
 #include "platform/lock.h"
 #include "platform/os.h"
 #include "platform/scarcity.h"
@@ -272,8 +273,9 @@ with_room(size_t bytes)
 }
 
 static void
-advise(pim_extent *map, bool huge)
+advise(pim_extent *map, bool deserves_huge)
 {
+    bool huge = deserves_huge && pim_huge_page_suits();
     if (huge) {
         pim_os->advise_huge(map->start, map->bytes);
     } else if (map->huge) {

@@ -8,6 +8,7 @@
 #include "extent/extent.h"
 #include "heap/idle.h"
 #include "heap/large.h"
+#include "platform/huge_page.h"
 #include "platform/os.h"
 #include "platform/scarcity.h"
 
@@ -18,7 +19,7 @@
 static bool
 deserves_huge_page(const pim_heap *heap, unsigned units)
 {
-    return units == 1 &&
+    return units == 1 && pim_huge_page_suits() &&
            pim_load_relaxed(&heap->arenas.arenas) >= PIM_HUGE_FROM_ARENAS;
 }
 

@@ -1,11 +1,14 @@
 // test_extent_growth.c -- blocks that grow into what is kept of freed maps.
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arena/region.h"
 #include "domain/domain.h"
 #include "extent/extent.h"
 #include "heap/large.h"
+#include "platform/huge_page.h"
 #include "support/blocks.h"
 #include "support/core.h"
 #include "support/expect.h"
@@ -137,6 +140,38 @@ TEST(few_small_blocks_take_what_is_kept)
 
 // --- huge pages --------------------------------------------------------------------
 
+// Has the system say that its huge pages are so large.
+static void
+say_huge_pages_are(const char *bytes)
+{
+    char path[] = "/tmp/pimalloc-huge-XXXXXX";
+    int fd = mkstemp(path);
+    EXPECT_GE(fd, 0);
+    EXPECT_EQ(write(fd, bytes, strlen(bytes)), strlen(bytes));
+    close(fd);
+    pim_huge_page_look(path);
+    unlink(path);
+}
+
+TEST(huge_pages_of_another_size_are_not_asked_for)
+{
+    uint64_t huge = pim_load_relaxed(&fake.huge);
+    say_huge_pages_are("536870912\n");
+    EXPECT(!pim_huge_page_suits());
+    drop(make(PIM_EXTENT_HUGE_BORN));
+    EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
+    trim_maps(true);
+
+    say_huge_pages_are("2097152\n");
+    EXPECT(pim_huge_page_suits());
+    drop(make(PIM_EXTENT_HUGE_BORN));
+    EXPECT_EQ(pim_load_relaxed(&fake.huge), huge + 1);
+    trim_maps(true);
+
+    pim_huge_page_look("/nowhere"); // then the system's pages tell
+    EXPECT_EQ(pim_huge_page_suits(), pim_os_page_size() == 4096);
+}
+
 TEST(huge_pages_are_asked_for_where_the_memory_is_used)
 {
     uint64_t huge = pim_load_relaxed(&fake.huge);
@@ -233,6 +268,7 @@ main(void)
         MAPS_CASE(block_of_fixed_size_takes_the_end_of_anothers_room),
         MAPS_CASE(block_that_outgrows_its_room_is_copied_to_a_larger_one),
         MAPS_CASE(few_small_blocks_take_what_is_kept),
+        MAPS_CASE(huge_pages_of_another_size_are_not_asked_for),
         MAPS_CASE(huge_pages_are_asked_for_where_the_memory_is_used),
         MAPS_CASE(room_to_grow_is_bounded),
         MAPS_CASE(room_to_grow_goes_before_a_request_is_refused),
