@@ -27,7 +27,7 @@ domain_of(const char *name)
 static const char *
 kind_of(int index, int count)
 {
-    return index == count - 1 ? "large" : index == count - 2 ? "run" : "small";
+    return index == count - 1 ? "large" : index == count - 2 ? "span" : "small";
 }
 
 static PyObject *

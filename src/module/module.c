@@ -122,7 +122,7 @@ PyDoc_STRVAR(
     "interp: as for stats(), but not None.  domain: 'raw', 'mem' or 'obj'.\n"
     "\n"
     "Each dict has the members of a domain in stats(), and\n"
-    "  kind         'small': blocks of one size; 'run': 32 KiB to 1 MiB;\n"
+    "  kind         'small': blocks of one size; 'span': 32 KiB to 1 MiB;\n"
     "               'large': blocks outside the arenas\n"
     "  block_bytes  size of a small block, else None\n"
     "Classes that were never used are left out.\n"

@@ -39,7 +39,7 @@ class Usage(TypedDict):
 class SizeClass(Usage):
     """One size class of a domain; block_bytes is None where sizes vary."""
 
-    kind: Literal["small", "run", "large"]
+    kind: Literal["small", "span", "large"]
     block_bytes: int | None
 
 @type_check_only

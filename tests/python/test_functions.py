@@ -124,7 +124,7 @@ class Classes(unittest.TestCase):
     def test_each_class(self):
         kept = [bytes(100_000), bytes(5 << 20)]
         classes = pimalloc.classes(interp=0, domain="obj")
-        self.assertEqual([c["kind"] for c in classes[-2:]], ["run", "large"])
+        self.assertEqual([c["kind"] for c in classes[-2:]], ["span", "large"])
         sizes = [c["block_bytes"] for c in classes]
         self.assertEqual(sizes[-2:], [None, None])
         self.assertEqual(sizes[:-2], sorted(set(sizes[:-2])))
