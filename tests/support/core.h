@@ -21,7 +21,7 @@ int core_set_up_with_clock(void **state);
 int64_t core_next_id(void);
 
 // Bytes of the smallest class that serves a small request, found the slow way, or
-// of the run that serves one above that.
+// of the span that serves one above that.
 size_t core_block_bytes(size_t size);
 
 // One domain's functions; a call that changes errno, but for ENOMEM where it is

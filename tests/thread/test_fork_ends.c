@@ -43,7 +43,7 @@ some_size(random_state *r)
 {
     switch (random_below(r, 20)) {
     case 0:
-        return 20000 + random_below(r, 60000); // runs
+        return 20000 + random_below(r, 60000); // spans
     case 1:
         return random_below(r, 4) == 0 ? PIM_EXTENT_BORN + 1 : 5000;
     default:

@@ -110,7 +110,7 @@ raise_to(uint64_t *peak, uint64_t live)
     *peak = *peak < live ? live : *peak;
 }
 
-// Sizes of all classes alike, and some runs and large blocks.
+// Sizes of all classes alike, and some spans and large blocks.
 static size_t
 random_size(random_state *r)
 {

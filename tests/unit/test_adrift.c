@@ -20,7 +20,7 @@
 #include "support/raw_world.h"
 #include "support/tsan.h"
 
-// Tiny, small, of several units, a run, of mimalloc or a map.
+// Tiny, small, of several units, a span, of mimalloc or a map.
 static const size_t sizes[] = {0,     1,     48,     600,
                                12000, 40000, 300000, (size_t)3 << 20};
 #define SIZES PIM_ARRAY_LEN(sizes)

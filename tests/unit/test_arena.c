@@ -39,9 +39,9 @@ unit_of(const pim_page *page)
     return (unsigned)(page - pim_arena_pages(arena));
 }
 
-// --- runs --------------------------------------------------------------------------
+// --- spans --------------------------------------------------------------------------
 
-// A run whose units are all written to.
+// A span whose units are all written to.
 static pim_page *
 take_run(unsigned units)
 {

@@ -288,7 +288,7 @@ TEST(no_new_peak_is_made_while_much_lies_idle)
     void *runs[RUNS];
     EXPECT_EQ(capacity_of(512), 32);
     fill(blocks, PAGES * 32, 512);
-    for (unsigned i = 0; i < PAGES; i += 2) { // idle, and useless for runs
+    for (unsigned i = 0; i < PAGES; i += 2) { // idle, and useless for spans
         free_all(blocks + 32 * i, 32);
     }
     uint64_t peak = committed_units();

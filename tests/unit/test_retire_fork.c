@@ -39,7 +39,7 @@ static pim_figures process;  // before the test
 static uint64_t poisoned;
 static uint64_t released;
 
-// What it leaves: small blocks of two classes, a run, a map, and raw ones.
+// What it leaves: small blocks of two classes, a span, a map, and raw ones.
 #define LEFT 6
 static struct {
     unsigned domain;

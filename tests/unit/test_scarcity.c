@@ -121,7 +121,7 @@ TEST(at_the_limit_arenas_go_back_at_once)
     }
 }
 
-// The whole units of a run would be wasted on a block that stays small.
+// The whole units of a span would be wasted on a block that stays small.
 TEST(where_space_is_limited_small_blocks_grow_within_their_classes)
 {
     for (unsigned limited = 0; limited < 2; limited++) {

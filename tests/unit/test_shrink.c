@@ -10,7 +10,7 @@
 #include "support/fake_os.h"
 #include "support/random.h"
 
-// Requests of each kind: classes of one and of several units, runs, maps.  Two are
+// Requests of each kind: classes of one and of several units, spans, maps.  Two are
 // those of recv() for a buffer of 32 and of 256 KiB.
 static const size_t sizes[] = {64,     600,    4129,    20000,   32801,
                                100000, 262177, MIB - 1, MIB + 1, 5 * MIB};
@@ -165,7 +165,7 @@ TEST(a_block_that_shrinks_by_little_is_seldom_moved)
     }
 }
 
-// What grows within the run that it has is not taken to shrink.
+// What grows within the span that it has is not taken to shrink.
 TEST(a_list_that_grows_in_its_run_stays_there)
 {
     unsigned moves = 0;

@@ -1,4 +1,4 @@
-// test_span.c -- runs: blocks of whole units, between the small and the large.
+// test_span.c -- spans: blocks of whole units, between the small and the large.
 
 #include <string.h>
 
@@ -169,7 +169,7 @@ TEST(runs_of_every_length_do_not_overlap)
     }
 }
 
-// --- freed runs --------------------------------------------------------------------
+// --- freed spans --------------------------------------------------------------------
 
 TEST(freed_run_is_kept_for_the_next_of_its_length)
 {
@@ -268,7 +268,7 @@ TEST(process_heap_keeps_no_run)
     fake_interp_swap(&interp);
 }
 
-// --- zeroed runs --------------------------------------------------------------------
+// --- zeroed spans --------------------------------------------------------------------
 
 static void
 expect_zero(const char *p, size_t size)

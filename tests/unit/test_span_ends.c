@@ -1,4 +1,4 @@
-// test_span_ends.c -- runs that others free, that outlive their interpreter, that
+// test_span_ends.c -- spans that others free, that outlive their interpreter, that
 // there is no memory for, or that are freed twice.
 
 #include <string.h>
@@ -142,7 +142,7 @@ TEST(leaked_run_outlives_its_interpreter)
     EXPECT_EQ(owner, PIM_PROCESS_ID);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).pages, process.pages + 1);
 
-    begin_interp(); // reclaims the arena, not the run
+    begin_interp(); // reclaims the arena, not the span
     char *mine = pim_mem_malloc(NULL, UNITS(6));
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
                   pim_arena_of(pim_page_of(p)));
