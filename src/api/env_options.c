@@ -12,7 +12,7 @@
 #include "platform/privilege.h"
 #include "platform/say.h"
 #include "platform/signals.h"
-#include "platform/sizes.h"
+#include "platform/values.h"
 
 #define PREFIX "PIMALLOC_"
 #define INTERNAL "RUN_CHECK" // nobody is told of it
@@ -49,12 +49,7 @@ parse_mimalloc(const char *value, pim_options *out)
 static bool
 parse_region(const char *value, pim_options *out)
 {
-    uint64_t bytes;
-    bool ok = pim_size_of(value, &bytes) == NULL && bytes <= SIZE_MAX;
-    if (ok) {
-        out->region_bytes = (size_t)bytes;
-    }
-    return ok;
+    return pim_size_of(value, &out->region_bytes) == NULL;
 }
 
 static bool
@@ -66,7 +61,8 @@ parse_limit(const char *value, pim_options *out)
 static bool
 parse_limit_tree(const char *value, pim_options *out)
 {
-    return pim_tree_of(value, &out->limit_tree);
+    out->limit_tree = pim_tree_of(value);
+    return out->limit_tree != PIM_TREE_UNSAID;
 }
 
 static bool
@@ -108,16 +104,10 @@ parse_children(const char *value, pim_options *out)
 static bool
 parse_teardown(const char *value, pim_options *out)
 {
-    static const char *const names[] = {[PIMALLOC_KEEP] = "keep",
-                                        [PIMALLOC_POISON] = "poison",
-                                        [PIMALLOC_RELEASE] = "release"};
-    for (int policy = PIMALLOC_KEEP; policy <= PIMALLOC_RELEASE; policy++) {
-        if (strcmp(value, names[policy]) == 0) {
-            out->teardown = policy;
-            return true;
-        }
-    }
-    return false;
+    static const char *const policies[] = {"keep", "poison", "release"};
+    int i = pim_word_of(value, policies, PIM_ARRAY_LEN(policies));
+    out->teardown = PIMALLOC_KEEP + i; // 0 for none of them
+    return i >= 0;
 }
 
 static bool
@@ -138,63 +128,46 @@ parse_run_check(const char *value, pim_options *out)
     return parse_switch(value, &out->run_check);
 }
 
-typedef struct named_form {
-    const char *name;
-    int form;
-} named_form;
-
-// One of the forms, and a file after a colon.  False: neither is changed.
-static bool
-parse_form(const char *value, const named_form *forms, size_t count,
-           char **kept, int *form, const char **file)
+// Returns 0 for 0, 1 for 1 and text, 2 for json and 3 for `third`; *file is what
+// follows a colon behind one of these words, or NULL.  -1: it is none of them,
+// and *file is as it was.
+static int
+form_of(const char *value, const char *third, char **kept, const char **file)
 {
-    size_t length = strcspn(value, ":");
-    const char *path = value[length] == ':' ? value + length + 1 : NULL;
-    if (path != NULL && (*path == '\0' || length < 2)) {
-        return false;
+    const char *const forms[] = {"0", "1", "text", "json", third};
+    const char *path;
+    int form = pim_form_of(value, forms, PIM_ARRAY_LEN(forms), &path);
+    if (form < 0 || (path != NULL && (*path == '\0' || form < 2))) {
+        return -1;
     }
-    for (size_t i = 0; i < count; i++) {
-        if (strlen(forms[i].name) == length &&
-            memcmp(forms[i].name, value, length) == 0) {
-            const char *copy = path != NULL ? keep(path, kept) : NULL;
-            if (path != NULL && copy == NULL) {
-                return false;
-            }
-            *file = copy;
-            *form = forms[i].form;
-            return true;
-        }
+    const char *copy = path != NULL ? keep(path, kept) : NULL;
+    if (path != NULL && copy == NULL) {
+        return -1;
     }
-    return false;
+    *file = copy;
+    return form < 2 ? form : form - 1;
 }
 
 static bool
 parse_stats(const char *value, pim_options *out)
 {
-    static const named_form formats[] = {{"0", -1},
-                                         {"1", PIMALLOC_TEXT},
-                                         {"text", PIMALLOC_TEXT},
-                                         {"json", PIMALLOC_JSON},
-                                         {"openmetrics", PIMALLOC_OPENMETRICS}};
     static char *kept;
-    return parse_form(value, formats, PIM_ARRAY_LEN(formats), &kept,
-                      &out->stats_format, &out->stats_file);
+    int form = form_of(value, "openmetrics", &kept, &out->stats_file);
+    if (form >= 0) {
+        out->stats_format = form - 1; // enum pimalloc_format
+    }
+    return form >= 0;
 }
 
 static bool
 parse_leaks(const char *value, pim_options *out)
 {
-    static const named_form forms[] = {{"0", PIM_LEAKS_UNTOLD},
-                                       {"1", PIM_LEAKS_TEXT},
-                                       {"text", PIM_LEAKS_TEXT},
-                                       {"json", PIM_LEAKS_JSON},
-                                       {"fail", PIM_LEAKS_FAIL}};
     static char *kept;
-    int form = PIM_LEAKS_UNTOLD;
-    bool ok = parse_form(value, forms, PIM_ARRAY_LEN(forms), &kept, &form,
-                         &out->leaks_file);
-    out->leaks = (pim_leaks_form)form;
-    return ok;
+    int form = form_of(value, "fail", &kept, &out->leaks_file);
+    if (form >= 0) {
+        out->leaks = (pim_leaks_form)form;
+    }
+    return form >= 0;
 }
 
 static bool
@@ -256,7 +229,7 @@ read_one(const char *entry, bool quiet, pim_options *out)
     }
     for (size_t i = 0; i < PIM_ARRAY_LEN(options); i++) {
         const option *o = &options[i];
-        if (strlen(o->name) == length && memcmp(o->name, name, length) == 0) {
+        if (pim_is_word(o->name, name, length)) {
             if (!o->parse(name + length + 1, out) && !quiet) {
                 pim_say("pimalloc: bad value in %s; valid is %s\n", entry,
                         o->valid);

@@ -4,7 +4,7 @@
 #define PIM_API_ENV_OPTIONS_H
 
 #include "base/compiler.h"
-#include "platform/sizes.h"
+#include "platform/values.h"
 
 // How interpreters tell what they leave at their end.
 typedef enum pim_leaks_form {
@@ -16,7 +16,7 @@ typedef enum pim_leaks_form {
 
 typedef struct pim_options {
     const char *mimalloc;   // PIMALLOC_MIMALLOC: path of the library to load
-    size_t region_bytes;    // PIMALLOC_REGION: 0 if not set
+    uint64_t region_bytes;  // PIMALLOC_REGION: 0 if not set
     bool tstate_by_call;    // PIMALLOC_TSTATE=call
     bool verbose;           // PIMALLOC_VERBOSE=1
     bool debug;             // PIMALLOC_DEBUG=1: CPython's debug hooks on top

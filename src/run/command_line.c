@@ -4,7 +4,6 @@
 
 #include "run/command_line.h"
 
-#include <err.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 #include "pimalloc/pimalloc.h"
 #include "platform/path.h"
 #include "platform/signals.h"
-#include "platform/sizes.h"
+#include "platform/values.h"
 #include "run/common.h"
 
 #define SEE_HELP "; \"pimalloc-run --help\" lists the options"
@@ -25,15 +24,7 @@ typedef struct option {
     const char *fixed;    // its value if the option takes none
     const char *forms[3]; // of [=FORM][:FILE]; the first is the default
     const char *needs;    // else what it needs behind =
-    const char *(*lack)(const char *value);
 } option;
-
-// Whether the first `length` characters of the text are the word.
-static bool
-is_word(const char *word, const char *text, size_t length)
-{
-    return strlen(word) == length && memcmp(word, text, length) == 0;
-}
 
 // --- [=FORM][:FILE] ----------------------------------------------------------
 
@@ -72,26 +63,20 @@ check_file(const option *o, const char *file)
 static const char *
 absolute(const option *o, const char *file)
 {
-    char here[PATH_MAX];
-    char escaped[2 * PATH_MAX];
-    char *to = escaped;
+    char *left = getcwd(NULL, 0);
     if (*file == '/') {
         return file;
     }
-    if (getcwd(here, sizeof(here)) == NULL) {
+    if (left == NULL) {
         pim_fail("%s: the current directory is not known (%s); give an "
                  "absolute path",
                  o->name, strerror(errno));
     }
-    for (const char *at = strcmp(here, "/") != 0 ? here : ""; *at != '\0';
-         at++) {
-        if (*at == '%') {
-            *to++ = '%';
-        }
-        *to++ = *at;
+    const char *here = strsep(&left, "%");
+    while (left != NULL) {
+        here = pim_text("%s%%%%%s", here, strsep(&left, "%"));
     }
-    *to = '\0';
-    return pim_text("%s/%s", escaped, file);
+    return pim_text("%s/%s", strcmp(here, "/") != 0 ? here : "", file);
 }
 
 // Returns FORM or FORM:FILE as the library reads it, with an absolute FILE.
@@ -99,60 +84,28 @@ static const char *
 read_form(const option *o, const char *value)
 {
     const char *name = value + (*value == '=');
-    size_t length = strcspn(name, ":");
-    bool is_default = *value != '=' || name[0] == ':';
-    size_t i = 0;
-    while (!is_default && i < PIM_ARRAY_LEN(o->forms) &&
-           !is_word(o->forms[i], name, length)) {
-        i++;
-    }
-    if (i == PIM_ARRAY_LEN(o->forms)) {
+    bool is_default = *value != '=' || *name == ':';
+    const char *file = *name == ':' ? name + 1 : NULL;
+    int form = is_default ? 0
+                          : pim_form_of(name, o->forms, PIM_ARRAY_LEN(o->forms),
+                                        &file);
+    if (form < 0) {
         pim_fail("%s: there is no format \"%.*s\"; valid are %s, %s and %s, "
                  "and a file follows a colon: %s=json:FILE",
-                 o->name, (int)length, name, o->forms[0], o->forms[1],
-                 o->forms[2], o->name);
+                 o->name, (int)strcspn(name, ":"), name, o->forms[0],
+                 o->forms[1], o->forms[2], o->name);
     }
-    if (name[length] == '\0') {
-        return o->forms[i];
+    if (file == NULL) {
+        return o->forms[form];
     }
-    const char *file = name + length + 1;
     if (*file == '\0') {
         pim_fail("%s: no file follows the colon; leave the colon out for "
                  "stderr",
                  o->name);
     }
-    const char *path = absolute(o, file);
-    check_file(o, path);
-    return pim_text("%s:%s", o->forms[i], path);
-}
-
-// --- other values ------------------------------------------------------------
-
-// Each says what is wrong with the value, in words that follow it; NULL:
-// nothing.
-
-static const char *
-lack_of_signal(const char *value)
-{
-    int number = pim_signal_of(value);
-    return number == 0 ? "is unknown: there is no signal of that name"
-           : pim_signal_is_free(number) ? NULL
-                                        : "cannot be used for this";
-}
-
-static const char *
-lack_of_limit(const char *value)
-{
-    uint64_t soft;
-    uint64_t hard;
-    return pim_limits_of(value, &soft, &hard);
-}
-
-static const char *
-lack_of_tree(const char *value)
-{
-    pim_tree tree;
-    return pim_tree_of(value, &tree) ? NULL : "is unknown";
+    file = absolute(o, file);
+    check_file(o, file);
+    return pim_text("%s:%s", o->forms[form], file);
 }
 
 // --- options -----------------------------------------------------------------
@@ -164,38 +117,50 @@ static const option options[PIM_OPT_COUNT] = {
     [PIM_OPT_LEAKS] = {"--leaks", "PIMALLOC_LEAKS",
                        .forms = {"text", "json", "fail"}},
     [PIM_OPT_LIMIT] = {"--limit", "PIMALLOC_LIMIT",
-                       .needs = "SOFT or SOFT:HARD: --limit=64M:72M",
-                       .lack = lack_of_limit},
+                       .needs = "SOFT or SOFT:HARD: --limit=64M:72M"},
     [PIM_OPT_LIMIT_TREE] = {"--limit-tree", "PIMALLOC_LIMIT_TREE",
-                            .needs = "none, tenants or all: --limit-tree=all",
-                            .lack = lack_of_tree},
+                            .needs = "none, tenants or all: --limit-tree=all"},
     [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN",
                              .fixed = "0"},
     [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
                        .forms = {"text", "json", "openmetrics"}},
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
                               .needs = "a signal that COMMAND does not "
-                                       "use, such as USR1, SIGUSR1 or 10",
-                              .lack = lack_of_signal},
+                                       "use, such as USR1, SIGUSR1 or 10"},
     [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", .fixed = "1"},
     [PIM_OPT_VERSION] = {"--version", .fixed = ""},
     [PIM_OPT_WITH_MALLOC] = {"--with-malloc", .fixed = ""},
     [PIM_OPT_WITH_MODULE] = {"--with-module", .fixed = ""},
 };
 
+// What is wrong with the value, in words that follow it; NULL: nothing.
 static const char *
-read_needed(const option *o, const char *value)
+lack_of(size_t i, const char *value)
 {
-    if (*value != '=') {
+    uint64_t soft;
+    uint64_t hard;
+    int number = pim_signal_of(value);
+    return i == PIM_OPT_LIMIT ? pim_limits_of(value, &soft, &hard)
+           : i == PIM_OPT_LIMIT_TREE
+               ? (pim_tree_of(value) == PIM_TREE_UNSAID ? "is unknown" : NULL)
+           : number == 0 ? "is unknown: there is no signal of that name"
+           : pim_signal_is_free(number) ? NULL
+                                        : "cannot be used for this";
+}
+
+static const char *
+read_needed(size_t i, const char *value)
+{
+    const option *o = &options[i];
+    if (*value++ != '=') {
         pim_fail("%s needs %s", o->name, o->needs);
     }
-    value++;
-    const char *lack = o->lack(value);
+    const char *lack = lack_of(i, value);
     if (lack != NULL) {
         pim_fail("%s: \"%s\" %s; %s needs %s", o->name, value, lack, o->name,
                  o->needs);
     }
-    return o->lack == lack_of_signal ? pim_text("%d", pim_signal_of(value))
+    return i == PIM_OPT_STATS_SIGNAL ? pim_text("%d", pim_signal_of(value))
                                      : value;
 }
 
@@ -238,23 +203,14 @@ cannot be executed, 127 if it is not found.\n\
   pimalloc-run --stats=json:app-%p.json -- python3 app.py --verbose\n\
   pimalloc-run --check python3\n";
 
-static _Noreturn void
-print(const char *text)
-{
-    fputs(text, stdout);
-    if (fflush(stdout) != 0) {
-        err(PIM_RUN_FAILED, "stdout");
-    }
-    exit(0);
-}
-
 static void
 read_one(const char *argument, pim_run_options *out)
 {
     size_t length = strcspn(argument, "=:");
     const char *value = argument + length;
     size_t i = 0;
-    while (i < PIM_OPT_COUNT && !is_word(options[i].name, argument, length)) {
+    while (i < PIM_OPT_COUNT &&
+           !pim_is_word(options[i].name, argument, length)) {
         i++;
     }
     if (i == PIM_OPT_COUNT) {
@@ -265,14 +221,16 @@ read_one(const char *argument, pim_run_options *out)
         pim_fail("%s takes no value" SEE_HELP, o->name);
     }
     out->given[i] = o->fixed != NULL   ? o->fixed
-                    : o->needs != NULL ? read_needed(o, value)
+                    : o->needs != NULL ? read_needed(i, value)
                                        : read_form(o, value);
     if (i == PIM_OPT_HELP) {
-        print(usage);
+        fputs(usage, stdout);
+        pim_exit(0);
     }
     if (i == PIM_OPT_VERSION) {
-        print(pim_text("pimalloc-run %d.%d.%d\n", PIMALLOC_VERSION_MAJOR,
-                       PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH));
+        printf("pimalloc-run %d.%d.%d\n", PIMALLOC_VERSION_MAJOR,
+               PIMALLOC_VERSION_MINOR, PIMALLOC_VERSION_PATCH);
+        pim_exit(0);
     }
 }
 
@@ -312,9 +270,8 @@ void
 pim_run_options_export(const pim_run_options *o)
 {
     for (size_t i = 0; i < PIM_OPT_COUNT; i++) {
-        if (options[i].variable != NULL && o->given[i] != NULL &&
-            setenv(options[i].variable, o->given[i], 1) != 0) {
-            err(PIM_RUN_FAILED, "%s", options[i].variable);
+        if (options[i].variable != NULL && o->given[i] != NULL) {
+            pim_set_variable(options[i].variable, o->given[i]);
         }
     }
 }

@@ -4,18 +4,34 @@
 
 #include "run/common.h"
 
-#include <err.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "platform/threads.h"
 
 void
-pim_fail(const char *format, ...)
+pim_exit(int status)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    verrx(PIM_RUN_FAILED, format, arguments);
+    if (fflush(stdout) != 0) {
+        err(PIM_RUN_FAILED, "stdout");
+    }
+    exit(status);
+}
+
+void
+pim_set_variable(const char *name, const char *value)
+{
+    if (setenv(name, value, 1) != 0) {
+        err(PIM_RUN_FAILED, "%s", name);
+    }
 }
 
 char *
@@ -31,27 +47,85 @@ pim_text(const char *format, ...)
     return text;
 }
 
-int
-pim_count(char *const *argv)
-{
-    int n = 0;
-    while (argv[n] != NULL) {
-        n++;
-    }
-    return n;
-}
-
 char **
 pim_words(const char *const *words, size_t count, char *const *rest)
 {
-    size_t of_rest = (size_t)pim_count(rest);
-    char **out = calloc(count + of_rest + 1, sizeof(*out));
+    size_t of_rest = 1;
+    size_t used = 0;
+    while (rest[of_rest - 1] != NULL) {
+        of_rest++;
+    }
+    char **out = calloc(count + of_rest, sizeof(*out));
     if (out == NULL) {
         err(PIM_RUN_FAILED, NULL);
     }
     for (size_t i = 0; i < count; i++) {
-        out[i] = pim_text("%s", words[i]);
+        if (words[i] != NULL) {
+            out[used++] = pim_text("%s", words[i]);
+        }
     }
-    memcpy(out + count, rest, of_rest * sizeof(*out));
+    memcpy(out + used, rest, of_rest * sizeof(*out));
     return out;
+}
+
+// --- asking ------------------------------------------------------------------
+
+static _Noreturn void
+become(char *const argv[], int answer)
+{
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); // ^C ends us, and then it, too
+    if (dup2(open("/dev/null", O_RDONLY), 0) == 0 && dup2(answer, 1) == 1) {
+        execvp(argv[0], argv);
+    }
+    _exit(PIM_RUN_NOT_STARTED);
+}
+
+// Up to the end of what the child and its own children write.  False: there is
+// more, or none by the deadline.  We have no signal handlers, so no call is
+// interrupted.
+static bool
+read_answer(int fd, unsigned seconds, pim_answer *out)
+{
+    uint64_t deadline = pim_clock_ms() + 1000 * seconds;
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    ssize_t n = 1;
+    for (size_t used = 0; used + 1 < sizeof(out->text); used += (size_t)n) {
+        int64_t left = (int64_t)(deadline - pim_clock_ms());
+        if (left <= 0 || poll(&wait, 1, (int)left) <= 0) {
+            return false;
+        }
+        n = read(fd, out->text + used, sizeof(out->text) - 1 - used);
+        if (n <= 0) {
+            return n == 0;
+        }
+    }
+    return false;
+}
+
+void
+pim_ask(char *const argv[], unsigned seconds, pim_answer *out)
+{
+    int ends[2];
+    int status;
+    *out = (pim_answer){.status = -1};
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return;
+    }
+    signal(SIGCHLD, SIG_DFL); // where it is ignored, nobody could wait
+    pid_t child = fork();
+    if (child == 0) {
+        become(argv, ends[1]);
+    }
+    close(ends[1]);
+    bool ended = child > 0 && read_answer(ends[0], seconds, out);
+    close(ends[0]);
+    if (child > 0 && !ended) {
+        kill(-child, SIGKILL);
+        kill(child, SIGKILL);
+    }
+    if (child > 0 && waitpid(child, &status, 0) == child && ended &&
+        WIFEXITED(status)) {
+        out->status = WEXITSTATUS(status);
+    }
 }

@@ -1,7 +1,10 @@
-// common.h -- exit statuses, messages and texts of the launcher.
+// common.h -- exit statuses, texts that nobody frees, since they last until
+// COMMAND takes our place, and asking other programs.
 
 #ifndef PIM_RUN_COMMON_H
 #define PIM_RUN_COMMON_H
+
+#include <err.h>
 
 #include "base/compiler.h"
 
@@ -16,18 +19,27 @@ enum pim_run_status {
     PIM_RUN_NOT_FOUND = 127,   // COMMAND was not found
 };
 
-// errx(3) with PIM_RUN_FAILED.
-_Noreturn void pim_fail(const char *format, ...)
-    __attribute__((format(printf, 1, 2)));
+// As errx(3), which writes "pimalloc-run: " in front.
+#define pim_fail(...) errx(PIM_RUN_FAILED, __VA_ARGS__)
 
-// Nobody frees what these return: it lasts until COMMAND takes our place.
+// exit(3), or a failure if stdout cannot be written to.
+_Noreturn void pim_exit(int status);
 
-// As asprintf(3).
+// As setenv(3) and asprintf(3).
+void pim_set_variable(const char *name, const char *value);
 char *pim_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-int pim_count(char *const *argv);
-
-// An argv of `count` words and then those of `rest`.
+// An argv of those of `count` words that are not NULL, and then of `rest`.
 char **pim_words(const char *const *words, size_t count, char *const *rest);
+
+typedef struct pim_answer {
+    int status;       // exit status, 126 if not started; -1: it was killed
+    char text[65536]; // its stdout
+} pim_answer;
+
+// Runs argv[0], found as by execvp(), with stdin from /dev/null and stderr as
+// ours.  After `seconds`, or if it writes more, it is killed with its process
+// group.
+void pim_ask(char *const argv[], unsigned seconds, pim_answer *out);
 
 #endif // PIM_RUN_COMMON_H

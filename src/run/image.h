@@ -8,19 +8,13 @@
 #define PIM_RUN_IMAGE_H
 
 #include <limits.h>
-#include <stdbool.h>
-#include <stdint.h>
 
-enum pim_image_kind {
-    PIM_IMAGE_UNKNOWN, // not readable, or of a format not known here
-    PIM_IMAGE_ELF,
-    PIM_IMAGE_SCRIPT, // begins with #!, or execvp() gives it to /bin/sh
-};
+#include "base/compiler.h"
 
+// With neither machine nor script the file cannot be read, or is of a format
+// not known here.
 typedef struct pim_image {
-    enum pim_image_kind kind;
-    uint32_t machine;      // EI_CLASS and EI_DATA above e_machine
-    bool is_loader;        // ld.so itself, run as a program
+    uint32_t machine;      // of an ELF file: EI_CLASS, EI_DATA, e_machine
     char loader[PATH_MAX]; // PT_INTERP; "" in a static program
     char script[256];      // its interpreter with an argument: what follows #!
 } pim_image;

@@ -66,11 +66,11 @@ pim_place_module(void)
 
 // --- mimalloc ----------------------------------------------------------------
 
-// Takes a candidate if it is a mimalloc and new enough, by the rule of src/mi,
-// because the SONAME tells little.  Else *why is what is wrong, if there is
-// such a file.
-static bool
-take(const char *candidate, int flags, const char **found, const char **why)
+// The path of a candidate if it is a mimalloc and new enough, by the rule of
+// src/mi, because the SONAME tells little; NULL: it is not.  Then *why is what
+// is wrong, if there is such a file.
+static const char *
+take(const char *candidate, int flags, const char **why)
 {
     if ((flags & RTLD_NOLOAD) == 0 &&
         !pim_has_room(PIM_MI_START_BYTES, PIM_MI_START_MAPS)) {
@@ -81,34 +81,33 @@ take(const char *candidate, int flags, const char **found, const char **why)
     }
     void *handle = dlopen(candidate, RTLD_LAZY | RTLD_LOCAL | flags);
     if (handle == NULL) {
-        return false;
+        return NULL;
     }
     struct link_map *map;
-    int (*version)(void) = NULL;
     void *symbol = dlsym(handle, "mi_version");
-    memcpy(&version, &symbol, sizeof(symbol));
-    if (version == NULL || dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0) {
-        *why = pim_text("%s is no mimalloc", candidate);
-    } else if (pim_mi_version_lack(version()) != NULL) {
-        *why = pim_text("%s %s (mimalloc %d)", candidate,
-                        pim_mi_version_lack(version()), version());
-    } else {
-        *found = map->l_name; // stays loaded until the exec
-        return true;
+    int version = symbol != NULL && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0
+                      ? ((int (*)(void))(uintptr_t)symbol)()
+                      : -1;
+    const char *lack =
+        version < 0 ? "is no mimalloc" : pim_mi_version_lack(version);
+    if (lack == NULL) {
+        return map->l_name; // stays loaded until the exec
     }
+    *why = pim_text("%s (mimalloc %d) %s", candidate, version, lack);
     dlclose(handle);
-    return false;
+    return NULL;
 }
 
 const char *
 pim_place_mimalloc(const char *library)
 {
-    const char *found;
     const char *why = MIMALLOC " was not found";
     const char *named = secure_getenv("PIMALLOC_MIMALLOC");
+    const char *found = NULL;
     if (named != NULL && *named != '\0') {
         char *path = realpath(named, NULL);
-        if (path == NULL || !take(path, 0, &found, &why)) {
+        found = path != NULL ? take(path, 0, &why) : NULL;
+        if (found == NULL) {
             pim_fail("--with-malloc: PIMALLOC_MIMALLOC=%s is not the path of a "
                      "libmimalloc 3.6 or newer; correct it or unset it",
                      named);
@@ -117,8 +116,11 @@ pim_place_mimalloc(const char *library)
     }
     const char *beside = pim_text("%.*spimalloc/" MIMALLOC,
                                   (int)pim_path_folder(library), library);
-    if (!take(MIMALLOC, RTLD_NOLOAD, &found, &why) &&
-        !take(beside, 0, &found, &why) && !take(MIMALLOC, 0, &found, &why)) {
+    const char *candidates[] = {MIMALLOC, beside, MIMALLOC};
+    for (int i = 0; i < 3 && found == NULL; i++) {
+        found = take(candidates[i], i == 0 ? RTLD_NOLOAD : 0, &why);
+    }
+    if (found == NULL) {
         pim_fail("--with-malloc needs libmimalloc 3.6 or newer: %s (looked at "
                  "%s and where the loader looks); install it (Debian: "
                  "libmimalloc3) or name it in PIMALLOC_MIMALLOC",

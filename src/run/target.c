@@ -5,7 +5,7 @@
 #include "run/target.h"
 
 #include <errno.h>
-#include <stdarg.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +13,14 @@
 #include <unistd.h>
 
 #include "platform/path.h"
-#include "run/ask.h"
-#include "run/env.h"
+#include "platform/values.h"
 #include "run/image.h"
 
 // The kernel follows five scripts; env and shims may be between them.
 #define STEPS_MAX 16
+
+#define PYENV_SECONDS 20
+#define BLANKS " \t"
 
 // --- finding -----------------------------------------------------------------
 
@@ -34,14 +36,11 @@ is_executable(const char *path)
 static const char *
 find_in_path(const char *name)
 {
-    char fallback[PATH_MAX];
     const char *second = NULL; // exists, but is not executable
     const char *path = secure_getenv("PATH");
-    if (path == NULL) {
-        confstr(_CS_PATH, fallback, sizeof(fallback));
-        path = fallback;
-    }
-    char *rest = pim_text("%s", strchr(name, '/') != NULL ? "" : path);
+    char *rest = pim_text("%s", strchr(name, '/') != NULL ? ""
+                                : path != NULL            ? path
+                                                          : "/bin:/usr/bin");
     while (rest != NULL && *name != '\0') {
         const char *folder = strsep(&rest, ":");
         const char *file =
@@ -59,14 +58,11 @@ find_in_path(const char *name)
 // --- judging -----------------------------------------------------------------
 
 // False, so that callers stop.
-__attribute__((format(printf, 3, 4))) static bool
-conclude(pim_target *t, enum pim_run_status status, const char *format, ...)
+static bool
+conclude(pim_target *t, enum pim_run_status status, const char *why)
 {
-    va_list arguments;
-    va_start(arguments, format);
     t->status = status;
-    vsnprintf(t->why, sizeof(t->why), format, arguments);
-    va_end(arguments);
+    t->why = why;
     return false;
 }
 
@@ -77,143 +73,276 @@ is_named(const char *path, const char *name)
 }
 
 static void
-judge(pim_target *t, const pim_image *image, const pim_run_options *o)
+judge(pim_target *t, const pim_image *image)
 {
     pim_image us;
     pim_image_read("/proc/self/exe", &us);
     const char *privilege = pim_image_privilege(t->file);
     bool has_loader = image->loader[0] != '\0';
+    // ld-*.so.*, ld64.so.*, itself run as a program
+    bool is_loader = strncmp(pim_path_name(t->file), "ld", 2) == 0 &&
+                     strstr(pim_path_name(t->file), ".so") != NULL;
+    t->status = PIM_RUN_NOT_SERVED;
     if (privilege != NULL) {
-        conclude(t, PIM_RUN_NOT_SERVED,
-                 "%s, and programs with raised privileges ignore LD_PRELOAD; "
-                 "start pimalloc-run from within it instead",
-                 privilege);
-    } else if (image->kind != PIM_IMAGE_ELF) {
-        conclude(t, PIM_RUN_FAILED,
-                 "%s: it could not be found out whether %s would be served, "
-                 "whose format is not known here; run it with --verbose "
-                 "--stats",
-                 o->command[0], t->file);
-    } else if (us.kind == PIM_IMAGE_ELF && image->machine != us.machine) {
+        t->why = pim_text("%s, and programs with raised privileges ignore "
+                          "LD_PRELOAD; start pimalloc-run from within it "
+                          "instead",
+                          privilege);
+    } else if (image->machine == 0) {
+        t->status = PIM_RUN_FAILED;
+        t->why = pim_text("%s: it could not be found out whether %s would be "
+                          "served, whose format is not known here; run it with "
+                          "--verbose --stats",
+                          t->name, t->file);
+    } else if (us.machine != 0 && image->machine != us.machine) {
         t->is_foreign = true;
-        conclude(t, PIM_RUN_NOT_SERVED,
-                 "it is built for another kind of machine (%s, machine %u) "
-                 "than pimalloc; its child processes are not served either",
-                 image->machine >> 24 == 1 ? "32-bit" : "64-bit",
-                 image->machine & 0xffff);
-    } else if (!has_loader && !image->is_loader) {
-        t->hands_on = o->given[PIM_OPT_NO_CHILDREN] == NULL;
-        conclude(t, PIM_RUN_NOT_SERVED,
-                 "it is linked statically, so nothing can be preloaded; use a "
-                 "dynamically linked one%s",
-                 t->hands_on ? " (its child processes are served)" : "");
+        t->why = pim_text("it is built for another kind of machine (%s, "
+                          "machine %u) than pimalloc; its child processes are "
+                          "not served either",
+                          image->machine >> 24 == 1 ? "32-bit" : "64-bit",
+                          image->machine & 0xffff);
+    } else if (!has_loader && !is_loader) {
+        t->hands_on = t->with_children;
+        t->why =
+            pim_text("it is linked statically, so nothing can be "
+                     "preloaded; use a dynamically linked one%s",
+                     t->hands_on ? " (its child processes are served)" : "");
     } else if (has_loader && access(image->loader, F_OK) != 0) {
-        conclude(t, PIM_RUN_NOT_STARTED,
-                 "%s: its loader %s does not exist on this system", t->file,
-                 image->loader);
+        t->status = PIM_RUN_NOT_STARTED;
+        t->why = pim_text("%s: its loader %s does not exist on this system",
+                          t->file, image->loader);
     } else if (has_loader && us.loader[0] != '\0' &&
                !is_named(image->loader, us.loader)) {
         t->is_foreign = true;
-        conclude(t, PIM_RUN_NOT_SERVED,
-                 "its loader is %s, so it uses another C library than "
-                 "pimalloc; its child processes are not served either",
-                 image->loader);
+        t->why = pim_text("its loader is %s, so it uses another C library than "
+                          "pimalloc; its child processes are not served either",
+                          image->loader);
     } else {
-        conclude(t, PIM_RUN_SERVED, "nothing is against it");
+        t->status = PIM_RUN_SERVED;
     }
 }
 
-// --- following ---------------------------------------------------------------
+// --- env(1) ------------------------------------------------------------------
+//
+// Its command line is read as env itself reads it: by getopt_long(3).
+
+#define BRIEF "+a:C:iS:u:v0"
+static const struct option env_options[] = {
+    {"argv0", required_argument, NULL, 'a'},
+    {"block-signal", optional_argument, NULL, 0},
+    {"chdir", required_argument, NULL, 'C'},
+    {"debug", no_argument, NULL, 'v'},
+    {"default-signal", optional_argument, NULL, 0},
+    {"ignore-environment", no_argument, NULL, 'i'},
+    {"ignore-signal", optional_argument, NULL, 0},
+    {"list-signal-handling", no_argument, NULL, 0},
+    {"null", no_argument, NULL, '0'},
+    {"split-string", required_argument, NULL, 'S'},
+    {"unset", required_argument, NULL, 'u'},
+    {0},
+};
+
+// env, the words of `text`, then `rest`.  NULL: quotes, escapes or too many
+// words.
+static char **
+split(const char *env, char *text, char **rest)
+{
+    const char *words[256] = {env};
+    size_t used = 1;
+    for (char *word = strtok(pim_text("%s", text), BLANKS); word != NULL;
+         word = strtok(NULL, BLANKS)) {
+        if (used == PIM_ARRAY_LEN(words) || strpbrk(word, "'\"\\$#") != NULL) {
+            return NULL;
+        }
+        words[used++] = word;
+    }
+    return pim_words(words, used, rest);
+}
+
+// entry: NAME=VALUE to set, or NAME to remove.
+static void
+change(pim_target *t, char *entry)
+{
+    size_t length = strcspn(entry, "=");
+    if (pim_is_word("LD_PRELOAD", entry, length)) {
+        t->is_cleared = true;
+    } else if (t->for_check) {
+        putenv(entry);
+    }
+}
+
+static int
+count(char *const *argv)
+{
+    int n = 0;
+    while (argv[n] != NULL) {
+        n++;
+    }
+    return n;
+}
+
+// The command that env would execute, or where its arguments end.  NULL: that
+// is not known, for an option that we do not know, or quotes or escapes in the
+// string of -S.
+static char **
+follow_env(pim_target *t)
+{
+    const char *folder = NULL;
+    char **argv = t->argv;
+    int letter;
+    opterr = 0;
+    optind = 0; // getopt_long() starts anew
+    while ((letter = getopt_long(count(argv), argv, BRIEF, env_options,
+                                 NULL)) != -1) {
+        if (letter == 'S') {
+            argv = split(argv[0], optarg, argv + optind);
+            optind = 0;
+        }
+        if (letter == '?' || argv == NULL) {
+            return NULL;
+        }
+        if (letter == 'C') {
+            folder = optarg;
+        } else if (letter == 'i') {
+            t->is_cleared = true;
+        } else if (letter == 'u') {
+            change(t, optarg);
+        }
+    }
+    argv += optind;
+    if (*argv != NULL && strcmp(*argv, "-") == 0) {
+        t->is_cleared = true; // as -i
+        argv++;
+    }
+    for (; *argv != NULL && strchr(*argv, '=') != NULL; argv++) {
+        change(t, *argv);
+    }
+    // Ours would change where COMMAND is looked for, unless it is not run.
+    return folder == NULL || (t->for_check && chdir(folder) == 0) ? argv : NULL;
+}
+
+// --- scripts -----------------------------------------------------------------
+
+// The program that `script`, one of pyenv's shims, would execute, or "" if
+// pyenv finds none and has said so on stderr.  NULL: it is no shim.  pyenv
+// itself is asked, which takes some tenths of a second.
+static const char *
+ask_pyenv(const char *script)
+{
+    char text[2048] = "";
+    char pyenv[sizeof(text)];
+    int end = 0;
+    FILE *file = fopen(script, "re");
+    if (file != NULL) {
+        text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+        fclose(file);
+    }
+    // A shim ends with: exec "/where/it/is/pyenv" exec "$program" "$@"
+    const char *last = strstr(text, "\nexec \"");
+    if (last != NULL) {
+        sscanf(last, " exec \"%[^\"]\" exec \"$program\"%n", pyenv, &end);
+    }
+    if (end == 0 || !is_named(pyenv, "pyenv")) {
+        return NULL;
+    }
+    const char *which[] = {pyenv, "which", pim_path_name(script)};
+    char *none = NULL;
+    pim_answer answer;
+    pim_ask(pim_words(which, PIM_ARRAY_LEN(which), &none), PYENV_SECONDS,
+            &answer);
+    bool found = answer.status == 0 && answer.text[0] == '/';
+    return found
+               ? pim_text("%.*s", (int)strcspn(answer.text, "\n"), answer.text)
+               : "";
+}
 
 // line: what follows #!.
 static bool
 follow_script(pim_target *t, const char *line)
 {
-    size_t length = strcspn(line, " \t");
-    const char *argument = line + length + strspn(line + length, " \t");
-    // Without a slash the kernel looks in the current directory, not in PATH.
-    const char *folder = memchr(line, '/', length) != NULL ? "" : "./";
-    const char *words[3] = {pim_text("%s%.*s", folder, (int)length, line)};
-    size_t used = 1;
-    if (*argument != '\0') {
-        words[used++] = argument;
-    }
-    words[used++] = t->file;
-    t->is_script = true;
-    t->argv = pim_words(words, used, t->argv + 1);
-    return access(words[0], F_OK) == 0 ||
-           conclude(t, PIM_RUN_NOT_STARTED,
-                    "%s: its interpreter %s does not exist (#!%s)", t->file,
-                    words[0], line);
-}
-
-// One step; false when there is nothing left to follow.
-static bool
-follow(pim_target *t, const pim_run_options *o, bool *clears)
-{
-    bool for_check = o->given[PIM_OPT_CHECK] != NULL;
-    const char *name = o->command[0];
-    pim_image image;
-    const char *found = find_in_path(t->argv[0]);
-    t->file = found != NULL ? found : name;
-    if (found == NULL) {
-        return conclude(
-            t, PIM_RUN_NOT_FOUND, "%s: not found%s%s", name,
-            strchr(name, '/') != NULL ? "" : " in PATH",
-            strchr(name, '=') != NULL
-                ? "; to set a variable, write it in front of pimalloc-run"
-                : "");
-    }
-    if (!is_executable(found)) {
-        return conclude(t, PIM_RUN_NOT_STARTED, "%s: cannot be executed: %s",
-                        found, strerror(EACCES));
-    }
-    pim_image_read(found, &image);
-    if (image.kind == PIM_IMAGE_SCRIPT) {
-        const char *program = for_check ? pim_ask_pyenv(t->file) : NULL;
-        if (program == NULL) {
-            return follow_script(t, image.script);
-        }
+    const char *program = t->for_check ? ask_pyenv(t->file) : NULL;
+    if (program != NULL) {
         t->argv = pim_words(&program, 1, t->argv + 1);
         return *program != '\0' ||
                conclude(t, PIM_RUN_NOT_FOUND,
-                        "%s: pyenv knows no program for this shim here; choose "
-                        "a version that has one with \"pyenv shell\" or "
-                        "PYENV_VERSION",
-                        name);
+                        pim_text("%s: pyenv knows no program for this shim "
+                                 "here; choose a version that has one with "
+                                 "\"pyenv shell\" or PYENV_VERSION",
+                                 t->name));
     }
-    char **command = NULL;
-    bool is_clear = image.kind != PIM_IMAGE_ELF || !is_named(t->file, "env") ||
-                    pim_env_command(t->argv, for_check, clears, &command);
-    if (command != NULL && find_in_path(command[0]) != NULL) {
+    size_t length = strcspn(line, BLANKS);
+    const char *argument = line + length + strspn(line + length, BLANKS);
+    // Without a slash the kernel looks in the current directory, not in PATH.
+    const char *folder = memchr(line, '/', length) != NULL ? "" : "./";
+    const char *words[] = {pim_text("%s%.*s", folder, (int)length, line),
+                           *argument != '\0' ? argument : NULL, t->file};
+    t->is_script = true;
+    t->argv = pim_words(words, PIM_ARRAY_LEN(words), t->argv + 1);
+    return access(words[0], F_OK) == 0 ||
+           conclude(t, PIM_RUN_NOT_STARTED,
+                    pim_text("%s: its interpreter %s does not exist (#!%s)",
+                             t->file, words[0], line));
+}
+
+// --- following ---------------------------------------------------------------
+
+// One step; false when there is nothing left to follow.
+static bool
+follow(pim_target *t)
+{
+    pim_image image;
+    const char *found = find_in_path(t->argv[0]);
+    t->file = found != NULL ? found : t->name;
+    if (found == NULL) {
+        return conclude(
+            t, PIM_RUN_NOT_FOUND,
+            pim_text("%s: not found%s%s", t->name,
+                     strchr(t->name, '/') != NULL ? "" : " in PATH",
+                     strchr(t->name, '=') != NULL
+                         ? "; to set a variable, write it in front of "
+                           "pimalloc-run"
+                         : ""));
+    }
+    if (!is_executable(found)) {
+        return conclude(
+            t, PIM_RUN_NOT_STARTED,
+            pim_text("%s: cannot be executed: %s", found, strerror(EACCES)));
+    }
+    pim_image_read(found, &image);
+    if (image.script[0] != '\0') {
+        return follow_script(t, image.script);
+    }
+    bool is_env = image.machine != 0 && is_named(found, "env");
+    char **command = is_env ? follow_env(t) : NULL;
+    if (command != NULL && *command != NULL && find_in_path(*command) != NULL) {
         t->argv = command;
         return true;
     }
-    judge(t, &image, o);
-    if (t->status == PIM_RUN_SERVED && !is_clear) {
-        conclude(t, PIM_RUN_FAILED,
-                 "%s: what env does with these options is not known here; ask "
-                 "about the command that it runs",
-                 name);
-    }
-    return false;
+    judge(t, &image);
+    return is_env && command == NULL && t->status == PIM_RUN_SERVED &&
+           conclude(t, PIM_RUN_FAILED,
+                    pim_text("%s: what env does with these options is not "
+                             "known here; ask about the command that it runs",
+                             t->name));
 }
 
 void
 pim_target_follow(const pim_run_options *o, pim_target *out)
 {
-    const char *name = o->command[0];
-    bool clears = false;
     int steps = 0;
-    *out = (pim_target){.argv = o->command};
-    while (follow(out, o, &clears)) {
+    *out = (pim_target){.name = o->command[0],
+                        .argv = o->command,
+                        .for_check = o->given[PIM_OPT_CHECK] != NULL,
+                        .with_children = o->given[PIM_OPT_NO_CHILDREN] == NULL};
+    while (follow(out)) {
         if (++steps == STEPS_MAX) {
             conclude(out, PIM_RUN_NOT_STARTED,
-                     "%s: too many scripts lead to its program", name);
+                     pim_text("%s: too many scripts lead to its program",
+                              out->name));
             return;
         }
     }
-    if (clears && out->status < PIM_RUN_NOT_STARTED) {
+    if (out->is_cleared && out->status < PIM_RUN_NOT_STARTED) {
         out->hands_on = false;
         conclude(out, PIM_RUN_NOT_SERVED,
                  "env takes LD_PRELOAD away on the way to it; put pimalloc-run "

@@ -1,6 +1,6 @@
-// sizes.c -- numbers with a suffix.
+// values.c -- see values.h.
 
-#include "platform/sizes.h"
+#include "platform/values.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,18 +61,40 @@ pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard)
 }
 
 bool
-pim_tree_of(const char *text, pim_tree *out)
+pim_is_word(const char *word, const char *text, size_t length)
 {
-    static const char *const words[] = {
-        [PIM_TREE_NONE] = "none",
-        [PIM_TREE_TENANTS] = "tenants",
-        [PIM_TREE_ALL] = "all",
-    };
-    for (int i = PIM_TREE_NONE; i <= PIM_TREE_ALL; i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *out = (pim_tree)i;
-            return true;
-        }
+    return strncmp(word, text, length) == 0 && word[length] == '\0';
+}
+
+static int
+find(const char *text, size_t length, const char *const *words, size_t count)
+{
+    size_t i = 0;
+    while (i < count && !pim_is_word(words[i], text, length)) {
+        i++;
     }
-    return false;
+    return i < count ? (int)i : -1;
+}
+
+int
+pim_word_of(const char *text, const char *const *words, size_t count)
+{
+    return find(text, strlen(text), words, count);
+}
+
+int
+pim_form_of(const char *text, const char *const *words, size_t count,
+            const char **file)
+{
+    size_t length = strcspn(text, ":");
+    *file = text[length] == ':' ? text + length + 1 : NULL;
+    return find(text, length, words, count);
+}
+
+pim_tree
+pim_tree_of(const char *text)
+{
+    static const char *const words[] = {"none", "tenants", "all"};
+    return (pim_tree)(PIM_TREE_NONE +
+                      pim_word_of(text, words, PIM_ARRAY_LEN(words)));
 }
