@@ -11,14 +11,19 @@
 // prototype's arguments, which gcc knows to be meant.
 #define PIM_WITH_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 
-// The id that is meant: an id, or an object with an id, such as
-// concurrent.interpreters.Interpreter.  -1 with an exception set.
-int pim_interpreter_argument(PyObject *argument, int64_t *out);
+// The id of the calling interpreter.
+int64_t pim_own_interp(void);
+
+// Converters as PyArg_ParseTuple() calls them for "O&", into an int64_t: 1, or
+// 0 with an exception set.  The first takes an id, or an object with an id such
+// as concurrent.interpreters.Interpreter; the second also None, for which *out
+// stays as it is.
+int pim_interp_argument(PyObject *argument, void *out);
+int pim_interp_or_none(PyObject *argument, void *out);
 
 // The argument `interp` of a function that takes no other, borrowed; None if it
-// was not given.  `format` is PyArg_ParseTupleAndKeywords()'s, "|O:" and the
-// function's name.  NULL with an exception set.
-PyObject *pim_only_interpreter(PyObject *args, PyObject *kwargs,
-                               const char *format);
+// was not given.  `format` is "|O:" and the function's name.  NULL with an
+// exception set.
+PyObject *pim_only_interp(PyObject *args, PyObject *kwargs, const char *format);
 
 #endif // PIM_MODULE_ARGUMENTS_H

@@ -14,48 +14,33 @@
 // The id of the main interpreter.
 #define MAIN ((int64_t)0)
 
-static int64_t
-own_id(void)
-{
-    return PyInterpreterState_GetID(PyInterpreterState_Get());
-}
+// An argument that is bytes, or None for 0.
+typedef struct limit_bytes {
+    const char *name;
+    uint64_t bytes;
+} limit_bytes;
 
-// None is the calling interpreter.
+// A converter, as in arguments.h.
 static int
-which(PyObject *argument, int64_t *out)
+bytes_or_none_argument(PyObject *argument, void *out)
 {
+    limit_bytes *limit = out;
+    limit->bytes = 0;
     if (Py_IsNone(argument)) {
-        *out = own_id();
-        return 0;
+        return 1;
     }
-    return pim_interpreter_argument(argument, out);
-}
-
-// Bytes, or None for 0.
-static int
-bytes_argument(const char *name, PyObject *argument, uint64_t *out)
-{
-    *out = 0;
-    if (Py_IsNone(argument)) {
-        return 0;
-    }
-    PyObject *index = PyNumber_Index(argument);
-    if (index == NULL) {
-        return -1;
-    }
-    long long bytes = PyLong_AsLongLong(index);
-    Py_DECREF(index);
+    long long bytes = PyLong_AsLongLong(argument);
     if (bytes == -1 && PyErr_Occurred() != NULL) {
-        return -1;
+        return 0;
     }
     if (bytes <= 0) {
         PyErr_Format(PyExc_ValueError,
                      "%s must be at least one byte, or None for no limit",
-                     name);
-        return -1;
+                     limit->name);
+        return 0;
     }
-    *out = (uint64_t)bytes;
-    return 0;
+    limit->bytes = (uint64_t)bytes;
+    return 1;
 }
 
 static int
@@ -77,7 +62,7 @@ get(const pim_library *library, int64_t interp, pimalloc_limit *limit)
 static bool
 is_main(void)
 {
-    if (own_id() != MAIN) {
+    if (pim_own_interp() != MAIN) {
         PyErr_SetString(PyExc_PermissionError,
                         "only the main interpreter changes limits; others may "
                         "limit themselves while they have no limit");
@@ -90,31 +75,10 @@ is_main(void)
 static bool
 may_set(int64_t interp, const pimalloc_limit *now)
 {
-    int64_t self = own_id();
+    int64_t self = pim_own_interp();
     return (self == interp && now->interp == self && now->soft_bytes == 0 &&
             now->hard_bytes == 0) ||
            is_main();
-}
-
-static int
-read_set_arguments(PyObject *args, PyObject *kwargs, int64_t *interp,
-                   uint64_t *soft, uint64_t *hard)
-{
-    static char soft_name[] = "soft";
-    static char hard_name[] = "hard";
-    static char interp_name[] = "interp";
-    static char *names[] = {soft_name, hard_name, interp_name, NULL};
-    PyObject *soft_argument = NULL;
-    PyObject *hard_argument = Py_None;
-    PyObject *interp_argument = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O$O:set_limit", names,
-                                     &soft_argument, &hard_argument,
-                                     &interp_argument) ||
-        bytes_argument(soft_name, soft_argument, soft) != 0 ||
-        bytes_argument(hard_name, hard_argument, hard) != 0) {
-        return -1;
-    }
-    return which(interp_argument, interp);
 }
 
 PyDoc_STRVAR(
@@ -144,18 +108,26 @@ PyDoc_STRVAR(
 static PyObject *
 set_limit(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    int64_t interp;
-    uint64_t soft;
-    uint64_t hard;
+    static char soft_name[] = "soft";
+    static char hard_name[] = "hard";
+    static char interp_name[] = "interp";
+    static char *names[] = {soft_name, hard_name, interp_name, NULL};
+    limit_bytes soft = {.name = soft_name};
+    limit_bytes hard = {.name = hard_name};
+    int64_t interp = pim_own_interp();
     pimalloc_limit now;
     const pim_library *library = pim_library_of(module);
     if (library == NULL ||
-        read_set_arguments(args, kwargs, &interp, &soft, &hard) != 0 ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O&|O&$O&:set_limit", names,
+                                     bytes_or_none_argument, &soft,
+                                     bytes_or_none_argument, &hard,
+                                     pim_interp_or_none, &interp) ||
         get(library, interp, &now) != 0 || !may_set(interp, &now)) {
         return NULL;
     }
     // Whoever embeds Python may have set a callback, which stays.
-    int err = library->limit_set(interp, soft, hard, now.callback, now.arg);
+    int err = library->limit_set(interp, soft.bytes, hard.bytes, now.callback,
+                                 now.arg);
     if (err != 0) {
         PyErr_SetString(PyExc_ValueError,
                         err == -EINVAL ? "hard must not be below soft"
@@ -199,12 +171,11 @@ static PyObject *
 limits(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     const pim_library *library = pim_library_of(module);
-    PyObject *argument = library != NULL
-                             ? pim_only_interpreter(args, kwargs, "|O:limits")
-                             : NULL;
-    int64_t interp;
+    PyObject *argument =
+        library != NULL ? pim_only_interp(args, kwargs, "|O:limits") : NULL;
+    int64_t interp = pim_own_interp();
     pimalloc_limit limit;
-    if (argument == NULL || which(argument, &interp) != 0 ||
+    if (argument == NULL || !pim_interp_or_none(argument, &interp) ||
         get(library, interp, &limit) != 0) {
         return NULL;
     }
@@ -238,16 +209,11 @@ static PyObject *
 count_for(PyObject *module, PyObject *args)
 {
     const pim_library *library = pim_library_of(module);
-    PyObject *interp_argument = NULL;
-    PyObject *parent_argument = NULL;
     int64_t interp;
     int64_t parent = PIMALLOC_PROCESS;
     if (library == NULL || !is_main() ||
-        !PyArg_ParseTuple(args, "OO:count_for", &interp_argument,
-                          &parent_argument) ||
-        pim_interpreter_argument(interp_argument, &interp) != 0 ||
-        (!Py_IsNone(parent_argument) &&
-         pim_interpreter_argument(parent_argument, &parent) != 0)) {
+        !PyArg_ParseTuple(args, "O&O&:count_for", pim_interp_argument, &interp,
+                          pim_interp_or_none, &parent)) {
         return NULL;
     }
     int err = library->limit_count_for(interp, parent);
@@ -285,13 +251,11 @@ count_made(PyObject *module, PyObject *args, PyObject *kwargs)
     static char interp_name[] = "interp";
     static char *names[] = {count_name, interp_name, NULL};
     const pim_library *library = pim_library_of(module);
-    PyObject *interp_argument = Py_None;
-    int64_t interp;
+    int64_t interp = pim_own_interp();
     int count;
     if (library == NULL || !is_main() ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "p|$O:count_made", names,
-                                     &count, &interp_argument) ||
-        which(interp_argument, &interp) != 0) {
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "p|$O&:count_made", names,
+                                     &count, pim_interp_or_none, &interp)) {
         return NULL;
     }
     if (library->limit_count_made(interp, count) != 0) {

@@ -94,22 +94,19 @@ PyDoc_STRVAR(
 static PyObject *
 module_stats(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    PyObject *argument = pim_only_interpreter(args, kwargs, "|O:stats");
-    int64_t interp = 0;
-    if (argument == NULL) {
-        return NULL;
-    }
     const pim_library *library = pim_library_of(module);
-    if (library == NULL) {
+    PyObject *argument =
+        library != NULL ? pim_only_interp(args, kwargs, "|O:stats") : NULL;
+    int64_t interp;
+    if (argument == NULL) {
         return NULL;
     }
     if (Py_IsNone(argument)) {
         return pim_figures_all(library);
     }
-    if (pim_interpreter_argument(argument, &interp) != 0) {
-        return NULL;
-    }
-    return pim_figures_of(library, interp);
+    return pim_interp_argument(argument, &interp)
+               ? pim_figures_of(library, interp)
+               : NULL;
 }
 
 PyDoc_STRVAR(
@@ -136,15 +133,12 @@ module_classes(PyObject *module, PyObject *args, PyObject *kwargs)
     static char interp_name[] = "interp";
     static char domain_name[] = "domain";
     static char *names[] = {interp_name, domain_name, NULL};
-    PyObject *argument = NULL;
     const char *domain = "obj";
-    int64_t interp = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|s:classes", names,
-                                     &argument, &domain)) {
-        return NULL;
-    }
+    int64_t interp;
     const pim_library *library = pim_library_of(module);
-    if (library == NULL || pim_interpreter_argument(argument, &interp) != 0) {
+    if (library == NULL ||
+        !PyArg_ParseTupleAndKeywords(args, kwargs, "O&|s:classes", names,
+                                     pim_interp_argument, &interp, &domain)) {
         return NULL;
     }
     return pim_classes_of(library, interp, domain);
@@ -217,14 +211,11 @@ PyDoc_STRVAR(
 static PyObject *
 module_trim(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    PyObject *argument = pim_only_interpreter(args, kwargs, "|O:trim");
-    int64_t interp = PyInterpreterState_GetID(PyInterpreterState_Get());
-    if (argument == NULL) {
-        return NULL;
-    }
     const pim_library *library = pim_library_of(module);
-    if (library == NULL || (!Py_IsNone(argument) &&
-                            pim_interpreter_argument(argument, &interp) != 0)) {
+    PyObject *argument =
+        library != NULL ? pim_only_interp(args, kwargs, "|O:trim") : NULL;
+    int64_t interp = pim_own_interp();
+    if (argument == NULL || !pim_interp_or_none(argument, &interp)) {
         return NULL;
     }
     pimalloc_snapshot known = {.size = sizeof(known)};
@@ -300,12 +291,9 @@ module_print_stats(PyObject *module, PyObject *args, PyObject *kwargs)
     static char name[] = "file";
     static char *names[] = {name, NULL};
     PyObject *file = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:print_stats", names,
-                                     &file)) {
-        return NULL;
-    }
     const pim_library *library = pim_library_of(module);
-    if (library == NULL) {
+    if (library == NULL || !PyArg_ParseTupleAndKeywords(
+                               args, kwargs, "|O:print_stats", names, &file)) {
         return NULL;
     }
     if (Py_IsNone(file)) {
