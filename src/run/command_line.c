@@ -2,8 +2,6 @@
 
 #define _GNU_SOURCE
 
-#include "run/command_line.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +12,7 @@
 #include "platform/path.h"
 #include "platform/signals.h"
 #include "platform/values.h"
-#include "run/common.h"
+#include "run/run.h"
 
 #define SEE_HELP "; \"pimalloc-run --help\" lists the options"
 
@@ -45,16 +43,16 @@ check_file(const option *o, const char *file)
         pim_fail("%s: %s is a directory; name a file in it", o->name, path);
     }
     pim_path_expand(folder, path, &has_pid);
-    bool exists = has_pid || stat(path, &status) == 0;
-    if (!has_pid && (exists ? !S_ISDIR(status.st_mode) : errno == ENOENT)) {
+    int err = has_pid || stat(path, &status) == 0 ? 0 : errno;
+    if (err == ENOENT || (!has_pid && err == 0 && !S_ISDIR(status.st_mode))) {
         pim_fail("%s: %s is no directory, so no file in it can be written; "
                  "create it first",
                  o->name, path);
     }
-    if (!exists) {
+    if (err != 0) {
         pim_fail("%s: %s: %s; name a file in a folder that COMMAND may write "
                  "to",
-                 o->name, path, strerror(errno));
+                 o->name, path, strerror(err));
     }
 }
 
@@ -64,9 +62,6 @@ static const char *
 absolute(const option *o, const char *file)
 {
     char *left = getcwd(NULL, 0);
-    if (*file == '/') {
-        return file;
-    }
     if (left == NULL) {
         pim_fail("%s: the current directory is not known (%s); give an "
                  "absolute path",
@@ -103,7 +98,7 @@ read_form(const option *o, const char *value)
                  "stderr",
                  o->name);
     }
-    file = absolute(o, file);
+    file = *file != '/' ? absolute(o, file) : file;
     check_file(o, file);
     return pim_text("%s:%s", o->forms[form], file);
 }
@@ -234,24 +229,24 @@ read_one(const char *argument, pim_run_options *out)
     }
 }
 
-// A process id behind the value tells of a parent process, not of COMMAND.
-static void
-read_variable(size_t i, pim_run_options *out)
+// An option that its variable gives.  A process id behind the value tells of a
+// parent process, not of COMMAND.
+static const char *
+read_variable(size_t i)
 {
-    const option *o = &options[i];
-    const char *value = secure_getenv(o->variable);
-    if (value != NULL && value[0] == o->fixed[0] &&
-        (value[1] == '\0' || value[1] == ':')) {
-        out->given[i] = o->fixed;
-    }
+    const char *value = secure_getenv(options[i].variable);
+    return value != NULL &&
+                   pim_is_word(options[i].fixed, value, strcspn(value, ":"))
+               ? options[i].fixed
+               : NULL;
 }
 
 void
 pim_run_options_read(char **argv, pim_run_options *out)
 {
     *out = (pim_run_options){0};
-    read_variable(PIM_OPT_VERBOSE, out);
-    read_variable(PIM_OPT_NO_CHILDREN, out);
+    out->given[PIM_OPT_VERBOSE] = read_variable(PIM_OPT_VERBOSE);
+    out->given[PIM_OPT_NO_CHILDREN] = read_variable(PIM_OPT_NO_CHILDREN);
     char **next = argv + (argv[0] != NULL);
     for (; *next != NULL && (*next)[0] == '-'; next++) {
         if (strcmp(*next, "--") == 0) {

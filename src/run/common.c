@@ -1,8 +1,6 @@
-// common.c -- see common.h.
+// common.c -- texts, and a child with a pipe and a deadline.
 
 #define _GNU_SOURCE
-
-#include "run/common.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,6 +14,7 @@
 #include <unistd.h>
 
 #include "platform/threads.h"
+#include "run/run.h"
 
 void
 pim_exit(int status)
@@ -87,20 +86,18 @@ become(char *const argv[], int answer)
 static bool
 read_answer(int fd, unsigned seconds, pim_answer *out)
 {
-    uint64_t deadline = pim_clock_ms() + 1000 * seconds;
     struct pollfd wait = {.fd = fd, .events = POLLIN};
+    uint64_t now = pim_clock_ms();
+    const uint64_t end = now + 1000 * seconds;
+    size_t used = 0;
     ssize_t n = 1;
-    for (size_t used = 0; used + 1 < sizeof(out->text); used += (size_t)n) {
-        int64_t left = (int64_t)(deadline - pim_clock_ms());
-        if (left <= 0 || poll(&wait, 1, (int)left) <= 0) {
-            return false;
-        }
+    while (n > 0 && used + 1 < sizeof(out->text) && now < end &&
+           poll(&wait, 1, (int)(end - now)) > 0) {
         n = read(fd, out->text + used, sizeof(out->text) - 1 - used);
-        if (n <= 0) {
-            return n == 0;
-        }
+        used += n > 0 ? (size_t)n : 0;
+        now = pim_clock_ms();
     }
-    return false;
+    return n == 0;
 }
 
 void

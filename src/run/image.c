@@ -1,8 +1,10 @@
 // image.c -- reading the head of a program file.
+//
+// A loader preloads a library only if the program is linked dynamically, of the
+// library's kind of machine and C library, and runs without raised privileges.
+// The file tells all of this.
 
 #define _GNU_SOURCE
-
-#include "run/image.h"
 
 #include <fcntl.h>
 #include <link.h>
@@ -14,8 +16,7 @@
 #include <unistd.h>
 
 #include "platform/privilege.h"
-
-#define BLANKS " \t"
+#include "run/run.h"
 
 // Of another class or byte order it finds no loader, and nobody asks.
 static void
@@ -47,9 +48,9 @@ static void
 read_script(const char *head, size_t length, pim_image *out)
 {
     if (strncmp(head, "#!", 2) == 0) {
-        const char *line = head + 2 + strspn(head + 2, BLANKS);
+        const char *line = head + 2 + strspn(head + 2, PIM_BLANKS);
         size_t n = strcspn(line, "\n");
-        while (n > 0 && strchr(BLANKS, line[n - 1]) != NULL) {
+        while (n > 0 && strchr(PIM_BLANKS, line[n - 1]) != NULL) {
             n--;
         }
         memcpy(out->script, line, n);
@@ -77,9 +78,11 @@ pim_image_read(const char *path, pim_image *out)
     }
 }
 
+// Root has capabilities anyway, which is no raise.
 const char *
 pim_image_privilege(const char *path)
 {
+    char capabilities[64];
     struct stat file;
     struct statvfs volume;
     if (pim_is_privileged() || geteuid() != getuid() || getegid() != getgid()) {
@@ -89,18 +92,13 @@ pim_image_privilege(const char *path)
         (statvfs(path, &volume) == 0 && (volume.f_flag & ST_NOSUID) != 0)) {
         return NULL;
     }
-    if ((file.st_mode & S_ISUID) != 0 && file.st_uid != getuid()) {
-        return "it is setuid";
-    }
-    if ((file.st_mode & S_ISGID) != 0 && (file.st_mode & S_IXGRP) != 0 &&
-        file.st_gid != getgid()) {
-        return "it is setgid";
-    }
-    // Root has them anyway, which is no raise.
-    char capabilities[64];
-    if (getuid() != 0 && getxattr(path, "security.capability", capabilities,
-                                  sizeof(capabilities)) > 0) {
-        return "it has file capabilities";
-    }
-    return NULL;
+    mode_t setgid = S_ISGID | S_IXGRP;
+    return (file.st_mode & S_ISUID) != 0 && file.st_uid != getuid()
+               ? "it is setuid"
+           : (file.st_mode & setgid) == setgid && file.st_gid != getgid()
+               ? "it is setgid"
+           : getuid() != 0 && getxattr(path, "security.capability",
+                                       capabilities, sizeof(capabilities)) > 0
+               ? "it has file capabilities"
+               : NULL;
 }

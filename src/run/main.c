@@ -19,9 +19,7 @@
 
 #include "platform/path.h"
 #include "platform/privilege.h"
-#include "run/command_line.h"
-#include "run/place.h"
-#include "run/target.h"
+#include "run/run.h"
 
 // err(3) writes "pimalloc-run: MESSAGE", each line in one piece because
 // COMMAND's siblings may share this stderr.
@@ -36,20 +34,6 @@ set_up_messages(void)
 
 // --- the environment ---------------------------------------------------------
 
-static bool
-contains(const char *list, const char *path, const char *separators)
-{
-    char *rest = pim_text("%s", list);
-    while (rest != NULL) {
-        const char *entry = strsep(&rest, separators);
-        // Without a slash the loader looks elsewhere than stat() would.
-        if (strchr(entry, '/') != NULL && pim_path_is_same(entry, path)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // Appends `path` to the list in the variable `name`, unless the list names that
 // file already.  What the list holds stays as it is.  separators: the
 // characters between entries, of which the first is written.
@@ -63,11 +47,17 @@ append(const char *name, const char *path, const char *separators)
                  separators[1] != '\0' ? "a colon or a space" : "a colon");
     }
     const char *old = secure_getenv(name);
-    if (old == NULL || *old == '\0') {
-        pim_set_variable(name, path);
-    } else if (!contains(old, path, separators)) {
-        pim_set_variable(name, pim_text("%s%c%s", old, separators[0], path));
+    char *rest = pim_text("%s", old != NULL ? old : "");
+    while (rest != NULL) {
+        const char *entry = strsep(&rest, separators);
+        // Without a slash the loader looks elsewhere than stat() would.
+        if (strchr(entry, '/') != NULL && pim_path_is_same(entry, path)) {
+            return;
+        }
     }
+    bool is_empty = old == NULL || *old == '\0';
+    pim_set_variable(
+        name, is_empty ? path : pim_text("%s%c%s", old, *separators, path));
 }
 
 // The loader splits LD_PRELOAD at blanks, too; our own entries are set off with
@@ -128,46 +118,33 @@ tell_not_served(const pim_run_options *o, const pim_target *target)
 
 #define SECONDS_MAX 10
 
-// By its file name: LD_PRELOAD may have named it already, by another path.
-static bool
-loader_takes(char **argv, const char *library)
+static void
+ask_library(const pim_target *target, const char *library, pim_answer *answer)
 {
-    pim_answer objects;
-    pim_set_variable("LD_TRACE_LOADED_OBJECTS", "1");
-    pim_ask(argv, SECONDS_MAX, &objects);
-    unsetenv("LD_TRACE_LOADED_OBJECTS");
-    return objects.status == 0 &&
-           strstr(objects.text, library + pim_path_folder(library) - 1) != NULL;
-}
-
-// Whether the constructor answered, not COMMAND.
-static bool
-is_answer(const pim_answer *answer)
-{
+    static const char unknown[] = "%s: it could not be found out whether %s "
+                                  "would be served: %s; run it with --verbose "
+                                  "--stats";
     static const char *const begins[] = {
         [PIM_RUN_SERVED] = "CPython ",
         [PIM_RUN_NOT_SERVED] = "not served: ",
         [PIM_RUN_NO_PYTHON] = "no CPython",
     };
-    size_t status = (size_t)answer->status; // -1 is none of them
-    return status < PIM_ARRAY_LEN(begins) &&
-           strncmp(answer->text, begins[status], strlen(begins[status])) == 0;
-}
-
-static void
-ask_library(const pim_target *target, const char *library, pim_answer *answer)
-{
-    bool takes = loader_takes(target->argv, library);
-    if (takes) {
-        pim_set_variable("PIMALLOC_RUN_CHECK", "1");
-        pim_ask(target->argv, SECONDS_MAX, answer);
+    pim_set_variable("LD_TRACE_LOADED_OBJECTS", "1");
+    pim_ask(target->argv, SECONDS_MAX, answer);
+    unsetenv("LD_TRACE_LOADED_OBJECTS");
+    // By its file name: LD_PRELOAD may have named it already, by another path.
+    const char *name = library + pim_path_folder(library) - 1;
+    if (answer->status != 0 || strstr(answer->text, name) == NULL) {
+        pim_fail(unknown, target->name, target->file,
+                 "its loader passes the library over");
     }
-    if (!takes || !is_answer(answer)) {
-        pim_fail("%s: it could not be found out whether %s would be served: "
-                 "%s; run it with --verbose --stats",
-                 target->name, target->file,
-                 takes ? "the library in it gave no answer"
-                       : "its loader passes the library over");
+    pim_set_variable("PIMALLOC_RUN_CHECK", "1");
+    pim_ask(target->argv, SECONDS_MAX, answer);
+    size_t status = (size_t)answer->status; // -1: too large
+    if (status >= PIM_ARRAY_LEN(begins) ||
+        strncmp(answer->text, begins[status], strlen(begins[status])) != 0) {
+        pim_fail(unknown, target->name, target->file,
+                 "the library in it gave no answer"); // COMMAND did
     }
 }
 
@@ -178,29 +155,27 @@ check(const pim_run_options *o, const char *library)
     pim_target target;
     pim_answer answer;
     pim_target_follow(o, &target);
+    const char *text = pim_text("not served: %s", target.why);
     if (target.status == PIM_RUN_SERVED) {
         ask_library(&target, library, &answer);
+        target.status = (enum pim_run_status)answer.status;
+        text = answer.text;
     } else if (target.status != PIM_RUN_NOT_SERVED) {
         errx(target.status, "%s", target.why);
-    } else {
-        answer.status = PIM_RUN_NOT_SERVED;
-        snprintf(answer.text, sizeof(answer.text), "not served: %s",
-                 target.why);
+    }
+    if (target.status == PIM_RUN_NO_PYTHON && target.is_script) {
+        text = pim_text("no CPython in the interpreter of this script at its "
+                        "start; %s",
+                        target.with_children
+                            ? "the programs that the script starts are served"
+                            : "one that it executes in its place is served, "
+                              "the programs that it starts are not");
     }
     // COMMAND, and what it comes down to if that is something else.
     printf(target.argv == o->command ? "%s: " : "%s (%s): ", target.name,
            target.file);
-    if (answer.status != PIM_RUN_NO_PYTHON || !target.is_script) {
-        printf("%.*s\n", (int)strcspn(answer.text, "\n"), answer.text);
-    } else {
-        printf("no CPython in the interpreter of this script at its start; "
-               "%s\n",
-               o->given[PIM_OPT_NO_CHILDREN] != NULL
-                   ? "one that it executes in its place is served, the "
-                     "programs that it starts are not"
-                   : "the programs that the script starts are served");
-    }
-    pim_exit(answer.status);
+    printf("%.*s\n", (int)strcspn(text, "\n"), text);
+    pim_exit(target.status);
 }
 
 int

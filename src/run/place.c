@@ -1,11 +1,11 @@
 // place.c -- looking for files beside the launcher.
+//
+// Only the way from BINDIR to the others is compiled in, so a tree that was
+// moved works, and so does the build tree.
 
 #define _GNU_SOURCE
 
-#include "run/place.h"
-
 #include <dlfcn.h>
-#include <errno.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 #include "mi/mi.h"
 #include "platform/path.h"
 #include "platform/room.h"
-#include "run/common.h"
+#include "run/run.h"
 
 #define LIBRARY "libpimalloc-preload.so"
 #define MODULE "pimalloc.abi3.so"
@@ -32,9 +32,8 @@ folder_of(const char *what, const char *file, const char *installed,
         us = realpath((const char *)getauxval(AT_EXECFN), NULL);
     }
     if (us == NULL) {
-        pim_fail("my own file cannot be found (%s), so the library beside it "
-                 "cannot either; is /proc mounted?",
-                 strerror(errno));
+        err(PIM_RUN_FAILED, "my own file cannot be found, so the library "
+                            "beside it cannot either; is /proc mounted?");
     }
     for (int i = 0; i < 2; i++) {
         char *path = pim_text("%.*s%s", (int)pim_path_folder(us), us, seen[i]);

@@ -1,8 +1,10 @@
 // target.c -- from COMMAND to the program that the kernel loads.
+//
+// COMMAND may be a script, whose interpreter is the program; that may be
+// env(1), which looks for another.  Following them tells, without running any,
+// whether the loader will honour LD_PRELOAD in the end.
 
 #define _GNU_SOURCE
-
-#include "run/target.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -14,13 +16,12 @@
 
 #include "platform/path.h"
 #include "platform/values.h"
-#include "run/image.h"
+#include "run/run.h"
 
 // The kernel follows five scripts; env and shims may be between them.
 #define STEPS_MAX 16
 
 #define PYENV_SECONDS 20
-#define BLANKS " \t"
 
 // --- finding -----------------------------------------------------------------
 
@@ -126,7 +127,6 @@ judge(pim_target *t, const pim_image *image)
 //
 // Its command line is read as env itself reads it: by getopt_long(3).
 
-#define BRIEF "+a:C:iS:u:v0"
 static const struct option env_options[] = {
     {"argv0", required_argument, NULL, 'a'},
     {"block-signal", optional_argument, NULL, 0},
@@ -149,8 +149,8 @@ split(const char *env, char *text, char **rest)
 {
     const char *words[256] = {env};
     size_t used = 1;
-    for (char *word = strtok(pim_text("%s", text), BLANKS); word != NULL;
-         word = strtok(NULL, BLANKS)) {
+    for (char *word = strtok(pim_text("%s", text), PIM_BLANKS); word != NULL;
+         word = strtok(NULL, PIM_BLANKS)) {
         if (used == PIM_ARRAY_LEN(words) || strpbrk(word, "'\"\\$#") != NULL) {
             return NULL;
         }
@@ -192,7 +192,7 @@ follow_env(pim_target *t)
     int letter;
     opterr = 0;
     optind = 0; // getopt_long() starts anew
-    while ((letter = getopt_long(count(argv), argv, BRIEF, env_options,
+    while ((letter = getopt_long(count(argv), argv, "+a:C:iS:u:v0", env_options,
                                  NULL)) != -1) {
         if (letter == 'S') {
             argv = split(argv[0], optarg, argv + optind);
@@ -270,8 +270,8 @@ follow_script(pim_target *t, const char *line)
                                  "\"pyenv shell\" or PYENV_VERSION",
                                  t->name));
     }
-    size_t length = strcspn(line, BLANKS);
-    const char *argument = line + length + strspn(line + length, BLANKS);
+    size_t length = strcspn(line, PIM_BLANKS);
+    const char *argument = line + length + strspn(line + length, PIM_BLANKS);
     // Without a slash the kernel looks in the current directory, not in PATH.
     const char *folder = memchr(line, '/', length) != NULL ? "" : "./";
     const char *words[] = {pim_text("%s%.*s", folder, (int)length, line),
@@ -329,13 +329,12 @@ follow(pim_target *t)
 void
 pim_target_follow(const pim_run_options *o, pim_target *out)
 {
-    int steps = 0;
     *out = (pim_target){.name = o->command[0],
                         .argv = o->command,
                         .for_check = o->given[PIM_OPT_CHECK] != NULL,
                         .with_children = o->given[PIM_OPT_NO_CHILDREN] == NULL};
-    while (follow(out)) {
-        if (++steps == STEPS_MAX) {
+    for (int steps = 1; follow(out); steps++) {
+        if (steps == STEPS_MAX) {
             conclude(out, PIM_RUN_NOT_STARTED,
                      pim_text("%s: too many scripts lead to its program",
                               out->name));
