@@ -19,7 +19,7 @@
 typedef struct option {
     const char *name;
     const char *variable; // NULL: none
-    const char *fixed;    // its value if the option takes none
+    const char *flag;     // its value if the option takes none
     const char *forms[3]; // of [=FORM][:FILE]; the first is the default
     const char *needs;    // else what it needs behind =
 } option;
@@ -44,15 +44,14 @@ check_file(const option *o, const char *file)
     }
     pim_path_expand(folder, path, &has_pid);
     int err = has_pid || stat(path, &status) == 0 ? 0 : errno;
-    if (err == ENOENT || (!has_pid && err == 0 && !S_ISDIR(status.st_mode))) {
-        pim_fail("%s: %s is no directory, so no file in it can be written; "
-                 "create it first",
-                 o->name, path);
-    }
-    if (err != 0) {
-        pim_fail("%s: %s: %s; name a file in a folder that COMMAND may write "
-                 "to",
-                 o->name, path, strerror(err));
+    bool is_none = has_pid    ? false
+                   : err == 0 ? !S_ISDIR(status.st_mode)
+                              : err == ENOENT;
+    if (is_none || err != 0) {
+        pim_fail("%s: %s%s; name a file in a folder that COMMAND may write to",
+                 o->name, path,
+                 is_none ? " is no directory"
+                         : pim_text(": %s", strerror(err)));
     }
 }
 
@@ -106,26 +105,25 @@ read_form(const option *o, const char *value)
 // --- options -----------------------------------------------------------------
 
 static const option options[PIM_OPT_COUNT] = {
-    [PIM_OPT_CHECK] = {"--check", .fixed = ""},
-    [PIM_OPT_DEBUG] = {"--debug", "PIMALLOC_DEBUG", .fixed = "1"},
-    [PIM_OPT_HELP] = {"--help", .fixed = ""},
+    [PIM_OPT_CHECK] = {"--check", .flag = ""},
+    [PIM_OPT_DEBUG] = {"--debug", "PIMALLOC_DEBUG", .flag = "1"},
+    [PIM_OPT_HELP] = {"--help", .flag = ""},
     [PIM_OPT_LEAKS] = {"--leaks", "PIMALLOC_LEAKS",
                        .forms = {"text", "json", "fail"}},
     [PIM_OPT_LIMIT] = {"--limit", "PIMALLOC_LIMIT",
                        .needs = "SOFT or SOFT:HARD: --limit=64M:72M"},
     [PIM_OPT_LIMIT_TREE] = {"--limit-tree", "PIMALLOC_LIMIT_TREE",
                             .needs = "none, tenants or all: --limit-tree=all"},
-    [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN",
-                             .fixed = "0"},
+    [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN", .flag = "0"},
     [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
                        .forms = {"text", "json", "openmetrics"}},
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
                               .needs = "a signal that COMMAND does not "
                                        "use, such as USR1, SIGUSR1 or 10"},
-    [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", .fixed = "1"},
-    [PIM_OPT_VERSION] = {"--version", .fixed = ""},
-    [PIM_OPT_WITH_MALLOC] = {"--with-malloc", .fixed = ""},
-    [PIM_OPT_WITH_MODULE] = {"--with-module", .fixed = ""},
+    [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", .flag = "1"},
+    [PIM_OPT_VERSION] = {"--version", .flag = ""},
+    [PIM_OPT_WITH_MALLOC] = {"--with-malloc", .flag = ""},
+    [PIM_OPT_WITH_MODULE] = {"--with-module", .flag = ""},
 };
 
 // What is wrong with the value, in words that follow it; NULL: nothing.
@@ -166,18 +164,15 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
 \n\
   --stats[=FORMAT][:FILE]  when a process ends, write its statistics: FORMAT is\n\
                              text (default), json or openmetrics; to stderr, or\n\
-                             to FILE, where %p stands for the process id\n\
-                             and %% for a per cent sign\n\
-  --stats-signal=SIGNAL    write them also whenever a process gets SIGNAL\n\
-                             (USR1, SIGUSR1 or 10)\n\
+                             to FILE, where %p is the process id and %% is %\n\
+  --stats-signal=SIGNAL    write them also at SIGNAL (USR1, SIGUSR1 or 10)\n\
   --leaks[=FORM][:FILE]    say what each interpreter left when it ended: FORM is\n\
                              text (default), json, or fail: as text, and the\n\
                              exit status is 23 instead of 0 if it is more than\n\
                              CPython itself leaves, or COMMAND is not served\n\
   --limit=SOFT[:HARD]      let each interpreter have SOFT of memory (64M, 1G,\n\
-                             1M at least; units are K, M, G and T);\n\
-                             then it gets a MemoryError, and small pieces up to\n\
-                             HARD\n\
+                             1M at least; units are K, M, G and T), then raise\n\
+                             MemoryError, and give small pieces up to HARD\n\
   --limit-tree=WHOSE       count what an interpreter makes for it, too: of none,\n\
                              tenants (default: all but the main one) or all\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
@@ -212,10 +207,10 @@ read_one(const char *argument, pim_run_options *out)
         pim_fail("there is no option %s" SEE_HELP, argument);
     }
     const option *o = &options[i];
-    if (o->fixed != NULL && *value != '\0') {
+    if (o->flag != NULL && *value != '\0') {
         pim_fail("%s takes no value" SEE_HELP, o->name);
     }
-    out->given[i] = o->fixed != NULL   ? o->fixed
+    out->given[i] = o->flag != NULL    ? o->flag
                     : o->needs != NULL ? read_needed(i, value)
                                        : read_form(o, value);
     if (i == PIM_OPT_HELP) {
@@ -236,8 +231,8 @@ read_variable(size_t i)
 {
     const char *value = secure_getenv(options[i].variable);
     return value != NULL &&
-                   pim_is_word(options[i].fixed, value, strcspn(value, ":"))
-               ? options[i].fixed
+                   pim_is_word(options[i].flag, value, strcspn(value, ":"))
+               ? options[i].flag
                : NULL;
 }
 
@@ -248,13 +243,10 @@ pim_run_options_read(char **argv, pim_run_options *out)
     out->given[PIM_OPT_VERBOSE] = read_variable(PIM_OPT_VERBOSE);
     out->given[PIM_OPT_NO_CHILDREN] = read_variable(PIM_OPT_NO_CHILDREN);
     char **next = argv + (argv[0] != NULL);
-    for (; *next != NULL && (*next)[0] == '-'; next++) {
-        if (strcmp(*next, "--") == 0) {
-            next++;
-            break;
-        }
-        read_one(*next, out);
+    while (*next != NULL && **next == '-' && strcmp(*next, "--") != 0) {
+        read_one(*next++, out);
     }
+    next += *next != NULL && strcmp(*next, "--") == 0;
     if (*next == NULL) {
         pim_fail("there is no COMMAND to run" SEE_HELP);
     }

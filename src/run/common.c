@@ -46,14 +46,21 @@ pim_text(const char *format, ...)
     return text;
 }
 
+int
+pim_count(char *const *argv)
+{
+    int n = 0;
+    while (argv[n] != NULL) {
+        n++;
+    }
+    return n;
+}
+
 char **
 pim_words(const char *const *words, size_t count, char *const *rest)
 {
-    size_t of_rest = 1;
+    size_t of_rest = (size_t)pim_count(rest) + 1;
     size_t used = 0;
-    while (rest[of_rest - 1] != NULL) {
-        of_rest++;
-    }
     char **out = calloc(count + of_rest, sizeof(*out));
     if (out == NULL) {
         err(PIM_RUN_FAILED, NULL);
@@ -65,19 +72,6 @@ pim_words(const char *const *words, size_t count, char *const *rest)
     }
     memcpy(out + used, rest, of_rest * sizeof(*out));
     return out;
-}
-
-// --- asking ------------------------------------------------------------------
-
-static _Noreturn void
-become(char *const argv[], int answer)
-{
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); // ^C ends us, and then it, too
-    if (dup2(open("/dev/null", O_RDONLY), 0) == 0 && dup2(answer, 1) == 1) {
-        execvp(argv[0], argv);
-    }
-    _exit(PIM_RUN_NOT_STARTED);
 }
 
 // Up to the end of what the child and its own children write.  False: there is
@@ -105,24 +99,29 @@ pim_ask(char *const argv[], unsigned seconds, pim_answer *out)
 {
     int ends[2];
     int status;
-    *out = (pim_answer){.status = -1};
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        return;
-    }
+    pid_t child;
     signal(SIGCHLD, SIG_DFL); // where it is ignored, nobody could wait
-    pid_t child = fork();
+    if (pipe2(ends, O_CLOEXEC) != 0 || (child = fork()) < 0) {
+        err(PIM_RUN_FAILED, "%s", argv[0]);
+    }
     if (child == 0) {
-        become(argv, ends[1]);
+        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); // ^C ends us, and then it, too
+        if (dup2(open("/dev/null", O_RDONLY), 0) == 0 &&
+            dup2(ends[1], 1) == 1) {
+            execvp(argv[0], argv);
+        }
+        _exit(PIM_RUN_NOT_STARTED);
     }
     close(ends[1]);
-    bool ended = child > 0 && read_answer(ends[0], seconds, out);
+    *out = (pim_answer){.status = -1};
+    bool ended = read_answer(ends[0], seconds, out);
     close(ends[0]);
-    if (child > 0 && !ended) {
+    if (!ended) {
         kill(-child, SIGKILL);
         kill(child, SIGKILL);
     }
-    if (child > 0 && waitpid(child, &status, 0) == child && ended &&
-        WIFEXITED(status)) {
+    if (waitpid(child, &status, 0) == child && ended && WIFEXITED(status)) {
         out->status = WEXITSTATUS(status);
     }
 }

@@ -67,15 +67,12 @@ pim_image_read(const char *path, pim_image *out)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = pread(fd, head, sizeof(head) - 1, 0);
     *out = (pim_image){0};
-    if (n >= (ssize_t)sizeof(Elf32_Ehdr) &&
-        memcmp(head, ELFMAG, SELFMAG) == 0) {
+    if (memcmp(head, ELFMAG, SELFMAG) == 0) {
         read_elf(fd, head, out);
     } else if (n >= 0) {
         read_script(head, (size_t)n, out);
     }
-    if (fd >= 0) {
-        close(fd);
-    }
+    close(fd); // -1 closes nothing
 }
 
 // Root has capabilities anyway, which is no raise.

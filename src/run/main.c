@@ -21,22 +21,10 @@
 #include "platform/privilege.h"
 #include "run/run.h"
 
-// err(3) writes "pimalloc-run: MESSAGE", each line in one piece because
-// COMMAND's siblings may share this stderr.
-static void
-set_up_messages(void)
-{
-    static char name[] = "pimalloc-run"; // whatever argv[0] is
-    static char line[2 * PATH_MAX];
-    program_invocation_short_name = name;
-    setvbuf(stderr, line, _IOLBF, sizeof(line));
-}
-
 // --- the environment ---------------------------------------------------------
 
-// Appends `path` to the list in the variable `name`, unless the list names that
-// file already.  What the list holds stays as it is.  separators: the
-// characters between entries, of which the first is written.
+// Appends `path` to the list in the variable `name`, unless that names the file
+// already.  separators: of entries; the first one is written.
 static void
 append(const char *name, const char *path, const char *separators)
 {
@@ -46,8 +34,8 @@ append(const char *name, const char *path, const char *separators)
                  path, name,
                  separators[1] != '\0' ? "a colon or a space" : "a colon");
     }
-    const char *old = secure_getenv(name);
-    char *rest = pim_text("%s", old != NULL ? old : "");
+    const char *old = secure_getenv(name) != NULL ? secure_getenv(name) : "";
+    char *rest = pim_text("%s", old);
     while (rest != NULL) {
         const char *entry = strsep(&rest, separators);
         // Without a slash the loader looks elsewhere than stat() would.
@@ -55,9 +43,8 @@ append(const char *name, const char *path, const char *separators)
             return;
         }
     }
-    bool is_empty = old == NULL || *old == '\0';
     pim_set_variable(
-        name, is_empty ? path : pim_text("%s%c%s", old, *separators, path));
+        name, *old == '\0' ? path : pim_text("%s%c%s", old, *separators, path));
 }
 
 // The loader splits LD_PRELOAD at blanks, too; our own entries are set off with
@@ -72,16 +59,17 @@ prepare(const pim_run_options *o, bool preloads, const char *library,
     if (o->given[PIM_OPT_WITH_MODULE] != NULL) {
         append("PYTHONPATH", pim_place_module(), ":");
     }
-    if (preloads && strchr(library, '$') != NULL) {
+    if (!preloads) {
+        return;
+    }
+    if (strchr(library, '$') != NULL) {
         pim_fail("%s cannot be put on LD_PRELOAD, where the loader expands "
                  "$ORIGIN and its like; install pimalloc in a path without a "
                  "dollar sign",
                  library);
     }
-    if (preloads) {
-        append("LD_PRELOAD", library, ": ");
-    }
-    if (preloads && mimalloc != NULL) {
+    append("LD_PRELOAD", library, ": ");
+    if (mimalloc != NULL) {
         append("LD_PRELOAD", mimalloc, ": ");
     }
 }
@@ -150,62 +138,63 @@ ask_library(const pim_target *target, const char *library, pim_answer *answer)
 
 // Says on stdout whether the Python of COMMAND would be served, and why not.
 static _Noreturn void
-check(const pim_run_options *o, const char *library)
+check(const pim_target *target, bool differs, const char *library)
 {
-    pim_target target;
-    pim_answer answer;
-    pim_target_follow(o, &target);
-    const char *text = pim_text("not served: %s", target.why);
-    if (target.status == PIM_RUN_SERVED) {
-        ask_library(&target, library, &answer);
-        target.status = (enum pim_run_status)answer.status;
+    pim_answer answer = {.status = (int)target->status};
+    const char *text = pim_text("not served: %s", target->why);
+    if (target->status == PIM_RUN_SERVED) {
+        ask_library(target, library, &answer);
         text = answer.text;
-    } else if (target.status != PIM_RUN_NOT_SERVED) {
-        errx(target.status, "%s", target.why);
+    } else if (target->status != PIM_RUN_NOT_SERVED) {
+        errx(target->status, "%s", target->why);
     }
-    if (target.status == PIM_RUN_NO_PYTHON && target.is_script) {
+    if (answer.status == PIM_RUN_NO_PYTHON && target->is_script) {
         text = pim_text("no CPython in the interpreter of this script at its "
                         "start; %s",
-                        target.with_children
+                        target->with_children
                             ? "the programs that the script starts are served"
                             : "one that it executes in its place is served, "
                               "the programs that it starts are not");
     }
     // COMMAND, and what it comes down to if that is something else.
-    printf(target.argv == o->command ? "%s: " : "%s (%s): ", target.name,
-           target.file);
-    printf("%.*s\n", (int)strcspn(text, "\n"), text);
-    pim_exit(target.status);
+    const char *file = differs ? pim_text(" (%s)", target->file) : "";
+    printf("%s%s: %.*s\n", target->name, file, (int)strcspn(text, "\n"), text);
+    pim_exit(answer.status);
 }
 
 int
 main(int argc, char **argv)
 {
     (void)argc;
-    set_up_messages();
-    pim_run_options o;
-    pim_run_options_read(argv, &o);
+    // err(3) writes "pimalloc-run: MESSAGE", each line in one piece because
+    // COMMAND's siblings may share this stderr.
+    static char name[] = "pimalloc-run"; // whatever argv[0] is
+    static char line[2 * PATH_MAX];
+    program_invocation_short_name = name;
+    setvbuf(stderr, line, _IOLBF, sizeof(line));
 
+    pim_run_options o;
+    pim_target target;
+    pim_run_options_read(argv, &o);
+    bool checks = o.given[PIM_OPT_CHECK] != NULL;
     bool prepares = !pim_is_privileged();
     const char *library = prepares ? pim_place_library() : NULL;
     const char *mimalloc = prepares && o.given[PIM_OPT_WITH_MALLOC] != NULL
                                ? pim_place_mimalloc(library)
                                : NULL;
-    if (o.given[PIM_OPT_CHECK] != NULL) {
-        if (prepares) {
-            prepare(&o, true, library, mimalloc);
-        }
-        check(&o, library);
+    if (checks && prepares) {
+        prepare(&o, true, library, mimalloc);
     }
-
-    pim_target target;
     pim_target_follow(&o, &target);
+    if (checks) {
+        check(&target, o.command != target.argv, library);
+    }
     bool not_served = target.status == PIM_RUN_NOT_SERVED;
     if (not_served) {
         tell_not_served(&o, &target);
     }
     // Where the library is not, nothing would keep it from child processes.
-    if (prepares && !(not_served && o.given[PIM_OPT_NO_CHILDREN] != NULL)) {
+    if (prepares && (!not_served || target.with_children)) {
         prepare(&o, !target.is_foreign, library, mimalloc);
     }
     execvp(o.command[0], o.command);

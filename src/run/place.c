@@ -18,7 +18,6 @@
 #include "run/run.h"
 
 #define LIBRARY "libpimalloc-preload.so"
-#define MODULE "pimalloc.abi3.so"
 #define MIMALLOC "libmimalloc.so.3"
 
 // The folder of `file`: `installed`, or else `built`, both seen from our own.
@@ -59,8 +58,8 @@ pim_place_library(void)
 const char *
 pim_place_module(void)
 {
-    return folder_of("the Python module", MODULE, PIM_RUN_TO_PYTHON_DIR,
-                     "../lib/python");
+    return folder_of("the Python module", "pimalloc.abi3.so",
+                     PIM_RUN_TO_PYTHON_DIR, "../lib/python");
 }
 
 // --- mimalloc ----------------------------------------------------------------

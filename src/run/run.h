@@ -41,7 +41,9 @@ _Noreturn void pim_exit(int status);
 void pim_set_variable(const char *name, const char *value);
 char *pim_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// An argv of those of `count` words that are not NULL, and then of `rest`.
+// How many words an argv has; and a new one of those of `count` words that are
+// not NULL, and then of `rest`.
+int pim_count(char *const *argv);
 char **pim_words(const char *const *words, size_t count, char *const *rest);
 
 typedef struct pim_answer {

@@ -20,7 +20,6 @@
 
 // The kernel follows five scripts; env and shims may be between them.
 #define STEPS_MAX 16
-
 #define PYENV_SECONDS 20
 
 // --- finding -----------------------------------------------------------------
@@ -38,10 +37,8 @@ static const char *
 find_in_path(const char *name)
 {
     const char *second = NULL; // exists, but is not executable
-    const char *path = secure_getenv("PATH");
-    char *rest = pim_text("%s", strchr(name, '/') != NULL ? ""
-                                : path != NULL            ? path
-                                                          : "/bin:/usr/bin");
+    const char *path = strchr(name, '/') ? "" : secure_getenv("PATH");
+    char *rest = pim_text("%s", path != NULL ? path : "/bin:/usr/bin");
     while (rest != NULL && *name != '\0') {
         const char *folder = strsep(&rest, ":");
         const char *file =
@@ -123,9 +120,7 @@ judge(pim_target *t, const pim_image *image)
     }
 }
 
-// --- env(1) ------------------------------------------------------------------
-//
-// Its command line is read as env itself reads it: by getopt_long(3).
+// --- env(1), whose command line is read as env reads it: by getopt_long(3) ---
 
 static const struct option env_options[] = {
     {"argv0", required_argument, NULL, 'a'},
@@ -171,16 +166,6 @@ change(pim_target *t, char *entry)
     }
 }
 
-static int
-count(char *const *argv)
-{
-    int n = 0;
-    while (argv[n] != NULL) {
-        n++;
-    }
-    return n;
-}
-
 // The command that env would execute, or where its arguments end.  NULL: that
 // is not known, for an option that we do not know, or quotes or escapes in the
 // string of -S.
@@ -192,8 +177,8 @@ follow_env(pim_target *t)
     int letter;
     opterr = 0;
     optind = 0; // getopt_long() starts anew
-    while ((letter = getopt_long(count(argv), argv, "+a:C:iS:u:v0", env_options,
-                                 NULL)) != -1) {
+    while ((letter = getopt_long(pim_count(argv), argv, "+a:C:iS:u:v0",
+                                 env_options, NULL)) != -1) {
         if (letter == 'S') {
             argv = split(argv[0], optarg, argv + optind);
             optind = 0;
@@ -239,9 +224,8 @@ ask_pyenv(const char *script)
     }
     // A shim ends with: exec "/where/it/is/pyenv" exec "$program" "$@"
     const char *last = strstr(text, "\nexec \"");
-    if (last != NULL) {
-        sscanf(last, " exec \"%[^\"]\" exec \"$program\"%n", pyenv, &end);
-    }
+    sscanf(last != NULL ? last : "", " exec \"%[^\"]\" exec \"$program\"%n",
+           pyenv, &end);
     if (end == 0 || !is_named(pyenv, "pyenv")) {
         return NULL;
     }
@@ -250,9 +234,9 @@ ask_pyenv(const char *script)
     pim_answer answer;
     pim_ask(pim_words(which, PIM_ARRAY_LEN(which), &none), PYENV_SECONDS,
             &answer);
-    bool found = answer.status == 0 && answer.text[0] == '/';
-    return found
-               ? pim_text("%.*s", (int)strcspn(answer.text, "\n"), answer.text)
+    answer.text[strcspn(answer.text, "\n")] = '\0';
+    return answer.status == 0 && answer.text[0] == '/'
+               ? pim_text("%s", answer.text)
                : "";
 }
 
@@ -284,8 +268,6 @@ follow_script(pim_target *t, const char *line)
                              t->file, words[0], line));
 }
 
-// --- following ---------------------------------------------------------------
-
 // One step; false when there is nothing left to follow.
 static bool
 follow(pim_target *t)
@@ -294,14 +276,12 @@ follow(pim_target *t)
     const char *found = find_in_path(t->argv[0]);
     t->file = found != NULL ? found : t->name;
     if (found == NULL) {
-        return conclude(
-            t, PIM_RUN_NOT_FOUND,
-            pim_text("%s: not found%s%s", t->name,
-                     strchr(t->name, '/') != NULL ? "" : " in PATH",
-                     strchr(t->name, '=') != NULL
-                         ? "; to set a variable, write it in front of "
-                           "pimalloc-run"
-                         : ""));
+        const char *hint = "; to set a variable, write it in front of "
+                           "pimalloc-run";
+        return conclude(t, PIM_RUN_NOT_FOUND,
+                        pim_text("%s: not found%s%s", t->name,
+                                 strchr(t->name, '/') ? "" : " in PATH",
+                                 strchr(t->name, '=') ? hint : ""));
     }
     if (!is_executable(found)) {
         return conclude(
@@ -329,7 +309,8 @@ follow(pim_target *t)
 void
 pim_target_follow(const pim_run_options *o, pim_target *out)
 {
-    *out = (pim_target){.name = o->command[0],
+    *out = (pim_target){.why = "nothing is against it",
+                        .name = o->command[0],
                         .argv = o->command,
                         .for_check = o->given[PIM_OPT_CHECK] != NULL,
                         .with_children = o->given[PIM_OPT_NO_CHILDREN] == NULL};
