@@ -23,8 +23,11 @@
 typedef struct option {
     const char *name; // without the prefix
     const char *valid;
-    bool (*parse)(const char *value, pim_options *out);
+    bool (*parse)(const char *value, pim_options *out); // NULL: a switch
+    size_t at; // of a switch, where it is in pim_options
 } option;
+
+#define SWITCH(member) "0 or 1", .at = offsetof(pim_options, member)
 
 // A copy that stays, since whoever shows a title in ps (setproctitle) writes it
 // over the environment.  The same text is kept once; an older one is not freed,
@@ -79,18 +82,6 @@ parse_switch(const char *value, bool *on)
     return *on || strcmp(value, "0") == 0;
 }
 
-static bool
-parse_verbose(const char *value, pim_options *out)
-{
-    return parse_switch(value, &out->verbose);
-}
-
-static bool
-parse_debug(const char *value, pim_options *out)
-{
-    return parse_switch(value, &out->debug);
-}
-
 // What it says is for the preload library, which reads it before all others
 // (preload/children.c) and puts a process's id behind the 0.
 static bool
@@ -108,24 +99,6 @@ parse_teardown(const char *value, pim_options *out)
     int i = pim_word_of(value, policies, PIM_ARRAY_LEN(policies));
     out->teardown = PIMALLOC_KEEP + i; // 0 for none of them
     return i >= 0;
-}
-
-static bool
-parse_purge_thread(const char *value, pim_options *out)
-{
-    return parse_switch(value, &out->purge_thread);
-}
-
-static bool
-parse_check(const char *value, pim_options *out)
-{
-    return parse_switch(value, &out->check);
-}
-
-static bool
-parse_run_check(const char *value, pim_options *out)
-{
-    return parse_switch(value, &out->run_check);
 }
 
 // Returns 0 for 0, 1 for 1 and text, 2 for json and 3 for `third`; *file is what
@@ -181,27 +154,28 @@ parse_signal(const char *value, pim_options *out)
 
 // In the order in which they are listed.
 static const option options[] = {
-    {"CHECK", "0 or 1", parse_check},
-    {"CHILDREN", "0 or 1", parse_children},
-    {"DEBUG", "0 or 1", parse_debug},
-    {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1", parse_leaks},
+    {"CHECK", SWITCH(check)},
+    {"CHILDREN", "0 or 1", .parse = parse_children},
+    {"DEBUG", SWITCH(debug)},
+    {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1",
+     .parse = parse_leaks},
     {"LIMIT",
      "SOFT or SOFT:HARD, whole numbers with K, M, G or T such as 64M, 1M at "
      "least, the second not smaller",
-     parse_limit},
-    {"LIMIT_TREE", "none, tenants or all", parse_limit_tree},
-    {"MIMALLOC", "the path of libmimalloc.so.3", parse_mimalloc},
-    {"PURGE_THREAD", "0 or 1", parse_purge_thread},
+     .parse = parse_limit},
+    {"LIMIT_TREE", "none, tenants or all", .parse = parse_limit_tree},
+    {"MIMALLOC", "the path of libmimalloc.so.3", .parse = parse_mimalloc},
+    {"PURGE_THREAD", SWITCH(purge_thread)},
     {"REGION", "a whole number with K, M, G or T such as 64G, 1M at least",
-     parse_region},
-    {INTERNAL, "0 or 1", parse_run_check},
+     .parse = parse_region},
+    {INTERNAL, SWITCH(run_check)},
     {"STATS", "text, json or openmetrics, with or without :FILE; 0 or 1",
-     parse_stats},
+     .parse = parse_stats},
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
-     parse_signal},
-    {"TEARDOWN", "keep, poison or release", parse_teardown},
-    {"TSTATE", "auto or call", parse_tstate},
-    {"VERBOSE", "0 or 1", parse_verbose},
+     .parse = parse_signal},
+    {"TEARDOWN", "keep, poison or release", .parse = parse_teardown},
+    {"TSTATE", "auto or call", .parse = parse_tstate},
+    {"VERBOSE", SWITCH(verbose)},
 };
 
 static void
@@ -230,7 +204,11 @@ read_one(const char *entry, bool quiet, pim_options *out)
     for (size_t i = 0; i < PIM_ARRAY_LEN(options); i++) {
         const option *o = &options[i];
         if (pim_is_word(o->name, name, length)) {
-            if (!o->parse(name + length + 1, out) && !quiet) {
+            const char *value = name + length + 1;
+            bool ok = o->parse != NULL
+                          ? o->parse(value, out)
+                          : parse_switch(value, (bool *)((char *)out + o->at));
+            if (!ok && !quiet) {
                 pim_say("pimalloc: bad value in %s; valid is %s\n", entry,
                         o->valid);
             }

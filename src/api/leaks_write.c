@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "api/stats.h"
 #include "interp/walk.h"
 #include "platform/out.h"
 
@@ -11,14 +12,6 @@
 
 // Kinds that people are shown.
 #define ROWS 20
-
-static const char *const domains[PIMALLOC_DOMAINS] = {"raw", "mem", "obj"};
-
-static const char *
-plural(uint64_t n)
-{
-    return n == 1 ? "" : "s";
-}
 
 // Bytes of each block of a class; 0: they vary.
 static unsigned
@@ -33,9 +26,9 @@ block_bytes(int size_class)
 static void
 put_amount(pim_out *out, uint64_t blocks, uint64_t bytes)
 {
-    pim_out_printf(out, "%s block%s, %s byte%s",
-                   pim_number_grouped(blocks).text, plural(blocks),
-                   pim_number_grouped(bytes).text, plural(bytes));
+    pim_out_count(out, blocks, "block");
+    pim_out_text(out, ", ");
+    pim_out_count(out, bytes, "byte");
 }
 
 static void
@@ -44,7 +37,7 @@ put_row(pim_out *out, const pimalloc_leak *leak)
     unsigned each = block_bytes(leak->size_class);
     pim_out_printf(
         out, "%14s %10s  %-6s ", pim_number_grouped(leak->bytes).text,
-        pim_number_grouped(leak->blocks).text, domains[leak->domain]);
+        pim_number_grouped(leak->blocks).text, pim_domain_names[leak->domain]);
     if (each != 0) {
         pim_out_printf(out, "%8u", each);
     } else {
@@ -110,35 +103,23 @@ put_sums(pim_out *out, uint64_t blocks, uint64_t bytes)
                    (unsigned long long)blocks, (unsigned long long)bytes);
 }
 
-// Names of types are printable ASCII.
-static void
-put_type(pim_out *out, const char *type)
-{
-    if (type == NULL) {
-        pim_out_text(out, "null");
-        return;
-    }
-    pim_out_text(out, "\"");
-    for (; *type != '\0'; type++) {
-        pim_out_printf(out, *type == '"' || *type == '\\' ? "\\%c" : "%c",
-                       *type);
-    }
-    pim_out_text(out, "\"");
-}
-
 static void
 put_leak(pim_out *out, const pimalloc_leak *leak)
 {
     unsigned each = block_bytes(leak->size_class);
     pim_out_printf(out, "{\"domain\": \"%s\", \"size_class\": %d, ",
-                   domains[leak->domain], leak->size_class);
+                   pim_domain_names[leak->domain], leak->size_class);
     if (each != 0) {
         pim_out_printf(out, "\"block_bytes\": %u, ", each);
     } else {
         pim_out_text(out, "\"block_bytes\": null, ");
     }
     pim_out_text(out, "\"type\": ");
-    put_type(out, leak->type);
+    if (leak->type != NULL) {
+        pim_out_json_string(out, leak->type);
+    } else {
+        pim_out_text(out, "null");
+    }
     pim_out_printf(out, ", \"pythons\": %s, ",
                    leak->is_pythons ? "true" : "false");
     put_sums(out, leak->blocks, leak->bytes);

@@ -16,6 +16,8 @@ _Static_assert(PIMALLOC_PROCESS == PIM_PROCESS_ID &&
                    PIMALLOC_DOMAINS == (int)PIM_DOMAINS,
                "the public constants are the internal ones");
 
+const char *const pim_domain_names[PIMALLOC_DOMAINS] = {"raw", "mem", "obj"};
+
 size_t
 pimalloc_interpreters(int64_t *ids, size_t capacity)
 {

@@ -17,8 +17,9 @@ _Static_assert(PIMALLOC_KEEP == (int)PIM_KEEP &&
                    PIMALLOC_RELEASE == (int)PIM_RELEASE,
                "the public constants are the internal ones");
 
-int
-pim_policy_check(int policy)
+// Whether the Python that is served allows it: 0, -EINVAL, -ENOTSUP.
+static int
+check(int policy)
 {
     if (policy < PIMALLOC_KEEP || policy > PIMALLOC_RELEASE) {
         return -EINVAL;
@@ -30,18 +31,18 @@ pim_policy_check(int policy)
 
 // Who touches a poisoned block is to be named.
 static int
-watch_if_poison(int policy)
+prepare(int policy)
 {
-    return policy == PIMALLOC_POISON ? pim_fault_watch(pim_poison_describe) : 0;
+    int err = check(policy);
+    return err == 0 && policy == PIMALLOC_POISON
+               ? pim_fault_watch(pim_poison_describe)
+               : err;
 }
 
 int
 pim_policy_set_default(int policy)
 {
-    int err = pim_policy_check(policy);
-    if (err == 0) {
-        err = watch_if_poison(policy);
-    }
+    int err = prepare(policy);
     if (err == 0) {
         pim_store_relaxed(&pim_policy_of_new, policy);
     }
@@ -61,10 +62,7 @@ pimalloc_policy_set(int64_t interp, int policy)
     if (interp == PIMALLOC_EACH) {
         return pim_policy_set_default(policy);
     }
-    int err = pim_policy_check(policy);
-    if (err == 0) {
-        err = watch_if_poison(policy);
-    }
+    int err = prepare(policy);
     return err == 0 ? pim_registry_set_policy(interp, policy) : err;
 }
 

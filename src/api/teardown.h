@@ -4,10 +4,8 @@
 #ifndef PIM_API_TEARDOWN_H
 #define PIM_API_TEARDOWN_H
 
-// Whether the Python that is served allows a policy: 0, -EINVAL, -ENOTSUP.
-int pim_policy_check(int policy);
-
-// Sets the policy of interpreters to come.  Returns like the above.
+// Sets the policy of interpreters to come.  0; -EINVAL or -ENOTSUP if the Python
+// that is served does not allow it; or what else stands against it.
 int pim_policy_set_default(int policy);
 
 #endif // PIM_API_TEARDOWN_H

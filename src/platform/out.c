@@ -92,6 +92,28 @@ pim_number_grouped(uint64_t n)
     return out;
 }
 
+void
+pim_out_count(pim_out *out, uint64_t n, const char *noun)
+{
+    pim_out_printf(out, "%s %s%s", pim_number_grouped(n).text, noun,
+                   n == 1 ? "" : "s");
+}
+
+void
+pim_out_json_string(pim_out *out, const char *text)
+{
+    pim_out_text(out, "\"");
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        pim_out_printf(out,
+                       c == '"' || c == '\\' ? "\\%c"
+                       : c < ' '             ? "\\u%04x"
+                                             : "%c",
+                       c);
+    }
+    pim_out_text(out, "\"");
+}
+
 int
 pim_out_finish(pim_out *out)
 {

@@ -36,6 +36,12 @@ typedef struct pim_number_text {
 
 pim_number_text pim_number_grouped(uint64_t n);
 
+// "1 block", "2,000 blocks".
+void pim_out_count(pim_out *out, uint64_t n, const char *noun);
+
+// A string of JSON's, with its quotes.
+void pim_out_json_string(pim_out *out, const char *text);
+
 // Writes what is buffered.  0, or the first failure of all calls so far.  A
 // pipe that nobody reads is -EPIPE and raises no signal.
 int pim_out_finish(pim_out *out);

@@ -16,8 +16,6 @@
 #include "mi/mi.h"
 #include "report/report.h"
 
-const char *const pim_report_domains[PIMALLOC_DOMAINS] = {"raw", "mem", "obj"};
-
 static pim_version_text
 version_text(int version)
 {

@@ -10,18 +10,8 @@
 static void
 put_string(pim_out *out, const char *what, const char *value)
 {
-    char escaped[8];
-    pim_out_printf(out, "%s: \"", what);
-    for (; *value != '\0'; value++) {
-        unsigned char c = (unsigned char)*value;
-        snprintf(escaped, sizeof(escaped),
-                 c == '"' || c == '\\' ? "\\%c"
-                 : c < ' '             ? "\\u%04x"
-                                       : "%c",
-                 c);
-        pim_out_text(out, escaped);
-    }
-    pim_out_text(out, "\"");
+    pim_out_printf(out, "%s: ", what);
+    pim_out_json_string(out, value);
 }
 
 // An unknown version is null.
@@ -58,7 +48,7 @@ put_figures(pim_out *out, const pimalloc_snapshot *s)
     for (unsigned d = 0; d < PIMALLOC_DOMAINS; d++) {
         const pimalloc_usage *u = &s->domain[d];
         pim_out_printf(out, "%s\"%s\": {", d == 0 ? "" : ", ",
-                       pim_report_domains[d]);
+                       pim_domain_names[d]);
         put_number(out, "\"live_bytes\"", u->live_bytes);
         put_number(out, ", \"live_blocks\"", u->live_blocks);
         put_number(out, ", \"peak_bytes\"", u->peak_bytes);

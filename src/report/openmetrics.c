@@ -186,7 +186,7 @@ put_domain_family(const pim_report *report, pim_out *out, const family *f)
     for (size_t i = 0; i <= report->count; i++) {
         const pimalloc_snapshot *s = snapshot_at(report, i);
         for (unsigned d = 0; d < PIMALLOC_DOMAINS; d++) {
-            put_sample(report, out, f, s, pim_report_domains[d],
+            put_sample(report, out, f, s, pim_domain_names[d],
                        (const char *)&s->domain[d] + f->offset);
         }
     }

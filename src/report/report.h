@@ -10,7 +10,7 @@
 #ifndef PIM_REPORT_REPORT_H
 #define PIM_REPORT_REPORT_H
 
-#include "pimalloc/pimalloc.h"
+#include "api/stats.h"
 #include "platform/out.h"
 
 // A version as text, for example 3.13.0 or 3.15.0rc1.
@@ -48,9 +48,6 @@ void pim_report_release(pim_report *report);
 void pim_report_text(const pim_report *report, pim_out *out);
 void pim_report_json(const pim_report *report, pim_out *out);
 void pim_report_openmetrics(const pim_report *report, pim_out *out);
-
-// Names in all formats, indexed by enum pimalloc_domain.
-extern const char *const pim_report_domains[PIMALLOC_DOMAINS];
 
 // How a thread state is found, in all formats that programs read.
 PIM_INLINE const char *

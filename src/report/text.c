@@ -2,12 +2,11 @@
 
 #include "report/report.h"
 
-// "1 block", "2,000 blocks".
 static void
 put_count(pim_out *out, const char *before, uint64_t n, const char *noun)
 {
-    pim_out_printf(out, "%s%s %s%s", before, pim_number_grouped(n).text, noun,
-                   n == 1 ? "" : "s");
+    pim_out_text(out, before);
+    pim_out_count(out, n, noun);
 }
 
 static void
@@ -29,7 +28,7 @@ put_snapshot(pim_out *out, const pimalloc_snapshot *s, const char *who,
              unsigned runtime)
 {
     for (unsigned d = 0; d < PIMALLOC_DOMAINS; d++) {
-        put_usage(out, who, pim_report_domains[d], &s->domain[d]);
+        put_usage(out, who, pim_domain_names[d], &s->domain[d]);
         who = "";
     }
     pim_out_printf(out, "%16s", "");
