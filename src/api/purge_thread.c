@@ -10,8 +10,7 @@
 //
 // Pages belong to the owner alone, who changes their lists outside the gate.
 //
-// The thread blocks all signals, is not in a forked child, and ends before the
-// process does.
+// The thread is not in a forked child, and ends before the process does.
 
 #define _GNU_SOURCE
 
@@ -20,7 +19,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +31,7 @@
 #include "interp/roster.h"
 #include "platform/cancel.h"
 #include "platform/os.h"
+#include "platform/worker.h"
 
 #define STACK_BYTES ((size_t)128 << 10)
 
@@ -119,27 +118,14 @@ run(void *arg)
 static int
 start_thread(void)
 {
-    pthread_attr_t attributes;
     pthread_condattr_t monotonic;
-    sigset_t all;
-    sigset_t before;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&lock, NULL); // a parent's thread may have held it
     stop = false;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&thread, &attributes, run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (err == 0) {
-        pthread_setname_np(thread, "pimalloc-purge");
-    }
-    return -err;
+    return pim_worker_start(&thread, "pimalloc-purge", STACK_BYTES, run);
 }
 
 int

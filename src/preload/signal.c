@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "platform/say.h"
+#include "platform/worker.h"
 #include "preload/preload.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
@@ -41,26 +42,13 @@ wait_and_tell(void *arg)
     return NULL;
 }
 
-// With all signals blocked, so that the program's handlers never run in it.
 static int
 start_thread(void)
 {
     pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&thread, &attributes, wait_and_tell, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (err == 0) {
-        pthread_setname_np(thread, "pimalloc-stats");
-    }
-    return err;
+    int err =
+        pim_worker_start(&thread, "pimalloc-stats", STACK_BYTES, wait_and_tell);
+    return err == 0 ? -pthread_detach(thread) : err;
 }
 
 static void
@@ -90,7 +78,7 @@ pim_preload_watch_signal(void)
     if (err != 0) {
         pim_say("pimalloc: no thread for PIMALLOC_STATS_SIGNAL: %s; the "
                 "signal keeps its meaning\n",
-                strerror(err));
+                strerror(-err));
         return;
     }
     watching = true;
