@@ -38,8 +38,7 @@
     "take keep, or poison to see by whom"
 #define REFUSED_OF_3_14_0                                                      \
     "CPython 3.14.0 does not let the end of an interpreter be seen; take "     \
-    "keep, "                                                                   \
-    "or a later 3.14"
+    "keep, or a later 3.14"
 
 static PIM_LOCK(install_lock);
 static char failure[PATH_MAX + 512]; // text of the last failure
@@ -252,14 +251,8 @@ install(const pimalloc_config *config, void *python, bool unasked)
         options.region_bytes = config->region_bytes;
     }
     err = load_mimalloc(config, options.mimalloc);
-    if (err != 0) {
-        return err;
-    }
-    err = set_teardown(config, options.teardown);
-    if (err != 0) {
-        return err;
-    }
-    err = open_region(options.region_bytes);
+    err = err == 0 ? set_teardown(config, options.teardown) : err;
+    err = err == 0 ? open_region(options.region_bytes) : err;
     if (err != 0) {
         return err;
     }

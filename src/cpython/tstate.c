@@ -43,6 +43,7 @@
 #include "platform/epoch.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
+#include "platform/module.h"
 
 // Instead of the word's offset.
 enum {
@@ -77,29 +78,16 @@ static const char *_Atomic why = "not asked yet";
 
 // --- where blocks lie ------------------------------------------------------
 
-static int
-visit_module(struct dl_phdr_info *info, size_t info_size, void *arg)
+static void
+look_for_tls(const struct dl_phdr_info *info, void *arg)
 {
     tls_module *found = arg;
-    const ElfW(Phdr) *tls = NULL;
-    bool has_getter = false;
-    (void)info_size;
     for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
-        if (header->p_type == PT_TLS) {
-            tls = header;
-        }
-        if (header->p_type == PT_LOAD &&
-            found->getter - info->dlpi_addr - header->p_vaddr <
-                header->p_memsz) {
-            has_getter = true;
+        if (info->dlpi_phdr[i].p_type == PT_TLS) {
+            found->id = info->dlpi_tls_modid;
+            found->bytes = info->dlpi_phdr[i].p_memsz;
         }
     }
-    if (has_getter && tls != NULL) {
-        found->id = info->dlpi_tls_modid;
-        found->bytes = tls->p_memsz;
-    }
-    return has_getter;
 }
 
 // Finds the getter's module; whether blocks of it can be found.
@@ -109,7 +97,7 @@ find_module(void)
     tls_module found = {.getter = (uintptr_t)pim_py.tstate};
     // A function pointer from an object pointer, as POSIX has it.
     void *finder = dlsym(RTLD_DEFAULT, "__tls_get_addr");
-    dl_iterate_phdr(visit_module, &found);
+    pim_module_find((const void *)found.getter, look_for_tls, &found);
     // In a later runtime it is the same, and other threads read it.
     if (found.getter != module.getter || found.id != module.id) {
         find_place = (__typeof__(find_place))(uintptr_t)finder;

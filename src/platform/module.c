@@ -7,21 +7,22 @@
 #include <link.h>
 #include <stdio.h>
 
-typedef struct module {
-    uintptr_t address; // somewhere in it
-    char *path;
-} module;
+typedef struct search {
+    uintptr_t address;
+    pim_module_look *look;
+    void *arg;
+} search;
 
 static int
-is_it(struct dl_phdr_info *info, size_t info_size, void *found)
+visit(struct dl_phdr_info *info, size_t info_size, void *arg)
 {
-    const module *m = found;
+    const search *s = arg;
     (void)info_size;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *part = &info->dlpi_phdr[i];
         if (part->p_type == PT_LOAD &&
-            m->address - info->dlpi_addr - part->p_vaddr < part->p_memsz) {
-            snprintf(m->path, PATH_MAX, "%s", info->dlpi_name);
+            s->address - info->dlpi_addr - part->p_vaddr < part->p_memsz) {
+            s->look(info, s->arg);
             return 1;
         }
     }
@@ -29,9 +30,21 @@ is_it(struct dl_phdr_info *info, size_t info_size, void *found)
 }
 
 void
+pim_module_find(const void *address, pim_module_look *look, void *arg)
+{
+    search s = {.address = (uintptr_t)address, .look = look, .arg = arg};
+    dl_iterate_phdr(visit, &s);
+}
+
+static void
+copy_path(const struct dl_phdr_info *info, void *path)
+{
+    snprintf(path, PATH_MAX, "%s", info->dlpi_name);
+}
+
+void
 pim_module_path(const void *address, char path[PATH_MAX])
 {
-    module m = {.address = (uintptr_t)address, .path = path};
     path[0] = '\0';
-    dl_iterate_phdr(is_it, &m);
+    pim_module_find(address, copy_path, path);
 }

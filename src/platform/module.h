@@ -1,4 +1,4 @@
-// module.h -- which file an address is in.
+// module.h -- which module an address is in.
 
 #ifndef PIM_PLATFORM_MODULE_H
 #define PIM_PLATFORM_MODULE_H
@@ -6,6 +6,12 @@
 #include <limits.h>
 
 #include "base/compiler.h"
+
+struct dl_phdr_info; // <link.h>
+
+// Has the module looked at that an address is in, under a lock of the loader's.
+typedef void pim_module_look(const struct dl_phdr_info *info, void *arg);
+void pim_module_find(const void *address, pim_module_look *look, void *arg);
 
 // The path of the module that an address is in, as the loader has it; "" if
 // that is the program, or nothing.  Of the program dladdr() would answer
