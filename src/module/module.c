@@ -199,10 +199,9 @@ PyDoc_STRVAR(
     "\n"
     "Give empty memory back to the system and return how many bytes it was.\n"
     "\n"
-    "interp: as for stats(); None is the calling interpreter, EACH all.  The\n"
-    "process's memory goes in any case.  What another interpreter keeps for "
-    "its\n"
-    "next requests goes when it makes some.  Collects no garbage:\n"
+    "interp: as for stats(); None is the calling interpreter, EACH all.\n"
+    "The process's memory goes in any case.  What another interpreter keeps\n"
+    "for its next requests goes when it makes some.  Collects no garbage:\n"
     "gc.collect() first may help.\n"
     "\n"
     "Raises NotActiveError; ValueError if no such interpreter is known;\n"
@@ -235,9 +234,8 @@ PyDoc_STRVAR(
     "Prepare for forking children that share this process's memory.\n"
     "\n"
     "Takes pages that have free blocks out of use until they are empty, so\n"
-    "that new objects lie together in pages that nobody shares.  Call it "
-    "once,\n"
-    "after gc.collect() and gc.freeze() and before the first fork.\n"
+    "that new objects lie together in pages that nobody shares.  Call it\n"
+    "once, after gc.collect() and gc.freeze() and before the first fork.\n"
     "\n"
     "Raises NotActiveError.");
 
@@ -348,9 +346,9 @@ module_exec(PyObject *module)
                               state->not_active_error) != 0) {
         return -1;
     }
-    return PyModule_AddIntConstant(module, "PROCESS", PIMALLOC_PROCESS) != 0
-               ? -1
-               : PyModule_AddIntConstant(module, "EACH", PIMALLOC_EACH);
+    int err = PyModule_AddIntConstant(module, "PROCESS", PIMALLOC_PROCESS);
+    return err == 0 ? PyModule_AddIntConstant(module, "EACH", PIMALLOC_EACH)
+                    : err;
 }
 
 static int
@@ -377,11 +375,9 @@ PyDoc_STRVAR(module_doc,
              "What pimalloc, the memory allocator that knows interpreters, has "
              "counted.\n"
              "\n"
-             "Works where pimalloc serves Python: under pimalloc-run, or in a "
-             "program\n"
-             "that calls pimalloc_install().  Elsewhere active() is False and "
-             "most\n"
-             "functions raise NotActiveError.");
+             "Works where pimalloc serves Python: under pimalloc-run, or in a\n"
+             "program that calls pimalloc_install().  Elsewhere active() is\n"
+             "False and most functions raise NotActiveError.");
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)(uintptr_t)module_exec},

@@ -5,8 +5,8 @@
 // thread: it would leave locks and half-changed structures behind.
 //
 // CANCEL-1  No request for memory, fork() or end of an interpreter is a
-// cancellation
-//           point, nor is a function that the public headers declare.
+//           cancellation point, nor is a function that the public headers
+//           declare.
 //
 // Whoever calls what may wait, or a function of the program, says PIM_NO_CANCEL
 // in front.  Bare system calls and mutexes are no such points.

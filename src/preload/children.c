@@ -33,8 +33,8 @@
 #define SEPARATORS ": " // the loader splits at both
 #define MIMALLOC "libmimalloc.so"
 
-static bool
-    keeps_out; // they are to be left alone, and the environment is as it was
+// They are to be left alone, and the environment is as it was.
+static bool keeps_out;
 static bool is_child;
 
 // --- LD_PRELOAD ------------------------------------------------------------

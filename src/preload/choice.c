@@ -54,25 +54,22 @@ static python_flags
 read_command_line(char **argv)
 {
     python_flags flags = {false, false};
-    int words = 1;
     if (argv == NULL || argv[0] == NULL) {
         return flags;
     }
-    for (char **at = argv + 1; words != 0 && *at != NULL; at += words) {
+    char **at = argv + 1;
+    while (*at != NULL) {
         const char *word = *at;
         if (word[0] != '-' || word[1] == '\0' || strcmp(word, "--") == 0) {
             break;
         }
-        if (strcmp(word, "--check-hash-based-pycs") == 0) {
-            words = at[1] != NULL ? 2 : 1;
-        } else if (word[1] == '-') {
-            words = 1;
-        } else {
-            words = read_word(word, at[1], &flags);
-        }
-        if (words == 2 && at[1] == NULL) {
+        int words = strcmp(word, "--check-hash-based-pycs") == 0 ? 2
+                    : word[1] == '-'                             ? 1
+                                     : read_word(word, at[1], &flags);
+        if (words == 0 || (words == 2 && at[1] == NULL)) {
             break;
         }
+        at += words;
     }
     return flags;
 }
@@ -96,8 +93,7 @@ pim_preload_other_choice(char **argv)
         (!flags.ignores_environment && is_set("PYTHONDEVMODE"))) {
         return "development mode (-X dev, PYTHONDEVMODE) chooses Python's "
                "allocator; leave it out and set PIMALLOC_DEBUG=1 for debug "
-               "hooks "
-               "on pimalloc";
+               "hooks on pimalloc";
     }
     return NULL;
 }
