@@ -34,8 +34,7 @@ expect_room(uint64_t bytes)
 
 // Python that is told so goes on; one that does not survive it (see birth.h) makes the
 // interpreter.  None was made in this process, which would show how large one is.
-static void
-made_from_c_with_little_room(void)
+CASE(made_from_c_with_little_room)
 {
     for (uint64_t room = 0; room < 4 * MIB; room += MIB) {
         start_limited(room);
@@ -77,8 +76,7 @@ static const char fails[] =
     "        t = threading.Thread(target=fail)\n"
     "        t.start(); t.join()\n";
 
-static void
-those_that_fail_leave_no_charge(void)
+CASE(those_that_fail_leave_no_charge)
 {
     if (PY_312) {
         embed_skip("this Python has no such configuration");
@@ -101,8 +99,7 @@ live_as_legacy(void *arg)
     return arg;
 }
 
-static void
-legacy_ones_leave_no_charge(void)
+CASE(legacy_ones_leave_no_charge)
 {
     start_limited(128 * MIB);
     PyThreadState *outer = PyEval_SaveThread();
@@ -116,8 +113,7 @@ legacy_ones_leave_no_charge(void)
 }
 
 // What is asked for on the way to an interpreter is spared, and nothing else.
-static void
-nothing_large_passes_after_a_birth(void)
+CASE(nothing_large_passes_after_a_birth)
 {
     start_limited(64 * MIB);
     PyThreadState *outer = PyThreadState_Get();
@@ -129,12 +125,3 @@ nothing_large_passes_after_a_birth(void)
     }
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(made_from_c_with_little_room),
-    CASE(those_that_fail_leave_no_charge),
-    CASE(legacy_ones_leave_no_charge),
-    CASE(nothing_large_passes_after_a_birth),
-};
-
-EMBED_MAIN(cases)

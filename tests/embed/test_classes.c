@@ -90,8 +90,7 @@ static const char *const programs[] = {
 };
 #define PROGRAMS (sizeof(programs) / sizeof(programs[0]))
 
-static void
-classes_add_up_to_their_domain_at_any_moment(void)
+CASE(classes_add_up_to_their_domain_at_any_moment)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -115,8 +114,7 @@ classes_add_up_to_their_domain_at_any_moment(void)
     expect_sums(PIMALLOC_PROCESS);
 }
 
-static void
-a_block_counts_in_the_class_that_serves_it(void)
+CASE(a_block_counts_in_the_class_that_serves_it)
 {
     embed_start();
     static const size_t sizes[] = {1,   16,   17,   100,   512,
@@ -160,8 +158,7 @@ a_block_counts_in_the_class_that_serves_it(void)
     embed_stop();
 }
 
-static void
-what_was_ever_allocated_outlives_the_interpreter(void)
+CASE(what_was_ever_allocated_outlives_the_interpreter)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -212,8 +209,7 @@ work(void *unused)
     return NULL;
 }
 
-static void
-classes_are_read_while_the_interpreter_runs(void)
+CASE(classes_are_read_while_the_interpreter_runs)
 {
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -244,8 +240,7 @@ classes_are_read_while_the_interpreter_runs(void)
 
 // --- the call ------------------------------------------------------------------
 
-static void
-wrong_arguments_are_refused(void)
+CASE(wrong_arguments_are_refused)
 {
     pimalloc_class one[2] = {{.size = sizeof(one[0])}, {.size = 0}};
     EXPECT_EQ(pimalloc_classes(0, PIMALLOC_OBJ, one, 2), -ENOENT);
@@ -267,8 +262,7 @@ wrong_arguments_are_refused(void)
     embed_stop();
 }
 
-static void
-raw_counts_what_was_ever_allocated(void)
+CASE(raw_counts_what_was_ever_allocated)
 {
     embed_start();
     pimalloc_usage before = embed_stats(0).domain[PIMALLOC_RAW];
@@ -286,8 +280,7 @@ raw_counts_what_was_ever_allocated(void)
     embed_stop();
 }
 
-static void
-raw_blocks_are_in_a_class_of_their_interpreter(void)
+CASE(raw_blocks_are_in_a_class_of_their_interpreter)
 {
     embed_start();
     bool is_ours = embed_stats(PIMALLOC_PROCESS).raw_is_libc == 0;
@@ -309,15 +302,3 @@ raw_blocks_are_in_a_class_of_their_interpreter(void)
               before.of[last].usage.live_blocks);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(classes_add_up_to_their_domain_at_any_moment),
-    CASE(a_block_counts_in_the_class_that_serves_it),
-    CASE(what_was_ever_allocated_outlives_the_interpreter),
-    CASE(classes_are_read_while_the_interpreter_runs),
-    CASE(wrong_arguments_are_refused),
-    CASE(raw_counts_what_was_ever_allocated),
-    CASE(raw_blocks_are_in_a_class_of_their_interpreter),
-};
-
-EMBED_MAIN(cases)

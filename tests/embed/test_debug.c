@@ -47,8 +47,7 @@ work_in_interpreters(void)
     PyThreadState_Swap(outer);
 }
 
-static void
-hooks_lie_on_top_in_each_runtime(void)
+CASE_ENV(hooks_lie_on_top_in_each_runtime, "PIMALLOC_DEBUG=1")
 {
     for (int runtime = 0; runtime < 2; runtime++) {
         install();
@@ -67,8 +66,7 @@ hooks_lie_on_top_in_each_runtime(void)
 }
 
 // The hooks do what they are for.
-static void
-write_behind_a_block_is_found(void)
+CASE_ENV(write_behind_a_block_is_found, "PIMALLOC_DEBUG=1")
 {
     install();
     embed_init();
@@ -85,19 +83,10 @@ write_behind_a_block_is_found(void)
     embed_stop();
 }
 
-static void
-no_hooks_without_the_option(void)
+CASE_ENV(no_hooks_without_the_option, "PIMALLOC_DEBUG=0")
 {
     install();
     embed_init();
     EXPECT(PY_IS_DEBUG || !is_filled());
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE_ENV(hooks_lie_on_top_in_each_runtime, "PIMALLOC_DEBUG=1"),
-    CASE_ENV(write_behind_a_block_is_found, "PIMALLOC_DEBUG=1"),
-    CASE_ENV(no_hooks_without_the_option, "PIMALLOC_DEBUG=0"),
-};
-
-EMBED_MAIN(cases)

@@ -56,8 +56,7 @@ at_exit(void *data)
 }
 #endif
 
-static void
-no_hook_is_the_end_of_an_interpreter(void)
+CASE(no_hook_is_the_end_of_an_interpreter)
 {
     embed_start();
     if (embed_is_vanilla()) {
@@ -98,8 +97,7 @@ leak_large_raw(void *ctx, void *block)
     (void)block;
 }
 
-static void
-end_may_never_be_told(void)
+CASE(end_may_never_be_told)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -126,8 +124,7 @@ end_may_never_be_told(void)
 
 // --- identity (facts 5 and 7) ----------------------------------------------
 
-static void
-interpreters_at_one_address_are_told_apart(void)
+CASE(interpreters_at_one_address_are_told_apart)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -175,8 +172,7 @@ libc_free(void *ctx, void *block)
 // Up to 3.13 CPython swaps the raw table to libc at moments, also when another
 // thread frees an interpreter's state: then its end goes unnoticed, and the next
 // interpreter may get the address at once.  Here the swap is made by hand.
-static void
-end_during_a_raw_swap_is_noticed_later(void)
+CASE(end_during_a_raw_swap_is_noticed_later)
 {
     if (PY_314_OR_NEWER) {
         embed_skip("this Python does not swap its raw table");
@@ -267,8 +263,7 @@ churn_in(void *interp)
     return NULL;
 }
 
-static void
-own_gil_with_main_obmalloc_gets_its_own_heap(void)
+CASE(own_gil_with_main_obmalloc_gets_its_own_heap)
 {
     embed_start();
     if (embed_is_vanilla()) {
@@ -304,13 +299,3 @@ own_gil_with_main_obmalloc_gets_its_own_heap(void)
     PyThreadState_Swap(outer);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(no_hook_is_the_end_of_an_interpreter),
-    CASE(end_may_never_be_told),
-    CASE(interpreters_at_one_address_are_told_apart),
-    CASE(end_during_a_raw_swap_is_noticed_later),
-    CASE(own_gil_with_main_obmalloc_gets_its_own_heap),
-};
-
-EMBED_MAIN(cases)

@@ -88,8 +88,7 @@ use_all(void)
     }
 }
 
-static void
-errno_is_kept_where_memory_is_locked(void)
+CASE(errno_is_kept_where_memory_is_locked)
 {
     embed_start();
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
@@ -100,8 +99,7 @@ errno_is_kept_where_memory_is_locked(void)
     embed_stop();
 }
 
-static void
-errno_is_kept_where_no_map_is_left(void)
+CASE(errno_is_kept_where_no_map_is_left)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t n = 0;
@@ -119,10 +117,3 @@ errno_is_kept_where_no_map_is_left(void)
     use_all();
     _Exit(0); // Python cannot end without a map
 }
-
-static const embed_case cases[] = {
-    CASE(errno_is_kept_where_memory_is_locked),
-    CASE(errno_is_kept_where_no_map_is_left),
-};
-
-EMBED_MAIN(cases)

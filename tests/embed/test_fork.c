@@ -264,8 +264,7 @@ skip_if_vanilla(void)
     }
 }
 
-static void
-from_the_main_thread(void)
+CASE(from_the_main_thread)
 {
     skip_if_vanilla();
     embed_start();
@@ -293,8 +292,7 @@ fork_without_thread_state(void *arg)
     return NULL;
 }
 
-static void
-from_a_thread_without_thread_state(void)
+CASE(from_a_thread_without_thread_state)
 {
     skip_if_vanilla();
     embed_start();
@@ -321,8 +319,7 @@ fork_in_an_interpreter(void *arg)
     return NULL;
 }
 
-static void
-from_an_own_gil_interpreter(void)
+CASE(from_an_own_gil_interpreter)
 {
     skip_if_vanilla();
     embed_start();
@@ -337,8 +334,7 @@ from_an_own_gil_interpreter(void)
 }
 
 // Births, retirements, and their locks and waits.
-static void
-while_interpreters_come_and_go(void)
+CASE(while_interpreters_come_and_go)
 {
     skip_if_vanilla();
     embed_start();
@@ -353,8 +349,7 @@ while_interpreters_come_and_go(void)
 }
 
 // Several threads fork at once.
-static void
-from_several_threads_at_once(void)
+CASE(from_several_threads_at_once)
 {
     skip_if_vanilla();
     embed_start();
@@ -395,8 +390,7 @@ from_several_threads_at_once(void)
     "    status = os.waitpid(pid, 0)[1]\n"                                     \
     "    assert status == 0, status\n"
 
-static void
-os_fork_beside_raw_threads(void)
+CASE(os_fork_beside_raw_threads)
 {
     embed_start();
     start_crowd(busy_raw, 2);
@@ -406,8 +400,7 @@ os_fork_beside_raw_threads(void)
     embed_stop();
 }
 
-static void
-os_fork_after_interpreters_ended(void)
+CASE(os_fork_after_interpreters_ended)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -423,8 +416,7 @@ os_fork_after_interpreters_ended(void)
 }
 
 // The child of os.fork() creates and ends interpreters, and finalizes.
-static void
-os_fork_child_runs_interpreters(void)
+CASE(os_fork_child_runs_interpreters)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -451,8 +443,7 @@ os_fork_child_runs_interpreters(void)
     embed_stop();
 }
 
-static void
-subprocesses_start_beside_interpreters(void)
+CASE(subprocesses_start_beside_interpreters)
 {
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -473,17 +464,3 @@ subprocesses_start_beside_interpreters(void)
     PyEval_RestoreThread(outer);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(from_the_main_thread),
-    CASE(from_a_thread_without_thread_state),
-    CASE(from_an_own_gil_interpreter),
-    CASE(while_interpreters_come_and_go),
-    CASE(from_several_threads_at_once),
-    CASE(os_fork_beside_raw_threads),
-    CASE(os_fork_after_interpreters_ended),
-    CASE(os_fork_child_runs_interpreters),
-    CASE(subprocesses_start_beside_interpreters),
-};
-
-EMBED_MAIN(cases)

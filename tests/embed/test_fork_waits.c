@@ -145,8 +145,7 @@ fork_beside(void *(*work)(void *), int forks)
     embed_stop();
 }
 
-static void
-thread_with_a_lock_that_a_handler_wants_goes_on(void)
+CASE(thread_with_a_lock_that_a_handler_wants_goes_on)
 {
     fork_beside(use_queue, 60);
 }
@@ -164,8 +163,7 @@ fork_without_a_gil(void *arg)
     return arg;
 }
 
-static void
-interpreters_that_a_handler_waits_for_begin_and_end(void)
+CASE(interpreters_that_a_handler_waits_for_begin_and_end)
 {
     embed_start();
     atomic_store(&want_lock, true);
@@ -234,8 +232,7 @@ expect_not_cancelled(void *(*work)(void *))
     }
 }
 
-static void
-fork_is_no_cancellation_point(void)
+CASE(fork_is_no_cancellation_point)
 {
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -272,8 +269,7 @@ allocate_as_cancelled(void *arg)
     return arg;
 }
 
-static void
-memory_is_no_cancellation_point(void)
+CASE(memory_is_no_cancellation_point)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -286,12 +282,3 @@ memory_is_no_cancellation_point(void)
     PyThreadState_Swap(outer);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(thread_with_a_lock_that_a_handler_wants_goes_on),
-    CASE(interpreters_that_a_handler_waits_for_begin_and_end),
-    CASE(fork_is_no_cancellation_point),
-    CASE(memory_is_no_cancellation_point),
-};
-
-EMBED_MAIN(cases)

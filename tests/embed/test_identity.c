@@ -159,20 +159,17 @@ each_has_a_heap_of_its_own(int policy)
     embed_stop();
 }
 
-static void
-dead_interpreters_have_no_heir_where_raw_is_anothers(void)
+CASE(dead_interpreters_have_no_heir_where_raw_is_anothers)
 {
     each_has_a_heap_of_its_own(0);
 }
 
-static void
-nobody_is_poisoned_where_raw_is_anothers(void)
+CASE(nobody_is_poisoned_where_raw_is_anothers)
 {
     each_has_a_heap_of_its_own(PIMALLOC_POISON);
 }
 
-static void
-nobody_is_released_where_raw_is_anothers(void)
+CASE(nobody_is_released_where_raw_is_anothers)
 {
     if (!PY_314_OR_NEWER) {
         embed_skip("this Python has no such policy");
@@ -181,8 +178,7 @@ nobody_is_released_where_raw_is_anothers(void)
 }
 
 // Legacy interpreters have main's heap; at their address another must not.
-static void
-kinds_are_told_apart_where_raw_is_anothers(void)
+CASE(kinds_are_told_apart_where_raw_is_anothers)
 {
     static const embed_kind kinds[] = {EMBED_LEGACY, EMBED_OWN_GIL,
                                        EMBED_SHARED_GIL};
@@ -212,8 +208,7 @@ kinds_are_told_apart_where_raw_is_anothers(void)
     embed_stop();
 }
 
-static void
-message_says_that_ends_are_not_seen(void)
+CASE_ENV(message_says_that_ends_are_not_seen, "PIMALLOC_VERBOSE=1")
 {
     int ends[2];
     char text[4096] = "";
@@ -235,8 +230,7 @@ message_says_that_ends_are_not_seen(void)
     embed_stop();
 }
 
-static void
-report_says_that_raw_is_anothers(void)
+CASE(report_says_that_raw_is_anothers)
 {
     start_with_other_raw(0);
     char *text = embed_stats_text();
@@ -247,8 +241,7 @@ report_says_that_raw_is_anothers(void)
 }
 
 // Up to 3.13 libc may free what we allocated, so the table may change at any time.
-static void
-raw_may_become_anothers_while_interpreters_live(void)
+CASE(raw_may_become_anothers_while_interpreters_live)
 {
     if (PY_314_OR_NEWER || PY_IS_DEBUG) {
         embed_skip("this Python's raw blocks are not libc's");
@@ -335,8 +328,7 @@ ends_are_seen(void)
     EXPECT_EQ(pimalloc_active(), 1);
 }
 
-static void
-layer_that_passes_all_on_is_no_other_allocator(void)
+CASE(layer_that_passes_all_on_is_no_other_allocator)
 {
     embed_start();
     if (embed_is_vanilla()) {
@@ -352,8 +344,7 @@ layer_that_passes_all_on_is_no_other_allocator(void)
     embed_stop();
 }
 
-static void
-debug_hooks_are_no_other_allocator(void)
+CASE(debug_hooks_are_no_other_allocator)
 {
     if (embed_is_vanilla() || PY_IS_DEBUG) {
         embed_skip("a debug build's hooks look like a reset");
@@ -367,8 +358,7 @@ debug_hooks_are_no_other_allocator(void)
 }
 
 // Tracing while others than main live crashes some Pythons on their own.
-static void
-tracemalloc_is_no_other_allocator(void)
+CASE(tracemalloc_is_no_other_allocator)
 {
     embed_start();
     if (embed_is_vanilla()) {
@@ -382,18 +372,3 @@ tracemalloc_is_no_other_allocator(void)
     ends_are_seen();
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(dead_interpreters_have_no_heir_where_raw_is_anothers),
-    CASE(nobody_is_poisoned_where_raw_is_anothers),
-    CASE(nobody_is_released_where_raw_is_anothers),
-    CASE(kinds_are_told_apart_where_raw_is_anothers),
-    CASE_ENV(message_says_that_ends_are_not_seen, "PIMALLOC_VERBOSE=1"),
-    CASE(report_says_that_raw_is_anothers),
-    CASE(raw_may_become_anothers_while_interpreters_live),
-    CASE(layer_that_passes_all_on_is_no_other_allocator),
-    CASE(debug_hooks_are_no_other_allocator),
-    CASE(tracemalloc_is_no_other_allocator),
-};
-
-EMBED_MAIN(cases)

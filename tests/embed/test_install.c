@@ -24,8 +24,7 @@ use_python(void)
 
 // --- install orders --------------------------------------------------------
 
-static void
-installs_between_preinit_and_init(void)
+CASE(installs_between_preinit_and_init)
 {
     EXPECT_EQ(pimalloc_active(), 0);
     embed_preinit();
@@ -40,8 +39,7 @@ installs_between_preinit_and_init(void)
     EXPECT_EQ(pimalloc_active(), 1); // the tables stay until the next runtime
 }
 
-static void
-installs_before_preinit(void)
+CASE(installs_before_preinit)
 {
     EXPECT_EQ(pimalloc_install(NULL), 0);
     EXPECT_EQ(pimalloc_active(), 1);
@@ -54,8 +52,7 @@ installs_before_preinit(void)
 }
 
 // Py_Initialize() alone: preinitialises itself, reads the environment.
-static void
-installs_before_plain_initialize(void)
+CASE(installs_before_plain_initialize)
 {
     EXPECT_EQ(pimalloc_install(NULL), 0);
     Py_Initialize();
@@ -65,8 +62,7 @@ installs_before_plain_initialize(void)
 }
 
 // With -E or isolated, PYTHONMALLOC is not read.  (env: PYTHONMALLOC=malloc)
-static void
-isolated_python_ignores_pythonmalloc(void)
+CASE_ENV(isolated_python_ignores_pythonmalloc, "PYTHONMALLOC=malloc")
 {
     EXPECT_EQ(pimalloc_install(NULL), 0);
     embed_preinit();
@@ -75,8 +71,7 @@ isolated_python_ignores_pythonmalloc(void)
     embed_stop();
 }
 
-static void
-install_takes_a_config(void)
+CASE(install_takes_a_config)
 {
     pimalloc_config config = {.size = sizeof(config),
                               .region_bytes = (size_t)1 << 30};
@@ -88,8 +83,7 @@ install_takes_a_config(void)
 }
 
 // A region that is used up: requests go to mimalloc, and figures stay exact.
-static void
-region_may_run_out(void)
+CASE(region_may_run_out)
 {
     pimalloc_config config = {.size = sizeof(config),
                               .region_bytes = (size_t)32 << 20};
@@ -128,8 +122,7 @@ region_may_run_out(void)
 
 // --- refusals --------------------------------------------------------------
 
-static void
-second_install_is_refused(void)
+CASE(second_install_is_refused)
 {
     embed_preinit();
     embed_install();
@@ -142,8 +135,7 @@ second_install_is_refused(void)
     embed_stop();
 }
 
-static void
-install_after_initialize_is_refused(void)
+CASE(install_after_initialize_is_refused)
 {
     embed_preinit();
     embed_init();
@@ -177,8 +169,7 @@ refused_then_python_runs(int expected, const char *remedy,
     embed_stop();
 }
 
-static void
-missing_mimalloc_is_refused(void)
+CASE(missing_mimalloc_is_refused)
 {
     const pimalloc_config config = {.size = sizeof(config),
                                     .mimalloc_path = "/nowhere/libmi.so"};
@@ -188,15 +179,14 @@ missing_mimalloc_is_refused(void)
 }
 
 // env: PIMALLOC_MIMALLOC=/elsewhere/libmi.so
-static void
-missing_mimalloc_of_environment_is_refused(void)
+CASE_ENV(missing_mimalloc_of_environment_is_refused,
+         "PIMALLOC_MIMALLOC=/elsewhere/libmi.so")
 {
     refused_then_python_runs(-ENOENT, "/elsewhere/libmi.so", NULL);
 }
 
 // env: PIMALLOC_MIMALLOC=/elsewhere/libmi.so; the caller's word wins.
-static void
-config_wins_over_environment(void)
+CASE_ENV(config_wins_over_environment, "PIMALLOC_MIMALLOC=/elsewhere/libmi.so")
 {
     const pimalloc_config config = {.size = sizeof(config),
                                     .mimalloc_path = "/nowhere/libmi.so"};
@@ -214,21 +204,18 @@ old_mimalloc_is_refused(const char *version)
     EXPECT_HAS(pimalloc_strerror(-EPROTO), "install libmimalloc");
 }
 
-static void
-mimalloc_3_0_is_refused(void)
+CASE_ENV(mimalloc_3_0_is_refused, "STUB_MI_VERSION=301")
 {
     old_mimalloc_is_refused("301");
 }
 
-static void
-mimalloc_2_is_refused(void)
+CASE_ENV(mimalloc_2_is_refused, "STUB_MI_VERSION=209")
 {
     old_mimalloc_is_refused("209");
 }
 
 // New enough by its word, but not mimalloc.
-static void
-mimalloc_without_functions_is_refused(void)
+CASE_ENV(mimalloc_without_functions_is_refused, "STUB_MI_VERSION=30600")
 {
     const pimalloc_config config = {.size = sizeof(config),
                                     .mimalloc_path = PIM_TEST_OLD_MIMALLOC};
@@ -239,15 +226,13 @@ mimalloc_without_functions_is_refused(void)
     }
 }
 
-static void
-wrong_config_size_is_refused(void)
+CASE(wrong_config_size_is_refused)
 {
     const pimalloc_config config = {.size = sizeof(config) - 1};
     refused_then_python_runs(-EINVAL, "sizeof(pimalloc_config)", &config);
 }
 
-static void
-refusal_may_be_followed_by_success(void)
+CASE(refusal_may_be_followed_by_success)
 {
     const pimalloc_config nowhere = {.size = sizeof(nowhere),
                                      .mimalloc_path = "/nowhere/libmi.so"};
@@ -294,8 +279,7 @@ install_within(size_t headroom, bool run)
     return -err;
 }
 
-static void
-address_space_may_be_scarce(void)
+CASE(address_space_may_be_scarce)
 {
 #if defined(__SANITIZE_ADDRESS__)
     embed_skip("AddressSanitizer needs address space");
@@ -328,8 +312,8 @@ address_space_may_be_scarce(void)
 // --- the environment -------------------------------------------------------
 
 // env: PIMALLOC_TSTAT=call, PIMALLOC_REGION=lots
-static void
-bad_options_are_reported_once(void)
+CASE_ENV(bad_options_are_reported_once, "PIMALLOC_TSTAT=call",
+         "PIMALLOC_REGION=lots")
 {
     fflush(stderr);
     int saved = dup(2);
@@ -392,26 +376,22 @@ early_install_is_removed(void)
     runs_without_us();
 }
 
-static void
-pythonmalloc_removes_early_install(void)
+CASE_ENV(pythonmalloc_removes_early_install, "PYTHONMALLOC=malloc")
 {
     early_install_is_removed();
 }
 
-static void
-pythonmalloc_debug_removes_early_install(void)
+CASE_ENV(pythonmalloc_debug_removes_early_install, "PYTHONMALLOC=debug")
 {
     early_install_is_removed();
 }
 
-static void
-dev_mode_removes_early_install(void)
+CASE_ENV(dev_mode_removes_early_install, "PYTHONDEVMODE=1")
 {
     early_install_is_removed();
 }
 
-static void
-preconfig_allocator_removes_early_install(void)
+CASE(preconfig_allocator_removes_early_install)
 {
     EXPECT_EQ(pimalloc_install(NULL), 0);
     PyPreConfig preconfig;
@@ -435,14 +415,12 @@ window_wins_over_environment(void)
     embed_stop();
 }
 
-static void
-window_wins_over_pythonmalloc(void)
+CASE_ENV(window_wins_over_pythonmalloc, "PYTHONMALLOC=malloc")
 {
     window_wins_over_environment();
 }
 
-static void
-window_wins_over_dev_mode(void)
+CASE_ENV(window_wins_over_dev_mode, "PYTHONDEVMODE=1")
 {
     window_wins_over_environment();
 }
@@ -450,8 +428,7 @@ window_wins_over_dev_mode(void)
 // --- raw blocks that are older than the install ----------------------------
 
 // What an embedder's main() does: strings and a config first, then install.
-static void
-strings_from_before_the_install(void)
+CASE(strings_from_before_the_install)
 {
     wchar_t *program = Py_DecodeLocale(PIM_TEST_PYTHON, NULL);
     EXPECT(program != NULL);
@@ -482,16 +459,15 @@ strings_from_before_the_install(void)
 }
 
 // env: PYTHONMALLOC=debug: those strings have the debug layer's header.
-static void
-strings_of_the_debug_layer_from_before_the_install(void)
+CASE_ENV(strings_of_the_debug_layer_from_before_the_install,
+         "PYTHONMALLOC=debug")
 {
     embed_preinit_python();
     strings_from_before_the_install();
 }
 
 // More frees of older blocks than there are blocks of ours.
-static void
-raw_figures_do_not_wrap(void)
+CASE(raw_figures_do_not_wrap)
 {
     enum { BLOCKS = 1000 };
     void *blocks[BLOCKS];
@@ -506,8 +482,7 @@ raw_figures_do_not_wrap(void)
     embed_expect_sane(embed_stats(PIMALLOC_PROCESS).domain[PIMALLOC_RAW]);
 }
 
-static void
-every_error_has_a_text(void)
+CASE(every_error_has_a_text)
 {
     static const int errors[] = {0,       -EALREADY, -EBUSY,  -ENOTSUP, -ENOSYS,
                                  -ENOENT, -EPROTO,   -EINVAL, -ENOMEM,  -12345};
@@ -519,40 +494,3 @@ every_error_has_a_text(void)
     EXPECT_EQ(pimalloc_stats(0, &s), -EINVAL);
     EXPECT_EQ(pimalloc_stats(0, NULL), -EINVAL);
 }
-
-static const embed_case cases[] = {
-    CASE(installs_between_preinit_and_init),
-    CASE(installs_before_preinit),
-    CASE(installs_before_plain_initialize),
-    CASE_ENV(isolated_python_ignores_pythonmalloc, "PYTHONMALLOC=malloc"),
-    CASE(install_takes_a_config),
-    CASE(region_may_run_out),
-    CASE(second_install_is_refused),
-    CASE(install_after_initialize_is_refused),
-    CASE(missing_mimalloc_is_refused),
-    CASE_ENV(missing_mimalloc_of_environment_is_refused,
-             "PIMALLOC_MIMALLOC=/elsewhere/libmi.so"),
-    CASE_ENV(config_wins_over_environment,
-             "PIMALLOC_MIMALLOC=/elsewhere/libmi.so"),
-    CASE_ENV(mimalloc_3_0_is_refused, "STUB_MI_VERSION=301"),
-    CASE_ENV(mimalloc_2_is_refused, "STUB_MI_VERSION=209"),
-    CASE_ENV(mimalloc_without_functions_is_refused, "STUB_MI_VERSION=30600"),
-    CASE(wrong_config_size_is_refused),
-    CASE(refusal_may_be_followed_by_success),
-    CASE(address_space_may_be_scarce),
-    CASE_ENV(bad_options_are_reported_once, "PIMALLOC_TSTAT=call",
-             "PIMALLOC_REGION=lots"),
-    CASE_ENV(pythonmalloc_removes_early_install, "PYTHONMALLOC=malloc"),
-    CASE_ENV(pythonmalloc_debug_removes_early_install, "PYTHONMALLOC=debug"),
-    CASE_ENV(dev_mode_removes_early_install, "PYTHONDEVMODE=1"),
-    CASE(preconfig_allocator_removes_early_install),
-    CASE_ENV(window_wins_over_pythonmalloc, "PYTHONMALLOC=malloc"),
-    CASE_ENV(window_wins_over_dev_mode, "PYTHONDEVMODE=1"),
-    CASE(strings_from_before_the_install),
-    CASE_ENV(strings_of_the_debug_layer_from_before_the_install,
-             "PYTHONMALLOC=debug"),
-    CASE(raw_figures_do_not_wrap),
-    CASE(every_error_has_a_text),
-};
-
-EMBED_MAIN(cases)

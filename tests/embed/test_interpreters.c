@@ -61,8 +61,7 @@ fifty_interpreters(void *arg)
     return NULL;
 }
 
-static void
-two_hundred_interpreters_in_four_threads(void)
+CASE(two_hundred_interpreters_in_four_threads)
 {
     embed_start();
     run_threads(fifty_interpreters, THREADS);
@@ -94,8 +93,7 @@ ten_of_a_kind(void *arg)
     return NULL;
 }
 
-static void
-kinds_mix(void)
+CASE(kinds_mix)
 {
     embed_start();
     run_threads(ten_of_a_kind, THREADS);
@@ -104,8 +102,7 @@ kinds_mix(void)
     embed_stop();
 }
 
-static void
-shared_gil_with_own_heap(void)
+CASE(shared_gil_with_own_heap)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -137,8 +134,7 @@ shared_gil_with_own_heap(void)
 
 // --- legacy (fact 4) -------------------------------------------------------
 
-static void
-legacy_interpreters_use_the_main_heap(void)
+CASE(legacy_interpreters_use_the_main_heap)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -171,8 +167,7 @@ legacy_interpreters_use_the_main_heap(void)
     embed_stop();
 }
 
-static void
-strings_of_dead_legacy_interpreters_are_freed_by_main(void)
+CASE(strings_of_dead_legacy_interpreters_are_freed_by_main)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -250,8 +245,7 @@ import_static_types(void *arg)
     return NULL;
 }
 
-static void
-static_types_are_freed_by_others(void)
+CASE(static_types_are_freed_by_others)
 {
     embed_start();
     run_threads(import_static_types, THREADS);
@@ -261,8 +255,7 @@ static_types_are_freed_by_others(void)
 
 // --- what outlives its interpreter (fact 3) --------------------------------
 
-static void
-leaked_objects_stay_readable_and_can_be_freed(void)
+CASE(leaked_objects_stay_readable_and_can_be_freed)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -315,8 +308,7 @@ leaked_objects_stay_readable_and_can_be_freed(void)
 
 // --- who is current (fact 10) ----------------------------------------------
 
-static void
-current_interpreter_changes_within_a_call(void)
+CASE(current_interpreter_changes_within_a_call)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -411,8 +403,7 @@ hop_once(void *arg)
     return NULL;
 }
 
-static void
-interpreter_hops_between_threads(void)
+CASE(interpreter_hops_between_threads)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -442,17 +433,3 @@ interpreter_hops_between_threads(void)
     PyThreadState_Swap(outer);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(two_hundred_interpreters_in_four_threads),
-    CASE(kinds_mix),
-    CASE(shared_gil_with_own_heap),
-    CASE(legacy_interpreters_use_the_main_heap),
-    CASE(strings_of_dead_legacy_interpreters_are_freed_by_main),
-    CASE(static_types_are_freed_by_others),
-    CASE(leaked_objects_stay_readable_and_can_be_freed),
-    CASE(current_interpreter_changes_within_a_call),
-    CASE(interpreter_hops_between_threads),
-};
-
-EMBED_MAIN(cases)

@@ -46,8 +46,7 @@ two_threads_of_interpreters(int each)
 
 // --- debug hooks -----------------------------------------------------------
 
-static void
-debug_hooks_over_ours(void)
+CASE(debug_hooks_over_ours)
 {
     embed_preinit();
     embed_install();
@@ -66,8 +65,7 @@ debug_hooks_over_ours(void)
     embed_stop();
 }
 
-static void
-debug_hooks_over_ours_in_three_runtimes(void)
+CASE(debug_hooks_over_ours_in_three_runtimes)
 {
     for (int i = 0; i < 3; i++) {
         embed_preinit();
@@ -80,8 +78,7 @@ debug_hooks_over_ours_in_three_runtimes(void)
 }
 
 // Hooks in one runtime, none in the next, and the other way round.
-static void
-debug_hooks_in_every_other_runtime(void)
+CASE(debug_hooks_in_every_other_runtime)
 {
     for (int i = 0; i < 4; i++) {
         embed_preinit();
@@ -96,8 +93,7 @@ debug_hooks_in_every_other_runtime(void)
 }
 
 // Hooks after the start: allowed over an allocator, says pymem.h.
-static void
-debug_hooks_before_the_install_are_replaced(void)
+CASE(debug_hooks_before_the_install_are_replaced)
 {
     embed_preinit();
     PyMem_SetupDebugHooks();
@@ -111,8 +107,7 @@ debug_hooks_before_the_install_are_replaced(void)
 
 // --- tracemalloc -----------------------------------------------------------
 
-static void
-tracemalloc_starts_and_stops(void)
+CASE(tracemalloc_starts_and_stops)
 {
     embed_start();
     embed_run("import tracemalloc\n"
@@ -136,8 +131,7 @@ tracemalloc_starts_and_stops(void)
     embed_stop();
 }
 
-static void
-tracemalloc_from_the_start(void)
+CASE(tracemalloc_from_the_start)
 {
     embed_preinit();
     embed_install();
@@ -163,8 +157,7 @@ tracemalloc_from_the_start(void)
 
 // Tracing covers all interpreters.  3.12, 3.14 and 3.13's debug build crash at
 // this on their own: the trace keeps file names of interpreters that ended.
-static void
-tracemalloc_over_many_interpreters(void)
+CASE(tracemalloc_over_many_interpreters)
 {
     if (PY_312 || PY_314 || (PY_313 && PY_IS_DEBUG)) {
         embed_skip("this Python crashes at it on its own allocator, too");
@@ -179,8 +172,7 @@ tracemalloc_over_many_interpreters(void)
 }
 
 // Interpreters that began before the tracing and end after it.
-static void
-interpreters_live_through_tracing(void)
+CASE(interpreters_live_through_tracing)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -243,8 +235,7 @@ wrap_free(void *ctx, void *block)
     w->inner.free(w->inner.ctx, block);
 }
 
-static void
-a_wrapper_comes_and_goes(void)
+CASE(a_wrapper_comes_and_goes)
 {
     embed_start();
     for (unsigned d = 0; d < 3; d++) {
@@ -264,17 +255,3 @@ a_wrapper_comes_and_goes(void)
     use_python();
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(debug_hooks_over_ours),
-    CASE(debug_hooks_over_ours_in_three_runtimes),
-    CASE(debug_hooks_in_every_other_runtime),
-    CASE(debug_hooks_before_the_install_are_replaced),
-    CASE(tracemalloc_starts_and_stops),
-    CASE(tracemalloc_from_the_start),
-    CASE(tracemalloc_over_many_interpreters),
-    CASE(interpreters_live_through_tracing),
-    CASE(a_wrapper_comes_and_goes),
-};
-
-EMBED_MAIN(cases)

@@ -144,8 +144,7 @@ static const char *const some_work =
     "x = [json.dumps({'a': [i, str(i)]}) for i in range(1000)]\n"
     "re.compile('(a|b)*c').match('ababc')\n";
 
-static void
-interpreter_that_ends_cleanly_leaves_nothing_of_its_own(void)
+CASE(interpreter_that_ends_cleanly_leaves_nothing_of_its_own)
 {
     begin();
     for (int i = 0; i < 3; i++) {
@@ -178,8 +177,7 @@ forget(const char *expression)
     EXPECT(object != NULL);
 }
 
-static void
-leaked_objects_are_told_by_their_types(void)
+CASE(leaked_objects_are_told_by_their_types)
 {
     begin();
     PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
@@ -202,8 +200,7 @@ leaked_objects_are_told_by_their_types(void)
     embed_stop();
 }
 
-static void
-leaked_instance_is_told_by_the_name_of_its_class(void)
+CASE(leaked_instance_is_told_by_the_name_of_its_class)
 {
     begin();
     PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
@@ -267,8 +264,7 @@ damaged_type(size_t offset, intptr_t value)
     return type;
 }
 
-static void
-blocks_that_only_look_like_objects_are_not_believed(void)
+CASE(blocks_that_only_look_like_objects_are_not_believed)
 {
     begin();
     long page = 4096;
@@ -329,8 +325,7 @@ blocks_that_only_look_like_objects_are_not_believed(void)
     embed_stop();
 }
 
-static void
-random_blocks_are_survived(void)
+CASE(random_blocks_are_survived)
 {
     begin();
     PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
@@ -353,8 +348,7 @@ random_blocks_are_survived(void)
 }
 
 // More kinds than the table has room for.
-static void
-kinds_without_room_are_counted_in_a_sum(void)
+CASE(kinds_without_room_are_counted_in_a_sum)
 {
     begin();
     PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
@@ -369,8 +363,7 @@ kinds_without_room_are_counted_in_a_sum(void)
 
 // --- who is told ---------------------------------------------------------------
 
-static void
-nobody_is_told_who_does_not_ask(void)
+CASE(nobody_is_told_who_does_not_ask)
 {
     begin();
     pimalloc_leaks_set(NULL, NULL);
@@ -384,8 +377,7 @@ nobody_is_told_who_does_not_ask(void)
     embed_stop();
 }
 
-static void
-report_is_appended_to_the_file_that_the_environment_names(void)
+CASE(report_is_appended_to_the_file_that_the_environment_names)
 {
     char value[4200];
     scratch_make();
@@ -405,16 +397,3 @@ report_is_appended_to_the_file_that_the_environment_names(void)
     embed_stop();
     scratch_remove(1);
 }
-
-static const embed_case cases[] = {
-    CASE(interpreter_that_ends_cleanly_leaves_nothing_of_its_own),
-    CASE(leaked_objects_are_told_by_their_types),
-    CASE(leaked_instance_is_told_by_the_name_of_its_class),
-    CASE(blocks_that_only_look_like_objects_are_not_believed),
-    CASE(random_blocks_are_survived),
-    CASE(kinds_without_room_are_counted_in_a_sum),
-    CASE(nobody_is_told_who_does_not_ask),
-    CASE(report_is_appended_to_the_file_that_the_environment_names),
-};
-
-EMBED_MAIN(cases)

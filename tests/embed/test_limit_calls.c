@@ -23,8 +23,7 @@ note(void *arg, const pimalloc_refusal *refusal)
     EXPECT_EQ(refusal->interp, h->id);
 }
 
-static void
-limits_are_set_and_read(void)
+CASE(limits_are_set_and_read)
 {
     pimalloc_limit limit = {.size = sizeof(limit)};
     heard heard_of = {.id = 0};
@@ -58,8 +57,7 @@ limits_are_set_and_read(void)
     embed_stop();
 }
 
-static void
-those_to_come_get_the_default(void)
+CASE(those_to_come_get_the_default)
 {
     pimalloc_limit limit = {.size = sizeof(limit)};
     heard heard_of = {.id = 0};
@@ -89,8 +87,7 @@ those_to_come_get_the_default(void)
     embed_stop();
 }
 
-static void
-legacy_interpreters_share_the_limit_of_main(void)
+CASE(legacy_interpreters_share_the_limit_of_main)
 {
     pimalloc_limit limit = {.size = sizeof(limit)};
     heard heard_of = {.id = 0};
@@ -118,8 +115,7 @@ note_raw(void *arg, const pimalloc_refusal *refusal)
     EXPECT_EQ(refusal->domain, PIMALLOC_RAW);
 }
 
-static void
-raw_requests_are_limited_where_an_interpreter_is_current(void)
+CASE(raw_requests_are_limited_where_an_interpreter_is_current)
 {
     heard heard_of = {.id = 0};
     embed_start();
@@ -142,8 +138,7 @@ raw_requests_are_limited_where_an_interpreter_is_current(void)
     embed_stop();
 }
 
-static void
-limit_of_the_environment_is_for_all(void)
+CASE_ENV(limit_of_the_environment_is_for_all, "PIMALLOC_LIMIT=64M:80M")
 {
     pimalloc_limit limit = {.size = sizeof(limit)};
     embed_start();
@@ -157,8 +152,7 @@ limit_of_the_environment_is_for_all(void)
 }
 
 // A host's choice before the installation stands against the environment.
-static void
-limit_of_the_program_wins(void)
+CASE_ENV(limit_of_the_program_wins, "PIMALLOC_LIMIT=64M")
 {
     pimalloc_limit limit = {.size = sizeof(limit)};
     EXPECT_EQ(pimalloc_limit_set(PIMALLOC_EACH, 128 * MIB, 0, NULL, NULL), 0);
@@ -167,14 +161,3 @@ limit_of_the_program_wins(void)
     EXPECT_EQ(limit.soft_bytes, 128 * MIB);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(limits_are_set_and_read),
-    CASE(those_to_come_get_the_default),
-    CASE(legacy_interpreters_share_the_limit_of_main),
-    CASE(raw_requests_are_limited_where_an_interpreter_is_current),
-    CASE_ENV(limit_of_the_environment_is_for_all, "PIMALLOC_LIMIT=64M:80M"),
-    CASE_ENV(limit_of_the_program_wins, "PIMALLOC_LIMIT=64M"),
-};
-
-EMBED_MAIN(cases)

@@ -264,7 +264,7 @@ scenario(const char *code)
 }
 
 #define SCENARIO(name, code)                                                   \
-    static void name(void)                                                     \
+    CASE(name)                                                                 \
     {                                                                          \
         scenario(code);                                                        \
     }
@@ -405,8 +405,7 @@ SCENARIO(finalizers_that_allocate,
          "while True: keep.append(C())")
 
 // Small blocks only, every error swallowed: it never gets beyond the hard limit.
-static void
-script_that_will_not_listen(void)
+CASE(script_that_will_not_listen)
 {
     script s = {.code = "keep = None\n"
                         "caught = 0\n"
@@ -422,45 +421,3 @@ script_that_will_not_listen(void)
     EXPECT_HAS(s.outcome, "caught 200");
     EXPECT(s.told >= 200 || embed_is_vanilla());
 }
-
-static const embed_case cases[] = {
-    CASE(list_of_a_billion),
-    CASE(list_of_a_billion_numbers),
-    CASE(list_that_appends),
-    CASE(dict_that_grows),
-    CASE(dicts_within_dicts),
-    CASE(dicts_by_recursion),
-    CASE(objects_by_recursion),
-    CASE(bytes_that_double),
-    CASE(bytes_of_a_tebibyte),
-    CASE(bytearray_that_grows),
-    CASE(json_of_nested_lists),
-    CASE(json_of_long_strings),
-    CASE(json_dump_of_itself_many_times),
-    CASE(regex_that_finds_much),
-    CASE(regex_that_replaces),
-    CASE(regex_that_is_long),
-    CASE(regex_that_backtracks),
-    CASE(str_join),
-    CASE(str_join_of_much),
-    CASE(str_format),
-    CASE(str_that_adds),
-    CASE(numbers_of_many_digits),
-    CASE(imports),
-    CASE(classes),
-    CASE(interned_names),
-    CASE(permutations),
-    CASE(sets),
-    CASE(generators),
-    CASE(tasks),
-    CASE(errors_that_chain),
-    CASE(source_that_is_long),
-    CASE(source_of_many_lines),
-    CASE(pickle_bomb),
-    CASE(zip_bomb),
-    CASE(copies_of_itself),
-    CASE(finalizers_that_allocate),
-    CASE(script_that_will_not_listen),
-};
-
-EMBED_MAIN(cases)

@@ -362,28 +362,17 @@ all_at_once_with(bool with_sandbox)
     embed_stop();
 }
 
-static void
-all_at_once(void)
+CASE(all_at_once)
 {
     all_at_once_with(false);
 }
 
-static void
-all_at_once_and_a_sandbox(void)
+CASE(all_at_once_and_a_sandbox)
 {
     all_at_once_with(true);
 }
 
-static void
-all_at_once_beside_the_purging_thread(void)
+CASE_ENV(all_at_once_beside_the_purging_thread, "PIMALLOC_PURGE_THREAD=1")
 {
     all_at_once_with(false);
 }
-
-static const embed_case cases[] = {
-    CASE(all_at_once),
-    CASE(all_at_once_and_a_sandbox),
-    CASE_ENV(all_at_once_beside_the_purging_thread, "PIMALLOC_PURGE_THREAD=1"),
-};
-
-EMBED_MAIN(cases)

@@ -17,8 +17,7 @@
 #define RAW_SOURCE (PY_314_OR_NEWER && !PY_IS_DEBUG ? "pimalloc" : "libc")
 
 // env: PIMALLOC_VERBOSE=1
-static void
-messages_and_reports_agree_on_where_raw_is(void)
+CASE_ENV(messages_and_reports_agree_on_where_raw_is, "PIMALLOC_VERBOSE=1")
 {
     char line[64];
     scratch_make();
@@ -48,8 +47,7 @@ messages_and_reports_agree_on_where_raw_is(void)
 }
 
 // A later error of the same number has nothing to do with it.
-static void
-failure_is_forgotten_after_a_success(void)
+CASE(failure_is_forgotten_after_a_success)
 {
     const pimalloc_config nowhere = {.size = sizeof(nowhere),
                                      .mimalloc_path = "/nowhere/libmi.so"};
@@ -71,8 +69,8 @@ expect_remedy(const pimalloc_config *config, const char *remedy)
 }
 
 // env: PIMALLOC_MIMALLOC=/elsewhere/libmi.so
-static void
-remedy_is_where_the_library_was_named(void)
+CASE_ENV(remedy_is_where_the_library_was_named,
+         "PIMALLOC_MIMALLOC=/elsewhere/libmi.so")
 {
     const pimalloc_config nowhere = {.size = sizeof(nowhere),
                                      .mimalloc_path = "/nowhere/libmi.so"};
@@ -81,8 +79,7 @@ remedy_is_where_the_library_was_named(void)
 }
 
 // Root has no such limit.
-static void
-remedy_for_locked_memory_is_named(void)
+CASE(remedy_for_locked_memory_is_named)
 {
     const rlim_t limit = 16 << 20;
     setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){limit, limit});
@@ -96,13 +93,3 @@ remedy_for_locked_memory_is_named(void)
         EXPECT_HAS(pimalloc_strerror(err), "ulimit -l");
     }
 }
-
-static const embed_case cases[] = {
-    CASE_ENV(messages_and_reports_agree_on_where_raw_is, "PIMALLOC_VERBOSE=1"),
-    CASE(failure_is_forgotten_after_a_success),
-    CASE(remedy_for_locked_memory_is_named),
-    CASE_ENV(remedy_is_where_the_library_was_named,
-             "PIMALLOC_MIMALLOC=/elsewhere/libmi.so"),
-};
-
-EMBED_MAIN(cases)

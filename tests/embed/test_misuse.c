@@ -132,8 +132,7 @@ address_of_the_stack(void)
     PyMem_Free(p);
 }
 
-static void
-misuse_is_named(void)
+CASE_ENV(misuse_is_named, "PIMALLOC_CHECK=1")
 {
     skip_in_debug_builds();
     start_checked();
@@ -183,8 +182,7 @@ free_leftover_twice(void)
     PyMem_Free(left);
 }
 
-static void
-blocks_of_ended_interpreters_are_told_apart(void)
+CASE_ENV(blocks_of_ended_interpreters_are_told_apart, "PIMALLOC_CHECK=1")
 {
     skip_in_debug_builds();
     start_checked();
@@ -253,8 +251,7 @@ guest(void *arg)
     return NULL;
 }
 
-static void
-what_python_does_is_no_misuse(void)
+CASE_ENV(what_python_does_is_no_misuse, "PIMALLOC_CHECK=1")
 {
     // 3.12.1 crashes where the second runtime imports ssl: it keeps the parsers of
     // arguments, whose tuples went with the first.
@@ -272,8 +269,7 @@ what_python_does_is_no_misuse(void)
     }
 }
 
-static void
-interpreters_side_by_side_do_no_misuse(void)
+CASE_ENV(interpreters_side_by_side_do_no_misuse, "PIMALLOC_CHECK=1")
 {
     start_checked();
     PyThreadState *main_state = PyEval_SaveThread();
@@ -288,8 +284,7 @@ interpreters_side_by_side_do_no_misuse(void)
     embed_stop();
 }
 
-static void
-a_forked_child_goes_on_checked(void)
+CASE_ENV(a_forked_child_goes_on_checked, "PIMALLOC_CHECK=1")
 {
     start_checked();
     embed_run("import os\n"
@@ -306,8 +301,7 @@ a_forked_child_goes_on_checked(void)
 }
 
 // The first installation decides, so that no block is missed.
-static void
-a_later_runtime_stays_as_the_first_was(void)
+CASE_ENV(a_later_runtime_stays_as_the_first_was, "PIMALLOC_CHECK=0")
 {
     for (int runtime = 0; runtime < 2; runtime++) {
         start_checked();
@@ -320,16 +314,3 @@ a_later_runtime_stays_as_the_first_was(void)
         setenv("PIMALLOC_CHECK", "1", 1);
     }
 }
-
-#define CHECKED(name) CASE_ENV(name, "PIMALLOC_CHECK=1")
-
-static const embed_case cases[] = {
-    CHECKED(misuse_is_named),
-    CHECKED(blocks_of_ended_interpreters_are_told_apart),
-    CHECKED(what_python_does_is_no_misuse),
-    CHECKED(interpreters_side_by_side_do_no_misuse),
-    CHECKED(a_forked_child_goes_on_checked),
-    CASE_ENV(a_later_runtime_stays_as_the_first_was, "PIMALLOC_CHECK=0"),
-};
-
-EMBED_MAIN(cases)

@@ -14,8 +14,7 @@
 #include "support/embed.h"
 #include "support/scratch.h"
 
-static void
-name_of_the_process_stands_in_path_and_samples(void)
+CASE(name_of_the_process_stands_in_path_and_samples)
 {
     char name[64];
     char label[64];
@@ -51,8 +50,7 @@ name_of_the_process_stands_in_path_and_samples(void)
 
 // Pipes of our own stand for all devices: if this fails, as root it would
 // replace them.
-static void
-links_are_followed_and_devices_written_to(void)
+CASE(links_are_followed_and_devices_written_to)
 {
     struct stat s;
     scratch_make();
@@ -80,8 +78,7 @@ links_are_followed_and_devices_written_to(void)
 }
 
 // Links to what is not there yet, and to links in other folders.
-static void
-links_lead_on_to_new_files(void)
+CASE(links_lead_on_to_new_files)
 {
     struct stat s;
     scratch_make();
@@ -127,8 +124,7 @@ expect_victim_unhurt(const char *name)
 
 // What fs.protected_symlinks and fs.protected_fifos are about, here as root in a
 // folder like /tmp.
-static void
-files_of_others_in_shared_folders_are_refused(void)
+CASE(files_of_others_in_shared_folders_are_refused)
 {
     enum { SOMEBODY = 65534 };
     if (geteuid() != 0) {
@@ -166,8 +162,7 @@ files_of_others_in_shared_folders_are_refused(void)
 
 // `program 2>log` with PIMALLOC_STATS=json:/dev/stderr, or with :log.  A link of
 // our own stands for /dev/stderr.
-static void
-log_of_stderr_is_not_replaced(void)
+CASE(log_of_stderr_is_not_replaced)
 {
     scratch_make();
     embed_start();
@@ -212,8 +207,7 @@ swap_again_and_again(void *arg)
     return NULL;
 }
 
-static void
-files_that_come_while_we_look_are_not_written_into(void)
+CASE(files_that_come_while_we_look_are_not_written_into)
 {
     static char pipe_path[PATH_MAX];
     static char path[PATH_MAX];
@@ -239,14 +233,3 @@ files_that_come_while_we_look_are_not_written_into(void)
     scratch_remove(3);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(name_of_the_process_stands_in_path_and_samples),
-    CASE(links_are_followed_and_devices_written_to),
-    CASE(links_lead_on_to_new_files),
-    CASE(files_of_others_in_shared_folders_are_refused),
-    CASE(log_of_stderr_is_not_replaced),
-    CASE(files_that_come_while_we_look_are_not_written_into),
-};
-
-EMBED_MAIN(cases)

@@ -20,8 +20,7 @@ skip_if_no_3_14(void)
     }
 }
 
-static void
-policies_that_need_an_end_are_refused(void)
+CASE(policies_that_need_an_end_are_refused)
 {
     skip_if_no_3_14();
     embed_preinit();
@@ -41,8 +40,8 @@ policies_that_need_an_end_are_refused(void)
     embed_stop();
 }
 
-static void
-policy_of_the_environment_is_told_of_and_ignored(void)
+CASE_ENV(policy_of_the_environment_is_told_of_and_ignored,
+         "PIMALLOC_TEARDOWN=poison")
 {
     skip_if_no_3_14();
     int ends[2];
@@ -57,11 +56,3 @@ policy_of_the_environment_is_told_of_and_ignored(void)
     EXPECT_HAS(text, "PIMALLOC_TEARDOWN=poison: CPython 3.14.0");
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(policies_that_need_an_end_are_refused),
-    CASE_ENV(policy_of_the_environment_is_told_of_and_ignored,
-             "PIMALLOC_TEARDOWN=poison"),
-};
-
-EMBED_MAIN(cases)

@@ -63,8 +63,7 @@ expect_blocks(int64_t interp, uint64_t expected)
 static const size_t sizes[] = {24, 544, 3000, 30000, 100000, 3000000};
 #define SIZES (sizeof(sizes) / sizeof(sizes[0]))
 
-static void
-blocks_are_counted_where_they_were_allocated(void)
+CASE(blocks_are_counted_where_they_were_allocated)
 {
     start();
     PyThreadState *outer = PyThreadState_Get();
@@ -93,8 +92,7 @@ blocks_are_counted_where_they_were_allocated(void)
     embed_stop();
 }
 
-static void
-without_a_thread_state_the_process_answers(void)
+CASE(without_a_thread_state_the_process_answers)
 {
     start();
     pimalloc_usage main = raw_of(0);
@@ -120,8 +118,7 @@ without_a_thread_state_the_process_answers(void)
     "packer = zlib.compressobj()\n"                                            \
     "found = re.findall(r'(a+)(b+)', 'aaabb' * 1000)\n"
 
-static void
-an_interpreters_raw_blocks_are_gone_when_it_ended(void)
+CASE(an_interpreters_raw_blocks_are_gone_when_it_ended)
 {
     start();
     PyThreadState *outer = PyThreadState_Get();
@@ -146,8 +143,7 @@ an_interpreters_raw_blocks_are_gone_when_it_ended(void)
     embed_stop();
 }
 
-static void
-a_runtime_leaves_no_raw_blocks(void)
+CASE(a_runtime_leaves_no_raw_blocks)
 {
     start();
     embed_run(WORK);
@@ -173,8 +169,7 @@ work_in_own_interpreter(void *arg)
     return NULL;
 }
 
-static void
-interpreters_side_by_side_are_told_apart(void)
+CASE(interpreters_side_by_side_are_told_apart)
 {
     start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -190,26 +185,12 @@ interpreters_side_by_side_are_told_apart(void)
     expect_blocks(PIMALLOC_PROCESS, 0);
 }
 
-static void
-blocks_are_counted_where_the_getter_says(void)
+CASE_ENV(blocks_are_counted_where_the_getter_says, "PIMALLOC_TSTATE=call")
 {
     blocks_are_counted_where_they_were_allocated();
 }
 
-static void
-the_process_answers_where_the_getter_says(void)
+CASE_ENV(the_process_answers_where_the_getter_says, "PIMALLOC_TSTATE=call")
 {
     without_a_thread_state_the_process_answers();
 }
-
-static const embed_case cases[] = {
-    CASE(blocks_are_counted_where_they_were_allocated),
-    CASE(without_a_thread_state_the_process_answers),
-    CASE(an_interpreters_raw_blocks_are_gone_when_it_ended),
-    CASE(a_runtime_leaves_no_raw_blocks),
-    CASE(interpreters_side_by_side_are_told_apart),
-    CASE_ENV(blocks_are_counted_where_the_getter_says, "PIMALLOC_TSTATE=call"),
-    CASE_ENV(the_process_answers_where_the_getter_says, "PIMALLOC_TSTATE=call"),
-};
-
-EMBED_MAIN(cases)

@@ -39,8 +39,7 @@ one_interpreter(void)
     PyThreadState_Swap(outer);
 }
 
-static void
-three_runtimes_each_with_install(void)
+CASE(three_runtimes_each_with_install)
 {
     for (unsigned i = 1; i <= 3; i++) {
         embed_start();
@@ -61,8 +60,7 @@ three_runtimes_each_with_install(void)
 
 // In 3.14 and newer nothing is left after Py_FinalizeEx(), so the main heap's
 // figures return to where they were.
-static void
-runtimes_leave_nothing_behind(void)
+CASE(runtimes_leave_nothing_behind)
 {
     if (!PY_314_OR_NEWER) {
         embed_skip("this Python leaks objects itself");
@@ -81,8 +79,7 @@ runtimes_leave_nothing_behind(void)
 // The tables are gone and Python runs on its own allocator.  Up to 3.12 blocks
 // in the dicts of datetime's types outlive the first runtime and are freed in
 // the second by CPython's allocator, which dies of them, and of its own, too.
-static void
-second_runtime_without_install_works(void)
+CASE(second_runtime_without_install_works)
 {
     embed_start();
     embed_run("import json, re, collections, functools");
@@ -108,8 +105,7 @@ second_runtime_without_install_works(void)
 }
 
 // Blocks of CPython's allocator that outlive the first runtime come to us.
-static void
-install_in_the_second_runtime_only(void)
+CASE(install_in_the_second_runtime_only)
 {
     embed_preinit();
     embed_init();
@@ -124,8 +120,7 @@ install_in_the_second_runtime_only(void)
 
 // Between Py_FinalizeEx() and the next preinitialisation our tables are still
 // there, so an early install of a second runtime is refused, and lost.
-static void
-early_install_of_a_second_runtime_is_refused(void)
+CASE(early_install_of_a_second_runtime_is_refused)
 {
     embed_install();
     embed_preinit();
@@ -144,8 +139,7 @@ early_install_of_a_second_runtime_is_refused(void)
 }
 
 // Blocks of one runtime are freed in the next, where ids are the same again.
-static void
-blocks_of_the_last_runtime_are_freed(void)
+CASE(blocks_of_the_last_runtime_are_freed)
 {
     void *small[100];
     embed_start();
@@ -197,8 +191,7 @@ blocks_of_the_last_runtime_are_freed(void)
 
 // An interpreter with the id and perhaps the address of one of the last runtime
 // gets a heap of its own.
-static void
-ids_start_over_with_fresh_figures(void)
+CASE(ids_start_over_with_fresh_figures)
 {
     for (unsigned runtime = 1; runtime <= 4; runtime++) {
         embed_start();
@@ -252,8 +245,7 @@ init_from_init_config(void)
     destroy(config);
 }
 
-static void
-init_config_keeps_an_early_install(void)
+CASE(init_config_keeps_an_early_install)
 {
     embed_install();
     init_from_init_config();
@@ -270,8 +262,7 @@ init_config_keeps_an_early_install(void)
 }
 
 // With an explicit preinitialisation there is a window in every runtime.
-static void
-init_config_after_preinit_and_install(void)
+CASE(init_config_after_preinit_and_install)
 {
     for (int i = 0; i < 3; i++) {
         embed_preinit();
@@ -283,17 +274,3 @@ init_config_after_preinit_and_install(void)
         embed_stop();
     }
 }
-
-static const embed_case cases[] = {
-    CASE(three_runtimes_each_with_install),
-    CASE(runtimes_leave_nothing_behind),
-    CASE(second_runtime_without_install_works),
-    CASE(install_in_the_second_runtime_only),
-    CASE(early_install_of_a_second_runtime_is_refused),
-    CASE(blocks_of_the_last_runtime_are_freed),
-    CASE(ids_start_over_with_fresh_figures),
-    CASE(init_config_keeps_an_early_install),
-    CASE(init_config_after_preinit_and_install),
-};
-
-EMBED_MAIN(cases)

@@ -21,8 +21,7 @@
 
 // --- errors ----------------------------------------------------------------
 
-static void
-failed_writes_return_the_error(void)
+CASE(failed_writes_return_the_error)
 {
     if (embed_is_vanilla()) {
         embed_skip("figures are ours alone");
@@ -73,8 +72,7 @@ fail_in_a_folder_of_somebody_else(void)
     EXPECT_EQ(chmod(scratch_folder(), 0755), 0);
 }
 
-static void
-failed_saves_leave_the_old_file(void)
+CASE(failed_saves_leave_the_old_file)
 {
     scratch_make();
     embed_start();
@@ -145,8 +143,7 @@ read_slowly(void *arg)
     return NULL;
 }
 
-static void
-documents_survive_slow_readers_and_signals(void)
+CASE(documents_survive_slow_readers_and_signals)
 {
     static slow_reader reader;
     scratch_make();
@@ -209,8 +206,7 @@ look_again_and_again(void *arg)
 }
 
 // Threads without a thread state and a second process, while Python works.
-static void
-saves_at_one_time_leave_one_whole_file(void)
+CASE(saves_at_one_time_leave_one_whole_file)
 {
     enum { THREADS = 4 };
     char path[PATH_MAX];
@@ -243,8 +239,7 @@ saves_at_one_time_leave_one_whole_file(void)
 }
 
 // As the first process of a container, killed and started again and again.
-static void
-files_that_were_left_are_in_nobodys_way(void)
+CASE(files_that_were_left_are_in_nobodys_way)
 {
     enum { LEFT = 300 };
     char name[64];
@@ -259,8 +254,7 @@ files_that_were_left_are_in_nobodys_way(void)
     embed_stop();
 }
 
-static void
-reports_take_nothing_from_python(void)
+CASE(reports_take_nothing_from_python)
 {
     scratch_make();
     embed_start();
@@ -276,14 +270,3 @@ reports_take_nothing_from_python(void)
     scratch_remove(1);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(failed_writes_return_the_error),
-    CASE(failed_saves_leave_the_old_file),
-    CASE(documents_survive_slow_readers_and_signals),
-    CASE(saves_at_one_time_leave_one_whole_file),
-    CASE(files_that_were_left_are_in_nobodys_way),
-    CASE(reports_take_nothing_from_python),
-};
-
-EMBED_MAIN(cases)

@@ -57,8 +57,7 @@ recurse(int depth)
     embed_run(code);
 }
 
-static void
-stacks_are_in_the_account_of_their_interpreter(void)
+CASE(stacks_are_in_the_account_of_their_interpreter)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -148,8 +147,7 @@ recurse_without_end(void *arg)
     return NULL;
 }
 
-static void
-recursion_without_end_ends_at_the_limit(void)
+CASE(recursion_without_end_ends_at_the_limit)
 {
 #ifdef Py_DEBUG
     embed_skip("CPython's debug builds assert where memory runs out");
@@ -195,8 +193,7 @@ count_arenas(void)
     PyObject_SetArenaAllocator(&counting);
 }
 
-static void
-an_allocator_of_the_programs_own_stays(void)
+CASE(an_allocator_of_the_programs_own_stays)
 {
     PyObjectArenaAllocator now;
     embed_preinit();
@@ -213,8 +210,7 @@ an_allocator_of_the_programs_own_stays(void)
     embed_stop();
 }
 
-static void
-an_allocator_may_be_put_on_top(void)
+CASE(an_allocator_may_be_put_on_top)
 {
     embed_preinit();
     embed_install();
@@ -229,8 +225,7 @@ an_allocator_may_be_put_on_top(void)
     embed_stop();
 }
 
-static void
-each_runtime_gets_them_anew(void)
+CASE(each_runtime_gets_them_anew)
 {
     for (int runtime = 0; runtime < 3; runtime++) {
         embed_start();
@@ -241,13 +236,3 @@ each_runtime_gets_them_anew(void)
         embed_stop();
     }
 }
-
-static const embed_case cases[] = {
-    CASE(stacks_are_in_the_account_of_their_interpreter),
-    CASE(recursion_without_end_ends_at_the_limit),
-    CASE(an_allocator_of_the_programs_own_stays),
-    CASE(an_allocator_may_be_put_on_top),
-    CASE(each_runtime_gets_them_anew),
-};
-
-EMBED_MAIN(cases)

@@ -140,8 +140,7 @@ count_all_sizes(int64_t id)
     }
 }
 
-static void
-small_blocks_are_counted_exactly(void)
+CASE(small_blocks_are_counted_exactly)
 {
     embed_start();
     pimalloc_snapshot process = embed_stats(PIMALLOC_PROCESS);
@@ -157,8 +156,7 @@ small_blocks_are_counted_exactly(void)
     embed_stop();
 }
 
-static void
-reallocations_are_counted_exactly(void)
+CASE(reallocations_are_counted_exactly)
 {
     embed_start();
     for (enum pimalloc_domain d = PIMALLOC_MEM; d <= PIMALLOC_OBJ; d++) {
@@ -199,8 +197,7 @@ reallocations_are_counted_exactly(void)
 
 // Above the classes usable bytes are mimalloc's or the system's to decide, but
 // what comes goes.
-static void
-large_blocks_are_counted_exactly(void)
+CASE(large_blocks_are_counted_exactly)
 {
     static const size_t large[] = {50000,   100000,  262144,
                                    1000000, 5000000, 40000000};
@@ -241,8 +238,7 @@ large_blocks_are_counted_exactly(void)
     embed_stop();
 }
 
-static void
-raw_blocks_are_counted_exactly(void)
+CASE(raw_blocks_are_counted_exactly)
 {
     enum { BLOCKS = 500 };
     static void *blocks[BLOCKS];
@@ -277,8 +273,7 @@ raw_blocks_are_counted_exactly(void)
     embed_stop();
 }
 
-static void
-raw_blocks_have_an_owner_where_they_are_ours(void)
+CASE(raw_blocks_have_an_owner_where_they_are_ours)
 {
     embed_start();
     bool ours = embed_stats(PIMALLOC_PROCESS).raw_is_libc == 0;
@@ -330,8 +325,7 @@ free_without_thread_state(void *arg)
     return NULL;
 }
 
-static void
-figures_are_the_same_in_every_thread(void)
+CASE(figures_are_the_same_in_every_thread)
 {
     embed_start();
     embed_join(embed_thread(look_without_thread_state, &(figures){0}));
@@ -403,8 +397,7 @@ look_all_the_time(void *arg)
     return NULL;
 }
 
-static void
-looks_are_exact_while_blocks_come_and_go(void)
+CASE(looks_are_exact_while_blocks_come_and_go)
 {
     embed_start();
     PyMem_Free(PyMem_Malloc(16));
@@ -472,8 +465,7 @@ come_and_go(void *arg)
     return NULL;
 }
 
-static void
-looks_are_sane_while_interpreters_come_and_go(void)
+CASE(looks_are_sane_while_interpreters_come_and_go)
 {
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -490,8 +482,7 @@ looks_are_sane_while_interpreters_come_and_go(void)
 
 // --- after the end ---------------------------------------------------------
 
-static void
-what_is_left_is_counted(void)
+CASE(what_is_left_is_counted)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -546,8 +537,7 @@ what_is_left_is_counted(void)
     embed_stop();
 }
 
-static void
-ended_interpreters_are_remembered_for_a_while(void)
+CASE(ended_interpreters_are_remembered_for_a_while)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -571,18 +561,3 @@ ended_interpreters_are_remembered_for_a_while(void)
     EXPECT_EQ(pimalloc_interpreters(NULL, 0), 65);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(small_blocks_are_counted_exactly),
-    CASE(reallocations_are_counted_exactly),
-    CASE(large_blocks_are_counted_exactly),
-    CASE(raw_blocks_are_counted_exactly),
-    CASE(raw_blocks_have_an_owner_where_they_are_ours),
-    CASE(figures_are_the_same_in_every_thread),
-    CASE(looks_are_exact_while_blocks_come_and_go),
-    CASE(looks_are_sane_while_interpreters_come_and_go),
-    CASE(what_is_left_is_counted),
-    CASE(ended_interpreters_are_remembered_for_a_while),
-};
-
-EMBED_MAIN(cases)

@@ -70,8 +70,7 @@ expect_row(const char *text, const char *who, const char *domain,
     }
 }
 
-static void
-table_says_what_the_figures_say(void)
+CASE(table_says_what_the_figures_say)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -107,8 +106,7 @@ table_says_what_the_figures_say(void)
 }
 
 // Of all that a program may be ended by, a table that nobody reads is the last.
-static void
-table_for_a_dead_pipe_ends_nothing(void)
+CASE(table_for_a_dead_pipe_ends_nothing)
 {
     if (embed_is_vanilla()) {
         embed_skip("figures are ours alone");
@@ -133,10 +131,3 @@ table_for_a_dead_pipe_ends_nothing(void)
     }
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(table_says_what_the_figures_say),
-    CASE(table_for_a_dead_pipe_ends_nothing),
-};
-
-EMBED_MAIN(cases)

@@ -243,8 +243,7 @@ skip_if_vanilla(void)
     }
 }
 
-static void
-forks_of_c_code(void)
+CASE(forks_of_c_code)
 {
     skip_if_vanilla();
     embed_start();
@@ -264,8 +263,7 @@ forks_of_c_code(void)
     embed_stop();
 }
 
-static void
-forks_beside_the_purging_thread(void)
+CASE_ENV(forks_beside_the_purging_thread, "PIMALLOC_PURGE_THREAD=1")
 {
     forks_of_c_code();
 }
@@ -286,8 +284,7 @@ be_python_child(void)
 }
 
 // The threads have no interpreters, so CPython's child can live.
-static void
-os_forks_beside_threads(void)
+CASE(os_forks_beside_threads)
 {
     pthread_t raw[2];
     outcome o = {0};
@@ -312,8 +309,7 @@ os_forks_beside_threads(void)
     embed_stop();
 }
 
-static void
-os_forks_with_living_interpreters(void)
+CASE(os_forks_with_living_interpreters)
 {
     outcome o = {0};
     if (getenv("STORM_FORKS") == NULL) {
@@ -335,12 +331,3 @@ os_forks_with_living_interpreters(void)
     tell(&o);
     _exit(0);
 }
-
-static const embed_case cases[] = {
-    CASE(forks_of_c_code),
-    CASE_ENV(forks_beside_the_purging_thread, "PIMALLOC_PURGE_THREAD=1"),
-    CASE(os_forks_beside_threads),
-    CASE(os_forks_with_living_interpreters),
-};
-
-EMBED_MAIN(cases)

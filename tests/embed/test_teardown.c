@@ -71,8 +71,7 @@ start(void)
 
 // --- keep ------------------------------------------------------------------
 
-static void
-what_is_kept_can_be_used_and_freed_late(void)
+CASE(what_is_kept_can_be_used_and_freed_late)
 {
     start();
     EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_KEEP), 0);
@@ -88,8 +87,7 @@ what_is_kept_can_be_used_and_freed_late(void)
 
 // --- release ---------------------------------------------------------------
 
-static void
-nothing_is_left_of_a_released_interpreter(void)
+CASE(nothing_is_left_of_a_released_interpreter)
 {
     start();
     if (!PY_314_OR_NEWER) {
@@ -113,8 +111,7 @@ nothing_is_left_of_a_released_interpreter(void)
     embed_stop();
 }
 
-static void
-raw_blocks_are_kept(void)
+CASE(raw_blocks_are_kept)
 {
     start();
     PyThreadState *outer = PyThreadState_Get();
@@ -140,8 +137,7 @@ raw_blocks_are_kept(void)
     embed_stop();
 }
 
-static void
-environment_sets_the_policy(void)
+CASE_ENV(environment_sets_the_policy, "PIMALLOC_TEARDOWN=release")
 {
     start();
     uint64_t before = live_of_process();
@@ -154,8 +150,7 @@ environment_sets_the_policy(void)
     embed_stop();
 }
 
-static void
-configuration_sets_the_policy(void)
+CASE(configuration_sets_the_policy)
 {
     pimalloc_config config = {.size = sizeof(config),
                               .teardown = PIMALLOC_RELEASE};
@@ -230,8 +225,7 @@ use_object_without_a_thread_state(void)
     use_object();
 }
 
-static void
-late_touch_names_both_interpreters(void)
+CASE(late_touch_names_both_interpreters)
 {
     char text[2000];
     char who[200];
@@ -256,8 +250,7 @@ late_touch_names_both_interpreters(void)
     embed_stop();
 }
 
-static void
-late_frees_of_poisoned_objects_are_counted(void)
+CASE(late_frees_of_poisoned_objects_are_counted)
 {
     start();
     one_interpreter(PIMALLOC_POISON);
@@ -272,8 +265,7 @@ late_frees_of_poisoned_objects_are_counted(void)
     embed_stop();
 }
 
-static void
-poisoned_interpreters_in_a_row(void)
+CASE(poisoned_interpreters_in_a_row)
 {
     start();
     EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_POISON), 0);
@@ -289,8 +281,7 @@ poisoned_interpreters_in_a_row(void)
 
 // --- who has one -----------------------------------------------------------
 
-static void
-policies_that_cannot_be_are_refused(void)
+CASE(policies_that_cannot_be_are_refused)
 {
     EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_KEEP), -ENOENT);
     start();
@@ -311,17 +302,3 @@ policies_that_cannot_be_are_refused(void)
     EXPECT_EQ(pimalloc_teardown_stats(NULL), -EINVAL);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(what_is_kept_can_be_used_and_freed_late),
-    CASE(nothing_is_left_of_a_released_interpreter),
-    CASE(raw_blocks_are_kept),
-    CASE_ENV(environment_sets_the_policy, "PIMALLOC_TEARDOWN=release"),
-    CASE(configuration_sets_the_policy),
-    CASE(late_touch_names_both_interpreters),
-    CASE(late_frees_of_poisoned_objects_are_counted),
-    CASE(poisoned_interpreters_in_a_row),
-    CASE(policies_that_cannot_be_are_refused),
-};
-
-EMBED_MAIN(cases)

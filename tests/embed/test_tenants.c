@@ -135,8 +135,7 @@ expect_limited(const tenant *t, int64_t made)
 
 // Nobody has made one in this process, which makes CPython attach main's thread state
 // on the way; see "Whose heap?" in design.md.
-static void
-made_by_python_code(void)
+CASE(made_by_python_code)
 {
     tenant t = start_with_tenant();
     int64_t made = make_with(&t, "i = _it.create()");
@@ -150,8 +149,7 @@ made_by_python_code(void)
     embed_stop();
 }
 
-static void
-made_in_a_thread_of_the_tenant(void)
+CASE(made_in_a_thread_of_the_tenant)
 {
     tenant t = start_with_tenant();
     int64_t made = make_with(&t, "import threading\n"
@@ -172,8 +170,7 @@ made_in_a_thread_of_the_tenant(void)
 }
 
 // It has main's GIL and shares objects with main, and yet is the tenant's.
-static void
-made_as_legacy_interpreter(void)
+CASE(made_as_legacy_interpreter)
 {
     tenant t = start_with_tenant();
     uint64_t of_main = embed_limit(0).live_bytes;
@@ -190,8 +187,7 @@ made_as_legacy_interpreter(void)
     embed_stop();
 }
 
-static void
-made_by_another_that_was_made(void)
+CASE(made_by_another_that_was_made)
 {
     tenant t = start_with_tenant();
     char code[sizeof(preamble) + 300];
@@ -213,8 +209,7 @@ made_by_another_that_was_made(void)
     embed_stop();
 }
 
-static void
-made_for_a_pool(void)
+CASE(made_for_a_pool)
 {
 #if !PY_314_OR_NEWER
     embed_skip("InterpreterPoolExecutor is new in 3.14");
@@ -237,8 +232,7 @@ made_for_a_pool(void)
     embed_stop();
 }
 
-static void
-made_by_c_code_of_the_tenant(void)
+CASE(made_by_c_code_of_the_tenant)
 {
     static const embed_kind kinds[] = {EMBED_OWN_GIL, EMBED_SHARED_GIL,
                                        EMBED_LEGACY};
@@ -253,8 +247,7 @@ made_by_c_code_of_the_tenant(void)
     embed_stop();
 }
 
-static void
-made_by_the_host_in_a_tenants_thread(void)
+CASE(made_by_the_host_in_a_tenants_thread)
 {
     tenant t = start_with_tenant();
     PyThreadState_Swap(t.outer); // the tenant is suspended
@@ -275,8 +268,7 @@ made_by_the_host_in_a_tenants_thread(void)
 // --- at the limit ----------------------------------------------------------
 
 // With all kinds of room left one is made or not, and nobody crashes.
-static void
-one_is_made_or_not_whatever_room_is_left(void)
+CASE(one_is_made_or_not_whatever_room_is_left)
 {
 #ifdef Py_DEBUG
     embed_skip("CPython's debug builds assert where memory runs out");
@@ -313,8 +305,7 @@ one_is_made_or_not_whatever_room_is_left(void)
     embed_stop();
 }
 
-static void
-as_many_are_made_as_there_is_room_for(void)
+CASE(as_many_are_made_as_there_is_room_for)
 {
 #ifdef Py_DEBUG
     embed_skip("CPython's debug builds assert where memory runs out");
@@ -337,8 +328,7 @@ as_many_are_made_as_there_is_room_for(void)
     embed_stop();
 }
 
-static void
-those_that_end_give_back_what_they_had(void)
+CASE(those_that_end_give_back_what_they_had)
 {
     tenant t = start_with_tenant();
     embed_run("def life():\n"
@@ -359,8 +349,7 @@ those_that_end_give_back_what_they_had(void)
     embed_stop();
 }
 
-static void
-the_limit_holds_for_who_outlives_the_tenant(void)
+CASE(the_limit_holds_for_who_outlives_the_tenant)
 {
     tenant t = start_with_tenant();
     PyThreadState *made = embed_new_interp(EMBED_OWN_GIL);
@@ -384,8 +373,7 @@ the_limit_holds_for_who_outlives_the_tenant(void)
 
 // --- otherwise -------------------------------------------------------------
 
-static void
-a_host_may_say_otherwise(void)
+CASE(a_host_may_say_otherwise)
 {
     tenant t = start_with_tenant();
     EXPECT_EQ(embed_limit(t.id).counts_made, 1);
@@ -410,8 +398,8 @@ a_host_may_say_otherwise(void)
     embed_stop();
 }
 
-static void
-of_all_by_the_environment(void)
+CASE_ENV(of_all_by_the_environment, "PIMALLOC_LIMIT=48M:52M",
+         "PIMALLOC_LIMIT_TREE=all")
 {
     embed_start();
     EXPECT_EQ(embed_limit(0).counts_made, 1);
@@ -423,8 +411,7 @@ of_all_by_the_environment(void)
     embed_stop();
 }
 
-static void
-of_none_by_the_environment(void)
+CASE_ENV(of_none_by_the_environment, "PIMALLOC_LIMIT_TREE=none")
 {
     embed_start();
     EXPECT_EQ(embed_limit(PIMALLOC_EACH).counts_made, 0);
@@ -435,23 +422,3 @@ of_none_by_the_environment(void)
     end_tenant(&t);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(made_by_python_code),
-    CASE(made_in_a_thread_of_the_tenant),
-    CASE(made_as_legacy_interpreter),
-    CASE(made_by_another_that_was_made),
-    CASE(made_for_a_pool),
-    CASE(made_by_c_code_of_the_tenant),
-    CASE(made_by_the_host_in_a_tenants_thread),
-    CASE(one_is_made_or_not_whatever_room_is_left),
-    CASE(as_many_are_made_as_there_is_room_for),
-    CASE(those_that_end_give_back_what_they_had),
-    CASE(the_limit_holds_for_who_outlives_the_tenant),
-    CASE(a_host_may_say_otherwise),
-    CASE_ENV(of_all_by_the_environment, "PIMALLOC_LIMIT=48M:52M",
-             "PIMALLOC_LIMIT_TREE=all"),
-    CASE_ENV(of_none_by_the_environment, "PIMALLOC_LIMIT_TREE=none"),
-};
-
-EMBED_MAIN(cases)

@@ -109,8 +109,7 @@ stop_spinners(void)
     }
 }
 
-static void
-raw_without_thread_state_while_interpreters_come_and_go(void)
+CASE(raw_without_thread_state_while_interpreters_come_and_go)
 {
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
@@ -141,8 +140,7 @@ raw_without_thread_state_while_interpreters_come_and_go(void)
 // The main interpreter's start and end swap the raw table up to 3.13.  In debug
 // builds the swap is between tables with different contexts, function and
 // context are read apart, and CPython crashes on its own allocator, too.
-static void
-raw_without_thread_state_while_runtimes_come_and_go(void)
+CASE(raw_without_thread_state_while_runtimes_come_and_go)
 {
     if (!PY_314_OR_NEWER && PY_IS_DEBUG) {
         embed_skip("this Python crashes at it on its own allocator, too");
@@ -179,8 +177,7 @@ interpreter_with_letters(void *arg)
     return NULL;
 }
 
-static void
-raw_blocks_cross_interpreters(void)
+CASE(raw_blocks_cross_interpreters)
 {
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -220,8 +217,7 @@ use_mem_without_thread_state(void *arg)
     return NULL;
 }
 
-static void
-mem_without_thread_state_is_served(void)
+CASE(mem_without_thread_state_is_served)
 {
     if (embed_is_vanilla()) {
         embed_skip("CPython's own allocator is not meant for it");
@@ -243,8 +239,7 @@ mem_without_thread_state_is_served(void)
 }
 
 // A thread that had a heap a moment ago does not own it any more.
-static void
-detached_thread_does_not_own_its_last_heap(void)
+CASE(detached_thread_does_not_own_its_last_heap)
 {
     if (embed_is_vanilla()) {
         embed_skip("CPython's own allocator is not meant for it");
@@ -329,8 +324,7 @@ offer_callback(void *arg)
     return NULL;
 }
 
-static void
-callback_from_a_foreign_thread(void)
+CASE(callback_from_a_foreign_thread)
 {
     if (PY_312) {
         embed_skip("ctypes does not load in such an interpreter");
@@ -417,15 +411,13 @@ thread_states_of_all_sorts(const char *described)
     embed_stop();
 }
 
-static void
-thread_state_is_read_from_its_word(void)
+CASE(thread_state_is_read_from_its_word)
 {
     thread_states_of_all_sorts("thread state: one word");
 }
 
 // env: PIMALLOC_TSTATE=call
-static void
-thread_state_is_asked_for(void)
+CASE_ENV(thread_state_is_asked_for, "PIMALLOC_TSTATE=call")
 {
     thread_states_of_all_sorts("PIMALLOC_TSTATE=call");
 }
@@ -442,8 +434,7 @@ short_life(void *arg)
     return NULL;
 }
 
-static void
-many_threads(void)
+CASE(many_threads)
 {
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -459,17 +450,3 @@ many_threads(void)
     PyEval_RestoreThread(outer);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(raw_without_thread_state_while_interpreters_come_and_go),
-    CASE(raw_without_thread_state_while_runtimes_come_and_go),
-    CASE(raw_blocks_cross_interpreters),
-    CASE(mem_without_thread_state_is_served),
-    CASE(detached_thread_does_not_own_its_last_heap),
-    CASE(callback_from_a_foreign_thread),
-    CASE(thread_state_is_read_from_its_word),
-    CASE_ENV(thread_state_is_asked_for, "PIMALLOC_TSTATE=call"),
-    CASE(many_threads),
-};
-
-EMBED_MAIN(cases)

@@ -76,8 +76,7 @@ leave_room(const tenant *t, uint64_t bytes)
 // --- tracemalloc -----------------------------------------------------------
 
 // They have no note yet, so each needs one when it is resized where it is.
-static void
-blocks_that_are_older_than_the_tracing(void)
+CASE(blocks_that_are_older_than_the_tracing)
 {
     tenant t = begin();
     void *blocks[BLOCKS];
@@ -94,8 +93,7 @@ blocks_that_are_older_than_the_tracing(void)
     end_here();
 }
 
-static void
-a_traced_tenant_gets_its_memory_errors(void)
+CASE(a_traced_tenant_gets_its_memory_errors)
 {
     tenant t = begin();
     embed_run("import json");
@@ -118,8 +116,7 @@ a_traced_tenant_gets_its_memory_errors(void)
     end_here();
 }
 
-static void
-raw_is_refused_unless_somebody_traces(void)
+CASE(raw_is_refused_unless_somebody_traces)
 {
     tenant t = begin();
     EXPECT_EQ(pimalloc_limit_set(t.id, live(&t) + MIB, 0, NULL, NULL), 0);
@@ -216,21 +213,18 @@ a_wrapper_gets_its_notes(PyMemAllocatorDomain first)
     end_here();
 }
 
-static void
-a_wrapper_of_one_domain_gets_its_notes(void)
+CASE(a_wrapper_of_one_domain_gets_its_notes)
 {
     a_wrapper_gets_its_notes(PYMEM_DOMAIN_OBJ);
 }
 
-static void
-a_wrapper_of_all_domains_gets_its_notes(void)
+CASE(a_wrapper_of_all_domains_gets_its_notes)
 {
     a_wrapper_gets_its_notes(PYMEM_DOMAIN_RAW);
 }
 
 // CPython's debug hooks note nothing.
-static void
-under_debug_hooks_of_ours_raw_is_refused(void)
+CASE_ENV(under_debug_hooks_of_ours_raw_is_refused, "PIMALLOC_DEBUG=1")
 {
     if (PY_IS_DEBUG && !PY_314_OR_NEWER) {
         embed_skip("such builds lose the raw allocator below their hooks");
@@ -243,14 +237,3 @@ under_debug_hooks_of_ours_raw_is_refused(void)
     EXPECT(PyMem_RawMalloc(2 * MIB) == NULL);
     end_here();
 }
-
-static const embed_case cases[] = {
-    CASE(blocks_that_are_older_than_the_tracing),
-    CASE(a_traced_tenant_gets_its_memory_errors),
-    CASE(raw_is_refused_unless_somebody_traces),
-    CASE(a_wrapper_of_one_domain_gets_its_notes),
-    CASE(a_wrapper_of_all_domains_gets_its_notes),
-    CASE_ENV(under_debug_hooks_of_ours_raw_is_refused, "PIMALLOC_DEBUG=1"),
-};
-
-EMBED_MAIN(cases)

@@ -46,8 +46,7 @@ start(void)
     }
 }
 
-static void
-own_memory_goes_at_once(void)
+CASE(own_memory_goes_at_once)
 {
     EXPECT_EQ(pimalloc_trim(0), 0); // nothing was installed
     start();
@@ -91,8 +90,7 @@ be_idle(void *arg)
     return NULL;
 }
 
-static void
-anothers_memory_goes_while_it_waits(void)
+CASE(anothers_memory_goes_while_it_waits)
 {
     start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -127,8 +125,7 @@ be_busy(void *arg)
     return NULL;
 }
 
-static void
-busy_interpreters_do_not_mind(void)
+CASE(busy_interpreters_do_not_mind)
 {
     pthread_t busy[2];
     start();
@@ -178,8 +175,7 @@ find_purging_thread(unsigned long long *blocked)
     return found;
 }
 
-static void
-memory_goes_though_nobody_allocates(void)
+CASE_ENV(memory_goes_though_nobody_allocates, "PIMALLOC_PURGE_THREAD=1")
 {
     start();
     PyThreadState *outer = PyEval_SaveThread();
@@ -197,8 +193,7 @@ memory_goes_though_nobody_allocates(void)
     embed_stop();
 }
 
-static void
-thread_blocks_signals_and_is_in_no_child(void)
+CASE_ENV(thread_blocks_signals_and_is_in_no_child, "PIMALLOC_PURGE_THREAD=1")
 {
     unsigned long long blocked = 0;
     start();
@@ -218,23 +213,10 @@ thread_blocks_signals_and_is_in_no_child(void)
     embed_stop();
 }
 
-static void
-no_thread_unless_asked_for(void)
+CASE(no_thread_unless_asked_for)
 {
     unsigned long long blocked;
     start();
     EXPECT(!find_purging_thread(&blocked));
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(own_memory_goes_at_once),
-    CASE(anothers_memory_goes_while_it_waits),
-    CASE(busy_interpreters_do_not_mind),
-    CASE_ENV(memory_goes_though_nobody_allocates, "PIMALLOC_PURGE_THREAD=1"),
-    CASE_ENV(thread_blocks_signals_and_is_in_no_child,
-             "PIMALLOC_PURGE_THREAD=1"),
-    CASE(no_thread_unless_asked_for),
-};
-
-EMBED_MAIN(cases)

@@ -100,8 +100,7 @@ run_work(void)
     embed_run(work);
 }
 
-static void
-walk_agrees_in_main_and_in_interpreters(void)
+CASE(walk_agrees_in_main_and_in_interpreters)
 {
     if (embed_is_vanilla()) {
         embed_skip("there is nothing to walk");
@@ -123,8 +122,7 @@ walk_agrees_in_main_and_in_interpreters(void)
     expect_agreement(0);
 }
 
-static void
-object_is_found_in_its_interpreter_and_nowhere_else(void)
+CASE(object_is_found_in_its_interpreter_and_nowhere_else)
 {
     if (embed_is_vanilla()) {
         embed_skip("there is nothing to walk");
@@ -166,8 +164,7 @@ stop(void *arg, const pimalloc_block *block)
     return ++*(int *)arg == 5 ? 42 : 0;
 }
 
-static void
-wrong_questions_are_refused(void)
+CASE(wrong_questions_are_refused)
 {
     int n = 0;
     if (embed_is_vanilla()) {
@@ -189,11 +186,3 @@ wrong_questions_are_refused(void)
     EXPECT_EQ(pimalloc_walk(id, stop, &n), -ENOENT);
     embed_stop();
 }
-
-static const embed_case cases[] = {
-    CASE(walk_agrees_in_main_and_in_interpreters),
-    CASE(object_is_found_in_its_interpreter_and_nowhere_else),
-    CASE(wrong_questions_are_refused),
-};
-
-EMBED_MAIN(cases)

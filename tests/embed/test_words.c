@@ -172,32 +172,27 @@ expect_each_reads(void (*work)(void))
     stop(outer);
 }
 
-static void
-each_thread_reads_its_own_word(void)
+CASE(each_thread_reads_its_own_word)
 {
     expect_each_reads(attach_and_detach);
 }
 
-static void
-thread_that_never_attaches_reads_its_own_word(void)
+CASE(thread_that_never_attaches_reads_its_own_word)
 {
     expect_each_reads(never_attach);
 }
 
-static void
-thread_that_attaches_late_reads_its_own_word(void)
+CASE(thread_that_attaches_late_reads_its_own_word)
 {
     expect_each_reads(raw_first_and_attach_later);
 }
 
-static void
-thread_of_several_interpreters_reads_its_own_word(void)
+CASE(thread_of_several_interpreters_reads_its_own_word)
 {
     expect_each_reads(run_interpreters);
 }
 
-static void
-threads_of_python_read_their_own_words(void)
+CASE(threads_of_python_read_their_own_words)
 {
     PyThreadState *outer = start();
     PyEval_RestoreThread(outer);
@@ -216,8 +211,7 @@ threads_of_python_read_their_own_words(void)
 }
 
 // A runtime ends and another one begins while the threads live on.
-static void
-threads_go_on_in_the_next_runtime(void)
+CASE(threads_go_on_in_the_next_runtime)
 {
     team t;
     PyThreadState *outer = start();
@@ -234,8 +228,7 @@ threads_go_on_in_the_next_runtime(void)
 }
 
 // env: PIMALLOC_TSTATE=call
-static void
-threads_that_ask_are_counted_as_such(void)
+CASE_ENV(threads_that_ask_are_counted_as_such, "PIMALLOC_TSTATE=call")
 {
     team t;
     PyThreadState *outer = start();
@@ -294,8 +287,7 @@ lock_loader(void)
     return visitor;
 }
 
-static void
-first_request_does_not_wait_for_the_loader(void)
+CASE(first_request_does_not_wait_for_the_loader)
 {
     team t;
     PyThreadState *outer = start();
@@ -309,8 +301,7 @@ first_request_does_not_wait_for_the_loader(void)
 }
 
 // A forked child inherits the lock, and nobody will ever open it.
-static void
-thread_of_a_child_does_not_wait_for_the_loader(void)
+CASE(thread_of_a_child_does_not_wait_for_the_loader)
 {
     PyThreadState *outer = start();
     pthread_t visitor = lock_loader();
@@ -332,8 +323,7 @@ thread_of_a_child_does_not_wait_for_the_loader(void)
     stop(outer);
 }
 
-static void
-child_counts_its_own_threads(void)
+CASE(child_counts_its_own_threads)
 {
     team t;
     PyThreadState *outer = start();
@@ -359,18 +349,3 @@ child_counts_its_own_threads(void)
     team_end(&t);
     stop(outer);
 }
-
-static const embed_case cases[] = {
-    CASE(each_thread_reads_its_own_word),
-    CASE(thread_that_never_attaches_reads_its_own_word),
-    CASE(thread_that_attaches_late_reads_its_own_word),
-    CASE(thread_of_several_interpreters_reads_its_own_word),
-    CASE(threads_of_python_read_their_own_words),
-    CASE(threads_go_on_in_the_next_runtime),
-    CASE_ENV(threads_that_ask_are_counted_as_such, "PIMALLOC_TSTATE=call"),
-    CASE(first_request_does_not_wait_for_the_loader),
-    CASE(thread_of_a_child_does_not_wait_for_the_loader),
-    CASE(child_counts_its_own_threads),
-};
-
-EMBED_MAIN(cases)

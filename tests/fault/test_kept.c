@@ -181,17 +181,4 @@ TEST(nothing_makes_way_for_a_block_that_stays_where_it_is)
     pim_raw_set_source(PIM_RAW_OWN, (pim_raw_table){0});
 }
 
-#define KEPT_CASE(name)                                                        \
-    cmocka_unit_test_setup_teardown(name, blocks_begin, blocks_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        KEPT_CASE(refused_request_is_tried_again_without_what_is_kept),
-        KEPT_CASE(request_that_is_refused_again_changes_nothing),
-        KEPT_CASE(what_is_kept_makes_way_for_large_blocks_of_mimalloc),
-        KEPT_CASE(nothing_makes_way_for_a_block_that_stays_where_it_is),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = blocks_begin, .end = blocks_end)

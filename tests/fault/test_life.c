@@ -377,20 +377,4 @@ set_up(void **state)
     return now == MAP_FAILED;
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(each_failing_map_of_the_region_is_undone),
-        CASE(each_failing_map_of_an_arena_is_survived),
-        CASE(each_failing_unmap_is_survived),
-        CASE(each_failing_reset_is_survived),
-        CASE(each_failing_map_is_survived),
-        CASE(each_failing_remap_is_survived),
-        CASE(each_failing_call_of_the_system_is_survived),
-        CASE(system_that_fails_from_some_call_on_is_survived),
-        CASE(each_failing_call_of_mimalloc_is_survived),
-        CASE(mimalloc_that_fails_from_some_call_on_is_survived),
-    };
-    return RUN(cases, set_up, NULL);
-}
+SUITE(.set_up = set_up)

@@ -336,18 +336,4 @@ TEST(no_map_left_is_found_out_in_time)
     EXPECT(status == 0 || status == NO_MEMORY);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(library_of_this_test_is_taken),
-        CASE(library_is_judged_by_what_it_does),
-        CASE(heaps_are_not_bound_to_threads),
-        CASE(ends_of_threads_are_taken_over),
-        CASE(no_arena_before_the_first_block),
-        CASE(little_address_space_is_found_out_in_time),
-        CASE(little_data_is_found_out_in_time),
-        CASE(no_map_left_is_found_out_in_time),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE()

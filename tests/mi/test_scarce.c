@@ -146,12 +146,4 @@ TEST(all_further_maps_refused_ends_nothing)
     each_call_fails(true);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(one_refused_map_ends_nothing),
-        CASE(all_further_maps_refused_ends_nothing),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE()

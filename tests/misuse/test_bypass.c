@@ -90,13 +90,4 @@ TEST(a_raw_free_inside_a_block_of_mem_is_named)
     }
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(raw_blocks_that_bypass_us_are_not_judged),
-        CASE(the_domains_are_told_apart_all_the_same),
-        CASE(a_raw_free_inside_a_block_of_mem_is_named),
-    };
-    return RUN(cases, start, NULL);
-}
+SUITE(.set_up = start)

@@ -502,29 +502,4 @@ TEST(without_memory_for_the_records_nothing_is_reported)
     free(blocks);
 }
 
-#define IN_INTERP(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        IN_INTERP(a_double_free_is_named),
-        IN_INTERP(a_realloc_of_a_free_block_is_named),
-        IN_INTERP(each_mix_of_domains_is_named),
-        IN_INTERP(an_address_inside_a_block_is_named),
-        IN_INTERP(an_address_of_nobody_is_named),
-        IN_INTERP(a_raw_block_of_libc_is_taken),
-        IN_INTERP(a_raw_block_is_whose_account_it_is_in),
-        IN_INTERP(a_block_of_an_ended_interpreter_may_be_freed),
-        IN_INTERP(
-            a_block_of_an_ended_interpreter_may_not_be_reallocated_or_freed_twice),
-        IN_INTERP(what_was_released_or_poisoned_at_the_end_is_told_apart),
-        IN_INTERP(use_of_an_interpreter_after_its_end_is_named),
-        IN_INTERP(blocks_may_cross_living_interpreters_and_threads_without_one),
-        IN_INTERP(a_free_small_block_is_filled),
-        IN_INTERP(null_and_nothing_are_no_misuse),
-        IN_INTERP(a_random_program_that_does_nothing_wrong_runs),
-        IN_INTERP(without_memory_for_the_records_nothing_is_reported),
-    };
-    return RUN(cases, start, NULL);
-}
+SUITE(.set_up = start, .begin = begin, .end = end)

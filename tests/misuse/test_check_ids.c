@@ -52,11 +52,4 @@ TEST(regress_ids_of_many_interpreters_are_told_apart)
     }
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(regress_ids_of_many_interpreters_are_told_apart),
-    };
-    return RUN(cases, start, NULL);
-}
+SUITE(.set_up = start)

@@ -107,12 +107,4 @@ TEST(of_two_threads_that_free_one_block_one_is_told)
     }
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(blocks_that_cross_interpreters_and_outlive_them_are_no_misuse),
-        CASE(of_two_threads_that_free_one_block_one_is_told),
-    };
-    return RUN(cases, start, NULL);
-}
+SUITE(.set_up = start)

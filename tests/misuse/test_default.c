@@ -190,20 +190,4 @@ TEST(a_double_free_of_a_raw_block_is_found_at_once)
                       "bytes, domain raw, of the process (");
 }
 
-#define IN_INTERP(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        IN_INTERP(a_double_free_in_a_full_page_is_found_when_it_comes_back),
-        IN_INTERP(a_free_list_cut_short_is_found_when_the_page_is_exhausted),
-        IN_INTERP(a_double_free_by_a_stranger_is_found_at_once),
-        IN_INTERP(a_strangers_free_behind_a_pages_blocks_is_found),
-        IN_INTERP(a_free_inside_a_run_is_found_at_once),
-        IN_INTERP(
-            a_double_free_of_what_an_ended_interpreter_left_is_found_at_once),
-        IN_INTERP(a_double_free_of_a_raw_block_is_found_at_once),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

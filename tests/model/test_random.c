@@ -357,13 +357,4 @@ set_up(void **state)
     return 0;
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(random_programs_agree_with_the_reference),
-        CASE(random_programs_agree_when_the_word_is_unknown),
-        CASE(random_programs_survive_failures),
-    };
-    return RUN(cases, set_up, NULL);
-}
+SUITE(.set_up = set_up)

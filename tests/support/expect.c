@@ -1,4 +1,4 @@
-// expect.c -- how a failed expectation ends.
+// expect.c -- runs a suite's cases; how a failed expectation ends.
 
 #define _GNU_SOURCE
 
@@ -15,6 +15,40 @@ __attribute__((constructor)) static void
 remember_test_thread(void)
 {
     test_thread = (pid_t)syscall(SYS_gettid);
+}
+
+static expect_case *cases; // by line
+
+void
+expect_list(expect_case *c)
+{
+    expect_case **at = &cases;
+    while (*at != NULL && (*at)->line <= c->line) {
+        at = &(*at)->next;
+    }
+    c->next = *at;
+    *at = c;
+}
+
+int
+expect_run(const expect_suite *suite)
+{
+    static struct CMUnitTest tests[64];
+    size_t n = 0;
+    for (const expect_case *c = cases; c != NULL; c = c->next) {
+        if (n == sizeof(tests) / sizeof(tests[0])) {
+            fprintf(stderr, "more than %zu cases in a suite\n", n);
+            abort();
+        }
+        tests[n] = c->test;
+        if (!c->own) {
+            tests[n].setup_func = suite->begin;
+            tests[n].teardown_func = suite->end;
+        }
+        n++;
+    }
+    return _cmocka_run_group_tests(suite->file, tests, n, suite->set_up,
+                                   suite->tear_down);
 }
 
 _Noreturn void

@@ -15,11 +15,52 @@
 
 #include <cmocka.h>
 
-// TEST(name_is_a_claim) { ... }, listed in main() as CASE(name_is_a_claim).
-#define TEST(name) static void name(void **state __attribute__((unused)))
-#define CASE(name) cmocka_unit_test(name)
-#define RUN(cases, set_up, tear_down)                                          \
-    cmocka_run_group_tests((cases), (set_up), (tear_down))
+// TEST(name_is_a_claim) { ... } is a case.  SUITE() runs those of the file in the
+// order in which they stand there.
+//
+//     SUITE(.set_up = core_set_up, .begin = begin, .end = end)
+typedef struct expect_suite {
+    const char *file;
+    CMFixtureFunction set_up; // once
+    CMFixtureFunction tear_down;
+    CMFixtureFunction begin; // for each TEST()
+    CMFixtureFunction end;
+} expect_suite;
+
+#define TEST(name) TEST_FORM(name, EXPECT_LIST(name, name, false, NULL, NULL))
+
+// A case with a beginning and an end of its own, or with none.
+#define TEST_WITH(name, begin, end)                                            \
+    TEST_FORM(name, EXPECT_LIST(name, name, true, begin, end))
+
+#define TEST_FORM(name, lists)                                                 \
+    static void name(void **state);                                            \
+    lists static void name(void **state __attribute__((unused)))
+
+#define SUITE(...)                                                             \
+    int main(void)                                                             \
+    {                                                                          \
+        return expect_run(                                                     \
+            &(const expect_suite){.file = __FILE__, __VA_ARGS__});             \
+    }
+
+typedef struct expect_case {
+    struct CMUnitTest test;
+    int line;
+    bool own; // its beginning and end are not the suite's
+    struct expect_case *next;
+} expect_case;
+
+#define EXPECT_LIST(title, function, own, begin, end)                          \
+    __attribute__((constructor)) static void title##_lists(void)               \
+    {                                                                          \
+        static expect_case self = {                                            \
+            {#title, function, begin, end, NULL}, __LINE__, own, NULL};        \
+        expect_list(&self);                                                    \
+    }
+
+void expect_list(expect_case *c);
+int expect_run(const expect_suite *suite);
 
 // Prints "file:line: what" and gives up.
 _Noreturn void expect_failed(const char *file, int line, const char *what);

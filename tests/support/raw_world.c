@@ -144,3 +144,35 @@ raw_free_all(void)
         pim_raw_free(NULL, raw_blocks[i]);
     }
 }
+
+pim_usage
+raw_now(void)
+{
+    pim_usage now;
+    pim_raw_figures(&now);
+    return now;
+}
+
+bool
+raw_is_small(const void *block)
+{
+    return pim_region_contains(block) && pim_raw_small_owns(pim_page_of(block));
+}
+
+uint64_t
+raw_taken(void)
+{
+    return pim_gauge_live(
+        &pim_raw_heap.account[PIM_DOMAIN_INDEX(PIM_RAW)].blocks);
+}
+
+size_t
+raw_kept(size_t size)
+{
+    size_t n = 0;
+    const pim_raw_block *b = pim_raw_mine.cache->bin[pim_size_class(size)];
+    for (; b->next != NULL; b = b->next) {
+        n++;
+    }
+    return n;
+}

@@ -43,6 +43,18 @@ void raw_expect_process_as_before(void);
 #define RAW_BLOCKS 16
 extern void *raw_blocks[RAW_BLOCKS];
 
+// The raw domain's figures in all.
+pim_usage raw_now(void);
+
+// Whether a block is of the raw heap.
+bool raw_is_small(const void *block);
+
+// Blocks out of the raw heap: live, in caches, or caches themselves.
+uint64_t raw_taken(void);
+
+// The blocks that the caller keeps of the class of `size`.
+size_t raw_kept(size_t size);
+
 // How many bytes the account has for a block, where raw is our own.
 size_t raw_usable(const void *block);
 

@@ -32,3 +32,23 @@ team_join(team *t)
     t->count = 0;
     pim_store_relaxed(&t->stop, false);
 }
+
+pthread_t
+team_start(void *(*work)(void *), void *arg)
+{
+    pthread_t thread;
+    EXPECT_EQ(pthread_create(&thread, NULL, work, arg), 0);
+    return thread;
+}
+
+void
+team_end(pthread_t thread)
+{
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+}
+
+void
+team_alone(void *(*work)(void *), void *arg)
+{
+    team_end(team_start(work, arg));
+}

@@ -40,6 +40,11 @@ void team_add(team *t, void (*work)(team_member *self));
 // Asks all to stop, and waits for them.
 void team_join(team *t);
 
+// A thread by itself; team_alone() waits for its end.
+pthread_t team_start(void *(*work)(void *), void *arg);
+void team_end(pthread_t thread);
+void team_alone(void *(*work)(void *), void *arg);
+
 static inline bool
 team_stops(const team_member *self)
 {

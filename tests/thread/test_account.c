@@ -147,12 +147,4 @@ TEST(classes_are_counted_once_when_blocks_are_freed_during_the_end)
     EXPECT_EQ(process.by_domain[OBJ].live_bytes, 0);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(classes_are_exact_though_others_read_and_free),
-        CASE(classes_are_counted_once_when_blocks_are_freed_during_the_end),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

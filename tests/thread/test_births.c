@@ -129,11 +129,4 @@ TEST(interpreters_come_and_go_in_four_threads)
     pim_heap_audit(&pim_process_heap);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(interpreters_come_and_go_in_four_threads),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

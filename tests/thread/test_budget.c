@@ -252,15 +252,4 @@ TEST(what_members_have_together_is_below_the_limit_to_the_byte)
     }
 }
 
-#define BUDGET(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        BUDGET(members_at_work_at_once_stay_below_their_limit),
-        BUDGET(who_counts_for_whom_may_change_at_any_time),
-        BUDGET(what_members_have_together_is_below_the_limit_to_the_byte),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

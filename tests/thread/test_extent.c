@@ -153,11 +153,4 @@ TEST(large_blocks_stay_whole_whoever_frees_and_trims)
     EXPECT_EQ(pim_load_relaxed(&pim_process_heap.idle_bytes), 0);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(large_blocks_stay_whole_whoever_frees_and_trims),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

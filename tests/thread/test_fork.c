@@ -186,12 +186,4 @@ TEST(child_of_a_c_thread_works_in_every_domain)
     exchange_clear(&x);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(child_of_the_main_interpreter_works_in_every_domain),
-        CASE(child_of_a_c_thread_works_in_every_domain),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

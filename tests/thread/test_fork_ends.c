@@ -157,11 +157,4 @@ TEST(what_a_fork_cut_in_two_is_whole_in_the_child)
     print_message("%u of %u forks fell into an end\n", cut, FORKS);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(what_a_fork_cut_in_two_is_whole_in_the_child),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up)

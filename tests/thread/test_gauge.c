@@ -109,13 +109,4 @@ TEST(what_others_read_was_live_at_some_moment)
     EXPECT_LE(pim_load_relaxed(&account[0].peak), HIGH);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(account_counts_live_and_peak),
-        CASE(peak_is_exact_to_a_credit),
-        CASE(what_others_read_was_live_at_some_moment),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE()

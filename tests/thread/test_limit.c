@@ -98,11 +98,4 @@ TEST(limits_may_change_at_any_time_from_any_thread)
     team_join(&t);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(limits_may_change_at_any_time_from_any_thread),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

@@ -15,6 +15,7 @@
 #include "support/fake_interp.h"
 #include "support/patience.h"
 #include "support/random.h"
+#include "support/raw_world.h"
 #include "support/team.h"
 
 #define SLOTS 512
@@ -119,13 +120,6 @@ read_figures(team_member *self)
     }
 }
 
-static uint64_t
-taken(void)
-{
-    pim_ledger ledger = pim_heap_ledger(&pim_raw_heap);
-    return pim_ledger_usage(&ledger, PIM_DOMAIN_INDEX(PIM_RAW)).live_blocks;
-}
-
 static void
 run_team(unsigned times, void (*meanwhile)(unsigned))
 {
@@ -159,13 +153,13 @@ TEST(blocks_that_change_threads_are_counted_and_lost_by_nobody)
     pim_usage after;
     run_team(TRIMS, trim); // the records get their caches
     pim_raw_figures(&before);
-    uint64_t others = taken() - pim_raw_small_audit();
+    uint64_t others = raw_taken() - pim_raw_small_audit();
     run_team(TRIMS, trim);
     pim_raw_figures(&after);
     EXPECT_EQ(after.live_blocks, before.live_blocks);
     EXPECT_EQ(after.live_bytes, before.live_bytes);
     // Only the caches themselves are neither live nor in a cache.
-    EXPECT_LE(taken() - pim_raw_small_audit(), others + 6);
+    EXPECT_LE(raw_taken() - pim_raw_small_audit(), others + 6);
 }
 
 static void
@@ -263,13 +257,4 @@ TEST(a_forked_child_has_every_block_that_was_counted)
     team_join(&t);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(blocks_that_change_threads_are_counted_and_lost_by_nobody),
-        CASE(a_forked_child_goes_on_with_whole_caches),
-        CASE(a_forked_child_has_every_block_that_was_counted),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

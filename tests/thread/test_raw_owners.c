@@ -209,12 +209,4 @@ TEST(a_forked_child_frees_what_interpreters_left)
     expect_nothing_live();
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(blocks_that_change_interpreters_are_counted_and_lost_by_nobody),
-        CASE(a_forked_child_frees_what_interpreters_left),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

@@ -144,11 +144,4 @@ TEST(late_push_on_a_reclaimed_page_is_seen_by_the_reclaimer)
     }
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(late_push_on_a_reclaimed_page_is_seen_by_the_reclaimer),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

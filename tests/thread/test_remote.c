@@ -203,14 +203,4 @@ TEST(threads_without_a_state_share_the_process_heap)
     pim_heap_audit(&pim_process_heap);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(frees_from_many_threads_into_a_busy_heap_are_all_seen),
-        CASE(interpreters_free_each_others_blocks),
-        CASE(interpreter_that_migrates_between_threads_frees_nothing_remotely),
-        CASE(threads_without_a_state_share_the_process_heap),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

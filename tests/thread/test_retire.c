@@ -199,18 +199,4 @@ TEST(maps_freed_while_they_are_poisoned_are_counted_once)
     race_with_poison(50, 100, false, ROUNDS / 40);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(small_blocks_freed_during_the_end_are_counted_once),
-        CASE(large_blocks_freed_during_the_end_are_counted_once),
-        CASE(maps_freed_during_the_end_are_counted_once),
-        CASE(pages_reclaimed_during_the_end_stay_whole),
-        CASE(
-            blocks_of_all_kinds_freed_during_the_end_with_reclaimers_stay_whole),
-        CASE(small_blocks_freed_while_they_are_poisoned_are_counted_once),
-        CASE(maps_freed_while_they_are_poisoned_are_counted_once),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

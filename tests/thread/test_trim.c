@@ -82,11 +82,4 @@ TEST(memory_of_busy_interpreters_is_given_back_from_outside)
     EXPECT_GT(pim_load_relaxed(&given_back), 0);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(memory_of_busy_interpreters_is_given_back_from_outside),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

@@ -121,12 +121,4 @@ TEST(interpreter_is_walked_by_its_owner_while_others_free_its_blocks)
     fake_interp_end(&interp);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(process_is_walked_beside_interpreters_that_end_and_reclaim),
-        CASE(interpreter_is_walked_by_its_owner_while_others_free_its_blocks),
-    };
-    return RUN(cases, core_set_up_with_clock, NULL);
-}
+SUITE(.set_up = core_set_up_with_clock)

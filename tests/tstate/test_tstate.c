@@ -252,18 +252,4 @@ TEST(module_that_is_loaded_again)
     }
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(block_of_its_own_in_each_thread),
-        CASE(block_that_is_aligned),
-        CASE(block_in_static_storage),
-        CASE(block_that_a_descriptor_leads_to),
-        CASE(one_of_several_words_is_read),
-        CASE(two_words_that_are_both_read),
-        CASE(state_that_is_in_no_word),
-        CASE(module_that_is_loaded_again),
-    };
-    return RUN(cases, begin, end);
-}
+SUITE(.set_up = begin, .tear_down = end)

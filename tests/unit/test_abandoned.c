@@ -469,27 +469,4 @@ TEST(what_was_kept_and_reclaimed_leaves_the_budget_free)
     free_scattered(kept, PAGES);
 }
 
-#define ABANDONED_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        ABANDONED_CASE(holes_between_orphans_are_used_and_orphans_are_not),
-        ABANDONED_CASE(reclaimer_frees_orphans_from_the_process_account),
-        ABANDONED_CASE(freed_orphans_drive_the_purge),
-        ABANDONED_CASE(others_free_orphans_of_a_reclaimed_page),
-        ABANDONED_CASE(orphans_may_be_reallocated_by_the_reclaimer),
-        ABANDONED_CASE(freed_orphan_is_used_again_by_the_reclaimer),
-        ABANDONED_CASE(reclaimer_leaves_its_own_among_the_orphans),
-        ABANDONED_CASE(page_without_a_request_of_its_class_is_reclaimed_too),
-        ABANDONED_CASE(emptied_reclaimed_page_goes_back_to_the_arena),
-        ABANDONED_CASE(full_page_stays_with_the_process_in_a_reclaimed_arena),
-        ABANDONED_CASE(room_made_by_late_frees_is_reclaimed),
-        ABANDONED_CASE(holes_stay_for_a_reclaimer_that_comes_in_time),
-        ABANDONED_CASE(holes_go_when_no_reclaimer_comes_in_time),
-        ABANDONED_CASE(what_was_kept_and_trimmed_leaves_the_budget_free),
-        ABANDONED_CASE(what_was_kept_and_reclaimed_leaves_the_budget_free),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

@@ -473,26 +473,4 @@ TEST(raw_without_a_thread_state_counts_what_was_ever_allocated)
     fake_interp_swap(&interp);
 }
 
-#define ACCOUNT_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        ACCOUNT_CASE(every_class_is_counted_exactly_at_every_moment),
-        ACCOUNT_CASE(a_run_counts_what_it_grows_by),
-        ACCOUNT_CASE(a_large_block_counts_what_it_grows_by),
-        ACCOUNT_CASE(a_block_freed_by_another_is_gone_from_its_class_at_once),
-        ACCOUNT_CASE(
-            what_is_left_is_live_in_the_process_and_was_allocated_by_the_ended),
-        ACCOUNT_CASE(
-            a_orphan_that_the_reclaimer_frees_was_never_the_reclaimers),
-        ACCOUNT_CASE(a_recycled_record_begins_with_nothing),
-        ACCOUNT_CASE(
-            the_classes_of_an_ended_one_are_known_until_64_others_have_ended),
-        ACCOUNT_CASE(of_ended_ones_with_one_id_the_newest_is_known),
-        ACCOUNT_CASE(raw_is_counted_by_class_in_its_interpreter),
-        ACCOUNT_CASE(raw_without_a_thread_state_counts_what_was_ever_allocated),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

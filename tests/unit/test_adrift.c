@@ -249,12 +249,4 @@ TEST(child_does_not_wait_for_locks_of_who_is_gone)
     expect_well(fork_beside_who_holds_all, NULL);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(child_lives_on_the_processs_malloc),
-        CASE(child_does_not_wait_for_locks_of_who_is_gone),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE()

@@ -475,7 +475,7 @@ TEST(second_init_keeps_the_region)
     EXPECT_PTR_EQ(pim_region.base, base);
 }
 
-TEST(size_is_rounded_down_to_whole_arenas)
+TEST_WITH(size_is_rounded_down_to_whole_arenas, NULL, NULL)
 {
     fake_os_start();
     EXPECT_EQ(pim_region_init(2 * PIM_ARENA_SIZE + 5), 0);
@@ -489,7 +489,7 @@ TEST(size_is_rounded_down_to_whole_arenas)
     pim_region_fini();
 }
 
-TEST(no_address_space_at_all_is_an_error)
+TEST_WITH(no_address_space_at_all_is_an_error, NULL, NULL)
 {
     fake_os_start();
     for (unsigned nth = 1; nth <= 4; nth++) {
@@ -502,41 +502,4 @@ TEST(no_address_space_at_all_is_an_error)
     }
 }
 
-#define ARENA_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(size_is_rounded_down_to_whole_arenas),
-        CASE(no_address_space_at_all_is_an_error),
-        ARENA_CASE(new_arena_is_empty_and_clean),
-        ARENA_CASE(runs_are_aligned_to_their_length),
-        ARENA_CASE(arena_serves_all_its_units),
-        ARENA_CASE(fit_is_the_longest_run_left),
-        ARENA_CASE(runs_of_any_length_begin_at_multiples_of_a_power_of_two),
-        ARENA_CASE(run_is_extended_by_exactly_the_free_units_behind_it),
-        ARENA_CASE(dense_arena_serves_single_units),
-        ARENA_CASE(dirty_units_are_taken_first),
-        ARENA_CASE(purge_returns_units_idle_for_a_whole_tick),
-        ARENA_CASE(unit_used_again_is_young_again),
-        ARENA_CASE(purging_all_takes_one_call_a_stretch),
-        ARENA_CASE(units_returned_by_others_are_taken_in_clean),
-        ARENA_CASE(region_contains_exactly_its_addresses),
-        ARENA_CASE(arena_given_back_is_handed_out_again),
-        ARENA_CASE(dirty_arena_is_retained_until_trimmed),
-        ARENA_CASE(dense_arena_is_not_retained),
-        ARENA_CASE(nothing_is_reserved_ahead),
-        ARENA_CASE(beyond_the_main_stretch_arenas_lie_elsewhere),
-        ARENA_CASE(arenas_elsewhere_lie_together),
-        ARENA_CASE(all_arenas_are_found),
-        ARENA_CASE(place_that_is_taken_is_left_out),
-        ARENA_CASE(stretch_ends_where_others_have_much),
-        ARENA_CASE(place_that_others_took_meanwhile_is_lost),
-        ARENA_CASE(far_place_that_is_taken_is_not_the_last),
-        ARENA_CASE(refused_map_loses_no_arena),
-        ARENA_CASE(refused_unmap_still_returns_the_memory),
-        ARENA_CASE(second_init_keeps_the_region),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE(.begin = begin, .end = end)

@@ -151,19 +151,4 @@ TEST(room_that_no_interpreter_took_is_given_back)
     pim_obj_free(NULL, block);
 }
 
-#define BUDGET(name)                                                           \
-    cmocka_unit_test_setup_teardown(name, members_begin, members_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        BUDGET(without_room_for_one_no_interpreter_is_made),
-        BUDGET(without_room_for_one_it_is_stillborn),
-        BUDGET(block_like_a_state_opens_no_way_past_the_limit),
-        BUDGET(what_was_claimed_is_there_when_it_is_needed),
-        BUDGET(a_newborn_has_its_room_whatever_others_do),
-        BUDGET(room_that_no_interpreter_took_is_given_back),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = members_begin, .end = members_end)

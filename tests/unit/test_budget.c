@@ -419,30 +419,4 @@ TEST(a_legacy_interpreter_that_a_tenant_made_is_the_tenants)
     EXPECT_EQ(pim_registry_set_policy(member_ids[TENANT], PIM_KEEP), 0);
 }
 
-#define BUDGET(name)                                                           \
-    cmocka_unit_test_setup_teardown(name, members_begin, members_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        BUDGET(what_a_tenants_interpreter_has_counts_for_the_tenant),
-        BUDGET(raw_blocks_and_stacks_of_a_child_count_too),
-        BUDGET(a_grandchild_counts_for_all_above),
-        BUDGET(the_reserve_is_for_all_who_count_together),
-        BUDGET(members_together_never_exceed_the_limit_by_a_byte),
-        BUDGET(what_an_idle_member_freed_is_there_for_the_others),
-        BUDGET(open_pages_of_an_idle_member_are_there_for_the_others),
-        BUDGET(a_lowered_limit_holds_for_what_was_charged_before),
-        BUDGET(a_limit_that_comes_later_counts_what_is_there),
-        BUDGET(what_a_member_left_counts_until_the_tenant_ends),
-        BUDGET(members_that_end_give_back_what_they_had),
-        BUDGET(the_limit_outlives_its_interpreter_while_others_count_for_it),
-        BUDGET(who_was_made_by_one_that_ended_counts_for_its_maker),
-        BUDGET(a_host_says_who_counts_for_whom),
-        BUDGET(those_to_come_count_or_not),
-        BUDGET(what_main_makes_counts_for_nobody_unless_main_is_told_to),
-        BUDGET(a_legacy_interpreter_that_a_tenant_made_is_the_tenants),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = members_begin, .end = members_end)

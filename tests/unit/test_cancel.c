@@ -255,14 +255,4 @@ TEST(messages_are_no_cancellation_points)
     core_expect_fatal(die, NULL, "found in a thread that is to end");
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(no_request_is_a_cancellation_point),
-        CASE(looking_at_a_limit_is_no_cancellation_point),
-        CASE(no_end_of_an_interpreter_is_a_cancellation_point),
-        CASE(messages_are_no_cancellation_points),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up)

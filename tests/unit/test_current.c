@@ -195,22 +195,4 @@ TEST(thread_without_a_word_resolves_each_time_and_right)
     fake_interp_swap(NULL);
 }
 
-#define CURRENT_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CURRENT_CASE(first_request_under_an_interpreter_is_its_birth),
-        CURRENT_CASE(known_interpreter_is_not_asked_for_again),
-        CURRENT_CASE(swapped_thread_state_changes_the_heap_at_once),
-        CURRENT_CASE(block_of_the_swapped_out_interpreter_is_freed_remotely),
-        CURRENT_CASE(no_thread_state_means_the_process_heap),
-        CURRENT_CASE(stale_cache_does_not_survive_the_end_of_its_interpreter),
-        CURRENT_CASE(stale_cache_does_not_survive_an_end_that_nobody_told),
-        CURRENT_CASE(other_threads_caches_end_with_the_interpreter),
-        CURRENT_CASE(new_runtime_makes_main_known_anew),
-        CURRENT_CASE(thread_without_a_word_resolves_each_time_and_right),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

@@ -15,6 +15,7 @@
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/raw_world.h"
 
 static fake_interp interp;
 static const core_domain *const domains_end = core_domains + 3;
@@ -37,6 +38,11 @@ detach(void **state)
     return 0;
 }
 
+#define ATTACHED(name) TEST_WITH(name, attached, detach)
+#define BOTH_WAYS(name)                                                        \
+    TEST_FORM(name, EXPECT_LIST(name, name, false, NULL, NULL) EXPECT_LIST(    \
+                        name##_attached, name, true, attached, detach))
+
 static void
 expect_aligned(const void *p)
 {
@@ -44,7 +50,7 @@ expect_aligned(const void *p)
     EXPECT_EQ((uintptr_t)p % PIM_ALIGNMENT, 0);
 }
 
-TEST(every_size_is_aligned)
+BOTH_WAYS(every_size_is_aligned)
 {
     for (const core_domain *d = core_domains; d < domains_end; d++) {
         for (size_t size = 0; size < 70000; size += size < 2000 ? 1 : 61) {
@@ -67,7 +73,7 @@ TEST(every_size_is_aligned)
     }
 }
 
-TEST(requests_for_nothing_get_distinct_blocks)
+BOTH_WAYS(requests_for_nothing_get_distinct_blocks)
 {
     for (const core_domain *d = core_domains; d < domains_end; d++) {
         void *p[4] = {d->malloc(NULL, 0), d->calloc(NULL, 0, 8),
@@ -84,7 +90,7 @@ TEST(requests_for_nothing_get_distinct_blocks)
     }
 }
 
-TEST(realloc_to_nothing_is_not_a_free)
+BOTH_WAYS(realloc_to_nothing_is_not_a_free)
 {
     const size_t sizes[] = {1, 100, 5000, 100000, 1 << 20, 40 << 20};
     for (const core_domain *d = core_domains; d < domains_end; d++) {
@@ -101,7 +107,7 @@ TEST(realloc_to_nothing_is_not_a_free)
     }
 }
 
-TEST(calloc_zeroes_recycled_memory)
+BOTH_WAYS(calloc_zeroes_recycled_memory)
 {
     const size_t sizes[] = {1,    16,    100,   512,    513,
                             4000, 32768, 32769, 300000, 2 << 20};
@@ -121,7 +127,7 @@ TEST(calloc_zeroes_recycled_memory)
     }
 }
 
-TEST(calloc_refuses_a_product_that_overflows)
+BOTH_WAYS(calloc_refuses_a_product_that_overflows)
 {
     for (const core_domain *d = core_domains; d < domains_end; d++) {
         EXPECT_NULL(d->calloc(NULL, SIZE_MAX / 2, 3));
@@ -131,7 +137,7 @@ TEST(calloc_refuses_a_product_that_overflows)
     }
 }
 
-TEST(impossible_sizes_get_null_and_change_nothing)
+BOTH_WAYS(impossible_sizes_get_null_and_change_nothing)
 {
     const size_t sizes[] = {SIZE_MAX,        SIZE_MAX - 15,
                             PTRDIFF_MAX,     (size_t)PTRDIFF_MAX + 1,
@@ -156,14 +162,14 @@ TEST(impossible_sizes_get_null_and_change_nothing)
     }
 }
 
-TEST(free_of_null_is_nothing)
+BOTH_WAYS(free_of_null_is_nothing)
 {
     for (const core_domain *d = core_domains; d < domains_end; d++) {
         d->free(NULL, NULL);
     }
 }
 
-TEST(realloc_keeps_the_content)
+BOTH_WAYS(realloc_keeps_the_content)
 {
     const size_t steps[] = {1,       17,   16,       500,    513,
                             40,      9000, 32768,    32769,  300000,
@@ -188,7 +194,7 @@ TEST(realloc_keeps_the_content)
     }
 }
 
-TEST(small_shrink_stays_in_place)
+ATTACHED(small_shrink_stays_in_place)
 {
     char *p = pim_obj_malloc(NULL, 500);
     EXPECT_PTR_EQ(pim_obj_realloc(NULL, p, 460), p);
@@ -198,7 +204,7 @@ TEST(small_shrink_stays_in_place)
     pim_obj_free(NULL, q);
 }
 
-TEST(blocks_of_other_heaps_may_be_reallocated)
+ATTACHED(blocks_of_other_heaps_may_be_reallocated)
 {
     fake_interp other;
     const size_t sizes[] = {20, 2000, 100000, 40 << 20};
@@ -224,7 +230,7 @@ TEST(blocks_of_other_heaps_may_be_reallocated)
 
 // --- without a thread state ------------------------------------------------------
 
-TEST(without_a_thread_state_the_process_heap_serves)
+ATTACHED(without_a_thread_state_the_process_heap_serves)
 {
     fake_interp_swap(NULL);
     pim_figures before = fake_figures(PIM_PROCESS_ID);
@@ -243,14 +249,6 @@ TEST(without_a_thread_state_the_process_heap_serves)
 }
 
 // --- raw ---------------------------------------------------------------------------
-
-static pim_usage
-raw_now(void)
-{
-    pim_usage now;
-    pim_raw_figures(&now);
-    return now;
-}
 
 static void *
 allocate_raw(void *out)
@@ -337,7 +335,7 @@ TEST(raw_on_libc_is_libc)
 
 // --- foreign pointers ----------------------------------------------------------------
 
-TEST(foreign_pointers_are_left_alone_and_counted)
+BOTH_WAYS(foreign_pointers_are_left_alone_and_counted)
 {
     char *p = malloc(100);
     uint64_t before = pim_load_relaxed(&pim_foreign_frees);
@@ -352,89 +350,4 @@ TEST(foreign_pointers_are_left_alone_and_counted)
 
 // --- a main stretch that is used up --------------------------------------------------------
 
-static void
-use_up_the_stretch(void *arg)
-{
-    enum { BLOCKS = 2048 };
-    static void *blocks[BLOCKS];
-    (void)arg;
-    core_start_with_region(PIM_ARENA_SIZE);
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
-    unsigned elsewhere = 0;
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        blocks[i] = pim_obj_calloc(NULL, 1, 30000);
-        expect_aligned(blocks[i]);
-        for (unsigned at = 0; at < 30000; at += 100) {
-            EXPECT_EQ(((char *)blocks[i])[at], 0);
-        }
-        memset(blocks[i], (int)i, 30000);
-        EXPECT(pim_region_contains(blocks[i]));
-        elsewhere += !pim_region_main_contains(blocks[i]);
-    }
-    EXPECT_GT(elsewhere, BLOCKS / 2);
-    EXPECT_EQ(fake_figures(interp.state->id).by_domain[1].live_blocks, BLOCKS);
-    EXPECT_NOT_NULL(pim_obj_malloc(NULL, 8));
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        EXPECT_EQ(((unsigned char *)blocks[i])[29999], i & 255);
-        blocks[i] = pim_obj_realloc(NULL, blocks[i], 20000);
-        EXPECT_EQ(((unsigned char *)blocks[i])[19999], i & 255);
-        pim_obj_free(NULL, blocks[i]);
-    }
-    EXPECT_EQ(fake_figures(interp.state->id).by_domain[1].live_blocks, 1);
-    pim_heap_audit(fake_current_heap());
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-}
-
-TEST(beyond_the_main_stretch_blocks_lie_elsewhere)
-{
-    char text[1024];
-    int status = core_in_child(use_up_the_stretch, NULL, text, sizeof(text));
-    print_message("%s", text);
-    EXPECT_EQ(status, 0);
-}
-
-static int
-set_up(void **state)
-{
-    core_set_up(state);
-    return 0;
-}
-
-#define BOTH_WAYS(name)                                                        \
-    cmocka_unit_test(name),                                                    \
-    {                                                                          \
-#        name "_attached", name, attached, detach, NULL                        \
-    }
-#define ATTACHED(name) cmocka_unit_test_setup_teardown(name, attached, detach)
-
-int
-main(void)
-{
-    // The region is still unused for these.
-    const struct CMUnitTest first[] = {
-        CASE(beyond_the_main_stretch_blocks_lie_elsewhere),
-    };
-    const struct CMUnitTest cases[] = {
-        BOTH_WAYS(every_size_is_aligned),
-        BOTH_WAYS(requests_for_nothing_get_distinct_blocks),
-        BOTH_WAYS(realloc_to_nothing_is_not_a_free),
-        BOTH_WAYS(calloc_zeroes_recycled_memory),
-        BOTH_WAYS(calloc_refuses_a_product_that_overflows),
-        BOTH_WAYS(impossible_sizes_get_null_and_change_nothing),
-        BOTH_WAYS(free_of_null_is_nothing),
-        BOTH_WAYS(realloc_keeps_the_content),
-        ATTACHED(small_shrink_stays_in_place),
-        ATTACHED(blocks_of_other_heaps_may_be_reallocated),
-        ATTACHED(without_a_thread_state_the_process_heap_serves),
-        CASE(raw_is_accounted_exactly),
-        CASE(raw_counts_of_an_ended_thread_stay),
-        CASE(raw_peak_of_one_thread_is_exact),
-        CASE(raw_takes_pointers_of_libc),
-        CASE(raw_on_libc_is_libc),
-        BOTH_WAYS(foreign_pointers_are_left_alone_and_counted),
-    };
-    int failed = RUN(first, NULL, NULL);
-    return failed + RUN(cases, set_up, NULL);
-}
+SUITE(.set_up = core_set_up)

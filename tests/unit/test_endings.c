@@ -118,11 +118,4 @@ TEST(end_does_not_wait_for_ever_and_is_finished_by_a_later_one)
     }
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(end_does_not_wait_for_ever_and_is_finished_by_a_later_one),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE()

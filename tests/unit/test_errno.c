@@ -274,19 +274,4 @@ TEST(checked_requests_keep_errno)
     EXPECT_EQ(core_in_child(use_checked, NULL, text, sizeof(text)), 0);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(requests_that_are_served_keep_errno),
-        CASE(raw_keeps_errno_wherever_its_blocks_come_from),
-        CASE(raw_keeps_errno_with_blocks_older_than_we),
-        CASE(requests_that_are_refused_say_ENOMEM),
-        CASE(block_that_shrinks_where_there_is_no_memory_keeps_errno),
-        CASE(callback_of_a_limit_may_do_what_it_likes),
-        CASE(free_that_ends_an_interpreter_keeps_errno),
-        CASE(threads_keep_errno_from_their_first_request_on_and_at_locks),
-        CASE(checked_requests_keep_errno),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up)

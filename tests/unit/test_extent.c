@@ -379,38 +379,4 @@ TEST(map_freed_by_another_heap_is_in_the_owners_figures)
     pim_gate_exit();
 }
 
-#define MAPS_CASE(name)                                                        \
-    cmocka_unit_test_setup_teardown(name, blocks_begin, blocks_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        MAPS_CASE(freed_map_serves_the_next_block),
-        MAPS_CASE(what_is_kept_is_in_the_figures),
-        MAPS_CASE(smaller_block_leaves_the_rest_to_others),
-        MAPS_CASE(little_that_would_be_left_comes_along),
-        MAPS_CASE(block_that_is_hardly_touched_is_not_kept),
-        MAPS_CASE(zeroed_block_of_kept_memory_is_zero),
-        MAPS_CASE(what_nobody_wants_goes_with_the_second_tick),
-        MAPS_CASE(what_is_wanted_again_and_again_stays_and_the_rest_goes),
-        MAPS_CASE(slow_paths_drive_the_ticks),
-        MAPS_CASE(who_only_frees_drives_the_ticks_too),
-        MAPS_CASE(who_only_grows_drives_the_ticks_too),
-        MAPS_CASE(huge_pages_are_kept_and_given_back_whole),
-        MAPS_CASE(what_makes_way_is_whole_pages),
-        MAPS_CASE(no_more_than_the_budget_is_kept_and_the_oldest_goes),
-        MAPS_CASE(of_a_block_beyond_the_budget_the_beginning_is_kept),
-        MAPS_CASE(no_more_than_so_many_pieces_are_kept),
-        MAPS_CASE(memory_faulted_in_elsewhere_drives_out_what_is_kept),
-        MAPS_CASE(growth_into_clean_memory_drives_out_what_is_kept),
-        MAPS_CASE(what_is_kept_makes_room_for_a_map_that_is_refused),
-        MAPS_CASE(what_is_kept_makes_room_for_a_larger_map_that_is_refused),
-        MAPS_CASE(what_is_kept_makes_room_for_an_arena_that_is_refused),
-        MAPS_CASE(map_that_cannot_grow_is_copied),
-        MAPS_CASE(kept_memory_goes_with_its_interpreter),
-        MAPS_CASE(what_an_interpreter_keeps_survives_the_end_of_others),
-        MAPS_CASE(map_freed_by_another_heap_is_in_the_owners_figures),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = blocks_begin, .end = blocks_end)

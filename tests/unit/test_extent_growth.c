@@ -254,24 +254,4 @@ begin_below_the_peak(void **state)
     return status;
 }
 
-#define MAPS_CASE(name)                                                        \
-    cmocka_unit_test_setup_teardown(name, begin_below_the_peak, blocks_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        MAPS_CASE(growing_block_takes_what_is_kept_as_it_needs),
-        MAPS_CASE(shrunk_block_grows_again_into_what_it_left),
-        MAPS_CASE(blocks_that_grow_in_turns_share_what_is_kept),
-        MAPS_CASE(much_smaller_block_gets_out_of_the_way),
-        MAPS_CASE(block_of_fixed_size_takes_the_end_of_anothers_room),
-        MAPS_CASE(block_that_outgrows_its_room_is_copied_to_a_larger_one),
-        MAPS_CASE(few_small_blocks_take_what_is_kept),
-        MAPS_CASE(huge_pages_of_another_size_are_not_asked_for),
-        MAPS_CASE(huge_pages_are_asked_for_where_the_memory_is_used),
-        MAPS_CASE(room_to_grow_is_bounded),
-        MAPS_CASE(room_to_grow_goes_before_a_request_is_refused),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin_below_the_peak, .end = blocks_end)

@@ -182,15 +182,4 @@ remove_folder(void **state)
     return system(command);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(file_is_appended_to_or_replaced),
-        CASE(file_that_could_not_be_written_stays_as_it_was),
-        CASE(pipe_is_not_waited_for),
-        CASE(log_of_stderr_is_written_through_it),
-        CASE(what_others_lay_into_a_shared_folder_is_refused),
-    };
-    return RUN(cases, make_folder, remove_folder);
-}
+SUITE(.set_up = make_folder, .tear_down = remove_folder)

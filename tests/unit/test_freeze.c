@@ -235,19 +235,4 @@ TEST(what_was_idle_for_two_turns_goes)
     EXPECT_GT(heap->idle.span_units, 0);
 }
 
-#define WITH_INTERP(test) cmocka_unit_test_setup_teardown(test, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        WITH_INTERP(new_blocks_are_in_pages_that_held_none),
-        WITH_INTERP(frozen_page_comes_back_when_it_is_empty),
-        WITH_INTERP(frozen_page_that_others_empty_comes_back),
-        WITH_INTERP(heap_with_frozen_pages_ends_like_any_other),
-        WITH_INTERP(others_return_free_units_at_once),
-        WITH_INTERP(owner_returns_the_rest_when_it_is_asked),
-        WITH_INTERP(what_was_idle_for_two_turns_goes),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

@@ -431,25 +431,4 @@ TEST(synchronize_inside_is_fatal)
     core_expect_fatal(synchronize_inside, NULL, "assertion failed");
 }
 
-#define GATE_CASE(name) cmocka_unit_test_setup(name, set_up)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        GATE_CASE(entries_nest),
-        GATE_CASE(inside_is_odd_exactly_while_inside),
-        GATE_CASE(synchronize_waits_for_who_is_inside),
-        GATE_CASE(synchronize_does_not_wait_for_later_entries),
-        GATE_CASE(nobody_holds_what_was_unlinked_before_synchronize),
-        GATE_CASE(records_of_ended_threads_are_used_again),
-        GATE_CASE(fork_waits_for_who_is_inside),
-        GATE_CASE(child_can_enter_and_synchronize),
-        GATE_CASE(regress_child_forgets_who_was_about_to_enter),
-        GATE_CASE(threads_without_a_record_enter_one_at_a_time),
-        GATE_CASE(regress_thread_without_a_record_can_fork),
-        GATE_CASE(leaving_without_having_entered_is_fatal),
-        GATE_CASE(synchronize_inside_is_fatal),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE(.begin = set_up)

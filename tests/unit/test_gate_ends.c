@@ -86,12 +86,4 @@ TEST(records_of_threads_whose_end_is_not_told_are_used_again)
     EXPECT_EQ(fake_os_calls(FAKE_MAP), maps);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(thread_whose_end_cannot_be_told_knows_it),
-        CASE(records_of_threads_whose_end_is_not_told_are_used_again),
-    };
-    return RUN(cases, set_up, NULL);
-}
+SUITE(.set_up = set_up)

@@ -194,14 +194,4 @@ TEST(nobody_is_inside_a_closed_gate_when_membarrier_is_forbidden_under_way)
     in_a_process(forbid_under_way);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(entries_fence_themselves_once_membarrier_has_failed),
-        CASE(fork_notices_that_membarrier_fails),
-        CASE(
-            nobody_is_inside_a_closed_gate_when_membarrier_is_forbidden_under_way),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE()

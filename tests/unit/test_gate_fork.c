@@ -425,23 +425,4 @@ TEST(fork_and_waiting_are_no_cancellation_points)
     EXPECT_EQ(pthread_join(thread, NULL), 0);
 }
 
-#define GATE_CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        GATE_CASE(thread_whose_lock_a_later_handler_wants_is_let_in),
-        GATE_CASE(thread_that_enters_for_the_first_time_is_let_in),
-        GATE_CASE(thread_that_a_later_handler_spins_for_is_let_in),
-        GATE_CASE(thread_whose_end_a_later_handler_waits_for_is_let_in),
-        GATE_CASE(thread_that_would_close_the_gate_is_refused),
-        GATE_CASE(fork_says_whom_it_waited_for_in_vain_and_the_child_is_adrift),
-        GATE_CASE(child_is_adrift_if_who_was_let_in_is_still_inside),
-        GATE_CASE(thread_that_is_inside_may_fork_in_a_signal_handler),
-        GATE_CASE(who_has_closed_the_gate_may_fork),
-        GATE_CASE(fork_does_not_wait_for_ever_for_who_has_closed_the_gate),
-        GATE_CASE(fork_and_waiting_are_no_cancellation_points),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE(.begin = set_up, .end = tear_down)

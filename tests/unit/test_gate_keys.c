@@ -62,12 +62,4 @@ TEST(first_thread_is_not_told_of)
     pim_gate_exit();
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(ends_are_told_without_a_key_and_records_used_again),
-        CASE(first_thread_is_not_told_of),
-    };
-    return RUN(cases, set_up, NULL);
-}
+SUITE(.set_up = set_up)

@@ -503,36 +503,4 @@ set_up(void **state)
     return 0;
 }
 
-#define HEAP_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        HEAP_CASE(new_heap_owns_nothing),
-        HEAP_CASE(blocks_of_a_page_are_distinct_and_inside_it),
-        HEAP_CASE(last_freed_block_is_the_next_one),
-        HEAP_CASE(exhausted_page_is_full_and_comes_back_after_a_few_frees),
-        HEAP_CASE(page_of_few_blocks_comes_back_with_its_first_free),
-        HEAP_CASE(full_page_counts_blocks_that_are_free_before_it_comes_back),
-        HEAP_CASE(partial_page_serves_before_a_new_one_is_opened),
-        HEAP_CASE(
-            pages_serve_from_the_lowest_block_up_whatever_was_freed_first),
-        HEAP_CASE(empty_current_page_is_kept),
-        HEAP_CASE(class_that_fills_pages_has_the_next_one_populated),
-        HEAP_CASE(domains_do_not_share_pages),
-        HEAP_CASE(live_and_peak_are_exact),
-        HEAP_CASE(every_class_fills_pages_of_its_own),
-        HEAP_CASE(owner_word_tells_heap_and_domain_and_only_in_the_first_unit),
-        HEAP_CASE(block_freed_in_the_other_domain_is_counted_in_its_own),
-        HEAP_CASE(remote_free_is_seen_after_drain),
-        HEAP_CASE(remotely_emptied_pages_are_released_by_the_owner),
-        HEAP_CASE(peak_counts_remote_frees_until_the_owner_takes_over),
-        HEAP_CASE(remote_free_inside_a_block_is_fatal),
-        HEAP_CASE(free_in_an_unused_page_is_fatal),
-        HEAP_CASE(audit_finds_a_free_list_written_into),
-        HEAP_CASE(audit_finds_a_wrong_count),
-        HEAP_CASE(audit_finds_a_current_page_that_is_not),
-    };
-    return RUN(cases, set_up, NULL);
-}
+SUITE(.set_up = set_up, .begin = begin, .end = end)

@@ -453,28 +453,4 @@ set_up(void **state)
     return 0;
 }
 
-#define IDLE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        IDLE_CASE(empty_pages_keep_their_memory_until_the_delay),
-        IDLE_CASE(empty_pages_give_their_memory_back_after_two_ticks),
-        IDLE_CASE(pages_in_use_are_never_purged),
-        IDLE_CASE(empty_arena_goes_back_to_the_region_when_purged),
-        IDLE_CASE(purging_all_leaves_only_used_units_committed),
-        IDLE_CASE(empty_pages_stay_with_their_class),
-        IDLE_CASE(empty_pages_are_released_when_they_are_too_many),
-        IDLE_CASE(empty_pages_are_released_before_a_new_arena_is_taken),
-        IDLE_CASE(few_larger_current_pages_stay_though_they_are_empty),
-        IDLE_CASE(larger_current_page_in_use_again_is_not_released),
-        IDLE_CASE(no_new_peak_is_made_while_much_lies_idle),
-        IDLE_CASE(heap_that_shrinks_keeps_no_more_than_it_may),
-        IDLE_CASE(grants_are_shared_and_go_back_at_a_purge_and_at_the_end),
-        IDLE_CASE(arenas_of_large_heaps_are_dense_and_serve_single_units_only),
-        IDLE_CASE(mimalloc_is_purged_at_the_tick_after_a_free),
-        IDLE_CASE(mimalloc_is_purged_at_the_end_of_an_interpreter),
-    };
-    return RUN(cases, set_up, NULL);
-}
+SUITE(.set_up = set_up, .begin = begin, .end = end)

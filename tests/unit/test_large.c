@@ -273,26 +273,4 @@ TEST(moved_header_is_not_believed)
     pim_mem_free(NULL, p);
 }
 
-#define LARGE_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        LARGE_CASE(block_above_the_limit_has_a_map_of_its_own),
-        LARGE_CASE(block_at_the_limit_comes_from_the_region),
-        LARGE_CASE(zeroed_large_block_is_zero),
-        LARGE_CASE(grown_block_moves_to_a_map_and_then_grows_in_place),
-        LARGE_CASE(shrunk_map_gives_memory_back),
-        LARGE_CASE(slight_shrink_stays_in_place),
-        LARGE_CASE(growth_without_headroom_is_enough),
-        LARGE_CASE(growth_by_another_heap_copies),
-        LARGE_CASE(block_without_a_map_comes_from_mimalloc),
-        LARGE_CASE(block_for_which_there_is_no_memory_is_refused),
-        LARGE_CASE(growth_without_a_map_falls_back_to_mimalloc),
-        LARGE_CASE(block_freed_twice_is_left_alone_the_second_time),
-        LARGE_CASE(pointer_into_a_block_is_foreign),
-        LARGE_CASE(moved_header_is_not_believed),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

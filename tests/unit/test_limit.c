@@ -358,6 +358,30 @@ TEST(limit_that_is_taken_away_is_gone)
     EXPECT(!pim_limit_is_set(&heap->limit));
 }
 
+static void
+default_of_the_environment(void *arg)
+{
+    (void)arg;
+    const pim_limit_terms environment = {.soft_bytes = SOFT};
+    const pim_limit_terms program = {.soft_bytes = HARD};
+    pim_limit_terms got;
+    pim_limit_set_default(&environment, true);
+    pim_limit_get_default(&got);
+    EXPECT_EQ(got.soft_bytes, SOFT);
+    pim_limit_set_default(&program, false);
+    pim_limit_set_default(&environment, true);
+    pim_limit_get_default(&got);
+    EXPECT_EQ(got.soft_bytes, HARD);
+}
+
+// Before another case sets one.
+TEST(a_program_wins_over_the_environment)
+{
+    char text[1024];
+    EXPECT_EQ(
+        core_in_child(default_of_the_environment, NULL, text, sizeof(text)), 0);
+}
+
 TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
 {
     const pim_limit_terms terms = {SOFT, HARD, note, &interp};
@@ -383,29 +407,6 @@ TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
     EXPECT(!pim_limit_is_set(&fake_current_heap()->limit));
     EXPECT_EQ(fake_limit(fake_current_heap()).refusals, 0);
     heap = fake_current_heap();
-}
-
-static void
-default_of_the_environment(void *arg)
-{
-    (void)arg;
-    const pim_limit_terms environment = {.soft_bytes = SOFT};
-    const pim_limit_terms program = {.soft_bytes = HARD};
-    pim_limit_terms got;
-    pim_limit_set_default(&environment, true);
-    pim_limit_get_default(&got);
-    EXPECT_EQ(got.soft_bytes, SOFT);
-    pim_limit_set_default(&program, false);
-    pim_limit_set_default(&environment, true);
-    pim_limit_get_default(&got);
-    EXPECT_EQ(got.soft_bytes, HARD);
-}
-
-TEST(a_program_wins_over_the_environment)
-{
-    char text[1024];
-    EXPECT_EQ(
-        core_in_child(default_of_the_environment, NULL, text, sizeof(text)), 0);
 }
 
 TEST(requests_without_a_thread_state_are_not_limited)
@@ -546,36 +547,4 @@ TEST(small_blocks_never_exceed_the_limit_by_a_byte)
     EXPECT_GT(refusals, 0);
 }
 
-#define LIMITED(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        LIMITED(large_request_above_soft_is_refused_and_changes_nothing),
-        LIMITED(requests_of_each_kind_are_reported_once),
-        LIMITED(
-            small_request_above_soft_is_refused_once_and_then_served_from_the_reserve),
-        LIMITED(large_requests_are_refused_while_small_ones_use_the_reserve),
-        LIMITED(
-            reserve_without_a_hard_limit_is_a_sixteenth_and_not_less_than_a_mebibyte),
-        LIMITED(nothing_is_served_above_hard_in_any_class),
-        LIMITED(lowered_limit_takes_current_pages_away_with_the_first_refusal),
-        LIMITED(freed_memory_is_served_again_and_the_reserve_closes),
-        LIMITED(a_little_freed_does_not_close_the_reserve),
-        LIMITED(refused_growth_leaves_the_block_and_is_reported_once),
-        LIMITED(map_grows_in_place_within_the_limit_that_a_copy_would_exceed),
-        LIMITED(shrinking_works_whatever_the_limit_and_frees_memory),
-        LIMITED(what_others_freed_is_taken_over_before_a_request_is_refused),
-        LIMITED(a_callback_may_raise_the_limit_for_the_next_request),
-        LIMITED(limit_that_is_taken_away_is_gone),
-        LIMITED(a_program_wins_over_the_environment), // before others set one
-        LIMITED(heaps_to_come_begin_with_the_default_and_a_recycled_one_too),
-        LIMITED(requests_without_a_thread_state_are_not_limited),
-        LIMITED(legacy_interpreters_have_the_limit_of_main),
-        LIMITED(hard_below_soft_is_not_valid),
-        LIMITED(live_bytes_stay_below_the_limit_whatever_is_done),
-        LIMITED(small_blocks_never_exceed_the_limit_by_a_byte),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

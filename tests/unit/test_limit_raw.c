@@ -157,16 +157,4 @@ TEST(what_others_freed_in_the_current_page_is_handed_out)
     }
 }
 
-#define LIMITED(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        LIMITED(raw_requests_of_each_kind_are_refused_and_reported_once),
-        LIMITED(raw_counts_and_shrinks_like_others),
-        LIMITED(raw_requests_without_a_thread_state_are_not_limited),
-        LIMITED(what_others_freed_in_the_current_page_is_handed_out),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

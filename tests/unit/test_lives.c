@@ -150,15 +150,4 @@ TEST(regress_a_tag_of_many_lives_ago_is_not_mistaken)
     pim_raw_set_source(PIM_RAW_OWN, (pim_raw_table){0});
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(a_life_is_found_by_its_number_until_it_ends),
-        CASE(a_place_that_is_taken_is_passed_over),
-        CASE(no_life_is_number_0),
-        CASE(what_lives_without_a_number_is_counted_for_the_process),
-        CASE(regress_a_tag_of_many_lives_ago_is_not_mistaken),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up)

@@ -450,22 +450,4 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
                    "PIMALLOC_VERBOSE\n");
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(limits_are_one_size_or_two),
-        CASE(children_count_or_not),
-        CASE(nothing_set_is_the_default),
-        CASE(each_option_is_read),
-        CASE(statistics_have_a_form_and_may_have_a_file),
-        CASE(leaks_have_a_form_and_may_have_a_file),
-        CASE(signals_have_names_and_numbers),
-        CASE(texts_outlive_the_environment),
-        CASE(empty_values_count_as_not_set),
-        CASE(signals_that_are_taken_are_refused),
-        CASE(bad_values_are_reported_once_and_ignored),
-        CASE(unknown_names_are_reported_with_the_valid_ones),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE()

@@ -352,30 +352,4 @@ TEST(block_freed_twice_in_a_row_by_others_is_fatal_at_once)
     core_expect_fatal(push_twice, pop(), "a block was freed twice");
 }
 
-#define PAGE_CASE(name) cmocka_unit_test_setup(name, open_page)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        PAGE_CASE(open_page_is_empty),
-        PAGE_CASE(blocks_are_cut_from_the_left_until_none_is),
-        PAGE_CASE(a_cut_touches_a_few_blocks_only),
-        PAGE_CASE(sorted_page_serves_from_the_lowest_block_up),
-        PAGE_CASE(list_is_no_circle_while_it_is_sorted),
-        PAGE_CASE(sorting_finds_a_list_that_was_written_into),
-        PAGE_CASE(cut_leaves_out_what_is_held),
-        PAGE_CASE(first_remote_push_asks_for_a_word_to_the_owner),
-        PAGE_CASE(sealed_page_knows_exactly_its_live_blocks),
-        PAGE_CASE(orphan_given_back_is_cut_again),
-        PAGE_CASE(page_can_be_sealed_again_with_old_orphans),
-        PAGE_CASE(audit_finds_a_block_off_the_grid),
-        PAGE_CASE(audit_finds_a_free_block_that_was_not_cut),
-        PAGE_CASE(audit_finds_a_circular_free_list),
-        PAGE_CASE(audit_finds_a_lost_block),
-        PAGE_CASE(audit_finds_a_second_remote_free),
-        PAGE_CASE(block_freed_twice_by_others_is_fatal),
-        PAGE_CASE(block_freed_twice_in_a_row_by_others_is_fatal_at_once),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE(.begin = open_page)

@@ -180,7 +180,7 @@ raw_is_kept(void)
     expect_process_accounts_as_before();
 }
 
-TEST(raw_blocks_of_a_released_interpreter_are_kept)
+TEST_WITH(raw_blocks_of_a_released_interpreter_are_kept, begin_release, finish)
 {
     raw_is_kept();
     trim();
@@ -200,7 +200,7 @@ TEST(raw_blocks_of_a_poisoned_interpreter_are_kept)
 
 // --- release ---------------------------------------------------------------
 
-TEST(released_interpreter_leaves_no_memory)
+TEST_WITH(released_interpreter_leaves_no_memory, begin_release, finish)
 {
     uint64_t released = pim_load_relaxed(&pim_poisoned.released_blocks);
     leave_blocks();
@@ -215,7 +215,8 @@ TEST(released_interpreter_leaves_no_memory)
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.released_blocks), released + 4);
 }
 
-TEST(figures_of_a_released_interpreter_say_what_it_left)
+TEST_WITH(figures_of_a_released_interpreter_say_what_it_left, begin_release,
+          finish)
 {
     leave_blocks();
     end_interp();
@@ -227,7 +228,7 @@ TEST(figures_of_a_released_interpreter_say_what_it_left)
     EXPECT_EQ(f.arenas, 0);
 }
 
-TEST(large_blocks_of_mimalloc_are_released)
+TEST_WITH(large_blocks_of_mimalloc_are_released, begin_release, finish)
 {
     uint64_t before = fake_mi_live_blocks();
     fake_os_fail(FAKE_MAP, 1, true);
@@ -245,7 +246,7 @@ free_it(void *block)
     pim_obj_free(NULL, block);
 }
 
-TEST(late_free_of_a_released_block_is_fatal)
+TEST_WITH(late_free_of_a_released_block_is_fatal, begin_release, finish)
 {
     leave_blocks();
     end_interp();
@@ -253,7 +254,7 @@ TEST(late_free_of_a_released_block_is_fatal)
 }
 
 // Blocks of others, which are to be kept, in a page that it reclaimed.
-TEST(what_others_left_in_its_pages_stays)
+TEST_WITH(what_others_left_in_its_pages_stays, begin_release, finish)
 {
     fake_interp kept;
     end_interp();
@@ -291,7 +292,8 @@ TEST(what_others_left_in_its_pages_stays)
 
 // A reclaimer that became one of those that are not kept: others' blocks and its own
 // are in one page.
-TEST(pages_reclaimed_before_the_policy_was_set_are_kept_whole)
+TEST_WITH(pages_reclaimed_before_the_policy_was_set_are_kept_whole,
+          begin_release, finish)
 {
     fake_interp first;
     end_interp();
@@ -560,34 +562,4 @@ TEST(system_without_a_map_to_spare_still_takes_the_memory)
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_blocks), 0);
 }
 
-#define RELEASES(test)                                                         \
-    cmocka_unit_test_setup_teardown(test, begin_release, finish)
-#define POISONS(test)                                                          \
-    cmocka_unit_test_setup_teardown(test, begin_poison, finish)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        RELEASES(raw_blocks_of_a_released_interpreter_are_kept),
-        POISONS(raw_blocks_of_a_poisoned_interpreter_are_kept),
-        RELEASES(released_interpreter_leaves_no_memory),
-        RELEASES(figures_of_a_released_interpreter_say_what_it_left),
-        RELEASES(large_blocks_of_mimalloc_are_released),
-        RELEASES(late_free_of_a_released_block_is_fatal),
-        RELEASES(what_others_left_in_its_pages_stays),
-        RELEASES(pages_reclaimed_before_the_policy_was_set_are_kept_whole),
-        POISONS(late_touch_of_a_poisoned_block_is_reported),
-        POISONS(late_touch_of_a_block_that_was_free_is_told_apart),
-        POISONS(report_names_the_interpreter_that_touches),
-        POISONS(other_faults_go_where_they_went_before),
-        POISONS(signal_that_was_sent_ends_the_process),
-        POISONS(poisoned_blocks_are_in_no_account_and_hold_no_memory),
-        POISONS(
-            late_frees_of_poisoned_blocks_are_counted_and_give_the_addresses_back),
-        POISONS(second_late_free_is_fatal),
-        POISONS(arenas_with_poisoned_pages_are_reclaimed),
-        POISONS(system_without_a_map_to_spare_still_takes_the_memory),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin_poison, .end = finish)

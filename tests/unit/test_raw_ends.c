@@ -209,21 +209,4 @@ TEST(blocks_of_other_domains_are_refused)
                       "raw free of a block that is not raw");
 }
 
-#define ATTACHED(test)                                                         \
-    cmocka_unit_test_setup_teardown(test, raw_world_begin, raw_world_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        ATTACHED(what_an_interpreter_leaves_is_the_processs_and_can_be_freed),
-        ATTACHED(a_late_free_is_not_in_the_account_of_who_has_the_record_now),
-        ATTACHED(a_reclaimer_allocates_between_raw_orphans),
-        ATTACHED(an_interpreter_ends_with_a_block_that_is_anothers),
-        ATTACHED(an_interpreter_outlives_the_one_whose_block_it_lies_in),
-        ATTACHED(the_owners_free_of_a_state_is_an_end_too),
-        ATTACHED(a_forked_child_goes_on_with_its_interpreter),
-        ATTACHED(blocks_of_other_domains_are_refused),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = raw_world_begin, .end = raw_world_end)

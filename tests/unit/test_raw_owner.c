@@ -260,26 +260,4 @@ TEST(an_owned_block_grows_in_its_map)
     pim_raw_free(NULL, p);
 }
 
-#define ATTACHED(test)                                                         \
-    cmocka_unit_test_setup_teardown(test, raw_world_begin, raw_world_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        ATTACHED(blocks_are_in_the_account_of_the_current_interpreter),
-        ATTACHED(without_a_thread_state_they_are_in_that_of_the_process),
-        ATTACHED(a_raw_request_makes_no_interpreter_known),
-        ATTACHED(a_known_interpreter_is_recognised_by_a_raw_request),
-        ATTACHED(threads_without_a_word_are_told_apart_likewise),
-        ATTACHED(a_swap_of_thread_states_is_noticed_at_once),
-        ATTACHED(a_legacy_interpreters_blocks_are_mains),
-        ATTACHED(another_interpreter_may_free_them),
-        ATTACHED(a_thread_without_a_thread_state_may_free_them),
-        ATTACHED(blocks_that_others_freed_are_used_again),
-        ATTACHED(an_interpreter_may_free_blocks_of_the_process),
-        ATTACHED(a_block_that_moves_is_the_callers),
-        ATTACHED(an_owned_block_grows_in_its_map),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = raw_world_begin, .end = raw_world_end)

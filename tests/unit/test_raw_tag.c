@@ -300,18 +300,4 @@ TEST(a_copied_tag_is_not_believed)
     end();
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(blocks_are_in_the_account_of_the_current_interpreter),
-        CASE(others_may_free_them),
-        CASE(what_an_interpreter_leaves_is_the_processs),
-        CASE(a_resized_block_is_the_callers_and_a_refused_one_stays),
-        CASE(blocks_that_libc_allocated_are_in_nobodys_account),
-        CASE(a_freed_block_is_not_counted_again),
-        CASE(libc_may_free_blocks_of_ours),
-        CASE(a_copied_tag_is_not_believed),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up)

@@ -376,31 +376,4 @@ TEST(main_and_legacy_interpreters_have_no_policy)
     EXPECT_EQ(pim_registry_set_policy(core_next_id(), PIM_KEEP), -ENOENT);
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(birth_gives_a_heap_that_is_found_again),
-        CASE(find_asks_for_pointer_id_and_generation),
-        CASE(end_is_found_by_any_pointer_inside_the_block),
-        CASE(end_ends_the_epoch),
-        CASE(reused_pointer_ends_who_had_it),
-        CASE(same_id_in_a_new_runtime_is_another_interpreter),
-        CASE(main_keeps_its_heap_over_runtimes),
-        CASE(main_never_ends),
-        CASE(legacy_interpreter_is_served_and_counted_by_main),
-        CASE(unknown_id_has_no_figures),
-        CASE(newest_of_several_with_an_id_is_meant),
-        CASE(ended_interpreter_is_known_until_64_more_ended),
-        CASE(ids_are_the_ended_by_end_then_the_living_by_birth),
-        CASE(each_visits_what_is_listed_also_where_ids_repeat),
-        CASE(legacy_interpreters_are_not_listed),
-        CASE(ids_are_counted_beyond_the_capacity),
-        CASE(subs_counts_all_but_main),
-        CASE(records_are_recycled),
-        CASE(birth_without_memory_fails_and_can_be_tried_again),
-        CASE(only_living_interpreters_are_visited),
-        CASE(main_and_legacy_interpreters_have_no_policy),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up)

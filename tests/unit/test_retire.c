@@ -463,27 +463,4 @@ TEST(end_within_another_interpreters_attachment_works)
     expect_process_as_before();
 }
 
-#define RETIRE_CASE(name) cmocka_unit_test_setup(name, begin)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        RETIRE_CASE(empty_heap_gives_everything_back),
-        RETIRE_CASE(leaked_small_block_keeps_one_page_and_survives),
-        RETIRE_CASE(many_leaked_blocks_survive_in_every_class),
-        RETIRE_CASE(leaked_blocks_can_be_reallocated),
-        RETIRE_CASE(leaked_large_block_outlives_its_heap),
-        RETIRE_CASE(leaked_map_can_be_freed_late),
-        RETIRE_CASE(remote_frees_before_the_end_are_taken_over),
-        RETIRE_CASE(half_changed_lists_do_not_hinder_the_end),
-        RETIRE_CASE(arena_with_a_leak_goes_on_to_the_next_interpreter),
-        RETIRE_CASE(page_without_a_free_block_is_not_reclaimed),
-        RETIRE_CASE(leaks_of_many_generations_share_arenas),
-        RETIRE_CASE(leak_in_an_arena_that_was_passed_on_twice_is_freed),
-        RETIRE_CASE(interpreter_without_a_request_ends_unnoticed),
-        RETIRE_CASE(retired_heap_is_empty_for_a_stale_cache),
-        RETIRE_CASE(end_within_another_interpreters_attachment_works),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin)

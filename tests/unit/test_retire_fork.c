@@ -277,14 +277,4 @@ TEST(maps_that_wait_to_be_poisoned_are_in_the_child)
     pim_os = fake_ops;
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(end_that_keeps_is_finished_in_the_child),
-        CASE(end_that_poisons_is_finished_in_the_child),
-        CASE(end_that_releases_is_finished_in_the_child),
-        CASE(maps_that_wait_to_be_poisoned_are_in_the_child),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up)

@@ -225,23 +225,4 @@ TEST(what_limits_leave_is_computed)
     EXPECT_LE(after.ru_maxrss - before.ru_maxrss, 1024);
 }
 
-#define SCARCITY_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        SCARCITY_CASE(what_is_left_is_found_by_trying),
-        SCARCITY_CASE(growing_heap_notices_that_little_is_left),
-        SCARCITY_CASE(large_maps_notice_it_too),
-        SCARCITY_CASE(at_the_limit_no_map_is_kept_and_none_has_much_room),
-        SCARCITY_CASE(what_was_kept_before_goes_at_the_tick),
-        SCARCITY_CASE(at_the_limit_arenas_go_back_at_once),
-        SCARCITY_CASE(
-            where_space_is_limited_small_blocks_grow_within_their_classes),
-        SCARCITY_CASE(where_space_is_limited_runs_lie_close_together),
-        SCARCITY_CASE(large_blocks_drive_idle_arenas_out),
-        SCARCITY_CASE(what_limits_leave_is_computed),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

@@ -182,19 +182,4 @@ TEST(a_list_that_grows_in_its_run_stays_there)
     pim_mem_free(NULL, list);
 }
 
-#define SHRINKING(name)                                                        \
-    cmocka_unit_test_setup_teardown(name, blocks_begin, blocks_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        SHRINKING(
-            a_block_that_shrinks_counts_an_eighth_more_than_its_class_at_most),
-        SHRINKING(under_a_limit_that_is_reached_a_block_shrinks_alike),
-        SHRINKING(a_list_that_pops_is_moved_a_few_times),
-        SHRINKING(a_block_that_shrinks_by_little_is_seldom_moved),
-        SHRINKING(a_list_that_grows_in_its_run_stays_there),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = blocks_begin, .end = blocks_end)

@@ -82,18 +82,4 @@ TEST(tiny_class_is_a_division)
     }
 }
 
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        CASE(every_size_fits_its_block),
-        CASE(no_block_wastes_more_than_a_ninth),
-        CASE(classes_grow),
-        CASE(classes_are_aligned),
-        CASE(pages_are_one_unit_where_that_holds_seven_blocks),
-        CASE(no_page_leaves_more_than_a_seventh_over),
-        CASE(capacity_is_what_fits_in_a_page),
-        CASE(tiny_class_is_a_division),
-    };
-    return RUN(cases, NULL, NULL);
-}
+SUITE()

@@ -529,32 +529,4 @@ TEST(random_resizes_keep_the_content_and_the_counters)
     }
 }
 
-#define SPAN_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        SPAN_CASE(run_is_whole_units_of_an_arena),
-        SPAN_CASE(runs_lie_between_small_and_large_blocks),
-        SPAN_CASE(runs_of_every_length_do_not_overlap),
-        SPAN_CASE(freed_run_is_kept_for_the_next_of_its_length),
-        SPAN_CASE(one_run_of_a_length_is_kept_and_few_units_in_all),
-        SPAN_CASE(run_beyond_what_may_be_kept_is_released),
-        SPAN_CASE(kept_runs_go_with_a_purge),
-        SPAN_CASE(kept_runs_end_with_their_interpreter),
-        SPAN_CASE(process_heap_keeps_no_run),
-        SPAN_CASE(zeroed_run_is_zero_whatever_lay_there),
-        SPAN_CASE(zeroed_run_is_zero_though_the_system_took_no_memory_back),
-        SPAN_CASE(run_shrinks_in_place_and_its_end_is_free),
-        SPAN_CASE(run_that_would_shrink_little_stays_as_it_is),
-        SPAN_CASE(run_grows_in_place_into_free_units),
-        SPAN_CASE(run_with_a_neighbour_moves_to_grow),
-        SPAN_CASE(run_at_the_end_of_an_arena_does_not_grow_beyond_it),
-        SPAN_CASE(grown_block_becomes_a_run_with_room_behind_it),
-        SPAN_CASE(longest_run_is_grown_into_without_room),
-        SPAN_CASE(others_resize_a_run_by_a_copy),
-        SPAN_CASE(random_resizes_keep_the_content_and_the_counters),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

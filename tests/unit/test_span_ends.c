@@ -313,24 +313,4 @@ TEST(free_behind_a_shrunk_run_is_fatal)
     core_expect_fatal(free_the_end_that_was_cut_off, NULL, "not a live block");
 }
 
-#define SPAN_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        SPAN_CASE(run_freed_by_others_is_released_by_its_owner),
-        SPAN_CASE(grown_and_shrunk_runs_may_be_freed_by_others),
-        SPAN_CASE(leaked_run_outlives_its_interpreter),
-        SPAN_CASE(leaked_run_is_freed_before_its_arena_is_reclaimed),
-        SPAN_CASE(
-            leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_reclaimers_units),
-        SPAN_CASE(run_of_the_reclaimer_grows_up_to_a_leaked_one),
-        SPAN_CASE(without_an_arena_runs_are_maps_and_small_blocks_refused),
-        SPAN_CASE(request_that_nobody_can_serve_changes_nothing),
-        SPAN_CASE(second_free_of_a_run_is_fatal),
-        SPAN_CASE(free_inside_a_run_is_fatal),
-        SPAN_CASE(free_behind_a_shrunk_run_is_fatal),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

@@ -121,17 +121,4 @@ TEST(without_an_interpreter_that_is_known_the_source_serves)
     EXPECT_EQ(of_source, 0);
 }
 
-#define STACK(name) cmocka_unit_test_setup_teardown(name, begin, blocks_end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        STACK(a_piece_is_a_block_of_mem_of_the_interpreter),
-        STACK(arenas_of_others_read_as_zero),
-        STACK(a_piece_above_the_limit_is_refused_and_reported),
-        STACK(others_may_free_a_piece),
-        STACK(without_an_interpreter_that_is_known_the_source_serves),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = blocks_end)

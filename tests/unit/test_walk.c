@@ -388,23 +388,4 @@ TEST(walk_of_a_damaged_free_list_says_so)
     core_expect_fatal(walk_circle, NULL, "a list of free blocks is circular");
 }
 
-#define WALK_CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-
-int
-main(void)
-{
-    const struct CMUnitTest cases[] = {
-        WALK_CASE(each_kind_of_block_is_found_where_it_is),
-        WALK_CASE(large_block_that_moves_when_it_grows_is_found_once),
-        WALK_CASE(what_is_free_is_not_visited_whoever_freed_it),
-        WALK_CASE(visitor_ends_the_walk),
-        WALK_CASE(orphans_are_the_process_s_wherever_they_lie),
-        WALK_CASE(
-            orphan_that_others_free_is_gone_before_its_page_s_owner_collects),
-        WALK_CASE(blocks_without_a_thread_state_are_the_process_s),
-        WALK_CASE(watch_sees_what_is_left_and_tells_when_no_lock_is_held),
-        WALK_CASE(what_is_poisoned_or_released_is_not_visited),
-        WALK_CASE(walk_of_a_damaged_free_list_says_so),
-    };
-    return RUN(cases, core_set_up, NULL);
-}
+SUITE(.set_up = core_set_up, .begin = begin, .end = end)

@@ -1,134 +1,15 @@
-// embed.c -- one process per case, and Python's life in few words.
-//
-//   program --fork+exec--> program NAME     (output into a memory file)
-//           <--status------
-//
-// A child is started with exec, so that a case finds the process as an
-// embedder's main() does: nothing of cmocka, no other case's memory.
+// embed.c -- expectations, and Python's life in few words.
 
 #define _GNU_SOURCE
 
 #include "support/embed.h"
 
-#include <errno.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-#include "support/patience.h"
-
-#define SKIPPED 77
-#define OUTPUT_SHOWN 20000
-
-// --- running cases ---------------------------------------------------------
-
-static int
-run_here(const embed_case *c)
-{
-    for (size_t i = 0; i < sizeof(c->env) / sizeof(c->env[0]); i++) {
-        if (c->env[i] != NULL) {
-            putenv(strdup(c->env[i]));
-        }
-    }
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    alarm(patience());
-    c->run();
-    return 0;
-}
-
-static pid_t
-start_child(const embed_case *c, int output)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        char *const argv[] = {(char *)(uintptr_t) "embed",
-                              (char *)(uintptr_t)c->name, NULL};
-        dup2(output, 1);
-        dup2(output, 2);
-        execv("/proc/self/exe", argv);
-        _exit(127);
-    }
-    return child;
-}
-
-static void
-show_output(int output)
-{
-    char *text = calloc(1, OUTPUT_SHOWN + 1);
-    off_t end = lseek(output, 0, SEEK_END);
-    off_t start = end > OUTPUT_SHOWN ? end - OUTPUT_SHOWN : 0;
-    if (text != NULL && pread(output, text, OUTPUT_SHOWN, start) >= 0) {
-        print_error("%s\n", text);
-    }
-    free(text);
-}
-
-// cmocka's test function: `*state` is the case.
-static void
-run_in_child(void **state)
-{
-    const embed_case *c = *state;
-    int output = memfd_create("output", MFD_CLOEXEC);
-    pid_t child = start_child(c, output);
-    int status = 0;
-    assert_true(child > 0);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
-        show_output(output);
-        close(output);
-        skip();
-    }
-    if (status != 0) {
-        show_output(output);
-    }
-    close(output);
-    if (WIFSIGNALED(status)) {
-        fail_msg("%s: %s", c->name,
-                 WTERMSIG(status) == SIGALRM ? "took too long"
-                                             : strsignal(WTERMSIG(status)));
-    } else if (status != 0) {
-        fail_msg("%s: exit status %d", c->name, WEXITSTATUS(status));
-    }
-}
-
-int
-embed_main(int argc, char **argv, const embed_case *cases, size_t count)
-{
-    for (size_t i = 0; argc == 2 && i < count; i++) {
-        if (strcmp(argv[1], cases[i].name) == 0) {
-            return run_here(&cases[i]);
-        }
-    }
-    if (argc != 1) {
-        for (size_t i = 0; i < count; i++) {
-            printf("%s\n", cases[i].name);
-        }
-        return 2;
-    }
-    struct CMUnitTest *tests = calloc(count, sizeof(*tests));
-    if (tests == NULL) {
-        return 1;
-    }
-    for (size_t i = 0; i < count; i++) {
-        tests[i].name = cases[i].name;
-        tests[i].test_func = run_in_child;
-        tests[i].initial_state = (void *)(uintptr_t)&cases[i];
-    }
-    int failed = _cmocka_run_group_tests("embed", tests, count, NULL, NULL);
-    free(tests);
-    return failed != 0;
-}
 
 // --- expectations ----------------------------------------------------------
 
@@ -150,7 +31,7 @@ embed_skip(const char *why)
 {
     fprintf(stderr, "skipped: %s", why);
     fflush(NULL);
-    _exit(SKIPPED);
+    _exit(EMBED_SKIPPED);
 }
 
 void

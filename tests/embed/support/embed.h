@@ -7,7 +7,8 @@
 //     embed_install_py3.13.0              all cases, one child each (cmocka)
 //     embed_install_py3.13.0 NAME         one case, here: for a debugger
 //
-// In a case nothing is returned: EXPECT() and its kin print and exit.  With
+// A case is killed if it takes longer than patience() (support/patience.h).  In
+// a case nothing is returned: EXPECT() and its kin print and exit.  With
 // EMBED_VANILLA=1 in the environment nothing is installed and figures are not
 // compared, which tells CPython's own failures from ours.
 
@@ -24,30 +25,30 @@
 #include <pimalloc/pimalloc.h>
 #include <pimalloc/tenants.h>
 
+// CASE(name) { ... } is a case of the program, CASE_ENV(name, "NAME=value") one
+// with something in its environment.
 typedef struct embed_case {
     const char *name;
     void (*run)(void);
-    const char *env[3]; // NAME=value, for the child
+    const char *env[3]; // for the child
+    int line;
+    struct embed_case *next;
 } embed_case;
 
-#define CASE(function)                                                         \
+#define CASE(name) CASE_ENV(name, NULL)
+#define CASE_ENV(name_, ...)                                                   \
+    static void name_(void);                                                   \
+    __attribute__((constructor)) static void name_##_lists(void)               \
     {                                                                          \
-        .name = #function, .run = (function)                                   \
-    }
-#define CASE_ENV(function, ...)                                                \
-    {                                                                          \
-        .name = #function, .run = (function), .env = { __VA_ARGS__ }           \
-    }
+        static embed_case self = {.name = #name_,                              \
+                                  .run = (name_),                              \
+                                  .env = {__VA_ARGS__},                        \
+                                  .line = __LINE__};                           \
+        embed_list(&self);                                                     \
+    }                                                                          \
+    static void name_(void)
 
-// A case is killed if it takes longer than patience() (support/patience.h).
-int embed_main(int argc, char **argv, const embed_case *cases, size_t count);
-
-#define EMBED_MAIN(cases)                                                      \
-    int main(int argc, char **argv)                                            \
-    {                                                                          \
-        return embed_main(argc, argv, cases,                                   \
-                          sizeof(cases) / sizeof((cases)[0]));                 \
-    }
+void embed_list(embed_case *c);
 
 // --- expectations ----------------------------------------------------------
 
@@ -57,7 +58,8 @@ __attribute__((format(printf, 3, 4)))
 _Noreturn void
 embed_fail(const char *file, int line, const char *format, ...);
 
-// The case does not apply here.
+// The case does not apply here: it ends with this status.
+#define EMBED_SKIPPED 77
 _Noreturn void embed_skip(const char *why);
 
 #define FAIL(...) embed_fail(__FILE__, __LINE__, __VA_ARGS__)
