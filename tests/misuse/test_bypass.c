@@ -5,20 +5,15 @@
 
 #include <stdlib.h>
 
-static fake_interp interp;
-static int64_t id;
+#include "support/interp_case.h"
 
 static int
 start(void **state)
 {
-    (void)state;
     core_start();
     pim_raw_set_source(PIM_RAW_LIBC, (pim_raw_table){0});
     pim_check_start(false);
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    return 0;
+    return interp_case_begin(state);
 }
 
 // Freed by us, allocated by libc at the same address, freed by us again.

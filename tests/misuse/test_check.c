@@ -9,42 +9,19 @@
 #include "arena/region.h"
 #include "heap/large.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 #include "support/random.h"
-
-static fake_interp interp;
-static int64_t id;
-
-static int
-start(void **state)
-{
-    (void)state;
-    core_start();
-    pim_check_start(true);
-    return 0;
-}
 
 static int
 begin(void **state)
 {
-    (void)state;
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
+    interp_case_begin(state);
     checked_free(PIM_OBJ,
                  checked_malloc(PIM_OBJ, 1)); // raw requests give no birth
     return 0;
 }
 
-static int
-end(void **state)
-{
-    (void)state;
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-    return 0;
-}
-
-// Tiny, small, of several units, a span, a map.
+// Tiny, small, of several units, a run, a map.
 static const size_t sizes[] = {1, 48, 600, 12000, 40000, 300000, 3 << 20};
 
 static const struct {
@@ -246,7 +223,7 @@ TEST(a_raw_block_is_whose_account_it_is_in)
     char owner[80];
     snprintf(owner, sizeof(owner),
              "domain raw, of interpreter %" PRId64 ", which has ended (", id);
-    end(NULL);
+    end_interp();
     begin(NULL);
     core_expect_fatal(free_raw_twice, left, owner);
     checked_free(PIM_RAW, left);
@@ -262,7 +239,7 @@ TEST(a_block_of_an_ended_interpreter_may_be_freed)
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         left[i] = checked_malloc(PIM_OBJ, sizes[i]);
     }
-    end(NULL);
+    end_interp();
     begin(NULL);
     EXPECT_NE(id, ended);
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
@@ -296,7 +273,7 @@ TEST(a_block_of_an_ended_interpreter_may_not_be_reallocated_or_freed_twice)
         int64_t ended = id;
         orphan left = {.block = checked_malloc(PIM_OBJ, sizes[i])};
         char owner[80];
-        end(NULL);
+        end_interp();
         begin(NULL);
         snprintf(owner, sizeof(owner),
                  "domain obj, of interpreter %" PRId64 ", which has ended (%p)",
@@ -323,10 +300,10 @@ TEST(what_was_released_or_poisoned_at_the_end_is_told_apart)
 {
     for (int policy = PIM_POISON; policy <= PIM_RELEASE; policy++) {
         pim_store_relaxed(&pim_policy_of_new, policy);
-        end(NULL);
+        end_interp();
         begin(NULL);
         orphan left = {.block = checked_malloc(PIM_OBJ, 48)};
-        end(NULL);
+        end_interp();
         pim_store_relaxed(&pim_policy_of_new, PIM_KEEP);
         begin(NULL);
         core_expect_fatal(realloc_orphan, &left,
@@ -480,10 +457,8 @@ TEST(a_random_program_that_does_nothing_wrong_runs)
     for (unsigned i = 0; i < KEPT; i++) {
         checked_free(kept[i].domain, kept[i].block);
     }
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks,
-              0);
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
-              0);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 0);
 }
 
 // What could not be remembered is not reported.
@@ -502,4 +477,4 @@ TEST(without_memory_for_the_records_nothing_is_reported)
     free(blocks);
 }
 
-SUITE(.set_up = start, .begin = begin, .end = end)
+SUITE(.set_up = core_set_up_checked, .begin = begin, .end = interp_case_end)

@@ -2,15 +2,6 @@
 
 #include "misuse/calls.h"
 
-static int
-start(void **state)
-{
-    (void)state;
-    core_start();
-    pim_check_start(true);
-    return 0;
-}
-
 #define MANY ((int64_t)1 << 40)
 
 static void
@@ -52,4 +43,4 @@ TEST(regress_ids_of_many_interpreters_are_told_apart)
     }
 }
 
-SUITE(.set_up = start)
+SUITE(.set_up = core_set_up_checked)

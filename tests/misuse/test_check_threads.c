@@ -13,15 +13,6 @@ static struct {
     _Atomic(char *) blocks[PIM_DOMAINS][SLOTS];
 } shelf;
 
-static int
-start(void **state)
-{
-    (void)state;
-    core_start();
-    pim_check_start(true);
-    return 0;
-}
-
 // Leaves a block for others, or NULL, and frees what was there.
 static void
 put(unsigned domain, unsigned slot, char *block)
@@ -39,8 +30,7 @@ exchange_blocks(team_member *self)
     random_state r = random_from(self->number);
     for (unsigned life = 0; life < TEAM_ROUNDS(20); life++) {
         fake_interp interp;
-        fake_interp_begin(&interp, core_next_id());
-        fake_interp_attach(&interp);
+        fake_interp_start(&interp);
         for (unsigned i = 0; i < 2000; i++) {
             unsigned domain = (unsigned)random_below(&r, PIM_DOMAINS);
             size_t size = 1 + random_below(&r, i % 100 == 0 ? 2 << 20 : 300);
@@ -53,8 +43,7 @@ exchange_blocks(team_member *self)
             }
             put(domain, (unsigned)random_below(&r, SLOTS), block);
         }
-        fake_interp_detach(&interp);
-        fake_interp_end(&interp);
+        fake_interp_stop(&interp);
     }
 }
 
@@ -107,4 +96,4 @@ TEST(of_two_threads_that_free_one_block_one_is_told)
     }
 }
 
-SUITE(.set_up = start)
+SUITE(.set_up = core_set_up_checked)

@@ -9,31 +9,9 @@
 #include "interp/current.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
+#include "support/interp_case.h"
 
 #define BLOCK 48
-
-static fake_interp interp;
-static int64_t id;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-    return 0;
-}
 
 static void
 expect_named(void (*body)(void *), const char *what, const char *about)
@@ -156,11 +134,9 @@ free_orphan_again(void *arg)
 {
     (void)arg;
     void *left[3];
-    for (unsigned i = 0; i < PIM_ARRAY_LEN(left); i++) {
-        left[i] = pim_obj_malloc(NULL, BLOCK);
-    }
-    end(NULL);
-    begin(NULL);
+    core_fill(PIM_OBJ, left, PIM_ARRAY_LEN(left), BLOCK);
+    end_interp();
+    begin_interp();
     pim_obj_free(NULL, left[0]);
     pim_obj_free(NULL, left[1]);
     pim_obj_free(NULL, left[0]);
@@ -190,4 +166,4 @@ TEST(a_double_free_of_a_raw_block_is_found_at_once)
                       "bytes, domain raw, of the process (");
 }
 
-SUITE(.set_up = core_set_up, .begin = begin, .end = end)
+SUITE(.set_up = core_set_up, .begin = interp_case_begin, .end = interp_case_end)

@@ -127,10 +127,8 @@ end_interp(unsigned place)
     if (used) {
         pim_figures left = fake_figures(id);
         EXPECT(left.ended);
-        EXPECT_EQ(left.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes,
-                  expected.live_bytes);
-        EXPECT_EQ(left.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
-                  expected.live_blocks);
+        EXPECT_EQ(left.by_domain[OBJ].live_bytes, expected.live_bytes);
+        EXPECT_EQ(left.by_domain[OBJ].live_blocks, expected.live_blocks);
         EXPECT_EQ(left.arenas, 0);
         EXPECT_EQ(left.pages, 0);
     }

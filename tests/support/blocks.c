@@ -11,8 +11,6 @@
 #include "support/expect.h"
 #include "support/fake_os.h"
 
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
-
 blocks_case the;
 
 int

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "arena/region.h"
+#include "domain/check.h"
 #include "domain/domain.h"
 #include "interp/registry.h"
 #include "support/expect.h"
@@ -54,6 +55,14 @@ core_set_up_with_clock(void **state)
     return 0;
 }
 
+int
+core_set_up_checked(void **state)
+{
+    core_set_up(state);
+    pim_check_start(true);
+    return 0;
+}
+
 int64_t
 core_next_id(void)
 {
@@ -73,6 +82,23 @@ core_block_bytes(size_t size)
         EXPECT_LT(c, PIM_CLASSES);
     }
     return pim_classes[c].block_size;
+}
+
+void
+core_fill(unsigned domain, void **blocks, size_t n, size_t size)
+{
+    for (size_t i = 0; i < n; i++) {
+        blocks[i] = core_domains[domain].malloc(NULL, size);
+        EXPECT_NOT_NULL(blocks[i]);
+    }
+}
+
+void
+core_free_all(unsigned domain, void **blocks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        core_domains[domain].free(NULL, blocks[i]);
+    }
 }
 
 int

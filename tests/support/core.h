@@ -5,6 +5,11 @@
 
 #include "base/compiler.h"
 
+// Where a domain's figures are.
+#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
+#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
+#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
+
 // Address space for arenas in tests: small, so that descriptors stay few.
 #define CORE_REGION ((size_t)4 << 30)
 
@@ -13,9 +18,11 @@
 void core_start(void);
 void core_start_with_region(size_t bytes);
 
-// As a cmocka group set-up; the second for threads that want the clock to go.
+// As a suite's set-up; the second for threads that want the clock to go, the third
+// in the checked mode.
 int core_set_up(void **state);
 int core_set_up_with_clock(void **state);
+int core_set_up_checked(void **state);
 
 // An id that no interpreter of this process had.
 int64_t core_next_id(void);
@@ -36,6 +43,10 @@ typedef struct core_domain {
 
 // Indexed by enum pim_domain.
 extern const core_domain core_domains[3];
+
+// Blocks of one domain and size.
+void core_fill(unsigned domain, void **blocks, size_t n, size_t size);
+void core_free_all(unsigned domain, void **blocks, size_t n);
 
 // Runs `body` in a forked child.  Returns the child's exit status, or minus the
 // signal that ended it, and the beginning of its stderr.

@@ -238,6 +238,20 @@ fake_interp_end(fake_interp *interp)
     interp->state = NULL;
 }
 
+void
+fake_interp_start(fake_interp *interp)
+{
+    fake_interp_begin(interp, core_next_id());
+    fake_interp_attach(interp);
+}
+
+void
+fake_interp_stop(fake_interp *interp)
+{
+    fake_interp_detach(interp);
+    fake_interp_end(interp);
+}
+
 void *
 fake_interp_forget(fake_interp *interp)
 {
@@ -261,6 +275,20 @@ fake_figures(int64_t id)
     memset(&figures, 0, sizeof(figures));
     EXPECT(pim_registry_figures(id, &figures));
     return figures;
+}
+
+void
+fake_expect_process(const pim_figures *before)
+{
+    pim_figures now = fake_figures(PIM_PROCESS_ID);
+    EXPECT_EQ(now.by_domain[OBJ].live_blocks,
+              before->by_domain[OBJ].live_blocks);
+    EXPECT_EQ(now.by_domain[OBJ].live_bytes, before->by_domain[OBJ].live_bytes);
+    EXPECT_EQ(now.by_domain[MEM].live_blocks,
+              before->by_domain[MEM].live_blocks);
+    EXPECT_EQ(now.by_domain[MEM].live_bytes, before->by_domain[MEM].live_bytes);
+    EXPECT_EQ(now.pages, before->pages);
+    EXPECT_EQ(now.arenas, before->arenas);
 }
 
 pim_limit_figures

@@ -72,6 +72,10 @@ bool fake_interp_make(fake_interp *interp, int64_t id);
 void fake_interp_attach(fake_interp *interp);
 void fake_interp_detach(fake_interp *interp);
 
+// Begins one, under an id that is new, and attaches; and back.
+void fake_interp_start(fake_interp *interp);
+void fake_interp_stop(fake_interp *interp);
+
 // Makes the interpreter (or NULL) current in this thread without touching a
 // GIL, which the caller sees to.  Returns the thread state that was current.
 fake_tstate *fake_interp_swap(const fake_interp *interp);
@@ -89,6 +93,9 @@ pim_heap *fake_current_heap(void);
 
 // Figures by id; the id must be known.
 pim_figures fake_figures(int64_t id);
+
+// Those of the process are what they were, but for raw.
+void fake_expect_process(const pim_figures *before);
 
 // What there is to know of a heap's limit.
 pim_limit_figures fake_limit(const pim_heap *heap);

@@ -14,8 +14,6 @@
 #include "support/core.h"
 #include "support/expect.h"
 
-#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
-
 raw_world_state raw_world;
 void *raw_blocks[RAW_BLOCKS];
 
@@ -162,8 +160,7 @@ raw_is_small(const void *block)
 uint64_t
 raw_taken(void)
 {
-    return pim_gauge_live(
-        &pim_raw_heap.account[PIM_DOMAIN_INDEX(PIM_RAW)].blocks);
+    return pim_gauge_live(&pim_raw_heap.account[RAW].blocks);
 }
 
 size_t

@@ -314,7 +314,7 @@ compare_classes(const ref_heap *heap)
 {
     for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
         pim_class_figures now;
-        if (heap->id == PIM_PROCESS_ID && slot == PIM_DOMAIN_INDEX(PIM_RAW)) {
+        if (heap->id == PIM_PROCESS_ID && slot == RAW) {
             continue; // what is nobody's is in no class
         }
         EXPECT(pim_registry_class_figures(heap->id, slot, &now));
@@ -382,8 +382,8 @@ compare_process_raw(const pim_figures *f, const ref_usage *expected)
 {
     pim_usage raw;
     pim_raw_figures(&raw);
-    raw.live_bytes += f->by_domain[PIM_DOMAIN_INDEX(PIM_RAW)].live_bytes;
-    raw.live_blocks += f->by_domain[PIM_DOMAIN_INDEX(PIM_RAW)].live_blocks;
+    raw.live_bytes += f->by_domain[RAW].live_bytes;
+    raw.live_blocks += f->by_domain[RAW].live_blocks;
     EXPECT_GE(raw.live_bytes, expected->live_bytes);
     EXPECT_GE(raw.live_blocks, expected->live_blocks);
     EXPECT_LE(raw.live_blocks, expected->live_blocks + REF_HEAPS);
@@ -396,7 +396,7 @@ compare_heap(const ref_heap *heap)
     uint64_t small = 0;
     for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
         const ref_usage *u = &heap->domain[PIM_INDEX_DOMAIN(slot)];
-        if (heap->id == PIM_PROCESS_ID && slot == PIM_DOMAIN_INDEX(PIM_RAW)) {
+        if (heap->id == PIM_PROCESS_ID && slot == RAW) {
             compare_process_raw(&f, u);
             continue;
         }

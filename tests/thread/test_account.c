@@ -9,7 +9,6 @@
 #include "support/fake_interp.h"
 #include "support/team.h"
 
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define ROUNDS TEAM_ROUNDS(60)
 #define BLOCKS_A_ROUND 20000
 
@@ -111,8 +110,7 @@ TEST(classes_are_exact_though_others_read_and_free)
         team_join(&t);
         exchange_clear(&x);
         expect_nothing_live();
-        fake_interp_detach(&interp);
-        fake_interp_end(&interp);
+        fake_interp_stop(&interp);
         expect_nothing_live();
     }
 }
@@ -129,8 +127,7 @@ TEST(classes_are_counted_once_when_blocks_are_freed_during_the_end)
         }
         team_add(&t, free_from_outside);
         team_add(&t, free_from_outside);
-        fake_interp_detach(&interp);
-        fake_interp_end(&interp);
+        fake_interp_stop(&interp);
         team_join(&t);
         exchange_clear(&x);
     }

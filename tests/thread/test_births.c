@@ -18,7 +18,6 @@
 
 #define THREADS 4
 #define LIVES TEAM_ROUNDS(3000) // of each thread
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 
 static exchange x;
 static budget time_for_lives;
@@ -39,8 +38,7 @@ static void
 live(random_state *r, unsigned blocks)
 {
     fake_interp interp;
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
+    fake_interp_start(&interp);
     for (unsigned i = 0; i < blocks; i++) {
         exchange_put(&x, random_below(r, EXCHANGE_SLOTS),
                      exchange_alloc(exchange_size(r, 5, 0)));

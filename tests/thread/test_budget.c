@@ -68,8 +68,7 @@ end(void **state)
     be_tenant();
     pim_heap_audit(fake_current_heap());
     EXPECT_EQ(fake_limit(fake_current_heap()).tree_bytes, 0);
-    fake_interp_detach(&tenant);
-    fake_interp_end(&tenant);
+    fake_interp_stop(&tenant);
     pim_budget_audit();
     return 0;
 }
@@ -135,8 +134,7 @@ live_once(team_member *self, random_state *r)
         core_domains[i % PIM_DOMAINS].free(NULL, blocks[self->number][i]);
         blocks[self->number][i] = NULL;
     }
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
 }
 
 static void

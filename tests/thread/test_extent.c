@@ -16,7 +16,6 @@
 #define OWNERS 2
 #define OWN 6 // blocks that an owner has for itself
 #define ROUNDS TEAM_ROUNDS(12000)
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define MIB ((size_t)1 << 20)
 
 static exchange x;

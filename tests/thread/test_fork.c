@@ -43,11 +43,9 @@ run_interpreters(team_member *self)
     random_state r = random_from(self->number + 1);
     while (!team_stops(self)) {
         fake_interp interp;
-        fake_interp_begin(&interp, core_next_id());
-        fake_interp_attach(&interp);
+        fake_interp_start(&interp);
         use_domains(&r, 200);
-        fake_interp_detach(&interp);
-        fake_interp_end(&interp);
+        fake_interp_stop(&interp);
     }
 }
 
@@ -102,8 +100,7 @@ work_as_child(void)
     fake_tstate *before = fake_interp_swap(NULL);
     fake_interp_attach(&interp);
     use_domains(&r, 50);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
     use_domains(&r, 50);
     pim_gate_synchronize();
     if (before != NULL) {

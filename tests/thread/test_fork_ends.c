@@ -57,8 +57,7 @@ live_and_leave(random_state *r)
 {
     fake_interp interp;
     int policy = PIM_KEEP + (int)random_below(r, 3);
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
+    fake_interp_start(&interp);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
     EXPECT_EQ(pim_registry_set_policy(interp.state->id, policy), 0);
     for (unsigned i = 0; i < BLOCKS; i++) {

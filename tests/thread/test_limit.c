@@ -53,10 +53,8 @@ live_once(fake_interp *interp, random_state *r, unsigned number)
     for (unsigned i = 0; i < BLOCKS; i++) {
         pim_obj_free(NULL, blocks[i]);
     }
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes,
-              0);
-    fake_interp_detach(interp);
-    fake_interp_end(interp);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_bytes, 0);
+    fake_interp_stop(interp);
 }
 
 static void

@@ -20,7 +20,6 @@
 #include "support/random.h"
 #include "support/team.h"
 
-#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
 #define SLOTS 512
 #define LIVES_MIN 4 // in the other threads
 #define TRIMS TEAM_ROUNDS(1500)

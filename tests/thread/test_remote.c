@@ -12,7 +12,6 @@
 
 #define REMOTES 3
 #define ROUNDS TEAM_ROUNDS(4000000)
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 
 static exchange x;
 static fake_interp interps[2];

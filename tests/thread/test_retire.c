@@ -18,7 +18,6 @@
 #define FREERS 2
 #define BLOCKS 400
 #define ROUNDS TEAM_ROUNDS(3000)
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 
 static exchange x;
 static pthread_barrier_t barrier;
@@ -75,8 +74,7 @@ reclaim_and_end(team_member *self)
     while (!team_stops(self)) {
         fake_interp reclaimer;
         uint32_t *blocks[300];
-        fake_interp_begin(&reclaimer, core_next_id());
-        fake_interp_attach(&reclaimer);
+        fake_interp_start(&reclaimer);
         for (unsigned round = 0; round < 3; round++) {
             for (unsigned i = 0; i < 300; i++) {
                 blocks[i] = exchange_alloc(exchange_size(&r, 1, 0));
@@ -86,8 +84,7 @@ reclaim_and_end(team_member *self)
             }
         }
         uint32_t *leak = exchange_alloc(40);
-        fake_interp_detach(&reclaimer);
-        fake_interp_end(&reclaimer);
+        fake_interp_stop(&reclaimer);
         if (mix.poisons) {
             pim_obj_free(NULL, leak);
         } else {
@@ -139,13 +136,7 @@ race(unsigned large_per_1000, unsigned maps_per_1000, bool with_reclaimers,
     pthread_barrier_destroy(&barrier);
 
     // Nobody left anything, so nothing may be left.
-    pim_figures after = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(after.by_domain[OBJ].live_blocks,
-              before.by_domain[OBJ].live_blocks);
-    EXPECT_EQ(after.by_domain[OBJ].live_bytes,
-              before.by_domain[OBJ].live_bytes);
-    EXPECT_EQ(after.pages, before.pages);
-    EXPECT_EQ(after.arenas, before.arenas);
+    fake_expect_process(&before);
     EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
     pim_heap_audit(&pim_process_heap);
 }

@@ -41,8 +41,7 @@ run_interpreters(team_member *self)
     random_state r = random_from(self->number + 1);
     while (!team_stops(self)) {
         fake_interp interp;
-        fake_interp_begin(&interp, core_next_id());
-        fake_interp_attach(&interp);
+        fake_interp_start(&interp);
         for (unsigned i = 0; i < 20 && !team_stops(self); i++) {
             swing(&r);
             pim_add_relaxed(&swings, 1);
@@ -50,8 +49,7 @@ run_interpreters(team_member *self)
             pim_heap_audit(fake_current_heap());
             pim_gate_exit();
         }
-        fake_interp_detach(&interp);
-        fake_interp_end(&interp);
+        fake_interp_stop(&interp);
     }
 }
 

@@ -43,13 +43,11 @@ come_and_go(team_member *self)
     random_state random = random_from(self->number + 1);
     while (!team_stops(self)) {
         fake_interp interp;
-        fake_interp_begin(&interp, core_next_id());
-        fake_interp_attach(&interp);
+        fake_interp_start(&interp);
         for (unsigned i = 0; i < 2000; i++) {
             exchange_one(&random);
         }
-        fake_interp_detach(&interp);
-        fake_interp_end(&interp);
+        fake_interp_stop(&interp);
     }
 }
 
@@ -89,15 +87,12 @@ TEST(interpreter_is_walked_by_its_owner_while_others_free_its_blocks)
     fake_interp interp;
     team t = {.count = 0};
     random_state random = random_from(99);
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
+    fake_interp_start(&interp);
     pim_heap *heap = fake_current_heap();
     for (unsigned i = 0; i < KEPT; i++) {
         kept[i] = pim_mem_malloc(NULL, some_size(&random));
     }
-    uint64_t bytes = fake_figures(interp.state->id)
-                         .by_domain[PIM_DOMAIN_INDEX(PIM_MEM)]
-                         .live_bytes;
+    uint64_t bytes = fake_figures(interp.state->id).by_domain[MEM].live_bytes;
     team_add(&t, come_and_go);
     team_add(&t, come_and_go);
     for (unsigned i = 0; i < TEAM_ROUNDS(300); i++) {
@@ -117,8 +112,7 @@ TEST(interpreter_is_walked_by_its_owner_while_others_free_its_blocks)
         pim_mem_free(NULL, kept[i]);
     }
     census_expect_figures(heap, interp.state->id);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
 }
 
 SUITE(.set_up = core_set_up_with_clock)

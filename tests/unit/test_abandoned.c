@@ -15,7 +15,6 @@
 #include "support/fake_os.h"
 
 #define BLOCK 48
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define LEFT 20
 
 static fake_interp reclaimer;
@@ -32,8 +31,7 @@ reclaimer_id(void)
 static void
 begin_reclaimer(void)
 {
-    fake_interp_begin(&reclaimer, core_next_id());
-    fake_interp_attach(&reclaimer);
+    fake_interp_start(&reclaimer);
     heap = fake_current_heap();
 }
 
@@ -41,8 +39,7 @@ static void
 end_reclaimer(void)
 {
     pim_heap_audit(heap);
-    fake_interp_detach(&reclaimer);
-    fake_interp_end(&reclaimer);
+    fake_interp_stop(&reclaimer);
     pim_heap_audit(&pim_process_heap);
 }
 
@@ -57,9 +54,7 @@ leave(void)
         holes[i] = pim_obj_malloc(NULL, BLOCK);
         memset(left[i], (int)i, BLOCK);
     }
-    for (unsigned i = 0; i < LEFT; i++) {
-        pim_obj_free(NULL, holes[i]);
-    }
+    core_free_all(PIM_OBJ, holes, LEFT);
     end_reclaimer();
 }
 
@@ -78,12 +73,7 @@ end(void **state)
 {
     (void)state;
     end_reclaimer();
-    pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.by_domain[OBJ].live_blocks,
-              process.by_domain[OBJ].live_blocks);
-    EXPECT_EQ(now.by_domain[OBJ].live_bytes, process.by_domain[OBJ].live_bytes);
-    EXPECT_EQ(now.pages, process.pages);
-    EXPECT_EQ(now.arenas, process.arenas);
+    fake_expect_process(&process);
     return 0;
 }
 
@@ -146,9 +136,7 @@ TEST(holes_between_orphans_are_used_and_orphans_are_not)
     void *next = pim_obj_malloc(NULL, BLOCK);
     EXPECT_PTR_NE(pim_page_of(next), page_of_left());
     pim_obj_free(NULL, next);
-    for (unsigned i = 0; i < n; i++) {
-        pim_obj_free(NULL, mine[i]);
-    }
+    core_free_all(PIM_OBJ, mine, n);
     EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, 0);
     pim_heap_audit(heap);
     free_left();
@@ -218,9 +206,7 @@ TEST(freed_orphan_is_used_again_by_the_reclaimer)
     EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, n + 1);
     pim_obj_free(NULL, again); // now the reclaimer's own
     EXPECT_EQ(process_blocks(), LEFT - 1);
-    for (unsigned i = 0; i < n; i++) {
-        pim_obj_free(NULL, mine[i]);
-    }
+    core_free_all(PIM_OBJ, mine, n);
     free_left();
 }
 
@@ -243,9 +229,7 @@ TEST(reclaimer_leaves_its_own_among_the_orphans)
     void *third = pim_obj_malloc(NULL, BLOCK);
     EXPECT_PTR_EQ(pim_page_of(third), page_of_left());
     pim_heap_audit(heap);
-    for (unsigned i = 0; i < n; i++) {
-        pim_obj_free(NULL, mine[i]);
-    }
+    core_free_all(PIM_OBJ, mine, n);
     EXPECT_EQ(process_blocks(), LEFT);
     free_left();
     EXPECT_EQ(process_blocks(), 0);
@@ -281,9 +265,7 @@ TEST(full_page_stays_with_the_process_in_a_reclaimed_arena)
 {
     enum { N = 2000 };
     static void *full[N];
-    for (unsigned i = 0; i < N; i++) {
-        full[i] = pim_obj_malloc(NULL, 100);
-    }
+    core_fill(PIM_OBJ, full, N, 100);
     end_reclaimer();
 
     begin_reclaimer();
@@ -292,9 +274,7 @@ TEST(full_page_stays_with_the_process_in_a_reclaimed_arena)
                   pim_arena_of(pim_page_of(full[0])));
     EXPECT_EQ(pim_page_of(full[0])->state, PIM_PAGE_ABANDONED);
     pim_heap_audit(heap);
-    for (unsigned i = 0; i < N; i++) {
-        pim_obj_free(NULL, full[i]);
-    }
+    core_free_all(PIM_OBJ, full, N);
     EXPECT_EQ(pim_page_of(mine)->state, PIM_PAGE_CURRENT);
     pim_heap_audit(heap);
     pim_heap_audit(&pim_process_heap);
@@ -314,9 +294,7 @@ TEST(room_made_by_late_frees_is_reclaimed)
 {
     enum { N = 20000 };
     static void *full[N];
-    for (unsigned i = 0; i < N; i++) {
-        full[i] = pim_obj_malloc(NULL, 100);
-    }
+    core_fill(PIM_OBJ, full, N, 100);
     end_reclaimer();
     pim_heap_audit(&pim_process_heap);
     for (unsigned i = 0; i < N; i += 2) {
@@ -364,9 +342,7 @@ leave_scattered(void **kept, unsigned pages)
 static void
 free_scattered(void **kept, unsigned pages)
 {
-    for (unsigned i = 0; i < pages; i++) {
-        pim_obj_free(NULL, kept[i]);
-    }
+    core_free_all(PIM_OBJ, kept, pages);
     free_left();
 }
 

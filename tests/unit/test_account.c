@@ -11,44 +11,8 @@
 #include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
+#include "support/interp_case.h"
 #include "support/random.h"
-
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
-#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
-
-static fake_interp interp;
-static int64_t id;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
-    return 0;
-}
-
-static void
-end_interp(void)
-{
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    if (interp.state != NULL) {
-        pim_heap_audit(fake_current_heap());
-        end_interp();
-    }
-    return 0;
-}
 
 static pim_usage
 class_of(int64_t of, unsigned slot, size_t size_class)
@@ -309,10 +273,10 @@ TEST(a_block_freed_by_another_is_gone_from_its_class_at_once)
 TEST(what_is_left_is_live_in_the_process_and_was_allocated_by_the_ended)
 {
     void *each[SIZES];
-    pim_usage process[SIZES];
+    pim_usage before[SIZES];
     alloc_each(each);
     for (unsigned i = 0; i < SIZES; i++) {
-        process[i] = class_of(PIM_PROCESS_ID, OBJ, classes[i]);
+        before[i] = class_of(PIM_PROCESS_ID, OBJ, classes[i]);
     }
     end_interp();
     EXPECT(fake_figures(id).ended);
@@ -323,14 +287,14 @@ TEST(what_is_left_is_live_in_the_process_and_was_allocated_by_the_ended)
         pim_usage now = class_of(PIM_PROCESS_ID, OBJ, classes[i]);
         EXPECT_EQ(last.live_blocks, 1);
         EXPECT_EQ(last.total_blocks, 1);
-        EXPECT_EQ(now.live_blocks, process[i].live_blocks + 1);
-        EXPECT_EQ(now.live_bytes, process[i].live_bytes + last.live_bytes);
-        EXPECT_EQ(now.total_blocks, process[i].total_blocks);
-        EXPECT_EQ(now.total_bytes, process[i].total_bytes);
+        EXPECT_EQ(now.live_blocks, before[i].live_blocks + 1);
+        EXPECT_EQ(now.live_bytes, before[i].live_bytes + last.live_bytes);
+        EXPECT_EQ(now.total_blocks, before[i].total_blocks);
+        EXPECT_EQ(now.total_bytes, before[i].total_bytes);
         pim_obj_free(NULL, each[i]);
         now = class_of(PIM_PROCESS_ID, OBJ, classes[i]);
-        EXPECT_EQ(now.live_blocks, process[i].live_blocks);
-        EXPECT_EQ(now.live_bytes, process[i].live_bytes);
+        EXPECT_EQ(now.live_blocks, before[i].live_blocks);
+        EXPECT_EQ(now.live_bytes, before[i].live_bytes);
         EXPECT_EQ(class_of(id, OBJ, classes[i]).live_blocks, 1);
     }
     expect_sums(PIM_PROCESS_ID);
@@ -340,26 +304,21 @@ TEST(a_orphan_that_the_reclaimer_frees_was_never_the_reclaimers)
 {
     enum { N = 400 };
     void *left[N];
-    for (unsigned i = 0; i < N; i++) {
-        left[i] = pim_obj_malloc(NULL, 64);
-    }
+    core_fill(PIM_OBJ, left, N, 64);
     for (unsigned i = 0; i < N; i += 2) {
         pim_obj_free(NULL, left[i]);
     }
-    pim_usage process = class_of(PIM_PROCESS_ID, OBJ, 3);
+    pim_usage before = class_of(PIM_PROCESS_ID, OBJ, 3);
     end_interp();
 
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
+    begin_interp();
     void *own = pim_obj_malloc(NULL, 64);
     EXPECT_EQ(class_of(PIM_PROCESS_ID, OBJ, 3).live_blocks,
-              process.live_blocks + N / 2);
+              before.live_blocks + N / 2);
     for (unsigned i = 1; i < N; i += 2) {
         pim_obj_free(NULL, left[i]);
     }
-    EXPECT_EQ(class_of(PIM_PROCESS_ID, OBJ, 3).live_blocks,
-              process.live_blocks);
+    EXPECT_EQ(class_of(PIM_PROCESS_ID, OBJ, 3).live_blocks, before.live_blocks);
     EXPECT_EQ(obj_class(64).live_blocks, 1);
     EXPECT_EQ(obj_class(64).total_blocks, 1);
     EXPECT_EQ(obj_class(64).peak_blocks, 1);
@@ -371,14 +330,10 @@ TEST(a_recycled_record_begins_with_nothing)
 {
     void *each[SIZES];
     alloc_each(each);
-    for (unsigned i = 0; i < SIZES; i++) {
-        pim_obj_free(NULL, each[i]);
-    }
+    core_free_all(PIM_OBJ, each, SIZES);
     const pim_heap *record = fake_current_heap();
     end_interp();
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
+    begin_interp();
     pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
     EXPECT_PTR_EQ(fake_current_heap(), record);
     pim_figures now = fake_figures(id);
@@ -473,4 +428,5 @@ TEST(raw_without_a_thread_state_counts_what_was_ever_allocated)
     fake_interp_swap(&interp);
 }
 
-SUITE(.set_up = core_set_up, .begin = begin, .end = end)
+SUITE(.set_up = core_set_up, .begin = interp_case_begin_used,
+      .end = interp_case_end)

@@ -141,11 +141,9 @@ live_adrift(void)
     use_all(NULL);
     fake_interp_end(&other); // as others do
     fake_interp next;
-    fake_interp_begin(&next, core_next_id());
-    fake_interp_attach(&next);
+    fake_interp_start(&next);
     use_all(NULL);
-    fake_interp_detach(&next);
-    fake_interp_end(&next);
+    fake_interp_stop(&next);
     if (!PIM_TSAN) { // which forbids it in children of several threads
         EXPECT_EQ(pthread_create(&thread, NULL, use_all, NULL), 0);
         EXPECT_EQ(pthread_join(thread, NULL), 0);

@@ -128,9 +128,7 @@ TEST(a_newborn_has_its_room_whatever_others_do)
         pim_obj_free(NULL, blocks[--count]);
     }
     become(CHILD);
-    for (unsigned i = 0; i < 5000; i++) {
-        pim_obj_free(NULL, small[i]);
-    }
+    core_free_all(PIM_OBJ, small, 5000);
 }
 
 TEST(room_that_no_interpreter_took_is_given_back)

@@ -106,9 +106,7 @@ TEST(the_reserve_is_for_all_who_count_together)
     EXPECT_EQ(refusals, 1);
     pim_obj_free(NULL, large);
     become(TENANT);
-    for (unsigned i = 0; i < 1000; i++) {
-        pim_obj_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_OBJ, blocks, 1000);
 }
 
 // --- to the byte -----------------------------------------------------------------

@@ -24,8 +24,7 @@ static int
 attached(void **state)
 {
     (void)state;
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
+    fake_interp_start(&interp);
     return 0;
 }
 
@@ -33,8 +32,7 @@ static int
 detach(void **state)
 {
     (void)state;
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
     return 0;
 }
 
@@ -237,10 +235,10 @@ ATTACHED(without_a_thread_state_the_process_heap_serves)
     void *small = pim_obj_malloc(NULL, 32);
     void *large = pim_mem_malloc(NULL, 100000);
     pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes,
-              before.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes + 32);
-    EXPECT_EQ(now.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks,
-              before.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks + 1);
+    EXPECT_EQ(now.by_domain[OBJ].live_bytes,
+              before.by_domain[OBJ].live_bytes + 32);
+    EXPECT_EQ(now.by_domain[MEM].live_blocks,
+              before.by_domain[MEM].live_blocks + 1);
     pim_obj_free(NULL, small);
     pim_mem_free(NULL, large);
     now = fake_figures(PIM_PROCESS_ID);
@@ -276,14 +274,10 @@ TEST(raw_peak_of_one_thread_is_exact)
     enum { N = 3000 };
     static void *blocks[N];
     pim_usage full;
-    for (unsigned i = 0; i < N; i++) {
-        blocks[i] = pim_raw_malloc(NULL, 200);
-    }
+    core_fill(PIM_RAW, blocks, N, 200);
     full = raw_now(); // more blocks than any other test has
     EXPECT_EQ(full.peak_blocks, full.live_blocks);
-    for (unsigned i = 0; i < N; i++) {
-        pim_raw_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_RAW, blocks, N);
     EXPECT_EQ(raw_now().peak_blocks, full.peak_blocks);
     EXPECT_EQ(raw_now().peak_bytes, full.peak_bytes);
     EXPECT_EQ(raw_now().live_blocks, full.live_blocks - N);

@@ -15,8 +15,6 @@
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
 
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
-
 static _Atomic bool is_inside;
 static _Atomic bool may_leave;
 

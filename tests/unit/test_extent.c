@@ -13,7 +13,6 @@
 #include "support/expect.h"
 #include "support/fake_os.h"
 
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
 #define HUGE PIM_ARENA_SIZE
 
 static size_t
@@ -239,9 +238,7 @@ TEST(memory_faulted_in_elsewhere_drives_out_what_is_kept)
     size_t before = idle();
     uint64_t arenas = fake_figures(the.id).arenas;
     void *blocks[300];
-    for (unsigned i = 0; i < 300; i++) {
-        blocks[i] = pim_mem_malloc(NULL, 30000);
-    }
+    core_fill(PIM_MEM, blocks, 300, 30000);
     arenas = fake_figures(the.id).arenas - arenas;
     EXPECT_GT(arenas, 2);
     EXPECT_LE(idle(), before - arenas * PIM_ARENA_SIZE);
@@ -325,8 +322,7 @@ TEST(kept_memory_goes_with_its_interpreter)
     fake_interp other;
     drop(make(4 * MIB));
     fake_interp_detach(&the.interp);
-    fake_interp_begin(&other, core_next_id());
-    fake_interp_attach(&other);
+    fake_interp_start(&other);
     char *p = make(6 * MIB); // drives out all but nothing
     drop(p);
     char *mine = make(3 * MIB); // of what is kept
@@ -353,11 +349,9 @@ TEST(what_an_interpreter_keeps_survives_the_end_of_others)
     fake_interp other;
     drop(make(4 * MIB));
     fake_interp_detach(&the.interp);
-    fake_interp_begin(&other, core_next_id());
-    fake_interp_attach(&other);
+    fake_interp_start(&other);
     drop(pim_mem_malloc(NULL, 100));
-    fake_interp_detach(&other);
-    fake_interp_end(&other);
+    fake_interp_stop(&other);
     fake_interp_attach(&the.interp);
     EXPECT_GE(idle(), 2 * MIB); // an arena of the other took some
 }
@@ -367,12 +361,10 @@ TEST(map_freed_by_another_heap_is_in_the_owners_figures)
     fake_interp other;
     char *p = make(4 * MIB);
     fake_interp_detach(&the.interp);
-    fake_interp_begin(&other, core_next_id());
-    fake_interp_attach(&other);
+    fake_interp_start(&other);
     drop(p);
     EXPECT_GE(idle(), 4 * MIB);
-    fake_interp_detach(&other);
-    fake_interp_end(&other);
+    fake_interp_stop(&other);
     fake_interp_attach(&the.interp);
     pim_gate_enter();
     pim_heap_drain(the.heap);

@@ -10,35 +10,12 @@
 #include "interp/registry.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 
 #define BLOCKS 4000
 
-static fake_interp interp;
-static pim_heap *heap;
 static char *blocks[BLOCKS];
-
-static int
-begin(void **state)
-{
-    (void)state;
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
-    heap = fake_current_heap();
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    pim_heap_audit(heap);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-    return 0;
-}
 
 static size_t
 size_of(unsigned i)
@@ -71,7 +48,7 @@ freeze(void)
 }
 
 static void
-free_all(void)
+free_the_rest(void)
 {
     for (unsigned i = 0; i < BLOCKS; i++) {
         pim_obj_free(NULL, blocks[i]);
@@ -102,7 +79,7 @@ TEST(new_blocks_are_in_pages_that_held_none)
     for (unsigned i = 1; i < BLOCKS; i += 2) {
         EXPECT_EQ(blocks[i][0], (char)i); // what is shared is as it was
     }
-    free_all();
+    free_the_rest();
 }
 
 TEST(frozen_page_comes_back_when_it_is_empty)
@@ -126,7 +103,7 @@ TEST(frozen_page_comes_back_when_it_is_empty)
     EXPECT_EQ(page->state, PIM_PAGE_UNUSED);
     EXPECT_EQ(pim_load_relaxed(&heap->page_count), pages - 1);
     pim_heap_audit(heap);
-    free_all();
+    free_the_rest();
 }
 
 // By another interpreter, so the owner collects the blocks.
@@ -138,7 +115,7 @@ TEST(frozen_page_that_others_empty_comes_back)
     uint64_t pages = pim_load_relaxed(&heap->page_count);
     fake_interp_begin(&other, core_next_id());
     fake_interp_swap(&other);
-    free_all();
+    free_the_rest();
     fake_interp_swap(&interp);
     pim_gate_enter();
     pim_heap_drain(heap);
@@ -154,20 +131,17 @@ TEST(heap_with_frozen_pages_ends_like_any_other)
     fill_with_gaps();
     freeze();
     char *kept = blocks[1];
-    int64_t id = heap->id;
     for (unsigned i = 2; i < BLOCKS; i++) {
         pim_obj_free(NULL, blocks[i]);
         blocks[i] = NULL;
     }
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
-              1);
+    end_interp();
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 1);
     EXPECT_EQ(kept[0], 1);
     pim_obj_free(NULL, kept);
     pim_heap_audit(&pim_process_heap);
     blocks[1] = NULL;
-    begin(NULL);
+    begin_interp();
 }
 
 // --- from outside ----------------------------------------------------------
@@ -201,9 +175,7 @@ make_idle_units(void)
         runs[i] = pim_obj_malloc(NULL, 20 * PIM_UNIT_SIZE);
         memset(runs[i], 1, 20 * PIM_UNIT_SIZE);
     }
-    for (unsigned i = 0; i < 8; i++) {
-        pim_obj_free(NULL, runs[i]);
-    }
+    core_free_all(PIM_OBJ, runs, 8);
     EXPECT_GE(idle_bytes(), 7 * 20 * PIM_UNIT_SIZE);
 }
 
@@ -235,4 +207,5 @@ TEST(what_was_idle_for_two_turns_goes)
     EXPECT_GT(heap->idle.span_units, 0);
 }
 
-SUITE(.set_up = core_set_up, .begin = begin, .end = end)
+SUITE(.set_up = core_set_up, .begin = interp_case_begin_used,
+      .end = interp_case_end)

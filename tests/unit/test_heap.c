@@ -11,36 +11,11 @@
 #include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 #include "support/random.h"
 
 #define BLOCK 48
-
-static fake_interp interp;
-static int64_t id;
-static pim_heap *heap;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    heap = fake_current_heap();
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    pim_heap_audit(heap);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-    return 0;
-}
 
 static unsigned
 capacity_of(size_t size)
@@ -51,24 +26,7 @@ capacity_of(size_t size)
 static pim_page *
 current_page(size_t size)
 {
-    return heap->current[PIM_DOMAIN_INDEX(PIM_OBJ)][pim_size_class(size)];
-}
-
-static void
-fill(void **blocks, unsigned n, size_t size)
-{
-    for (unsigned i = 0; i < n; i++) {
-        blocks[i] = pim_obj_malloc(NULL, size);
-        EXPECT_NOT_NULL(blocks[i]);
-    }
-}
-
-static void
-free_all(void **blocks, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        pim_obj_free(NULL, blocks[i]);
-    }
+    return heap->current[OBJ][pim_size_class(size)];
 }
 
 TEST(new_heap_owns_nothing)
@@ -84,7 +42,7 @@ TEST(blocks_of_a_page_are_distinct_and_inside_it)
 {
     void *blocks[1024];
     unsigned n = capacity_of(BLOCK);
-    fill(blocks, n, BLOCK);
+    core_fill(PIM_OBJ, blocks, n, BLOCK);
     pim_page *page = pim_page_of(blocks[0]);
     for (unsigned i = 0; i < n; i++) {
         EXPECT_PTR_EQ(pim_page_of(blocks[i]), page);
@@ -94,7 +52,7 @@ TEST(blocks_of_a_page_are_distinct_and_inside_it)
         EXPECT_EQ(*(unsigned char *)blocks[i], i & 255);
         EXPECT_EQ(((unsigned char *)blocks[i])[BLOCK - 1], i & 255);
     }
-    free_all(blocks, n);
+    core_free_all(PIM_OBJ, blocks, n);
 }
 
 TEST(last_freed_block_is_the_next_one)
@@ -119,7 +77,7 @@ TEST(exhausted_page_is_full_and_comes_back_after_a_few_frees)
     void *blocks[1024];
     unsigned n = capacity_of(BLOCK);
     unsigned few = frees_to_come_back(BLOCK);
-    fill(blocks, n, BLOCK);
+    core_fill(PIM_OBJ, blocks, n, BLOCK);
     pim_page *page = pim_page_of(blocks[0]);
     EXPECT_EQ(page->state, PIM_PAGE_CURRENT);
     void *next = pim_obj_malloc(NULL, BLOCK);
@@ -127,14 +85,14 @@ TEST(exhausted_page_is_full_and_comes_back_after_a_few_frees)
     EXPECT_PTR_NE(pim_page_of(next), page);
     pim_heap_audit(heap);
 
-    free_all(blocks, few - 1);
+    core_free_all(PIM_OBJ, blocks, few - 1);
     EXPECT_EQ(page->state, PIM_PAGE_FULL);
     pim_heap_audit(heap);
     pim_obj_free(NULL, blocks[few - 1]);
     EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
     EXPECT_EQ(pim_page_used(page), n - few);
     pim_heap_audit(heap);
-    free_all(blocks + few, n - few);
+    core_free_all(PIM_OBJ, blocks + few, n - few);
     pim_obj_free(NULL, next);
 }
 
@@ -143,28 +101,27 @@ TEST(page_of_few_blocks_comes_back_with_its_first_free)
     void *blocks[8];
     unsigned n = capacity_of(PIM_SMALL_MAX);
     EXPECT_LE(n, 7);
-    fill(blocks, n + 1, PIM_SMALL_MAX);
+    core_fill(PIM_OBJ, blocks, n + 1, PIM_SMALL_MAX);
     pim_page *page = pim_page_of(blocks[0]);
     EXPECT_EQ(page->state, PIM_PAGE_FULL);
     pim_obj_free(NULL, blocks[2]);
     EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
     blocks[2] = blocks[n];
-    free_all(blocks, n);
+    core_free_all(PIM_OBJ, blocks, n);
 }
 
 TEST(full_page_counts_blocks_that_are_free_before_it_comes_back)
 {
     void *blocks[1025];
     unsigned n = capacity_of(16); // the most that a page can hold
-    fill(blocks, n + 1, 16);
+    core_fill(PIM_OBJ, blocks, n + 1, 16);
     pim_page *page = pim_page_of(blocks[0]);
     for (unsigned i = 0; i < n; i++) {
         EXPECT_EQ(pim_page_used(page), n - i);
         pim_obj_free(NULL, blocks[i]);
     }
     EXPECT_EQ(pim_page_used(page), 0);
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
-              1);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 1);
     pim_obj_free(NULL, blocks[n]);
 }
 
@@ -172,17 +129,17 @@ TEST(partial_page_serves_before_a_new_one_is_opened)
 {
     void *blocks[3 * 1024];
     unsigned n = 3 * capacity_of(BLOCK);
-    fill(blocks, n, BLOCK);
+    core_fill(PIM_OBJ, blocks, n, BLOCK);
     EXPECT_EQ(fake_figures(id).pages, 3);
     unsigned few = frees_to_come_back(BLOCK);
-    free_all(blocks + 5, few);
+    core_free_all(PIM_OBJ, blocks + 5, few);
     // The current page is used up, so the next blocks are those just freed.
     for (unsigned i = 0; i < few; i++) {
         EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), blocks[5 + i]);
     }
     EXPECT_EQ(fake_figures(id).pages, 3);
     EXPECT_EQ(pim_page_of(blocks[5])->state, PIM_PAGE_CURRENT);
-    free_all(blocks, n);
+    core_free_all(PIM_OBJ, blocks, n);
 }
 
 // A page of each class, freed in any order but for its last block, serves from the
@@ -198,7 +155,7 @@ expect_order_after_random_frees(unsigned size_class, unsigned kept)
     pim_gate_enter();
     pim_heap_purge(heap, true); // no page was used before
     pim_gate_exit();
-    fill(blocks, n, size);
+    core_fill(PIM_OBJ, blocks, n, size);
     void *other = pim_obj_malloc(NULL, size); // of the next page
     pim_page *page = pim_page_of(blocks[0]);
     EXPECT_PTR_NE(pim_page_of(other), page);
@@ -209,7 +166,7 @@ expect_order_after_random_frees(unsigned size_class, unsigned kept)
         order[i - 1] = order[j];
         order[j] = swapped;
     }
-    free_all(order, n - kept);
+    core_free_all(PIM_OBJ, order, n - kept);
     EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
     void *fillers[1024];
     unsigned filled = 0;
@@ -222,8 +179,8 @@ expect_order_after_random_frees(unsigned size_class, unsigned kept)
         EXPECT_PTR_EQ(pim_obj_malloc(NULL, size), blocks[i]);
     }
     pim_heap_audit(heap);
-    free_all(fillers, filled);
-    free_all(blocks, n);
+    core_free_all(PIM_OBJ, fillers, filled);
+    core_free_all(PIM_OBJ, blocks, n);
     pim_obj_free(NULL, other);
 }
 
@@ -253,11 +210,11 @@ TEST(class_that_fills_pages_has_the_next_one_populated)
     unsigned capacity = capacity_of(BLOCK);
     unsigned full = FILLED * capacity;
     uint64_t before = pim_load_relaxed(&fake.populated_bytes);
-    fill(blocks, full, BLOCK);
+    core_fill(PIM_OBJ, blocks, full, BLOCK);
     EXPECT_EQ(pim_load_relaxed(&fake.populated_bytes), before);
-    fill(blocks + full, capacity, BLOCK);
+    core_fill(PIM_OBJ, blocks + full, capacity, BLOCK);
     EXPECT_EQ(pim_load_relaxed(&fake.populated_bytes), before + PIM_UNIT_SIZE);
-    free_all(blocks, full + capacity);
+    core_free_all(PIM_OBJ, blocks, full + capacity);
 }
 
 TEST(domains_do_not_share_pages)
@@ -277,21 +234,19 @@ TEST(live_and_peak_are_exact)
     void *b = pim_mem_malloc(NULL, 600);
     void *c = pim_obj_malloc(NULL, 1);
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_bytes,
-              112 + core_block_bytes(600));
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks, 2);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes, 16);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 1);
+    EXPECT_EQ(f.by_domain[MEM].live_bytes, 112 + core_block_bytes(600));
+    EXPECT_EQ(f.by_domain[MEM].live_blocks, 2);
+    EXPECT_EQ(f.by_domain[OBJ].live_bytes, 16);
+    EXPECT_EQ(f.by_domain[OBJ].live_blocks, 1);
     pim_mem_free(NULL, a);
     pim_mem_free(NULL, b);
     pim_obj_free(NULL, c);
     f = fake_figures(id);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_bytes, 0);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks, 0);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].peak_bytes,
-              112 + core_block_bytes(600));
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].peak_blocks, 2);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].peak_bytes, 16);
+    EXPECT_EQ(f.by_domain[MEM].live_bytes, 0);
+    EXPECT_EQ(f.by_domain[MEM].live_blocks, 0);
+    EXPECT_EQ(f.by_domain[MEM].peak_bytes, 112 + core_block_bytes(600));
+    EXPECT_EQ(f.by_domain[MEM].peak_blocks, 2);
+    EXPECT_EQ(f.by_domain[OBJ].peak_bytes, 16);
     EXPECT_EQ(f.remote_frees, 0);
 }
 
@@ -301,14 +256,14 @@ TEST(every_class_fills_pages_of_its_own)
         size_t size = pim_classes[c].block_size;
         void *blocks[1025];
         unsigned n = pim_classes[c].capacity + 1u;
-        fill(blocks, n, size);
+        core_fill(PIM_OBJ, blocks, n, size);
         for (unsigned i = 0; i < n; i++) {
             memset(blocks[i], 0xab, size);
         }
         EXPECT_EQ(pim_page_of(blocks[0])->size_class, c);
         EXPECT_EQ(pim_page_of((char *)blocks[n - 2] + size - 1)->size_class, c);
         pim_heap_audit(heap);
-        free_all(blocks, n);
+        core_free_all(PIM_OBJ, blocks, n);
     }
     pim_gate_enter();
     pim_heap_purge(heap, true);
@@ -345,15 +300,13 @@ TEST(owner_word_tells_heap_and_domain_and_only_in_the_first_unit)
 TEST(block_freed_in_the_other_domain_is_counted_in_its_own)
 {
     void *blocks[8];
-    fill(blocks, 8, 8000);
+    core_fill(PIM_OBJ, blocks, 8, 8000);
     EXPECT_NE(pim_unit_of(blocks[3])->offset_units, 0);
-    for (unsigned i = 0; i < 8; i++) {
-        pim_mem_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_MEM, blocks, 8);
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes, 0);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 0);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].peak_blocks, 0);
+    EXPECT_EQ(f.by_domain[OBJ].live_bytes, 0);
+    EXPECT_EQ(f.by_domain[OBJ].live_blocks, 0);
+    EXPECT_EQ(f.by_domain[MEM].peak_blocks, 0);
     EXPECT_EQ(f.remote_frees, 0);
 }
 
@@ -376,8 +329,8 @@ TEST(remote_free_is_seen_after_drain)
     free_remotely(p);
     EXPECT_EQ(pim_page_used(page), used);
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 0);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_bytes, 0);
+    EXPECT_EQ(f.by_domain[OBJ].live_blocks, 0);
+    EXPECT_EQ(f.by_domain[OBJ].live_bytes, 0);
     EXPECT_EQ(f.remote_frees, 1);
     pim_heap_audit(heap);
 
@@ -387,7 +340,7 @@ TEST(remote_free_is_seen_after_drain)
     EXPECT_EQ(pim_page_used(page), used - 1);
     EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), p);
     f = fake_figures(id);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 1);
+    EXPECT_EQ(f.by_domain[OBJ].live_blocks, 1);
     EXPECT_EQ(f.remote_frees, 1);
     pim_obj_free(NULL, p);
 }
@@ -396,15 +349,14 @@ TEST(remotely_emptied_pages_are_released_by_the_owner)
 {
     void *blocks[3 * 1024];
     unsigned n = 3 * capacity_of(BLOCK);
-    fill(blocks, n, BLOCK);
+    core_fill(PIM_OBJ, blocks, n, BLOCK);
     for (unsigned i = 0; i < n; i++) {
         free_remotely(blocks[i]);
     }
     EXPECT_EQ(fake_figures(id).pages, 3);
     void *p = pim_obj_malloc(NULL, BLOCK);
     EXPECT_EQ(fake_figures(id).pages, 1);
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
-              1);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 1);
     pim_obj_free(NULL, p);
 }
 
@@ -414,11 +366,8 @@ TEST(peak_counts_remote_frees_until_the_owner_takes_over)
     free_remotely(a);
     void *b = pim_obj_malloc(NULL, BLOCK);
     pim_figures f = fake_figures(id);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 1);
-    pim_heap_drain(fake_current_heap()); // takes over, and looks before
-    f = fake_figures(id);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks, 1);
-    EXPECT_EQ(f.by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].peak_blocks, 2);
+    EXPECT_EQ(f.by_domain[OBJ].live_blocks, 1);
+    EXPECT_EQ(f.by_domain[OBJ].peak_blocks, 2);
     pim_obj_free(NULL, b);
 }
 
@@ -495,12 +444,4 @@ TEST(audit_finds_a_current_page_that_is_not)
     core_expect_fatal(break_state, NULL, "HEAP-2");
 }
 
-static int
-set_up(void **state)
-{
-    core_set_up(state);
-    fake_os_stop_clock();
-    return 0;
-}
-
-SUITE(.set_up = set_up, .begin = begin, .end = end)
+SUITE(.set_up = core_set_up, .begin = interp_case_begin, .end = interp_case_end)

@@ -10,60 +10,23 @@
 #include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 
 #define BLOCK 48
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
-
-static fake_interp interp;
-static int64_t id;
-static pim_heap *heap;
-
-static int
-begin(void **state)
-{
-    (void)state;
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    heap = fake_current_heap();
-    return 0;
-}
 
 static int
 end(void **state)
 {
-    (void)state;
-    pim_heap_audit(heap);
     EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_bytes, 0);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-    return 0;
+    return interp_case_end(state);
 }
 
 static unsigned
 capacity_of(size_t size)
 {
     return pim_classes[pim_size_class(size)].capacity;
-}
-
-static void
-fill(void **blocks, unsigned n, size_t size)
-{
-    for (unsigned i = 0; i < n; i++) {
-        blocks[i] = pim_obj_malloc(NULL, size);
-        EXPECT_NOT_NULL(blocks[i]);
-    }
-}
-
-static void
-free_all(void **blocks, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        pim_obj_free(NULL, blocks[i]);
-    }
 }
 
 static size_t
@@ -91,8 +54,8 @@ swing(unsigned pages)
     static void *blocks[MAX];
     unsigned n = (pages + 1) * capacity_of(BLOCK);
     EXPECT_LE(n, MAX);
-    fill(blocks, n, BLOCK);
-    free_all(blocks, n);
+    core_fill(PIM_OBJ, blocks, n, BLOCK);
+    core_free_all(PIM_OBJ, blocks, n);
 }
 
 // Slow paths, so many that the heap looks at the clock; it ends as it was.
@@ -102,8 +65,8 @@ slow_paths(void)
     void *blocks[1024];
     unsigned n = capacity_of(512) + 1;
     for (unsigned i = 0; i < 200; i++) {
-        fill(blocks, n, 512);
-        free_all(blocks, n);
+        core_fill(PIM_OBJ, blocks, n, 512);
+        core_free_all(PIM_OBJ, blocks, n);
     }
 }
 
@@ -153,7 +116,7 @@ TEST(pages_in_use_are_never_purged)
 {
     void *blocks[10 * 1024];
     unsigned n = 10 * capacity_of(BLOCK);
-    fill(blocks, n, BLOCK);
+    core_fill(PIM_OBJ, blocks, n, BLOCK);
     for (unsigned i = 0; i < n; i++) {
         memset(blocks[i], 0x5a, BLOCK);
     }
@@ -166,7 +129,7 @@ TEST(pages_in_use_are_never_purged)
     for (unsigned i = 0; i < n; i++) {
         EXPECT_EQ(((unsigned char *)blocks[i])[BLOCK - 1], 0x5a);
     }
-    free_all(blocks, n);
+    core_free_all(PIM_OBJ, blocks, n);
 }
 
 TEST(empty_arena_goes_back_to_the_region_when_purged)
@@ -175,9 +138,9 @@ TEST(empty_arena_goes_back_to_the_region_when_purged)
     void *blocks[MANY * 8];
     unsigned n = MANY * 8 / 2;
     uint64_t committed = fake_os_committed();
-    fill(blocks, n, PIM_SMALL_MAX); // several arenas
+    core_fill(PIM_OBJ, blocks, n, PIM_SMALL_MAX); // several arenas
     EXPECT_GT(fake_figures(id).arenas, 2);
-    free_all(blocks, n);
+    core_free_all(PIM_OBJ, blocks, n);
     slow_paths();
     for (unsigned tick = 0; tick < 3; tick++) {
         fake_os_advance(PIM_PURGE_DELAY_MS);
@@ -251,7 +214,7 @@ TEST(few_larger_current_pages_stay_though_they_are_empty)
         p[i] = pim_obj_malloc(NULL, size);
     }
     EXPECT_EQ(fake_figures(id).pages, PIM_ARRAY_LEN(p));
-    free_all(p, PIM_ARRAY_LEN(p));
+    core_free_all(PIM_OBJ, p, PIM_ARRAY_LEN(p));
     EXPECT_EQ(fake_figures(id).pages, PIM_EMPTY_CURRENT);
     for (unsigned i = 0; i < 100; i++) { // one that stays is not released
         void *q = pim_obj_malloc(NULL, PIM_SMALL_MAX - 5000);
@@ -287,9 +250,9 @@ TEST(no_new_peak_is_made_while_much_lies_idle)
     static void *blocks[PAGES * 32];
     void *runs[RUNS];
     EXPECT_EQ(capacity_of(512), 32);
-    fill(blocks, PAGES * 32, 512);
-    for (unsigned i = 0; i < PAGES; i += 2) { // idle, and useless for spans
-        free_all(blocks + 32 * i, 32);
+    core_fill(PIM_OBJ, blocks, PAGES * 32, 512);
+    for (unsigned i = 0; i < PAGES; i += 2) { // idle, and useless for runs
+        core_free_all(PIM_OBJ, blocks + 32 * i, 32);
     }
     uint64_t peak = committed_units();
     EXPECT_GE(heap->idle.empty_units + heap->arenas.idle_units, PAGES / 2 - 1);
@@ -303,9 +266,9 @@ TEST(no_new_peak_is_made_while_much_lies_idle)
         pim_heap_audit(heap);
     }
     EXPECT_LE(peak, PAGES / 2 + RUNS * UNITS + pim_heap_peak_step(PAGES));
-    free_all(runs, RUNS);
+    core_free_all(PIM_OBJ, runs, RUNS);
     for (unsigned i = 1; i < PAGES; i += 2) {
-        free_all(blocks + 32 * i, 32);
+        core_free_all(PIM_OBJ, blocks + 32 * i, 32);
     }
 }
 
@@ -324,7 +287,7 @@ bulk_of(size_t units)
 {
     bulk b = {.n = (unsigned)units * 32};
     b.blocks = test_malloc(b.n * sizeof(void *));
-    fill(b.blocks, b.n, UNIT_BLOCK);
+    core_fill(PIM_OBJ, b.blocks, b.n, UNIT_BLOCK);
     return b;
 }
 
@@ -364,8 +327,7 @@ TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
     EXPECT_GT(first, 0);
     for (unsigned i = 0; i < 2; i++) {
         fake_interp_detach(&interp);
-        fake_interp_begin(&other, core_next_id());
-        fake_interp_attach(&other);
+        fake_interp_start(&other);
         pim_heap *mine = heap;
         heap = fake_current_heap();
         b = bulk_of(PIM_IDLE_CREDITS + PIM_IDLE_UNITS);
@@ -377,8 +339,7 @@ TEST(grants_are_shared_and_go_back_at_a_purge_and_at_the_end)
         EXPECT_EQ(most, PIM_IDLE_CREDITS - mine->purge.credit);
         test_free(b.blocks);
         heap = mine;
-        fake_interp_detach(&other);
-        fake_interp_end(&other);
+        fake_interp_stop(&other);
         fake_interp_attach(&interp);
         purge(); // the second time all are to be had
         EXPECT_EQ(heap->purge.credit, 0);
@@ -434,8 +395,7 @@ TEST(mimalloc_is_purged_at_the_end_of_an_interpreter)
 {
     fake_interp other;
     fake_interp_detach(&interp);
-    fake_interp_begin(&other, core_next_id());
-    fake_interp_attach(&other);
+    fake_interp_start(&other);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 1)); // it is known from here on
     use_mimalloc();
     fake_interp_detach(&other);
@@ -445,12 +405,4 @@ TEST(mimalloc_is_purged_at_the_end_of_an_interpreter)
     fake_interp_attach(&interp);
 }
 
-static int
-set_up(void **state)
-{
-    core_set_up(state);
-    fake_os_stop_clock();
-    return 0;
-}
-
-SUITE(.set_up = set_up, .begin = begin, .end = end)
+SUITE(.set_up = core_set_up, .begin = interp_case_begin, .end = end)

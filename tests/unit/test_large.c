@@ -10,27 +10,19 @@
 #include "heap/remote.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
 #define LARGE (3 * PIM_SPAN_MAX)
 
-static fake_interp interp;
-static int64_t id;
-static pim_heap *heap;
 static uint64_t mapped;
 static uint64_t mi_blocks;
 
 static int
 begin(void **state)
 {
-    (void)state;
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    heap = fake_current_heap();
+    interp_case_begin(state);
     mapped = pim_load_relaxed(&fake.mapped_bytes);
     mi_blocks = fake_mi_live_blocks();
     return 0;
@@ -47,16 +39,13 @@ give_kept_back(void)
 static int
 end(void **state)
 {
-    (void)state;
     give_kept_back();
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), mapped);
     EXPECT_EQ(fake_mi_live_blocks(), mi_blocks);
     EXPECT_EQ(fake_figures(id).by_domain[MEM].live_bytes, 0);
     EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 0);
     EXPECT_EQ(pim_load_relaxed(&heap->large_bytes), 0);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-    return 0;
+    return interp_case_end(state);
 }
 
 static uint64_t
@@ -178,15 +167,13 @@ TEST(growth_by_another_heap_copies)
     char *p = pim_mem_malloc(NULL, LARGE);
     p[LARGE - 1] = 'z';
     fake_interp_detach(&interp);
-    fake_interp_begin(&other, core_next_id());
-    fake_interp_attach(&other);
+    fake_interp_start(&other);
     char *q = pim_mem_realloc(NULL, p, 2 * LARGE);
     EXPECT_EQ(q[LARGE - 1], 'z');
     EXPECT_EQ(live_bytes(), 0);
     EXPECT_EQ(fake_figures(id).remote_frees, 1);
     pim_mem_free(NULL, q);
-    fake_interp_detach(&other);
-    fake_interp_end(&other);
+    fake_interp_stop(&other);
     fake_interp_attach(&interp);
     pim_gate_enter();
     pim_heap_drain(heap);

@@ -73,12 +73,9 @@ end(void **state)
     (void)state;
     free_some(count);
     pim_heap_audit(heap);
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].live_blocks,
-              0);
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_blocks,
-              0);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 0);
+    fake_interp_stop(&interp);
     return 0;
 }
 
@@ -112,8 +109,7 @@ TEST(large_request_above_soft_is_refused_and_changes_nothing)
     uint64_t before = live();
     EXPECT_NULL(pim_mem_malloc(NULL, 6 * MIB));
     EXPECT_EQ(live(), before);
-    EXPECT_EQ(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].peak_blocks,
-              0);
+    EXPECT_EQ(fake_figures(id).by_domain[MEM].peak_blocks, 0);
     EXPECT_EQ(refusals, 1);
     EXPECT_EQ(last.size, sizeof(last));
     EXPECT_EQ(last.interp, id);
@@ -387,19 +383,16 @@ TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
     const pim_limit_terms terms = {SOFT, HARD, note, &interp};
     const pim_limit_terms none = {0};
     limit(1, 1);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp); // its record is the next one's
+    fake_interp_stop(&interp); // its record is the next one's
     pim_limit_set_default(&terms, false);
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
+    fake_interp_start(&interp);
     pim_heap *next = fake_current_heap();
     EXPECT_PTR_EQ(next, heap);
     EXPECT_EQ(fake_limit(next).terms.soft_bytes, SOFT);
     EXPECT_EQ(fake_limit(next).terms.hard_bytes, HARD);
     EXPECT_NULL(pim_obj_malloc(NULL, SOFT + 1));
     EXPECT_EQ(refusals, 1);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
     pim_limit_set_default(&none, false);
     id = core_next_id();
     fake_interp_begin(&interp, id);
@@ -436,8 +429,7 @@ TEST(legacy_interpreters_have_the_limit_of_main)
     pim_gate_enter();
     pim_limit_set(&main_heap->limit, &none);
     pim_gate_exit();
-    fake_interp_detach(&legacy);
-    fake_interp_end(&legacy);
+    fake_interp_stop(&legacy);
     fake_interp_attach(&interp);
 }
 
@@ -540,10 +532,8 @@ TEST(small_blocks_never_exceed_the_limit_by_a_byte)
             EXPECT_LE(live(), HARD);
         }
     }
-    EXPECT_LE(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].peak_bytes,
-              HARD);
-    EXPECT_GT(fake_figures(id).by_domain[PIM_DOMAIN_INDEX(PIM_OBJ)].peak_bytes,
-              SOFT);
+    EXPECT_LE(fake_figures(id).by_domain[OBJ].peak_bytes, HARD);
+    EXPECT_GT(fake_figures(id).by_domain[OBJ].peak_bytes, SOFT);
     EXPECT_GT(refusals, 0);
 }
 

@@ -40,8 +40,7 @@ static int
 begin(void **state)
 {
     (void)state;
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
+    fake_interp_start(&interp);
     heap = fake_current_heap();
     refusals = 0;
     return 0;
@@ -52,8 +51,7 @@ end(void **state)
 {
     (void)state;
     pim_heap_audit(heap);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
     return 0;
 }
 
@@ -62,7 +60,7 @@ static uint64_t
 raw_live(void)
 {
     pim_figures f = fake_figures(interp.state->id);
-    return f.by_domain[PIM_DOMAIN_INDEX(PIM_RAW)].live_bytes;
+    return f.by_domain[RAW].live_bytes;
 }
 
 TEST(raw_requests_of_each_kind_are_refused_and_reported_once)
@@ -132,7 +130,7 @@ TEST(what_others_freed_in_the_current_page_is_handed_out)
     void *blocks[4000];
     unsigned count = 0;
     unsigned size_class = pim_size_class(BLOCK);
-    pim_page **current = &heap->current[PIM_DOMAIN_INDEX(PIM_RAW)][size_class];
+    pim_page **current = &heap->current[RAW][size_class];
     unsigned enough = 4 * PIM_UNIT_SIZE / BLOCK;
     do {
         blocks[count++] = pim_raw_malloc(NULL, BLOCK);

@@ -24,9 +24,6 @@
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
-#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
 #define SPAN_BYTES (5 * PIM_UNIT_SIZE)
 #define HUGE ((size_t)3 << 20)
 
@@ -69,8 +66,7 @@ static void
 begin_interp(fake_interp *in, int policy)
 {
     pim_store_relaxed(&pim_policy_of_new, policy);
-    fake_interp_begin(in, core_next_id());
-    fake_interp_attach(in);
+    fake_interp_start(in);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
 }
 
@@ -126,8 +122,7 @@ leave_blocks(void)
 static void
 end_interp(void)
 {
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
 }
 
 static void
@@ -267,8 +262,7 @@ TEST_WITH(what_others_left_in_its_pages_stays, begin_release, finish)
     for (unsigned i = 0; i < 200; i += 2) {
         pim_obj_free(NULL, blocks[i]);
     }
-    fake_interp_detach(&kept);
-    fake_interp_end(&kept);
+    fake_interp_stop(&kept);
 
     begin_release(NULL);
     leave_blocks();
@@ -300,8 +294,7 @@ TEST_WITH(pages_reclaimed_before_the_policy_was_set_are_kept_whole,
     pim_figures before = fake_figures(PIM_PROCESS_ID);
     begin_interp(&first, PIM_KEEP);
     char *theirs = left(pim_obj_malloc(NULL, 48), 48);
-    fake_interp_detach(&first);
-    fake_interp_end(&first);
+    fake_interp_stop(&first);
 
     begin_interp(&interp, PIM_KEEP);
     char *own = left(pim_obj_malloc(NULL, 48), 48);
@@ -383,8 +376,7 @@ static fake_interp toucher;
 static void
 touch_attached(void *address)
 {
-    fake_interp_begin(&toucher, core_next_id());
-    fake_interp_attach(&toucher);
+    fake_interp_start(&toucher);
     touch(address);
 }
 

@@ -96,12 +96,8 @@ TEST(the_raw_heap_has_no_interpreter)
     static void *blocks[BLOCKS];
     void (*before)(const pim_heap *) = pim_heap_look_again;
     pim_heap_look_again = count_asked;
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        blocks[i] = pim_raw_malloc(NULL, 512);
-    }
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        pim_raw_free(NULL, blocks[i]);
-    }
+    core_fill(PIM_RAW, blocks, BLOCKS, 512);
+    core_free_all(PIM_RAW, blocks, BLOCKS);
     pim_heap_look_again = before;
     EXPECT_EQ(asked, 0);
 }
@@ -112,29 +108,21 @@ TEST(the_raw_heap_reclaims_no_arena)
     static void *leaked[LEAKED * 40];
     static void *blocks[BLOCKS];
     fake_interp interp;
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
-    for (unsigned i = 0; i < PIM_ARRAY_LEN(leaked); i++) {
-        leaked[i] = pim_obj_malloc(NULL, 1000);
-    }
+    fake_interp_start(&interp);
+    core_fill(PIM_OBJ, leaked, PIM_ARRAY_LEN(leaked), 1000);
     for (unsigned i = 0; i < PIM_ARRAY_LEN(leaked); i++) {
         if (i % 40 != 0) {
             pim_obj_free(NULL, leaked[i]);
         }
     }
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
     pim_figures abandoned = fake_figures(PIM_PROCESS_ID);
     EXPECT_GT(abandoned.arenas, 0);
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        blocks[i] = pim_raw_malloc(NULL, 1000);
-    }
+    core_fill(PIM_RAW, blocks, BLOCKS, 1000);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, abandoned.arenas);
     EXPECT_GT(pim_load_relaxed(&pim_raw_heap.arenas.arenas), 1);
     pim_raw_small_audit();
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        pim_raw_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_RAW, blocks, BLOCKS);
     for (unsigned i = 0; i < PIM_ARRAY_LEN(leaked); i += 40) {
         pim_obj_free(NULL, leaked[i]);
     }
@@ -147,12 +135,8 @@ TEST(a_bin_keeps_so_many_blocks_and_bytes_and_no_more)
     enum { BLOCKS = 500 };
     static void *blocks[BLOCKS];
     for (size_t size = 16; size <= PIM_RAW_SMALL_MAX; size *= 2) {
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            blocks[i] = pim_raw_malloc(NULL, size);
-        }
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            pim_raw_free(NULL, blocks[i]);
-        }
+        core_fill(PIM_RAW, blocks, BLOCKS, size);
+        core_free_all(PIM_RAW, blocks, BLOCKS);
         size_t kept = raw_kept(size);
         EXPECT_GT(kept, 0);
         EXPECT_LE(kept, 32);
@@ -166,12 +150,8 @@ TEST(what_is_kept_is_free_in_the_figures)
     pim_usage before = raw_now();
     uint64_t unused = raw_taken() - before.live_blocks;
     void *p[10];
-    for (unsigned i = 0; i < 10; i++) {
-        p[i] = pim_raw_malloc(NULL, 300);
-    }
-    for (unsigned i = 0; i < 10; i++) {
-        pim_raw_free(NULL, p[i]);
-    }
+    core_fill(PIM_RAW, p, 10, 300);
+    core_free_all(PIM_RAW, p, 10);
     EXPECT_EQ(raw_now().live_blocks, before.live_blocks);
     EXPECT_EQ(raw_now().live_bytes, before.live_bytes);
     EXPECT_GE(raw_taken() - raw_now().live_blocks, unused);
@@ -204,12 +184,8 @@ TEST(trim_gives_back_what_the_caller_keeps)
     run_trim();
     uint64_t before = raw_taken();
     uint64_t dirty = pim_load_relaxed(&pim_raw_heap.arenas.dirty_units);
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        blocks[i] = pim_raw_malloc(NULL, 1000);
-    }
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        pim_raw_free(NULL, blocks[i]);
-    }
+    core_fill(PIM_RAW, blocks, BLOCKS, 1000);
+    core_free_all(PIM_RAW, blocks, BLOCKS);
     EXPECT_GT(raw_taken(), before);
     run_trim();
     EXPECT_EQ(raw_taken(), before);

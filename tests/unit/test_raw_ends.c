@@ -11,8 +11,6 @@
 #include "support/expect.h"
 #include "support/raw_world.h"
 
-#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
-
 static fake_interp *const a = &raw_world.a;
 static fake_interp *const b = &raw_world.b;
 
@@ -63,9 +61,7 @@ TEST(a_reclaimer_allocates_between_raw_orphans)
     enum { BLOCKS = 4000, KEPT_OF = 40 };
     static void *many[BLOCKS];
     static void *own[BLOCKS];
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        many[i] = pim_raw_malloc(NULL, 1000);
-    }
+    core_fill(PIM_RAW, many, BLOCKS, 1000);
     for (unsigned i = 0; i < BLOCKS; i++) {
         if (i % KEPT_OF != 0) {
             pim_raw_free(NULL, many[i]);
@@ -75,16 +71,12 @@ TEST(a_reclaimer_allocates_between_raw_orphans)
     uint64_t abandoned = fake_figures(PIM_PROCESS_ID).arenas;
     EXPECT_GT(abandoned, 0);
     fake_interp_swap(b);
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        own[i] = pim_raw_malloc(NULL, 1000);
-    }
+    core_fill(PIM_RAW, own, BLOCKS, 1000);
     EXPECT_LT(fake_figures(PIM_PROCESS_ID).arenas, abandoned);
     EXPECT_EQ(raw_of_interp(b).blocks, BLOCKS);
     EXPECT_EQ(raw_of(PIM_PROCESS_ID).blocks,
               raw_world.process.blocks + BLOCKS / KEPT_OF);
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        pim_raw_free(NULL, own[i]);
-    }
+    core_free_all(PIM_RAW, own, BLOCKS);
     raw_expect(raw_of_interp(b), 0, 0);
     for (unsigned i = 0; i < BLOCKS; i += KEPT_OF) {
         pim_raw_free(NULL, many[i]);

@@ -14,8 +14,6 @@
 #include "support/expect.h"
 #include "support/raw_world.h"
 
-#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
-
 static fake_interp *const a = &raw_world.a;
 static fake_interp *const b = &raw_world.b;
 
@@ -191,14 +189,10 @@ TEST(blocks_that_others_freed_are_used_again)
     uint64_t pages = 0;
     for (unsigned round = 0; round < 20; round++) {
         fake_interp_swap(a);
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            many[i] = pim_raw_malloc(NULL, 200);
-        }
+        core_fill(PIM_RAW, many, BLOCKS, 200);
         pages = round == 1 ? fake_figures(a->state->id).pages : pages;
         fake_interp_swap(NULL);
-        for (unsigned i = 0; i < BLOCKS; i++) {
-            pim_raw_free(NULL, many[i]);
-        }
+        core_free_all(PIM_RAW, many, BLOCKS);
     }
     EXPECT_LE(fake_figures(a->state->id).pages, pages + 1);
     raw_expect(raw_of_interp(a), 0, 0);

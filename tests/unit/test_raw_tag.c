@@ -15,8 +15,6 @@
 #include "support/raw_world.h"
 #include "support/tsan.h"
 
-#define RAW PIM_DOMAIN_INDEX(PIM_RAW)
-
 // Sanitizers' malloc ends the process instead of refusing.
 #if PIM_TSAN || defined(__SANITIZE_ADDRESS__)
 #    define SANITIZED 1
@@ -113,9 +111,7 @@ allocate_all(void)
 static void
 free_all(void)
 {
-    for (unsigned i = 0; i < SIZES; i++) {
-        pim_raw_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_RAW, blocks, SIZES);
 }
 
 // --- whose account -----------------------------------------------------------

@@ -148,12 +148,8 @@ keep_blocks(void *arg)
 {
     void *blocks[LEFT];
     (void)arg;
-    for (unsigned i = 0; i < LEFT; i++) {
-        blocks[i] = pim_raw_malloc(NULL, 96);
-    }
-    for (unsigned i = 0; i < LEFT; i++) {
-        pim_raw_free(NULL, blocks[i]);
-    }
+    core_fill(PIM_RAW, blocks, LEFT, 96);
+    core_free_all(PIM_RAW, blocks, LEFT);
     pim_store_release(&left_behind, pim_raw_mine.cache);
     while (!pim_load_acquire(&may_end)) {
         usleep(100);

@@ -144,8 +144,7 @@ TEST(legacy_interpreter_is_served_and_counted_by_main)
     EXPECT_PTR_EQ(fake_current_heap(), of_main);
     EXPECT_EQ(fake_figures(FAKE_MAIN).by_domain[1].live_blocks, blocks + 1);
     EXPECT_EQ(fake_figures(legacy.state->id).id, FAKE_MAIN);
-    fake_interp_detach(&legacy);
-    fake_interp_end(&legacy);
+    fake_interp_stop(&legacy);
 
     fake_interp_attach(fake_main());
     uint64_t remote = fake_figures(FAKE_MAIN).remote_frees;
@@ -371,8 +370,7 @@ TEST(main_and_legacy_interpreters_have_no_policy)
     fake_interp_attach(&legacy);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 1));
     EXPECT_EQ(pim_registry_set_policy(legacy.state->id, PIM_RELEASE), -ENOTSUP);
-    fake_interp_detach(&legacy);
-    fake_interp_end(&legacy);
+    fake_interp_stop(&legacy);
     EXPECT_EQ(pim_registry_set_policy(core_next_id(), PIM_KEEP), -ENOENT);
 }
 

@@ -10,18 +10,14 @@
 #include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define LARGE (3u << 20)
 #define SPAN_BYTES (5 * PIM_UNIT_SIZE)
 #define HUGE (40u << 20)
 
-static fake_interp interp;
-static int64_t id;
-static pim_figures process; // before the test
 static uint64_t committed;
 static uint64_t mapped;
 
@@ -50,32 +46,19 @@ arenas_committed(void)
 static int
 begin(void **state)
 {
-    (void)state;
     // The region's first arena was mapped ahead of need.
     pim_region_give(pim_region_take("x"));
     trim();
-    process = fake_figures(PIM_PROCESS_ID);
     committed = fake_os_committed();
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    pim_obj_free(NULL, pim_obj_malloc(NULL, 1)); // its records are mapped now
+    interp_case_begin_used(state); // its records are mapped now
     mapped = pim_load_relaxed(&fake.mapped_bytes);
     return 0;
 }
 
 static void
-end_interp(void)
-{
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-}
-
-static void
 begin_other(fake_interp *other)
 {
-    fake_interp_begin(other, core_next_id());
-    fake_interp_attach(other);
+    fake_interp_start(other);
 }
 
 // Nothing of the test is left with the process.
@@ -119,9 +102,7 @@ use_and_free_much(void)
     void *large = malloc_without_map(LARGE);
     void *run = pim_mem_malloc(NULL, SPAN_BYTES);
     void *huge = pim_mem_malloc(NULL, HUGE);
-    for (unsigned i = 0; i < N; i++) {
-        pim_obj_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_OBJ, blocks, N);
     pim_mem_free(NULL, large);
     pim_mem_free(NULL, run);
     pim_mem_free(NULL, huge);
@@ -212,8 +193,7 @@ TEST(leaked_blocks_can_be_reallocated)
     memset(large, 'l', LARGE);
     end_interp();
     fake_interp other;
-    fake_interp_begin(&other, core_next_id());
-    fake_interp_attach(&other);
+    fake_interp_start(&other);
     small = pim_obj_realloc(NULL, small, 1000);
     large = pim_mem_realloc(NULL, large, 3 * LARGE);
     run = pim_mem_realloc(NULL, run, 2 * SPAN_BYTES);
@@ -223,8 +203,7 @@ TEST(leaked_blocks_can_be_reallocated)
     EXPECT_EQ(large[LARGE - 1], 'l');
     pim_obj_free(NULL, small);
     pim_mem_free(NULL, large);
-    fake_interp_detach(&other);
-    fake_interp_end(&other);
+    fake_interp_stop(&other);
     expect_process_as_before();
 }
 
@@ -265,9 +244,7 @@ TEST(remote_frees_before_the_end_are_taken_over)
     }
     void *large = pim_mem_malloc(NULL, LARGE);
     fake_interp_detach(&interp);
-    for (unsigned i = 0; i < N; i++) {
-        pim_obj_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_OBJ, blocks, N);
     pim_mem_free(NULL, large);
     fake_interp_end(&interp);
     EXPECT_EQ(fake_figures(id).remote_frees, N + 1);
@@ -283,17 +260,12 @@ TEST(half_changed_lists_do_not_hinder_the_end)
 {
     enum { N = 1500 };
     static void *blocks[N];
-    pim_heap *heap = fake_current_heap();
-    for (unsigned i = 0; i < N; i++) {
-        blocks[i] = pim_obj_malloc(NULL, 48);
-    }
+    core_fill(PIM_OBJ, blocks, N, 48);
     pim_page *page = pim_page_of(blocks[0]);
     pim_page *other = pim_page_of(blocks[N / 2]);
     EXPECT_EQ(page->state, PIM_PAGE_FULL);
     fake_interp_detach(&interp);
-    for (unsigned i = 0; i < N; i++) {
-        pim_obj_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_OBJ, blocks, N);
     page->state = PIM_PAGE_PARTIAL; // and is not in the list yet
     page->prev = other;
     page->next = NULL;
@@ -318,8 +290,7 @@ TEST(arena_with_a_leak_goes_on_to_the_next_interpreter)
     EXPECT_EQ(arenas_committed(), 1);
 
     fake_interp next;
-    fake_interp_begin(&next, core_next_id());
-    fake_interp_attach(&next);
+    fake_interp_start(&next);
     char *p = pim_obj_malloc(NULL, 100);
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(p)),
                   pim_arena_of(pim_page_of(leaked)));
@@ -333,8 +304,7 @@ TEST(arena_with_a_leak_goes_on_to_the_next_interpreter)
               process.by_domain[OBJ].live_blocks);
     pim_obj_free(NULL, p);
     pim_heap_audit(fake_current_heap());
-    fake_interp_detach(&next);
-    fake_interp_end(&next);
+    fake_interp_stop(&next);
     EXPECT_EQ(arenas_committed(), 0);
     expect_process_as_before();
 }
@@ -357,8 +327,7 @@ TEST(page_without_a_free_block_is_not_reclaimed)
     EXPECT_EQ(pim_page_of(leaked[0])->state, PIM_PAGE_ABANDONED);
     pim_obj_free(NULL, p);
     pim_heap_audit(fake_current_heap());
-    fake_interp_detach(&next);
-    fake_interp_end(&next);
+    fake_interp_stop(&next);
     EXPECT_EQ(leaked[N - 1][PIM_SMALL_MAX - 1], 'x');
     pim_obj_free(NULL, leaked[0]); // now it is
     begin_other(&next);
@@ -368,8 +337,7 @@ TEST(page_without_a_free_block_is_not_reclaimed)
     for (unsigned i = 1; i < N; i++) {
         pim_obj_free(NULL, leaked[i]);
     }
-    fake_interp_detach(&next);
-    fake_interp_end(&next);
+    fake_interp_stop(&next);
     expect_process_as_before();
 }
 
@@ -381,17 +349,13 @@ TEST(leaks_of_many_generations_share_arenas)
     end_interp();
     for (unsigned i = 1; i < GENERATIONS; i++) {
         fake_interp next;
-        fake_interp_begin(&next, core_next_id());
-        fake_interp_attach(&next);
+        fake_interp_start(&next);
         leaked[i] = pim_obj_malloc(NULL, 100 + 50 * i);
         memset(leaked[i], 1, 100);
-        fake_interp_detach(&next);
-        fake_interp_end(&next);
+        fake_interp_stop(&next);
         EXPECT_LE(arenas_committed(), 1 + i / 4);
     }
-    for (unsigned i = 0; i < GENERATIONS; i++) {
-        pim_obj_free(NULL, leaked[i]);
-    }
+    core_free_all(PIM_OBJ, leaked, GENERATIONS);
     EXPECT_EQ(arenas_committed(), 0);
     expect_process_as_before();
 }
@@ -405,13 +369,11 @@ TEST(leak_in_an_arena_that_was_passed_on_twice_is_freed)
     end_interp();
     for (unsigned i = 1; i < 3; i++) {
         fake_interp next;
-        fake_interp_begin(&next, core_next_id());
-        fake_interp_attach(&next);
+        fake_interp_start(&next);
         leaked[i] = pim_obj_malloc(NULL, 300);
         use_and_free_much();
         pim_heap_audit(fake_current_heap());
-        fake_interp_detach(&next);
-        fake_interp_end(&next);
+        fake_interp_stop(&next);
         pim_heap_audit(&pim_process_heap);
     }
     pim_obj_free(NULL, leaked[1]);
@@ -435,7 +397,6 @@ TEST(interpreter_without_a_request_ends_unnoticed)
 
 TEST(retired_heap_is_empty_for_a_stale_cache)
 {
-    pim_heap *heap = fake_current_heap();
     pim_obj_free(NULL, pim_obj_malloc(NULL, 8));
     end_interp();
     for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
@@ -451,15 +412,13 @@ TEST(end_within_another_interpreters_attachment_works)
     fake_interp other;
     void *leaked = pim_obj_malloc(NULL, 64);
     fake_interp_detach(&interp);
-    fake_interp_begin(&other, core_next_id());
-    fake_interp_attach(&other);
+    fake_interp_start(&other);
     void *mine = pim_obj_malloc(NULL, 64);
     fake_interp_end(&interp); // as Py_EndInterpreter() does, near its end
     pim_obj_free(NULL, leaked);
     pim_obj_free(NULL, mine);
     pim_heap_audit(fake_current_heap());
-    fake_interp_detach(&other);
-    fake_interp_end(&other);
+    fake_interp_stop(&other);
     expect_process_as_before();
 }
 

@@ -28,8 +28,6 @@
 #include "support/fake_os.h"
 #include "support/patience.h"
 
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
 #define HUGE ((size_t)3 << 20)
 
 static fake_interp interp;
@@ -191,13 +189,11 @@ static void
 expect_record_is_used_again(void)
 {
     fake_interp next;
-    fake_interp_begin(&next, core_next_id());
-    fake_interp_attach(&next);
+    fake_interp_start(&next);
     pim_obj_free(NULL, pim_obj_malloc(NULL, 48));
     EXPECT_PTR_EQ(fake_current_heap(), heap);
     pim_heap_audit(fake_current_heap());
-    fake_interp_detach(&next);
-    fake_interp_end(&next);
+    fake_interp_stop(&next);
 }
 
 static void

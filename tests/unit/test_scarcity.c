@@ -56,13 +56,9 @@ TEST(growing_heap_notices_that_little_is_left)
     void *blocks[64];
     pim_store_relaxed(&fake.room, PIM_TIGHT_BYTES - 1);
     EXPECT(!pim_is_tight());
-    for (unsigned i = 0; i < 64; i++) {
-        blocks[i] = pim_mem_malloc(NULL, PIM_SPAN_MAX);
-    }
+    core_fill(PIM_MEM, blocks, 64, PIM_SPAN_MAX);
     EXPECT(pim_is_tight());
-    for (unsigned i = 0; i < 64; i++) {
-        pim_mem_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_MEM, blocks, 64);
 }
 
 TEST(large_maps_notice_it_too)
@@ -106,12 +102,8 @@ TEST(at_the_limit_arenas_go_back_at_once)
         pim_region_trim();
         pim_gate_exit();
         uint64_t placed = pim_load_relaxed(&fake.placed_bytes);
-        for (unsigned i = 0; i < N; i++) {
-            blocks[i] = pim_mem_malloc(NULL, 30000);
-        }
-        for (unsigned i = 0; i < N; i++) {
-            pim_mem_free(NULL, blocks[i]);
-        }
+        core_fill(PIM_MEM, blocks, N, 30000);
+        core_free_all(PIM_MEM, blocks, N);
         uint64_t left = pim_load_relaxed(&fake.placed_bytes) - placed;
         if (tight) {
             EXPECT_LE(left, 4 * PIM_ARENA_SIZE);
@@ -154,9 +146,7 @@ TEST(where_space_is_limited_runs_lie_close_together)
             memset(blocks[i], 1, 5 * PIM_UNIT_SIZE);
         }
         room[limited] = pim_load_relaxed(&the.heap->arenas.arenas) - before;
-        for (unsigned i = 0; i < N; i++) {
-            pim_mem_free(NULL, blocks[i]);
-        }
+        core_free_all(PIM_MEM, blocks, N);
     }
     EXPECT_GE(room[0], N * 8 / PIM_ARENA_UNITS);
     EXPECT_LE(room[1], N * 5 / (PIM_ARENA_UNITS - 8) + 2);
@@ -171,9 +161,7 @@ TEST(large_blocks_drive_idle_arenas_out)
         blocks[i] = pim_mem_malloc(NULL, 30000);
         memset(blocks[i], 1, 30000);
     }
-    for (unsigned i = 0; i < N; i++) {
-        pim_mem_free(NULL, blocks[i]);
-    }
+    core_free_all(PIM_MEM, blocks, N);
     uint64_t idle_units = the.heap->arenas.idle_units;
     EXPECT_GE(idle_units * PIM_UNIT_SIZE, 20 * MIB);
     char *p = NULL;

@@ -15,51 +15,21 @@
 #include "interp/find_owner.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 #include "support/random.h"
 
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define UNITS(n) ((size_t)(n)*PIM_UNIT_SIZE)
 #define SHORTEST 3 // units: above PIM_SMALL_MAX
-
-static fake_interp interp;
-static int64_t id;
-static pim_heap *heap;
-static pim_figures process; // before the test
 
 static int
 begin(void **state)
 {
-    (void)state;
-    process = fake_figures(PIM_PROCESS_ID);
     pim_gate_enter();
     pim_extent_trim(true); // growing blocks would take what is kept
     pim_gate_exit();
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    heap = fake_current_heap();
-    return 0;
-}
-
-static void
-end_interp(void)
-{
-    pim_heap_audit(heap);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-}
-
-static void
-begin_next(void)
-{
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    heap = fake_current_heap();
+    return interp_case_begin(state);
 }
 
 static int
@@ -71,11 +41,7 @@ end(void **state)
         EXPECT_EQ(fake_figures(id).by_domain[slot].live_blocks, 0);
     }
     end_interp();
-    pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.pages, process.pages);
-    EXPECT_EQ(now.arenas, process.arenas);
-    EXPECT_EQ(now.by_domain[MEM].live_bytes, process.by_domain[MEM].live_bytes);
-    EXPECT_EQ(now.by_domain[OBJ].live_bytes, process.by_domain[OBJ].live_bytes);
+    fake_expect_process(&process);
     pim_heap_audit(&pim_process_heap);
     return 0;
 }
@@ -95,7 +61,7 @@ purge(void)
 }
 
 static void
-fill(char *p, size_t from, size_t to)
+write_to(char *p, size_t from, size_t to)
 {
     for (size_t at = from; at < to; at += 61) {
         p[at] = (char)(at % 127 + 1);
@@ -143,7 +109,7 @@ TEST(runs_lie_between_small_and_large_blocks)
     EXPECT_EQ(pim_page_of(longest)->size_class, PIM_CLASS_SPAN);
     EXPECT_EQ(pim_page_units(pim_page_of(longest)), PIM_SPAN_UNITS);
     EXPECT(!pim_region_contains(large));
-    fill(longest, 0, PIM_SPAN_MAX);
+    write_to(longest, 0, PIM_SPAN_MAX);
     pim_heap_audit(heap);
     expect_filled(longest, 0, PIM_SPAN_MAX);
     pim_mem_free(NULL, small);
@@ -249,8 +215,8 @@ TEST(kept_runs_end_with_their_interpreter)
     EXPECT_EQ(fake_figures(id).pages, 0);
     EXPECT_EQ(fake_figures(id).arenas, 0);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, process.arenas);
-    begin_next();
-    EXPECT_EQ(heap->idle.span_units, 0);
+    begin_interp();
+    EXPECT_EQ(heap->idle_span_units, 0);
 }
 
 TEST(process_heap_keeps_no_run)
@@ -258,7 +224,7 @@ TEST(process_heap_keeps_no_run)
     fake_interp_swap(NULL);
     char *p = pim_mem_malloc(NULL, UNITS(4));
     EXPECT(pim_region_contains(p));
-    fill(p, 0, UNITS(4));
+    write_to(p, 0, UNITS(4));
     p = pim_mem_realloc(NULL, p, UNITS(6));
     expect_filled(p, 0, UNITS(4));
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).by_domain[MEM].live_bytes,
@@ -328,7 +294,7 @@ TEST(run_shrinks_in_place_and_its_end_is_free)
 {
     char *p = pim_mem_malloc(NULL, UNITS(40));
     pim_page *page = pim_page_of(p);
-    fill(p, 0, UNITS(40));
+    write_to(p, 0, UNITS(40));
     EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(30) - 5), p);
     EXPECT_EQ(pim_page_units(page), 30);
     EXPECT_EQ(live_bytes(), UNITS(30));
@@ -361,14 +327,14 @@ TEST(run_grows_in_place_into_free_units)
 {
     char *p = pim_mem_malloc(NULL, UNITS(SHORTEST));
     pim_page *page = pim_page_of(p);
-    fill(p, 0, UNITS(SHORTEST));
+    write_to(p, 0, UNITS(SHORTEST));
     for (unsigned units = SHORTEST + 1; units <= PIM_SPAN_UNITS; units++) {
         EXPECT_PTR_EQ(pim_mem_realloc(NULL, p, UNITS(units) - 16), p);
         EXPECT_EQ(page[units - 1].offset_units, units - 1);
         EXPECT_PTR_EQ(pim_page_of(p + UNITS(units) - 1), page);
         EXPECT_EQ(live_bytes(), UNITS(units));
         EXPECT_EQ(fake_figures(id).committed_bytes, UNITS(units));
-        fill(p, UNITS(units - 1), UNITS(units));
+        write_to(p, UNITS(units - 1), UNITS(units));
     }
     pim_heap_audit(heap);
     for (unsigned units = 1; units <= PIM_SPAN_UNITS; units++) {
@@ -388,8 +354,8 @@ TEST(run_with_a_neighbour_moves_to_grow)
     char *p = pim_mem_malloc(NULL, UNITS(16));
     char *neighbour = pim_mem_malloc(NULL, UNITS(15));
     EXPECT_PTR_EQ(neighbour, p + UNITS(16));
-    fill(p, 0, UNITS(16));
-    fill(neighbour, 0, UNITS(15));
+    write_to(p, 0, UNITS(16));
+    write_to(neighbour, 0, UNITS(15));
     char *moved = pim_mem_realloc(NULL, p, UNITS(17));
     EXPECT_PTR_NE(moved, p);
     expect_filled(moved, 0, UNITS(16));
@@ -425,7 +391,7 @@ TEST(grown_block_becomes_a_run_with_room_behind_it)
 {
     char *p = pim_mem_malloc(NULL, PIM_SPAN_GROWN);
     EXPECT_NE(pim_page_of(p)->size_class, PIM_CLASS_SPAN);
-    fill(p, 0, PIM_SPAN_GROWN);
+    write_to(p, 0, PIM_SPAN_GROWN);
     p = pim_mem_realloc(NULL, p, PIM_SPAN_GROWN + 100);
     EXPECT_EQ(pim_page_of(p)->size_class, PIM_CLASS_SPAN);
     EXPECT_EQ(live_bytes(), UNITS(1));
@@ -472,7 +438,7 @@ TEST(others_resize_a_run_by_a_copy)
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         for (unsigned stateless = 0; stateless < 2; stateless++) {
             char *p = pim_mem_malloc(NULL, UNITS(5));
-            fill(p, 0, UNITS(5));
+            write_to(p, 0, UNITS(5));
             fake_interp_detach(&interp);
             fake_interp_begin(&other, core_next_id());
             if (!stateless) {
@@ -517,7 +483,7 @@ TEST(random_resizes_keep_the_content_and_the_counters)
         }
         p[at] = pim_mem_realloc(NULL, p[at], size);
         expect_filled(p[at], 0, sizes[at] < size ? sizes[at] : size);
-        fill(p[at], 0, size);
+        write_to(p[at], 0, size);
         sizes[at] = size;
         if (i % 16 == 0) {
             pim_heap_audit(heap);

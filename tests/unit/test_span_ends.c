@@ -12,47 +12,19 @@
 #include "interp/find_owner.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 
-#define MEM PIM_DOMAIN_INDEX(PIM_MEM)
-#define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)
 #define UNITS(n) ((size_t)(n)*PIM_UNIT_SIZE)
-
-static fake_interp interp;
-static int64_t id;
-static pim_heap *heap;
-static pim_figures process; // before the test
-
-static void
-begin_interp(void)
-{
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    heap = fake_current_heap();
-}
-
-static void
-end_interp(void)
-{
-    pim_heap_audit(heap);
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
-    pim_heap_audit(&pim_process_heap);
-}
 
 static int
 begin(void **state)
 {
-    (void)state;
-    process = fake_figures(PIM_PROCESS_ID);
     pim_gate_enter();
     pim_region_trim(); // a new arena has to be committed
     pim_gate_exit();
-    begin_interp();
-    return 0;
+    return interp_case_begin(state);
 }
 
 static int
@@ -60,12 +32,7 @@ end(void **state)
 {
     (void)state;
     end_interp();
-    pim_figures now = fake_figures(PIM_PROCESS_ID);
-    EXPECT_EQ(now.pages, process.pages);
-    EXPECT_EQ(now.arenas, process.arenas);
-    EXPECT_EQ(now.by_domain[MEM].live_bytes, process.by_domain[MEM].live_bytes);
-    EXPECT_EQ(now.by_domain[MEM].live_blocks,
-              process.by_domain[MEM].live_blocks);
+    fake_expect_process(&process);
     return 0;
 }
 

@@ -41,7 +41,7 @@ begin(void **state)
 static uint64_t
 mem_bytes(void)
 {
-    return fake_figures(the.id).by_domain[PIM_DOMAIN_INDEX(PIM_MEM)].live_bytes;
+    return fake_figures(the.id).by_domain[MEM].live_bytes;
 }
 
 TEST(a_piece_is_a_block_of_mem_of_the_interpreter)
@@ -109,12 +109,10 @@ TEST(without_an_interpreter_that_is_known_the_source_serves)
     fake_interp_detach(&the.interp);
     char *piece = pim_stack_alloc(NULL, PIM_UNIT_SIZE);
     EXPECT_EQ(of_source, 1);
-    fake_interp_begin(&unknown, core_next_id());
-    fake_interp_attach(&unknown);
+    fake_interp_start(&unknown);
     char *other = pim_stack_alloc(NULL, 1 << 20);
     EXPECT_EQ(of_source, 2);
-    fake_interp_detach(&unknown);
-    fake_interp_end(&unknown);
+    fake_interp_stop(&unknown);
     fake_interp_attach(&the.interp);
     pim_stack_free(NULL, piece, PIM_UNIT_SIZE);
     pim_stack_free(NULL, other, 1 << 20);

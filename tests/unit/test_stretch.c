@@ -21,8 +21,7 @@ use_up_by_an_interpreter(void *arg)
     (void)arg;
     fake_interp interp;
     core_start_with_region(PIM_ARENA_SIZE);
-    fake_interp_begin(&interp, core_next_id());
-    fake_interp_attach(&interp);
+    fake_interp_start(&interp);
     unsigned elsewhere = 0;
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = pim_obj_calloc(NULL, 1, 30000);
@@ -46,8 +45,7 @@ use_up_by_an_interpreter(void *arg)
     }
     EXPECT_EQ(fake_figures(interp.state->id).by_domain[1].live_blocks, 1);
     pim_heap_audit(fake_current_heap());
-    fake_interp_detach(&interp);
-    fake_interp_end(&interp);
+    fake_interp_stop(&interp);
 }
 
 static void

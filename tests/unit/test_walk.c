@@ -146,9 +146,7 @@ TEST(what_is_free_is_not_visited_whoever_freed_it)
 {
     static void *blocks[N];
     uint64_t sum = 0;
-    for (unsigned i = 0; i < N; i++) {
-        blocks[i] = pim_obj_malloc(NULL, BLOCK);
-    }
+    core_fill(PIM_OBJ, blocks, N, BLOCK);
     for (unsigned i = 0; i < N; i += 3) {
         pim_obj_free(NULL, blocks[i]);
     }
@@ -201,9 +199,7 @@ static void
 leave(void)
 {
     fake_interp_swap(&other);
-    for (unsigned i = 0; i < N; i++) {
-        left[i] = pim_obj_malloc(NULL, BLOCK);
-    }
+    core_fill(PIM_OBJ, left, N, BLOCK);
     large_left = pim_mem_malloc(NULL, LARGE);
     for (unsigned i = 0; i < N; i += 2) {
         pim_obj_free(NULL, left[i]);
@@ -242,9 +238,7 @@ TEST(orphans_are_the_process_s_wherever_they_lie)
     EXPECT_EQ(census_take(&pim_process_heap, &c), 0);
     EXPECT_EQ(c.blocks[PIM_OBJ], before + N / 2);
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
-    for (unsigned i = 0; i < N; i++) {
-        pim_obj_free(NULL, mine[i]);
-    }
+    core_free_all(PIM_OBJ, mine, N);
     free_left();
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
 }
