@@ -93,19 +93,17 @@ static const char *const programs[] = {
 CASE(classes_add_up_to_their_domain_at_any_moment)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     for (size_t i = 0; i < PROGRAMS; i++) {
         embed_run(programs[i]);
         expect_sums(0);
     }
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     int64_t id = embed_interp_id();
     for (size_t i = 0; i < PROGRAMS; i++) {
         embed_run(programs[i]);
         expect_sums(id);
     }
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     expect_sums(id);
     expect_sums(0);
     expect_sums(PIMALLOC_PROCESS);
@@ -161,17 +159,15 @@ CASE(a_block_counts_in_the_class_that_serves_it)
 CASE(what_was_ever_allocated_outlives_the_interpreter)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     classes process = look(PIMALLOC_PROCESS, PIMALLOC_MEM);
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     int64_t id = embed_interp_id();
     for (int i = 0; i < 1000; i++) {
         PyMem_Free(PyMem_Malloc(9000));
     }
     void *left = PyMem_Malloc(9000);
     classes alive = look(id, PIMALLOC_MEM);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     classes ended = look(id, PIMALLOC_MEM);
     classes now = look(PIMALLOC_PROCESS, PIMALLOC_MEM);
     const pimalloc_usage *u = &serving(&ended, 9000)->usage;

@@ -1,10 +1,11 @@
 // test_debug.c -- PIMALLOC_DEBUG=1: CPython's debug hooks over pimalloc.
 
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/embed.h"
+
+#include "support/child.h"
 
 #define CLEAN_BYTE 0xcd // what the hooks fill new blocks with
 
@@ -37,14 +38,12 @@ is_filled(void)
 static void
 work_in_interpreters(void)
 {
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     embed_run("import json; x = [json.dumps(i) for i in range(2000)]");
     EXPECT(is_filled());
     EXPECT_GT(embed_stats(embed_interp_id()).domain[PIMALLOC_OBJ].live_blocks,
               2000);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
 }
 
 CASE_ENV(hooks_lie_on_top_in_each_runtime, "PIMALLOC_DEBUG=1")
@@ -77,9 +76,7 @@ CASE_ENV(write_behind_a_block_is_found, "PIMALLOC_DEBUG=1")
         PyMem_Free(block);
         _exit(0);
     }
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    EXPECT_EQ(child_outcome(child), -SIGABRT);
     embed_stop();
 }
 

@@ -63,20 +63,18 @@ CASE(no_hook_is_the_end_of_an_interpreter)
         embed_skip("figures are ours alone");
     }
     EXPECT_EQ(PySys_AddAuditHook(audit_hook, NULL), 0);
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     ending_id = embed_interp_id();
     embed_run("import json, re, asyncio, datetime");
     static int marker;
     PyObject *capsule = PyCapsule_New(&marker, "embed", capsule_goes);
-    PyDict_SetItemString(PyInterpreterState_GetDict(sub->interp), "embed",
+    PyDict_SetItemString(PyInterpreterState_GetDict(guest.sub->interp), "embed",
                          capsule);
     Py_DECREF(capsule);
 #if !PY_312
-    EXPECT_EQ(PyUnstable_AtExit(sub->interp, at_exit, NULL), 0);
+    EXPECT_EQ(PyUnstable_AtExit(guest.sub->interp, at_exit, NULL), 0);
 #endif
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     EXPECT_GE(hooks_seen, PY_312 ? 2 : 3);
     pimalloc_snapshot s = embed_stats(ending_id);
     EXPECT_EQ(s.state, PIMALLOC_ENDED);
@@ -127,7 +125,6 @@ CASE(end_may_never_be_told)
 CASE(interpreters_at_one_address_are_told_apart)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     const PyInterpreterState *seen[30];
     int reused = 0;
     void *left[30];
@@ -136,10 +133,10 @@ CASE(interpreters_at_one_address_are_told_apart)
                           : i % 7 == 0 ? EMBED_SHARED_GIL
                                        : EMBED_OWN_GIL;
         pimalloc_usage main_before = embed_stats(0).domain[PIMALLOC_MEM];
-        PyThreadState *sub = embed_new_interp(kind);
+        embed_guest guest = embed_visit(kind);
         int64_t id = embed_interp_id();
         EXPECT_EQ(id, i + 1);
-        seen[i] = sub->interp;
+        seen[i] = guest.sub->interp;
         for (int j = 0; j < i; j++) {
             reused += seen[j] == seen[i];
         }
@@ -152,8 +149,7 @@ CASE(interpreters_at_one_address_are_told_apart)
             EXPECT_LE(embed_stats(0).domain[PIMALLOC_MEM].live_blocks,
                       main_before.live_blocks + 20);
         }
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
     }
     for (int i = 0; i < 30; i++) {
         PyMem_Free(left[i]);

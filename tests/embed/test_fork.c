@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "support/embed.h"
+#include "support/child.h"
 #include "support/patience.h"
 
 static atomic_bool stop;
@@ -112,18 +113,12 @@ child_uses_everything(void)
 static void
 wait_for(pid_t child, int round)
 {
-    int status = 0;
-    pid_t got;
-    do {
-        got = waitpid(child, &status, 0);
-    } while (got < 0 && errno == EINTR);
-    EXPECT_EQ(got, child);
-    if (WIFSIGNALED(status)) {
+    int outcome = child_outcome(child);
+    if (outcome < 0) {
         FAIL("the child of round %d to live: %s", round,
-             WTERMSIG(status) == SIGALRM ? "it hung"
-                                         : strsignal(WTERMSIG(status)));
+             outcome == -SIGALRM ? "it hung" : strsignal(-outcome));
     }
-    EXPECT_EQ(WEXITSTATUS(status), 0);
+    EXPECT_EQ(outcome, 0);
 }
 
 static void
@@ -403,13 +398,11 @@ CASE(os_fork_beside_raw_threads)
 CASE(os_fork_after_interpreters_ended)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     for (int i = 0; i < 5; i++) {
-        PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+        embed_guest guest = embed_visit(EMBED_OWN_GIL);
         embed_run("import json; x = [str(i) for i in range(10000)]");
         (void)PyMem_Malloc(1000);
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
     }
     embed_run(FORK_CODE);
     embed_stop();
@@ -419,22 +412,19 @@ CASE(os_fork_after_interpreters_ended)
 CASE(os_fork_child_runs_interpreters)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     embed_run("import json");
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     for (int i = 0; i < 5; i++) {
         long long pid = embed_eval("__import__('os').fork()");
         if (pid == 0) {
             alarm(patience());
-            sub = embed_new_interp(EMBED_OWN_GIL);
+            guest.sub = embed_new_interp(EMBED_OWN_GIL);
             embed_run("import json, re");
             if (!embed_is_vanilla()) {
                 EXPECT_EQ(embed_stats(2).state, PIMALLOC_ALIVE);
             }
-            Py_EndInterpreter(sub);
-            PyThreadState_Swap(outer);
+            embed_return(&guest);
             embed_stop();
             exit(0);
         }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "support/embed.h"
+#include "support/child.h"
 #include "support/patience.h"
 
 // --- a handler that is older than the library's --------------------------------
@@ -74,11 +75,9 @@ fork_once(const char *what)
         use_all_domains();
         _exit(0);
     }
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (status != 0) {
-        FAIL("the child of %s to live, got status %d", what, status);
+    int outcome = child_outcome(child);
+    if (outcome != 0) {
+        FAIL("the child of %s to live, got status %d", what, outcome);
     }
 }
 
@@ -272,13 +271,11 @@ allocate_as_cancelled(void *arg)
 CASE(memory_is_no_cancellation_point)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     of_thread = PyThreadState_New(PyInterpreterState_Get());
     PyEval_SaveThread();
     expect_not_cancelled(allocate_as_cancelled);
-    PyEval_RestoreThread(sub);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    PyEval_RestoreThread(guest.sub);
+    embed_return(&guest);
     embed_stop();
 }

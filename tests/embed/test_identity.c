@@ -183,11 +183,10 @@ CASE(kinds_are_told_apart_where_raw_is_anothers)
     static const embed_kind kinds[] = {EMBED_LEGACY, EMBED_OWN_GIL,
                                        EMBED_SHARED_GIL};
     start_with_other_raw(0);
-    PyThreadState *outer = PyThreadState_Get();
     for (int i = 0; i < 18; i++) {
         embed_kind kind = kinds[i * 7 % 3];
         uint64_t main_before = embed_stats(0).domain[PIMALLOC_MEM].live_blocks;
-        PyThreadState *sub = embed_new_interp(kind);
+        embed_guest guest = embed_visit(kind);
         int64_t id = embed_interp_id();
         void *blocks[100];
         for (int k = 0; k < 100; k++) {
@@ -202,31 +201,25 @@ CASE(kinds_are_told_apart_where_raw_is_anothers)
         for (int k = 0; k < 100; k++) {
             PyMem_Free(blocks[k]);
         }
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
     }
     embed_stop();
 }
 
 CASE_ENV(message_says_that_ends_are_not_seen, "PIMALLOC_VERBOSE=1")
 {
-    int ends[2];
-    char text[4096] = "";
-    int saved = dup(2);
-    EXPECT_EQ(pipe(ends), 0);
-    dup2(ends[1], 2);
+    embed_hear();
     start_with_other_raw(0);
     PyThreadState *outer = PyEval_SaveThread();
     for (int i = 0; i < 3; i++) {
         live(i);
     }
     PyEval_RestoreThread(outer);
-    dup2(saved, 2);
-    close(ends[1]);
-    EXPECT_GT(read(ends[0], text, sizeof(text) - 1), 0);
+    char *text = embed_heard();
     EXPECT_HAS(text, "another raw allocator was set after pimalloc");
     const char *first = strstr(text, "another raw allocator");
     EXPECT(strstr(first + 1, "another raw allocator") == NULL); // once
+    free(text);
     embed_stop();
 }
 
@@ -311,17 +304,15 @@ set_layer(void)
 static void
 ends_are_seen(void)
 {
-    PyThreadState *outer = PyThreadState_Get();
     EXPECT_EQ(pimalloc_active(), 1);
     EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_POISON), 0);
     for (int i = 0; i < 4; i++) {
-        PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+        embed_guest guest = embed_visit(EMBED_OWN_GIL);
         int64_t id = embed_interp_id();
         embed_run(work);
         EXPECT_EQ(pimalloc_policy_set(id, PIMALLOC_POISON), 0);
         EXPECT_EQ(pimalloc_policy_set(id, PIMALLOC_KEEP), 0);
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
         EXPECT_EQ(embed_stats(id).state, PIMALLOC_ENDED);
     }
     EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_KEEP), 0);

@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/embed.h"
+
+#include "support/child.h"
 
 static void
 use_python(void)
@@ -112,11 +113,9 @@ CASE(region_may_run_out)
     EXPECT_EQ(after.live_bytes, before.live_bytes);
     free(blocks);
     use_python();
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     embed_run("import json");
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     embed_stop();
 }
 
@@ -294,13 +293,11 @@ CASE(address_space_may_be_scarce)
         if (child == 0) {
             _exit(install_within(mib << 20, mib >= 300));
         }
-        int status = 0;
-        EXPECT(waitpid(child, &status, 0) == child);
-        if (!WIFEXITED(status)) {
+        int err = child_outcome(child);
+        if (err < 0) {
             FAIL("no crash with %zu MiB of address space: signal %d", mib,
-                 WTERMSIG(status));
+                 -err);
         }
-        int err = WEXITSTATUS(status);
         if (err != 0 && err != ENOMEM) {
             FAIL("-ENOMEM with %zu MiB, got %d", mib, err);
         }
@@ -315,11 +312,7 @@ CASE(address_space_may_be_scarce)
 CASE_ENV(bad_options_are_reported_once, "PIMALLOC_TSTAT=call",
          "PIMALLOC_REGION=lots")
 {
-    fflush(stderr);
-    int saved = dup(2);
-    FILE *file = tmpfile();
-    EXPECT(file != NULL);
-    dup2(fileno(file), 2);
+    embed_hear();
     embed_preinit();
     embed_install();
     EXPECT_EQ(pimalloc_install(NULL), -EALREADY);
@@ -327,15 +320,13 @@ CASE_ENV(bad_options_are_reported_once, "PIMALLOC_TSTAT=call",
     embed_stop();
     embed_preinit();
     embed_install();
-    dup2(saved, 2);
-    char text[4096] = "";
-    rewind(file);
-    EXPECT_GT(fread(text, 1, sizeof(text) - 1, file), 0);
+    char *text = embed_heard();
     EXPECT_HAS(text, "no option PIMALLOC_TSTAT;");
     EXPECT_HAS(text, "PIMALLOC_TSTATE"); // the valid names
     EXPECT_HAS(text, "PIMALLOC_REGION=lots");
     char *first = strstr(text, "PIMALLOC_TSTAT;");
     EXPECT(strstr(first + 1, "PIMALLOC_TSTAT;") == NULL);
+    free(text);
 }
 
 // Whatever took the tables away, Python and our figures go on.
@@ -344,11 +335,9 @@ runs_without_us(void)
 {
     EXPECT_EQ(pimalloc_active(), 0);
     use_python();
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     embed_run("import json");
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     char *text = embed_stats_text();
     EXPECT_HAS(text, "not active any more");
     free(text);

@@ -258,13 +258,12 @@ CASE(static_types_are_freed_by_others)
 CASE(leaked_objects_stay_readable_and_can_be_freed)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     enum { SIZES = 6, ROUNDS = 5 };
     static const Py_ssize_t sizes[SIZES] = {1,     400,    5000,
                                             30000, 200000, 48 << 20};
     PyObject *leaked[ROUNDS][SIZES];
     for (int round = 0; round < ROUNDS; round++) {
-        PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+        embed_guest guest = embed_visit(EMBED_OWN_GIL);
         embed_run("import json");
         for (int i = 0; i < SIZES; i++) {
             leaked[round][i] = PyBytes_FromStringAndSize(NULL, sizes[i]);
@@ -274,8 +273,7 @@ CASE(leaked_objects_stay_readable_and_can_be_freed)
             Py_IncRef(leaked[round][i]);
             Py_DecRef(leaked[round][i]);
         }
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
     }
     embed_run("x = [bytes(400) for i in range(100000)]"); // would overwrite
     for (int round = 0; round < ROUNDS; round++) {

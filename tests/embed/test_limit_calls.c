@@ -62,14 +62,13 @@ CASE(those_to_come_get_the_default)
     pimalloc_limit limit = {.size = sizeof(limit)};
     heard heard_of = {.id = 0};
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     EXPECT_EQ(pimalloc_limit_set(PIMALLOC_EACH, SOFT, 0, note, &heard_of), 0);
     EXPECT_EQ(pimalloc_limit_get(PIMALLOC_EACH, &limit), 0);
     EXPECT_EQ(limit.interp, PIMALLOC_EACH);
     EXPECT_EQ(limit.soft_bytes, SOFT);
     EXPECT_EQ(pimalloc_limit_get(0, &limit), 0);
     EXPECT_EQ(limit.soft_bytes, 0);
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     heard_of.id = embed_interp_id();
     EXPECT_EQ(pimalloc_limit_get(heard_of.id, &limit), 0);
     EXPECT_EQ(limit.soft_bytes, SOFT);
@@ -77,13 +76,11 @@ CASE(those_to_come_get_the_default)
               "except MemoryError: pass\n"
               "else: raise AssertionError\n");
     EXPECT_EQ(heard_of.told, 1);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     EXPECT_EQ(pimalloc_limit_set(PIMALLOC_EACH, 0, 0, NULL, NULL), 0);
-    sub = embed_new_interp(EMBED_OWN_GIL);
+    guest.sub = embed_new_interp(EMBED_OWN_GIL);
     embed_run("bytes(64 << 20)");
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     embed_stop();
 }
 
@@ -92,16 +89,14 @@ CASE(legacy_interpreters_share_the_limit_of_main)
     pimalloc_limit limit = {.size = sizeof(limit)};
     heard heard_of = {.id = 0};
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_LEGACY);
+    embed_guest guest = embed_visit(EMBED_LEGACY);
     embed_run("import sys"); // makes it known
     EXPECT_EQ(
         pimalloc_limit_set(embed_interp_id(), 64 * MIB, 0, note, &heard_of), 0);
     EXPECT_EQ(pimalloc_limit_get(0, &limit), 0);
     EXPECT_EQ(limit.soft_bytes, 64 * MIB);
     EXPECT(PyMem_Malloc(65 * MIB) == NULL);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     EXPECT(PyMem_Malloc(65 * MIB) == NULL);
     EXPECT_EQ(heard_of.told, 2);
     EXPECT_EQ(pimalloc_limit_set(0, 0, 0, NULL, NULL), 0);

@@ -14,8 +14,6 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pimalloc/tenants.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,14 +22,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "support/embed.h"
+#include "support/child.h"
 #include "support/patience.h"
 
 #define THREADS 4
@@ -215,9 +211,7 @@ fork_one(uint32_t *seed)
         _exit(0);
     }
     main_state = PyEval_SaveThread();
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(child), 0);
 }
 
 // Takes what is left of the address space but for a little, while no thread is
@@ -265,15 +259,7 @@ toggle_tracing(bool *traces)
 static void
 deny_membarrier(void)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
-                &program) != 0) {
+    if (!child_forbid_membarrier()) {
         embed_skip("no seccomp filter here");
     }
 }

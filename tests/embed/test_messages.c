@@ -21,14 +21,12 @@ CASE_ENV(messages_and_reports_agree_on_where_raw_is, "PIMALLOC_VERBOSE=1")
 {
     char line[64];
     scratch_make();
-    int before = dup(STDERR_FILENO);
-    scratch_write(scratch_path("said"), "");
-    EXPECT(freopen(scratch_path("said"), "a", stderr) != NULL);
+    embed_hear();
     embed_start();
-    fflush(stderr);
-    dup2(before, STDERR_FILENO);
+    char *said = embed_heard();
     snprintf(line, sizeof(line), ", raw on %s\n", RAW_SOURCE);
-    EXPECT_HAS(scratch_read(scratch_path("said")), line);
+    EXPECT_HAS(said, line);
+    free(said);
 
     EXPECT_EQ(pimalloc_stats_save(scratch_path("json"), PIMALLOC_JSON), 0);
     snprintf(line, sizeof(line), "\"raw_source\": \"%s\"", RAW_SOURCE);
@@ -42,7 +40,7 @@ CASE_ENV(messages_and_reports_agree_on_where_raw_is, "PIMALLOC_VERBOSE=1")
     EXPECT_EQ(embed_stats(PIMALLOC_PROCESS).raw_is_libc, !ours);
     EXPECT_EQ(strstr(text, "raw is served by libc's malloc") != NULL, !ours);
     free(text);
-    scratch_remove(3);
+    scratch_remove(2);
     embed_stop();
 }
 

@@ -4,10 +4,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/embed.h"
+
+#include "support/child.h"
 
 #define TEXT_MAX 2000
 
@@ -22,40 +23,14 @@ start_checked(void)
     embed_start();
 }
 
-static size_t
-read_all(int fd, char *text)
-{
-    size_t length = 0;
-    ssize_t n;
-    while (length < TEXT_MAX - 1 &&
-           (n = read(fd, text + length, TEXT_MAX - 1 - length)) > 0) {
-        length += (size_t)n;
-    }
-    text[length] = '\0';
-    return length;
-}
-
 // Runs `body` in a child, which must abort with such a message.
 static void
 expect_named(void (*body)(void), const char *expected)
 {
     char text[TEXT_MAX];
-    int ends[2];
-    int status = 0;
-    EXPECT_EQ(pipe(ends), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        body();
-        _exit(0);
-    }
-    close(ends[1]);
-    read_all(ends[0], text);
-    close(ends[0]);
-    EXPECT_EQ(waitpid(child, &status, 0), child);
+    int outcome = embed_in_child(body, text, sizeof(text));
     EXPECT_HAS(text, expected);
-    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    EXPECT_EQ(outcome, -SIGABRT);
 }
 
 // CPython's debug hooks in debug builds look first, and say it their way.
@@ -187,12 +162,10 @@ CASE_ENV(blocks_of_ended_interpreters_are_told_apart, "PIMALLOC_CHECK=1")
     skip_in_debug_builds();
     start_checked();
     char expected[200];
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     int64_t id = embed_interp_id();
     left = PyMem_Malloc(2000);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     snprintf(expected, sizeof(expected),
              "ended interpreter: PyMem_Realloc() in interpreter 0 of a block "
              "of 2080 bytes, domain mem, of interpreter %lld, which has ended",
@@ -229,11 +202,9 @@ static const char work[] =
 static void
 work_in(embed_kind kind)
 {
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(kind);
+    embed_guest guest = embed_visit(kind);
     embed_run(work);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
 }
 
 static void *
@@ -294,9 +265,7 @@ CASE_ENV(a_forked_child_goes_on_checked, "PIMALLOC_CHECK=1")
         embed_run(work);
         _exit(0);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid((pid_t)child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome((pid_t)child), 0);
     embed_stop();
 }
 

@@ -32,11 +32,9 @@ use_python(void)
 static void
 one_interpreter(void)
 {
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     embed_run("import json; json.dumps(list(range(1000)))");
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
 }
 
 CASE(three_runtimes_each_with_install)
@@ -195,8 +193,7 @@ CASE(ids_start_over_with_fresh_figures)
 {
     for (unsigned runtime = 1; runtime <= 4; runtime++) {
         embed_start();
-        PyThreadState *outer = PyThreadState_Get();
-        PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+        embed_guest guest = embed_visit(EMBED_OWN_GIL);
         EXPECT_EQ(embed_interp_id(), 1);
         for (int i = 0; i < 50000; i++) {
             EXPECT(PyMem_Malloc(32) != NULL); // leaked
@@ -206,8 +203,7 @@ CASE(ids_start_over_with_fresh_figures)
         EXPECT_GE(s.domain[PIMALLOC_MEM].live_blocks, 50000);
         EXPECT_LE(s.domain[PIMALLOC_MEM].live_blocks, 60000);
         EXPECT_LE(s.domain[PIMALLOC_MEM].peak_blocks, 60000);
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
         embed_stop();
         EXPECT_GE(
             embed_stats(PIMALLOC_PROCESS).domain[PIMALLOC_MEM].live_blocks,

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/embed.h"
+#include "support/child.h"
 #include "support/scratch.h"
 
 // --- errors ----------------------------------------------------------------
@@ -228,9 +228,7 @@ CASE(saves_at_one_time_leave_one_whole_file)
     for (int i = 0; i < THREADS; i++) {
         embed_join(threads[i]);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(child), 0);
     atomic_store(&stopped, true);
     embed_join(reader);
     EXPECT(scratch_is_whole(scratch_read(path)));

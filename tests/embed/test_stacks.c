@@ -60,8 +60,7 @@ recurse(int depth)
 CASE(stacks_are_in_the_account_of_their_interpreter)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     int64_t id = embed_interp_id();
     define_look();
     recurse(10);
@@ -71,8 +70,7 @@ CASE(stacks_are_in_the_account_of_their_interpreter)
     EXPECT_GE(seen_at_the_bottom, before + 3 * MIB);
     EXPECT_LE(mem_bytes(id), before + 65536);
     EXPECT_EQ(mem_bytes(0), of_main);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     if (PY_314_OR_NEWER) {
         EXPECT_EQ(mem_bytes(id), 0);
     }

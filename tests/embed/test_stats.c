@@ -148,11 +148,9 @@ CASE(small_blocks_are_counted_exactly)
     pimalloc_snapshot after = embed_stats(PIMALLOC_PROCESS);
     EXPECT_EQ(after.domain[PIMALLOC_MEM].live_bytes,
               process.domain[PIMALLOC_MEM].live_bytes);
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     count_all_sizes(embed_interp_id());
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     embed_stop();
 }
 
@@ -485,9 +483,8 @@ CASE(looks_are_sane_while_interpreters_come_and_go)
 CASE(what_is_left_is_counted)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     pimalloc_snapshot process = embed_stats(PIMALLOC_PROCESS);
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     int64_t id = embed_interp_id();
     embed_run("import json");
     void *left[4];
@@ -495,8 +492,7 @@ CASE(what_is_left_is_counted)
     left[1] = PyMem_Malloc(100);
     left[2] = PyMem_Malloc(5000);
     left[3] = PyMem_Malloc(100000);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
 
     pimalloc_snapshot s = embed_stats(id);
     EXPECT_EQ(s.state, PIMALLOC_ENDED);
@@ -540,12 +536,10 @@ CASE(what_is_left_is_counted)
 CASE(ended_interpreters_are_remembered_for_a_while)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     for (int i = 1; i <= 66; i++) {
-        PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+        embed_guest guest = embed_visit(EMBED_OWN_GIL);
         EXPECT_EQ(embed_interp_id(), i);
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
     }
     pimalloc_snapshot s = {.size = sizeof(s)};
     EXPECT_EQ(pimalloc_stats(2, &s), -ENOENT);

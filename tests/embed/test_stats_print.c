@@ -73,11 +73,9 @@ expect_row(const char *text, const char *who, const char *domain,
 CASE(table_says_what_the_figures_say)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
-    sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
+    embed_return(&guest);
+    guest.sub = embed_new_interp(EMBED_OWN_GIL);
     embed_run("x = [str(i) for i in range(5000)]");
     char *text = embed_stats_text();
     EXPECT_HAS(text, ", active, ");
@@ -99,8 +97,7 @@ CASE(table_says_what_the_figures_say)
     }
     EXPECT_GT(width, 40);
     free(text);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     pimalloc_stats_print(NULL); // to stderr
     embed_stop();
 }

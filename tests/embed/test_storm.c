@@ -13,12 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <pimalloc/tenants.h>
 
 #include "support/embed.h"
+#include "support/child.h"
 #include "support/patience.h"
 
 #define FORKS 200
@@ -168,13 +168,12 @@ be_child(bool has_tstate)
 static void
 wait_for(pid_t child, outcome *o)
 {
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
+    int end = child_outcome(child);
     o->forks++;
-    o->well += WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    o->failed += WIFEXITED(status) && WEXITSTATUS(status) != 0;
-    o->hung += WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
-    o->died += WIFSIGNALED(status) && WTERMSIG(status) != SIGALRM;
+    o->well += end == 0;
+    o->failed += end > 0;
+    o->hung += end == -SIGALRM;
+    o->died += end < 0 && end != -SIGALRM;
 }
 
 static void

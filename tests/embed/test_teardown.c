@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <pimalloc/tenants.h>
@@ -31,16 +30,14 @@ leak_objects(void)
 static void
 one_interpreter(int policy)
 {
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     leaker = embed_interp_id();
     embed_run("import json, re, collections");
     if (policy != 0) {
         EXPECT_EQ(pimalloc_policy_set(leaker, policy), 0);
     }
     leak_objects();
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     EXPECT_EQ(embed_stats(leaker).state, PIMALLOC_ENDED);
 }
 
@@ -114,16 +111,14 @@ CASE(nothing_is_left_of_a_released_interpreter)
 CASE(raw_blocks_are_kept)
 {
     start();
-    PyThreadState *outer = PyThreadState_Get();
     EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PY_314_OR_NEWER
                                                      ? PIMALLOC_RELEASE
                                                      : PIMALLOC_POISON),
               0);
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     char *small = PyMem_RawCalloc(1, 100);
     char *large = PyMem_RawCalloc(1, 3 << 20);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     EXPECT_EQ(small[99], 0);
     EXPECT_EQ(large[(3 << 20) - 1], 0);
     uint64_t left =
@@ -177,34 +172,6 @@ CASE(configuration_sets_the_policy)
 
 // --- poison ----------------------------------------------------------------
 
-// Runs in a child; returns the signal that ended it, and what it wrote.
-static int
-death_of(void (*body)(void), char *text, size_t capacity)
-{
-    int ends[2];
-    int status = 0;
-    fflush(NULL);
-    EXPECT_EQ(pipe(ends), 0);
-    pid_t child = fork();
-    EXPECT(child >= 0);
-    if (child == 0) {
-        dup2(ends[1], STDERR_FILENO);
-        body();
-        _exit(0);
-    }
-    close(ends[1]);
-    size_t length = 0;
-    ssize_t n;
-    while (length + 1 < capacity &&
-           (n = read(ends[0], text + length, capacity - 1 - length)) > 0) {
-        length += (size_t)n;
-    }
-    text[length] = '\0';
-    close(ends[0]);
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-}
-
 static void
 use_object(void)
 {
@@ -234,18 +201,19 @@ CASE(late_touch_names_both_interpreters)
 #endif
     start();
     one_interpreter(PIMALLOC_POISON);
-    EXPECT_EQ(death_of(use_object, text, sizeof(text)), SIGSEGV);
+    EXPECT_EQ(embed_in_child(use_object, text, sizeof(text)), -SIGSEGV);
     snprintf(who, sizeof(who),
              "pimalloc: fatal: interpreter 0 touched memory of interpreter "
              "%lld, which has ended: address %p in a block of ",
              (long long)leaker, (void *)leaked_object);
     EXPECT_HAS(text, who);
     EXPECT_HAS(text, " of the domain obj that it left allocated\n");
-    EXPECT_EQ(death_of(use_bytes, text, sizeof(text)), SIGSEGV);
+    EXPECT_EQ(embed_in_child(use_bytes, text, sizeof(text)), -SIGSEGV);
     EXPECT_HAS(text, "interpreter 0 touched memory of interpreter ");
     EXPECT_HAS(text, " of the domain obj that it left allocated\n");
-    EXPECT_EQ(death_of(use_object_without_a_thread_state, text, sizeof(text)),
-              SIGSEGV);
+    EXPECT_EQ(
+        embed_in_child(use_object_without_a_thread_state, text, sizeof(text)),
+        -SIGSEGV);
     EXPECT_HAS(text, "a thread without an interpreter touched memory of");
     embed_stop();
 }
@@ -290,13 +258,11 @@ CASE(policies_that_cannot_be_are_refused)
     EXPECT_EQ(pimalloc_policy_set(0, PIMALLOC_POISON), -ENOTSUP);
     EXPECT_EQ(pimalloc_policy_set(77, PIMALLOC_POISON), -ENOENT);
     EXPECT_EQ(pimalloc_policy_set(PIMALLOC_PROCESS, PIMALLOC_KEEP), -ENOENT);
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_LEGACY);
+    embed_guest guest = embed_visit(EMBED_LEGACY);
     embed_run("import json");
     EXPECT_EQ(pimalloc_policy_set(embed_interp_id(), PIMALLOC_POISON),
               -ENOTSUP);
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     pimalloc_teardown t = {.size = 1};
     EXPECT_EQ(pimalloc_teardown_stats(&t), -EINVAL);
     EXPECT_EQ(pimalloc_teardown_stats(NULL), -EINVAL);

@@ -112,17 +112,15 @@ stop_spinners(void)
 CASE(raw_without_thread_state_while_interpreters_come_and_go)
 {
     embed_start();
-    PyThreadState *outer = PyThreadState_Get();
     uint32_t seed = 3;
     start_spinners(exchange_until_stopped);
     for (int i = 0; i < 30; i++) {
-        PyThreadState *sub =
-            embed_new_interp(i % 3 == 0 ? EMBED_LEGACY : EMBED_OWN_GIL);
+        embed_guest guest =
+            embed_visit(i % 3 == 0 ? EMBED_LEGACY : EMBED_OWN_GIL);
         for (int k = 0; k < 500; k++) {
             exchange_letters(&seed);
         }
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
     }
     stop_spinners();
     burn_letters();
@@ -369,7 +367,7 @@ guest_in_many_interpreters(void *arg)
         int64_t id = embed_interp_id();
         pimalloc_snapshot before = embed_stats(id);
         void *block = PyMem_Malloc(500);
-        PyThreadState_Swap(guest.boot); // main's, in the same thread
+        PyThreadState_Swap(guest.outer); // main's, in the same thread
         void *of_main = PyMem_Malloc(500);
         PyThreadState_Swap(guest.sub);
         pimalloc_snapshot after = embed_stats(id);

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <pimalloc/tenants.h>
 
 #include "support/embed.h"
+#include "support/child.h"
 #include "support/patience.h"
 
 #define SPAN_BYTES 300000
@@ -207,9 +207,7 @@ CASE_ENV(thread_blocks_signals_and_is_in_no_child, "PIMALLOC_PURGE_THREAD=1")
     if (child == 0) {
         exit(find_purging_thread(&blocked) ? 1 : 0); // with the destructors
     }
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(child), 0);
     embed_stop();
 }
 

@@ -107,12 +107,10 @@ CASE(walk_agrees_in_main_and_in_interpreters)
     }
     embed_start();
     run_work();
-    PyThreadState *outer = PyThreadState_Get();
     for (int i = 0; i < 3; i++) {
-        PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+        embed_guest guest = embed_visit(EMBED_OWN_GIL);
         run_work();
-        Py_EndInterpreter(sub);
-        PyThreadState_Swap(outer);
+        embed_return(&guest);
         // What it left is the process's, in pages that the next one inherits.
         expect_agreement(PIMALLOC_PROCESS);
         expect_agreement(0);
@@ -178,11 +176,9 @@ CASE(wrong_questions_are_refused)
     EXPECT_EQ(n, 0);
     EXPECT_EQ(pimalloc_walk(0, stop, &n), 42);
     EXPECT_EQ(n, 5);
-    PyThreadState *outer = PyThreadState_Get();
-    PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
+    embed_guest guest = embed_visit(EMBED_OWN_GIL);
     int64_t id = embed_interp_id();
-    Py_EndInterpreter(sub);
-    PyThreadState_Swap(outer);
+    embed_return(&guest);
     EXPECT_EQ(pimalloc_walk(id, stop, &n), -ENOENT);
     embed_stop();
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "support/embed.h"
+#include "support/child.h"
 #include "support/patience.h"
 
 #define TEAM 8
@@ -133,7 +134,7 @@ run_interpreters(void)
         embed_guest guest;
         embed_enter(&guest, i == 0 ? EMBED_OWN_GIL : EMBED_SHARED_GIL);
         embed_run("x = [[i] for i in range(1000)]");
-        PyThreadState_Swap(guest.boot);
+        PyThreadState_Swap(guest.outer);
         PyMem_Free(PyMem_Malloc(500));
         PyThreadState_Swap(guest.sub);
         embed_leave(&guest);
@@ -329,7 +330,6 @@ CASE(child_counts_its_own_threads)
     PyThreadState *outer = start();
     team_start(&t, attach_and_detach);
     PyEval_RestoreThread(outer);
-    int status = -1;
     PyOS_BeforeFork();
     pid_t child = fork();
     if (child == 0) {
@@ -342,8 +342,7 @@ CASE(child_counts_its_own_threads)
         _exit(0);
     }
     PyOS_AfterFork_Parent();
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(child), 0);
     outer = PyEval_SaveThread();
     expect_readers(1 + TEAM);
     team_end(&t);

@@ -7,13 +7,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "arena/region.h"
 #include "domain/check.h"
 #include "domain/domain.h"
 #include "interp/registry.h"
+#include "support/child.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
@@ -101,36 +101,26 @@ core_free_all(unsigned domain, void **blocks, size_t n)
     }
 }
 
+typedef struct work {
+    void (*body)(void *);
+    void *arg;
+} work;
+
+static void
+work_in_child(void *arg)
+{
+    const work *w = arg;
+    signal(SIGSEGV, SIG_DFL); // cmocka's would jump into the parent's test
+    alarm(patience());
+    w->body(w->arg);
+}
+
 int
 core_in_child(void (*body)(void *), void *arg, char *text, size_t size)
 {
-    int ends[2];
-    fflush(NULL);
-    EXPECT_EQ(pipe(ends), 0);
-    pid_t pid = fork();
-    EXPECT_GE(pid, 0);
-    if (pid == 0) {
-        signal(SIGSEGV, SIG_DFL); // cmocka's would jump into the parent's test
-        dup2(ends[1], STDERR_FILENO);
-        close(ends[0]);
-        alarm(patience());
-        body(arg);
-        _exit(0);
-    }
-    close(ends[1]);
-    size_t length = 0;
-    ssize_t n;
-    char rest[256];
-    while ((n = length + 1 < size
-                    ? read(ends[0], text + length, size - 1 - length)
-                    : read(ends[0], rest, sizeof(rest))) > 0) {
-        length += length + 1 < size ? (size_t)n : 0;
-    }
-    text[length] = '\0';
-    close(ends[0]);
-    int status = 0;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    int outcome = child_run(work_in_child, &(work){body, arg}, text, size);
+    EXPECT_NE(outcome, CHILD_IS_LOST);
+    return outcome;
 }
 
 void

@@ -15,19 +15,8 @@
 
 fake_interp members[MEMBERS];
 int64_t member_ids[MEMBERS];
-pimalloc_refusal last_refusal;
-unsigned refusals;
 
 static unsigned current;
-
-void
-note_refusal(void *arg, const pimalloc_refusal *refusal)
-{
-    EXPECT_PTR_EQ(arg, members);
-    EXPECT(!pim_gate_is_inside());
-    last_refusal = *refusal;
-    refusals++;
-}
 
 pim_heap *
 member_heap(unsigned m)
@@ -38,10 +27,7 @@ member_heap(unsigned m)
 void
 limit_member(unsigned m, uint64_t soft, uint64_t hard)
 {
-    const pim_limit_terms terms = {soft, hard, note_refusal, members};
-    pim_gate_enter();
-    pim_limit_set(&member_heap(m)->limit, &terms);
-    pim_gate_exit();
+    limit_heap(member_heap(m), soft, hard);
 }
 
 void

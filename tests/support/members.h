@@ -5,6 +5,7 @@
 
 #include "account/budget.h"
 #include "support/fake_interp.h"
+#include "support/refusals.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define SOFT (16 * MIB)
@@ -14,11 +15,6 @@ enum { TENANT, CHILD, SECOND, GRANDCHILD, MEMBERS };
 
 extern fake_interp members[MEMBERS];
 extern int64_t member_ids[MEMBERS];
-
-// What the callback of their limits heard of.
-extern pimalloc_refusal last_refusal;
-extern unsigned refusals;
-void note_refusal(void *arg, const pimalloc_refusal *refusal);
 
 // As a test's set-up and tear-down: the tenant is current.
 int members_begin(void **state);

@@ -4,10 +4,10 @@
 #define _GNU_SOURCE
 
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "heap/audit.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"
@@ -72,21 +72,11 @@ start_threads(team_member *self)
 {
     uintptr_t seed = 0;
     while (!team_stops(self)) {
-        pthread_t thread;
-        EXPECT_EQ(pthread_create(&thread, NULL, short_life, (void *)++seed), 0);
-        EXPECT_EQ(pthread_join(thread, NULL), 0);
+        team_alone(short_life, (void *)++seed);
     }
 }
 
 // --- the child ---------------------------------------------------------------------
-
-static int
-wait_for_child(pid_t pid)
-{
-    int status = 0;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
 
 static void
 work_as_child(void)
@@ -117,7 +107,7 @@ be_child(bool forks)
     if (forks) {
         pid_t pid = fork();
         if (pid != 0) {
-            _exit(wait_for_child(pid) == 0 ? 0 : 3);
+            _exit(child_outcome(pid) == 0 ? 0 : 3);
         }
         work_as_child();
     }
@@ -136,7 +126,7 @@ fork_often(unsigned forks)
         }
         EXPECT_GT(pid, 0);
         use_domains(&r, 20);
-        EXPECT_EQ(wait_for_child(pid), 0);
+        EXPECT_EQ(child_outcome(pid), 0);
     }
 }
 

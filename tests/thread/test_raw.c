@@ -3,22 +3,20 @@
 
 #define _GNU_SOURCE
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "account/ledger.h"
 #include "domain/domain.h"
 #include "domain/raw_small.h"
 #include "interp/figures.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/patience.h"
-#include "support/random.h"
+#include "support/raw_exchange.h"
 #include "support/raw_world.h"
-#include "support/team.h"
 
-#define SLOTS 512
 #define TRIMS TEAM_ROUNDS(1500)
 #define FORKS TEAM_ROUNDS(400)
 
@@ -29,67 +27,17 @@
 #    define CHILD_THREADS 4
 #endif
 
-static _Atomic(unsigned char *) slots[SLOTS];
-
-// The first byte tells the last one's place, the last byte says the same.
-static unsigned char *
-make(random_state *r)
+static size_t
+some_size(random_state *r)
 {
-    size_t size = 2 + random_below(r, random_below(r, 20) == 0 ? 6000 : 500);
-    unsigned char *block = random_below(r, 4) == 0
-                               ? pim_raw_calloc(NULL, 1, size)
-                               : pim_raw_malloc(NULL, size);
-    EXPECT_NOT_NULL(block);
-    if (random_below(r, 20) == 0) {
-        block = pim_raw_realloc(NULL, block, 1 + size * 2);
-        EXPECT_NOT_NULL(block);
-    }
-    block[0] =
-        (unsigned char)(1 + random_below(r, size < 255 ? size - 1 : 254));
-    block[block[0]] = block[0];
-    return block;
-}
-
-static void
-drop(unsigned char *block)
-{
-    if (block != NULL) {
-        EXPECT_EQ(block[block[0]], block[0]);
-        pim_raw_free(NULL, block);
-    }
-}
-
-static void
-exchange_some(random_state *r, unsigned rounds)
-{
-    for (unsigned i = 0; i < rounds; i++) {
-        unsigned char *block = random_below(r, 5) == 0 ? NULL : make(r);
-        drop(pim_exchange(&slots[random_below(r, SLOTS)], block));
-    }
-}
-
-static void
-clear(void)
-{
-    for (unsigned i = 0; i < SLOTS; i++) {
-        drop(pim_exchange(&slots[i], NULL));
-    }
-}
-
-static void
-exchange_often(team_member *self)
-{
-    random_state r = random_from(self->number + 1);
-    while (!team_stops(self)) {
-        exchange_some(&r, 100);
-    }
+    return random_below(r, random_below(r, 20) == 0 ? 6000 : 500);
 }
 
 static void *
 short_life(void *arg)
 {
     random_state r = random_from((uintptr_t)arg);
-    exchange_some(&r, 50);
+    raw_exchange_some(&r, 50);
     return NULL;
 }
 
@@ -97,9 +45,7 @@ static void
 come_and_go(team_member *self)
 {
     for (uintptr_t i = 1; !team_stops(self); i++) {
-        pthread_t thread;
-        EXPECT_EQ(pthread_create(&thread, NULL, short_life, (void *)i), 0);
-        EXPECT_EQ(pthread_join(thread, NULL), 0);
+        team_alone(short_life, (void *)i);
     }
 }
 
@@ -124,9 +70,10 @@ static void
 run_team(unsigned times, void (*meanwhile)(unsigned))
 {
     team t = {.count = 0};
-    team_add(&t, exchange_often);
-    team_add(&t, exchange_often);
-    team_add(&t, exchange_often);
+    raw_exchange_size = some_size;
+    team_add(&t, raw_exchange_often);
+    team_add(&t, raw_exchange_often);
+    team_add(&t, raw_exchange_often);
     team_add(&t, come_and_go);
     team_add(&t, read_figures);
     budget time = budget_open();
@@ -134,14 +81,14 @@ run_team(unsigned times, void (*meanwhile)(unsigned))
         meanwhile(i);
     }
     team_join(&t);
-    clear();
+    raw_exchange_clear();
 }
 
 static void
 trim(unsigned i)
 {
     random_state r = random_from(i);
-    exchange_some(&r, 300);
+    raw_exchange_some(&r, 300);
     pim_gate_enter();
     pim_raw_small_trim();
     pim_gate_exit();
@@ -170,19 +117,15 @@ fork_once(unsigned i)
     if (pid == 0) {
         alarm(patience());
         pim_raw_small_audit(); // as the threads left it
-        exchange_some(&r, 300);
+        raw_exchange_some(&r, 300);
         for (uintptr_t n = 1; n <= CHILD_THREADS; n++) {
-            pthread_t thread;
-            EXPECT_EQ(pthread_create(&thread, NULL, short_life, (void *)n), 0);
-            EXPECT_EQ(pthread_join(thread, NULL), 0);
+            team_alone(short_life, (void *)n);
         }
-        clear();
+        raw_exchange_clear();
         pim_raw_small_audit();
         _exit(0);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(pid), 0);
 }
 
 TEST(a_forked_child_goes_on_with_whole_caches)
@@ -250,9 +193,7 @@ TEST(a_forked_child_has_every_block_that_was_counted)
             check_what_was_counted();
             _exit(0);
         }
-        int status = -1;
-        EXPECT_EQ(waitpid(pid, &status, 0), pid);
-        EXPECT_EQ(status, 0);
+        EXPECT_EQ(child_outcome(pid), 0);
     }
     team_join(&t);
 }

@@ -3,7 +3,6 @@
 
 #define _GNU_SOURCE
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "account/ledger.h"
@@ -13,67 +12,24 @@
 #include "heap/audit.h"
 #include "interp/figures.h"
 #include "interp/roster.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/patience.h"
-#include "support/random.h"
-#include "support/team.h"
+#include "support/raw_exchange.h"
 
-#define SLOTS 512
 #define LIVES_MIN 4 // in the other threads
 #define TRIMS TEAM_ROUNDS(1500)
 #define FORKS TEAM_ROUNDS(200)
 
-static _Atomic(unsigned char *) slots[SLOTS];
 static _Atomic uint64_t lives;
 
-// The first byte tells the last one's place, the last byte says the same.
-static unsigned char *
-make(random_state *r)
+static size_t
+some_size(random_state *r)
 {
     uint64_t dice = random_below(r, 100);
-    size_t size = 2 + random_below(r, dice == 0   ? 300000
-                                      : dice < 10 ? 20000
-                                                  : 500);
-    unsigned char *block = random_below(r, 4) == 0
-                               ? pim_raw_calloc(NULL, 1, size)
-                               : pim_raw_malloc(NULL, size);
-    EXPECT_NOT_NULL(block);
-    if (random_below(r, 20) == 0) {
-        block = pim_raw_realloc(NULL, block, 1 + size * 2);
-        EXPECT_NOT_NULL(block);
-    }
-    block[0] =
-        (unsigned char)(1 + random_below(r, size < 255 ? size - 1 : 254));
-    block[block[0]] = block[0];
-    return block;
-}
-
-static void
-drop(unsigned char *block)
-{
-    if (block != NULL) {
-        EXPECT_EQ(block[block[0]], block[0]);
-        pim_raw_free(NULL, block);
-    }
-}
-
-static void
-exchange_some(random_state *r, unsigned rounds)
-{
-    for (unsigned i = 0; i < rounds; i++) {
-        unsigned char *block = random_below(r, 5) == 0 ? NULL : make(r);
-        drop(pim_exchange(&slots[random_below(r, SLOTS)], block));
-    }
-}
-
-static void
-clear(void)
-{
-    for (unsigned i = 0; i < SLOTS; i++) {
-        drop(pim_exchange(&slots[i], NULL));
-    }
+    return random_below(r, dice == 0 ? 300000 : dice < 10 ? 20000 : 500);
 }
 
 // An interpreter's life, with moments in which the thread gives its GIL up.
@@ -85,9 +41,9 @@ live(random_state *r)
     for (unsigned i = 0; i < 5; i++) {
         fake_interp_attach(&interp);
         pim_obj_free(NULL, pim_obj_malloc(NULL, 1)); // its birth
-        exchange_some(r, 100);
+        raw_exchange_some(r, 100);
         fake_interp_detach(&interp);
-        exchange_some(r, 20);
+        raw_exchange_some(r, 20);
     }
     fake_interp_end(&interp);
     pim_add_relaxed(&lives, 1);
@@ -99,15 +55,6 @@ live_often(team_member *self)
     random_state r = random_from(self->number + 1);
     while (!team_stops(self)) {
         live(&r);
-    }
-}
-
-static void
-exchange_often(team_member *self)
-{
-    random_state r = random_from(self->number + 100);
-    while (!team_stops(self)) {
-        exchange_some(&r, 100);
     }
 }
 
@@ -130,10 +77,11 @@ static void
 run_team(unsigned times, void (*meanwhile)(unsigned))
 {
     team t = {.count = 0};
+    raw_exchange_size = some_size;
     team_add(&t, live_often);
     team_add(&t, live_often);
     team_add(&t, live_often);
-    team_add(&t, exchange_often);
+    team_add(&t, raw_exchange_often);
     team_add(&t, read_figures);
     budget time = budget_open();
     pim_store_relaxed(&lives, 0);
@@ -143,7 +91,7 @@ run_team(unsigned times, void (*meanwhile)(unsigned))
         meanwhile(i);
     }
     team_join(&t);
-    clear();
+    raw_exchange_clear();
 }
 
 static void
@@ -168,7 +116,7 @@ static void
 trim(unsigned i)
 {
     random_state r = random_from(i);
-    exchange_some(&r, 300);
+    raw_exchange_some(&r, 300);
     pim_gate_enter();
     pim_raw_small_trim();
     pim_extent_trim(true);
@@ -190,16 +138,14 @@ fork_once(unsigned i)
     pid_t pid = fork();
     if (pid == 0) {
         alarm(patience());
-        exchange_some(&r, 300);
+        raw_exchange_some(&r, 300);
         live(&r);
-        clear();
+        raw_exchange_clear();
         pim_raw_small_audit();
         _exit(0);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    EXPECT_EQ(status, 0);
-    exchange_some(&r, 100);
+    EXPECT_EQ(child_outcome(pid), 0);
+    raw_exchange_some(&r, 100);
 }
 
 TEST(a_forked_child_frees_what_interpreters_left)

@@ -4,7 +4,6 @@
 
 #include <sched.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "arena/region.h"
@@ -12,12 +11,14 @@
 #include "interp/registry.h"
 #include "interp/roster.h"
 #include "platform/closing.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/patience.h"
 #include "support/raw_world.h"
+#include "support/team.h"
 #include "support/tsan.h"
 
 // Tiny, small, of several units, a span, of mimalloc or a map.
@@ -127,7 +128,6 @@ use_all(void *arg)
 static void
 live_adrift(void)
 {
-    pthread_t thread = pthread_self();
     alarm(patience());
     EXPECT(pim_gate_is_adrift());
     uint64_t mi_blocks = fake_mi_live_blocks();
@@ -145,8 +145,7 @@ live_adrift(void)
     use_all(NULL);
     fake_interp_stop(&next);
     if (!PIM_TSAN) { // which forbids it in children of several threads
-        EXPECT_EQ(pthread_create(&thread, NULL, use_all, NULL), 0);
-        EXPECT_EQ(pthread_join(thread, NULL), 0);
+        team_alone(use_all, NULL);
     }
     EXPECT_EQ(pim_registry_ids(NULL, 0), 0);
     EXPECT_EQ(fake_mi_live_blocks(), mi_blocks); // untouched
@@ -156,9 +155,7 @@ live_adrift(void)
         use_all(NULL);
         _exit(0);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(again, &status, 0), again);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(again), 0);
 }
 
 static void
@@ -173,9 +170,7 @@ fork_from_inside(void *arg)
         _exit(0);
     }
     pim_gate_exit();
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(child), 0);
     EXPECT(!pim_gate_is_adrift());
     for (unsigned d = 0; d < PIM_DOMAINS; d++) {
         give_up(&core_domains[d], reclaimed[d]);
@@ -237,9 +232,7 @@ fork_beside_who_holds_all(void *arg)
         live_adrift();
         _exit(0);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    _exit(status == 0 ? 0 : 1);
+    _exit(child_outcome(child) == 0 ? 0 : 1);
 }
 
 TEST(child_does_not_wait_for_locks_of_who_is_gone)

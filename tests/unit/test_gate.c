@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "platform/gate.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_os.h"
@@ -191,13 +192,9 @@ fork_and_use_gate(void)
             pim_gate_synchronize();
             _exit(0);
         }
-        int status = -1;
-        waitpid(again, &status, 0);
-        _exit(status == 0 ? 0 : 2);
+        _exit(child_outcome(again) == 0 ? 0 : 2);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    return status;
+    return child_outcome(pid);
 }
 
 TEST(fork_waits_for_who_is_inside)
@@ -210,9 +207,7 @@ TEST(fork_waits_for_who_is_inside)
     if (pid == 0) {
         _exit(pim_load_acquire(&flag_b) ? 0 : 1);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(pid), 0);
     team_join(&t);
 }
 
@@ -276,10 +271,9 @@ TEST(regress_child_forgets_who_was_about_to_enter)
             pim_gate_synchronize();
             _exit(entering ? 42 : 0);
         }
-        int status = -1;
-        EXPECT_EQ(waitpid(pid, &status, 0), pid);
-        EXPECT(WIFEXITED(status));
-        met = WEXITSTATUS(status) == 42;
+        int outcome = child_outcome(pid);
+        EXPECT_GE(outcome, 0);
+        met = outcome == 42;
     }
     team_join(&t);
     free(ballast);
@@ -360,9 +354,7 @@ fork_in_crowd(void *arg)
         pim_gate_synchronize();
         _exit(0);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(pid), 0);
     pthread_barrier_wait(&crowd_is_in);
     return NULL;
 }

@@ -4,17 +4,13 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/membarrier.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "platform/gate.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_os.h"
@@ -22,19 +18,11 @@
 
 #define NO_FILTERS 77 // exit status: the system does not let us
 
-// Returns whether membarrier fails from now on, in all threads.
+// Returns whether membarrier fails from now on.
 static bool
 forbid_membarrier(void)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    struct sock_fprog program = {PIM_ARRAY_LEN(code), code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                   SECCOMP_FILTER_FLAG_TSYNC, &program) == 0 &&
+    return child_forbid_membarrier() &&
            syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0) != 0;
 }
 
@@ -88,9 +76,7 @@ synchronize_without(void *arg)
         pim_gate_synchronize();
         _exit(0);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(child), 0);
 }
 
 TEST(entries_fence_themselves_once_membarrier_has_failed)
@@ -111,9 +97,7 @@ fork_without(void *arg)
         EXPECT(pim_load_relaxed(&pim_gate.fence_on_enter));
         _exit(0);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(child), 0);
     EXPECT(pim_load_relaxed(&pim_gate.fence_on_enter));
 }
 

@@ -12,6 +12,7 @@
 #include "platform/closing.h"
 #include "platform/gate.h"
 #include "platform/record.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/patience.h"
@@ -120,10 +121,9 @@ use_gate_as_child(void)
 static int
 outcome_of(pid_t child)
 {
-    int status = 0;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT(WIFEXITED(status));
-    return WEXITSTATUS(status);
+    int outcome = child_outcome(child);
+    EXPECT_GE(outcome, 0);
+    return outcome;
 }
 
 static int

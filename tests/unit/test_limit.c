@@ -10,8 +10,9 @@
 #include "interp/roster.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
+#include "support/interp_case.h"
 #include "support/random.h"
+#include "support/refusals.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define SOFT (8 * MIB)
@@ -19,44 +20,15 @@
 #define BLOCK 100
 #define BLOCKS 200000
 
-static fake_interp interp;
-static int64_t id;
-static pim_heap *heap;
 static void *blocks[BLOCKS];
 static unsigned count;
-static pimalloc_refusal last;
-static unsigned refusals;
-
-static void
-note(void *arg, const pimalloc_refusal *refusal)
-{
-    EXPECT_PTR_EQ(arg, &interp);
-    EXPECT(!pim_gate_is_inside());
-    last = *refusal;
-    refusals++;
-}
-
-static void
-limit(uint64_t soft, uint64_t hard)
-{
-    const pim_limit_terms terms = {soft, hard, note, &interp};
-    EXPECT(pim_limit_terms_are_valid(&terms));
-    pim_gate_enter();
-    pim_limit_set(&heap->limit, &terms);
-    pim_gate_exit();
-}
 
 static int
 begin(void **state)
 {
-    (void)state;
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
-    heap = fake_current_heap();
     count = 0;
     refusals = 0;
-    return 0;
+    return interp_case_begin(state);
 }
 
 static void
@@ -70,13 +42,10 @@ free_some(unsigned n)
 static int
 end(void **state)
 {
-    (void)state;
     free_some(count);
-    pim_heap_audit(heap);
     EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 0);
     EXPECT_EQ(fake_figures(id).by_domain[MEM].live_blocks, 0);
-    fake_interp_stop(&interp);
-    return 0;
+    return interp_case_end(state);
 }
 
 static uint64_t
@@ -104,24 +73,24 @@ fill(size_t size)
 
 TEST(large_request_above_soft_is_refused_and_changes_nothing)
 {
-    limit(SOFT, 0);
+    limit_heap(heap, SOFT, 0);
     blocks[count++] = pim_obj_malloc(NULL, 3 * MIB);
     uint64_t before = live();
     EXPECT_NULL(pim_mem_malloc(NULL, 6 * MIB));
     EXPECT_EQ(live(), before);
     EXPECT_EQ(fake_figures(id).by_domain[MEM].peak_blocks, 0);
     EXPECT_EQ(refusals, 1);
-    EXPECT_EQ(last.size, sizeof(last));
-    EXPECT_EQ(last.interp, id);
-    EXPECT_EQ(last.domain, PIM_MEM);
-    EXPECT_EQ(last.is_hard, 0);
-    EXPECT_EQ(last.bytes, 6 * MIB);
-    EXPECT_EQ(last.live_bytes, live());
-    EXPECT_EQ(last.soft_bytes, SOFT);
-    EXPECT_EQ(last.hard_bytes, 0);
-    EXPECT_EQ(last.refusals, 1);
+    EXPECT_EQ(last_refusal.size, sizeof(last_refusal));
+    EXPECT_EQ(last_refusal.interp, id);
+    EXPECT_EQ(last_refusal.domain, PIM_MEM);
+    EXPECT_EQ(last_refusal.is_hard, 0);
+    EXPECT_EQ(last_refusal.bytes, 6 * MIB);
+    EXPECT_EQ(last_refusal.live_bytes, live());
+    EXPECT_EQ(last_refusal.soft_bytes, SOFT);
+    EXPECT_EQ(last_refusal.hard_bytes, 0);
+    EXPECT_EQ(last_refusal.refusals, 1);
     EXPECT_NULL(pim_mem_calloc(NULL, 3, 2 * MIB));
-    EXPECT_EQ(last.refusals, 2);
+    EXPECT_EQ(last_refusal.refusals, 2);
     EXPECT_EQ(fake_limit(heap).refusals, 2);
     blocks[count++] = pim_obj_malloc(NULL, 4 * MIB);
     EXPECT_NOT_NULL(blocks[count - 1]);
@@ -131,14 +100,14 @@ TEST(requests_of_each_kind_are_reported_once)
 {
     static const size_t sizes[] = {BLOCK,  5000,         PIM_SMALL_MAX,
                                    200000, PIM_SPAN_MAX, 2 * MIB};
-    limit(1, 1); // nothing at all
+    limit_heap(heap, 1, 1); // nothing at all
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         refusals = 0;
         EXPECT_NULL(pim_obj_malloc(NULL, sizes[i]));
         EXPECT_EQ(refusals, 1);
-        EXPECT_EQ(last.is_hard, 1);
-        EXPECT_GE(last.bytes, sizes[i]);
-        EXPECT_LE(last.bytes, sizes[i] + PIM_UNIT_SIZE);
+        EXPECT_EQ(last_refusal.is_hard, 1);
+        EXPECT_GE(last_refusal.bytes, sizes[i]);
+        EXPECT_LE(last_refusal.bytes, sizes[i] + PIM_UNIT_SIZE);
         EXPECT_NULL(pim_obj_calloc(NULL, 1, sizes[i]));
         EXPECT_EQ(refusals, 2);
     }
@@ -147,23 +116,23 @@ TEST(requests_of_each_kind_are_reported_once)
 
 TEST(small_request_above_soft_is_refused_once_and_then_served_from_the_reserve)
 {
-    limit(SOFT, HARD);
+    limit_heap(heap, SOFT, HARD);
     fill(BLOCK);
     EXPECT_EQ(refusals, 1);
-    EXPECT_EQ(last.is_hard, 0);
-    EXPECT_EQ(last.bytes, core_block_bytes(BLOCK));
+    EXPECT_EQ(last_refusal.is_hard, 0);
+    EXPECT_EQ(last_refusal.bytes, core_block_bytes(BLOCK));
     EXPECT_LE(live(), SOFT);
     EXPECT_GT(live() + core_block_bytes(BLOCK), SOFT);
     fill(BLOCK);
     EXPECT_EQ(refusals, 2);
-    EXPECT_EQ(last.is_hard, 1);
+    EXPECT_EQ(last_refusal.is_hard, 1);
     EXPECT_LE(live(), HARD);
     EXPECT_GT(live() + core_block_bytes(BLOCK), HARD);
 }
 
 TEST(large_requests_are_refused_while_small_ones_use_the_reserve)
 {
-    limit(SOFT, HARD);
+    limit_heap(heap, SOFT, HARD);
     fill(BLOCK);
     EXPECT_NULL(pim_obj_malloc(NULL, PIM_SMALL_MAX + 1));
     EXPECT_NULL(pim_obj_malloc(NULL, MIB + 1));
@@ -173,14 +142,14 @@ TEST(large_requests_are_refused_while_small_ones_use_the_reserve)
 
 TEST(reserve_without_a_hard_limit_is_a_sixteenth_and_not_less_than_a_mebibyte)
 {
-    limit(SOFT, 0);
+    limit_heap(heap, SOFT, 0);
     fill(BLOCK);
     fill(BLOCK);
     EXPECT_LE(live(), SOFT + MIB);
     EXPECT_GT(live() + core_block_bytes(BLOCK), SOFT + MIB);
-    EXPECT_EQ(last.is_hard, 0);
+    EXPECT_EQ(last_refusal.is_hard, 0);
     free_some(count);
-    limit(4 * SOFT, 0);
+    limit_heap(heap, 4 * SOFT, 0);
     fill(10 * BLOCK);
     fill(10 * BLOCK);
     EXPECT_GT(live(), 4 * SOFT + SOFT / 4 - MIB);
@@ -196,9 +165,9 @@ TEST(nothing_is_served_above_hard_in_any_class)
         pim_mem_free(NULL, pim_mem_malloc(NULL, size));
         pim_raw_free(NULL, pim_raw_malloc(NULL, size));
     }
-    limit(0, HARD);
+    limit_heap(heap, 0, HARD);
     fill(BLOCK);
-    EXPECT_EQ(last.is_hard, 1);
+    EXPECT_EQ(last_refusal.is_hard, 1);
     EXPECT_LE(live(), HARD);
     unsigned before = count;
     for (unsigned c = 0; c < PIM_CLASSES; c++) {
@@ -222,7 +191,7 @@ TEST(lowered_limit_takes_current_pages_away_with_the_first_refusal)
 {
     blocks[count++] = pim_obj_malloc(NULL, BLOCK);
     EXPECT_NOT_NULL(blocks[0]);
-    limit(1, 1);
+    limit_heap(heap, 1, 1);
     EXPECT_NULL(pim_obj_malloc(NULL, MIB));
     EXPECT_NULL(pim_obj_malloc(NULL, BLOCK));
     EXPECT_EQ(refusals, 2);
@@ -231,12 +200,12 @@ TEST(lowered_limit_takes_current_pages_away_with_the_first_refusal)
 
 TEST(freed_memory_is_served_again_and_the_reserve_closes)
 {
-    limit(SOFT, HARD);
+    limit_heap(heap, SOFT, HARD);
     for (unsigned round = 0; round < 3; round++) {
         refusals = 0;
         fill(BLOCK); // the one refusal at soft
         EXPECT_EQ(refusals, 1);
-        EXPECT_EQ(last.is_hard, 0);
+        EXPECT_EQ(last_refusal.is_hard, 0);
         EXPECT_LE(live(), SOFT);
         fill(BLOCK);
         EXPECT_GT(live(), SOFT);
@@ -246,7 +215,7 @@ TEST(freed_memory_is_served_again_and_the_reserve_closes)
 
 TEST(a_little_freed_does_not_close_the_reserve)
 {
-    limit(SOFT, HARD);
+    limit_heap(heap, SOFT, HARD);
     fill(BLOCK);
     free_some(100);
     refusals = 0;
@@ -263,11 +232,11 @@ TEST(refused_growth_leaves_the_block_and_is_reported_once)
 {
     static const size_t sizes[] = {BLOCK, 3000, 20000, 100000, 2 * MIB};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
-        limit(0, 0);
+        limit_heap(heap, 0, 0);
         char *block = pim_mem_malloc(NULL, sizes[i]);
         memset(block, 'x', sizes[i]);
         uint64_t before = live();
-        limit(before, before);
+        limit_heap(heap, before, before);
         refusals = 0;
         EXPECT_NULL(pim_mem_realloc(NULL, block, 2 * sizes[i]));
         EXPECT_EQ(refusals, 1);
@@ -280,7 +249,7 @@ TEST(refused_growth_leaves_the_block_and_is_reported_once)
 
 TEST(map_grows_in_place_within_the_limit_that_a_copy_would_exceed)
 {
-    limit(SOFT, 0);
+    limit_heap(heap, SOFT, 0);
     char *block = pim_mem_malloc(NULL, BLOCK);
     for (size_t size = MIB; size <= 6 * MIB; size += MIB) {
         char *grown = pim_mem_realloc(NULL, block, size);
@@ -295,10 +264,10 @@ TEST(shrinking_works_whatever_the_limit_and_frees_memory)
 {
     static const size_t sizes[] = {400, 20000, 100000, MIB, 3 * MIB};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
-        limit(0, 0);
+        limit_heap(heap, 0, 0);
         char *block = pim_mem_malloc(NULL, sizes[i]);
         memset(block, 'x', sizes[i]);
-        limit(1, 1);
+        limit_heap(heap, 1, 1);
         refusals = 0;
         block = pim_mem_realloc(NULL, block, BLOCK);
         EXPECT_NOT_NULL(block);
@@ -314,7 +283,7 @@ TEST(shrinking_works_whatever_the_limit_and_frees_memory)
 
 TEST(what_others_freed_is_taken_over_before_a_request_is_refused)
 {
-    limit(SOFT, SOFT);
+    limit_heap(heap, SOFT, SOFT);
     fill(BLOCK);
     fake_interp_detach(&interp);
     free_some(count / 2); // without a thread state
@@ -328,13 +297,13 @@ TEST(what_others_freed_is_taken_over_before_a_request_is_refused)
 static void
 raise_limit(void *arg, const pimalloc_refusal *refusal)
 {
-    note(arg, refusal);
-    limit(SOFT, 0);
+    note_refusal(arg, refusal);
+    limit_heap(heap, SOFT, 0);
 }
 
 TEST(a_callback_may_raise_the_limit_for_the_next_request)
 {
-    const pim_limit_terms terms = {MIB, MIB, raise_limit, &interp};
+    const pim_limit_terms terms = {MIB, MIB, raise_limit, &refusals};
     pim_gate_enter();
     pim_limit_set(&heap->limit, &terms);
     pim_gate_exit();
@@ -346,9 +315,9 @@ TEST(a_callback_may_raise_the_limit_for_the_next_request)
 
 TEST(limit_that_is_taken_away_is_gone)
 {
-    limit(1, 1);
+    limit_heap(heap, 1, 1);
     EXPECT_NULL(pim_obj_malloc(NULL, BLOCK));
-    limit(0, 0);
+    limit_heap(heap, 0, 0);
     blocks[count++] = pim_obj_malloc(NULL, 2 * SOFT);
     EXPECT_NOT_NULL(blocks[count - 1]);
     EXPECT(!pim_limit_is_set(&heap->limit));
@@ -380,9 +349,9 @@ TEST(a_program_wins_over_the_environment)
 
 TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
 {
-    const pim_limit_terms terms = {SOFT, HARD, note, &interp};
+    const pim_limit_terms terms = {SOFT, HARD, note_refusal, &refusals};
     const pim_limit_terms none = {0};
-    limit(1, 1);
+    limit_heap(heap, 1, 1);
     fake_interp_stop(&interp); // its record is the next one's
     pim_limit_set_default(&terms, false);
     fake_interp_start(&interp);
@@ -394,17 +363,14 @@ TEST(heaps_to_come_begin_with_the_default_and_a_recycled_one_too)
     EXPECT_EQ(refusals, 1);
     fake_interp_stop(&interp);
     pim_limit_set_default(&none, false);
-    id = core_next_id();
-    fake_interp_begin(&interp, id);
-    fake_interp_attach(&interp);
+    begin_interp();
     EXPECT(!pim_limit_is_set(&fake_current_heap()->limit));
     EXPECT_EQ(fake_limit(fake_current_heap()).refusals, 0);
-    heap = fake_current_heap();
 }
 
 TEST(requests_without_a_thread_state_are_not_limited)
 {
-    limit(1, 1);
+    limit_heap(heap, 1, 1);
     fake_interp_detach(&interp);
     void *block = pim_obj_malloc(NULL, 2 * MIB);
     EXPECT_NOT_NULL(block);
@@ -419,13 +385,13 @@ TEST(legacy_interpreters_have_the_limit_of_main)
     fake_interp_begin_legacy(&legacy, core_next_id());
     fake_interp_attach(&legacy);
     pim_heap *main_heap = fake_current_heap();
-    const pim_limit_terms terms = {SOFT, 0, note, &interp};
+    const pim_limit_terms terms = {SOFT, 0, note_refusal, &refusals};
     const pim_limit_terms none = {0};
     pim_gate_enter();
     pim_limit_set(&main_heap->limit, &terms);
     pim_gate_exit();
     EXPECT_NULL(pim_obj_malloc(NULL, 2 * SOFT));
-    EXPECT_EQ(last.interp, FAKE_MAIN);
+    EXPECT_EQ(last_refusal.interp, FAKE_MAIN);
     pim_gate_enter();
     pim_limit_set(&main_heap->limit, &none);
     pim_gate_exit();
@@ -490,12 +456,12 @@ TEST(live_bytes_stay_below_the_limit_whatever_is_done)
     for (unsigned round = 0; round < 20; round++) {
         uint64_t soft = MIB + random_below(&r, 12 * MIB);
         uint64_t hard = soft + random_below(&r, 2) * random_below(&r, MIB);
-        limit(0, 0);
+        limit_heap(heap, 0, 0);
         for (unsigned i = 0; i < PIM_ARRAY_LEN(places); i++) {
             core_domains[i % 2 * PIM_MEM].free(NULL, places[i]);
             places[i] = NULL;
         }
-        limit(soft, hard);
+        limit_heap(heap, soft, hard);
         refusals = 0;
         for (unsigned step = 0; step < 5000; step++) {
             unsigned i = (unsigned)random_below(&r, PIM_ARRAY_LEN(places));
@@ -506,7 +472,7 @@ TEST(live_bytes_stay_below_the_limit_whatever_is_done)
         EXPECT_GT(refusals, 0);
         pim_heap_audit(heap);
     }
-    limit(0, 0);
+    limit_heap(heap, 0, 0);
     for (unsigned i = 0; i < PIM_ARRAY_LEN(places); i++) {
         core_domains[i % 2 * PIM_MEM].free(NULL, places[i]);
         places[i] = NULL;
@@ -516,7 +482,7 @@ TEST(live_bytes_stay_below_the_limit_whatever_is_done)
 TEST(small_blocks_never_exceed_the_limit_by_a_byte)
 {
     random_state r = random_from(random_seed());
-    limit(SOFT, HARD);
+    limit_heap(heap, SOFT, HARD);
     for (unsigned step = 0; step < 400000; step++) {
         void *block = random_below(&r, 100) < 60
                           ? pim_obj_malloc(NULL, 1 + random_below(&r, 700))

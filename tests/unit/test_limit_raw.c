@@ -8,51 +8,17 @@
 #include "interp/registry.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
+#include "support/interp_case.h"
+#include "support/refusals.h"
 
 #define MIB ((size_t)1 << 20)
 #define BLOCK 100
 
-static fake_interp interp;
-static pim_heap *heap;
-static pimalloc_refusal last;
-static unsigned refusals;
-
-static void
-note(void *arg, const pimalloc_refusal *refusal)
-{
-    EXPECT_NULL(arg);
-    EXPECT(!pim_gate_is_inside());
-    last = *refusal;
-    refusals++;
-}
-
-static void
-limit(uint64_t soft, uint64_t hard)
-{
-    const pim_limit_terms terms = {soft, hard, note, NULL};
-    pim_gate_enter();
-    pim_limit_set(&heap->limit, &terms);
-    pim_gate_exit();
-}
-
 static int
 begin(void **state)
 {
-    (void)state;
-    fake_interp_start(&interp);
-    heap = fake_current_heap();
     refusals = 0;
-    return 0;
-}
-
-static int
-end(void **state)
-{
-    (void)state;
-    pim_heap_audit(heap);
-    fake_interp_stop(&interp);
-    return 0;
+    return interp_case_begin(state);
 }
 
 // Of all domains; nothing but raw blocks is allocated here.
@@ -67,16 +33,16 @@ TEST(raw_requests_of_each_kind_are_refused_and_reported_once)
 {
     static const size_t sizes[] = {BLOCK,  5000,         PIM_SMALL_MAX,
                                    200000, PIM_SPAN_MAX, 2 * MIB};
-    limit(1, 1); // nothing at all
+    limit_heap(heap, 1, 1); // nothing at all
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
         refusals = 0;
         EXPECT_NULL(pim_raw_malloc(NULL, sizes[i]));
         EXPECT_EQ(refusals, 1);
-        EXPECT_EQ(last.interp, interp.state->id);
-        EXPECT_EQ(last.domain, PIM_RAW);
-        EXPECT_EQ(last.is_hard, 1);
-        EXPECT_GE(last.bytes, sizes[i]);
-        EXPECT_LE(last.bytes, sizes[i] + sizes[i] / 4 + PIM_UNIT_SIZE);
+        EXPECT_EQ(last_refusal.interp, interp.state->id);
+        EXPECT_EQ(last_refusal.domain, PIM_RAW);
+        EXPECT_EQ(last_refusal.is_hard, 1);
+        EXPECT_GE(last_refusal.bytes, sizes[i]);
+        EXPECT_LE(last_refusal.bytes, sizes[i] + sizes[i] / 4 + PIM_UNIT_SIZE);
         EXPECT_NULL(pim_raw_calloc(NULL, 1, sizes[i]));
         EXPECT_EQ(refusals, 2);
         EXPECT_EQ(raw_live(), 0);
@@ -87,17 +53,17 @@ TEST(raw_counts_and_shrinks_like_others)
 {
     static const size_t sizes[] = {400, 20000, 100000, MIB, 3 * MIB};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(sizes); i++) {
-        limit(0, 0);
+        limit_heap(heap, 0, 0);
         char *block = pim_raw_malloc(NULL, sizes[i]);
         memset(block, 'x', sizes[i]);
         EXPECT_GE(raw_live(), sizes[i]);
-        limit(sizes[i], sizes[i]);
+        limit_heap(heap, sizes[i], sizes[i]);
         EXPECT_NULL(pim_obj_malloc(NULL, sizes[i]));
         refusals = 0;
         EXPECT_NULL(pim_raw_realloc(NULL, block, 2 * sizes[i]));
         EXPECT_EQ(refusals, 1);
-        EXPECT_EQ(last.domain, PIM_RAW);
-        limit(1, 1);
+        EXPECT_EQ(last_refusal.domain, PIM_RAW);
+        limit_heap(heap, 1, 1);
         block = pim_raw_realloc(NULL, block, BLOCK);
         EXPECT_NOT_NULL(block);
         EXPECT_EQ(block[BLOCK - 1], 'x');
@@ -110,7 +76,7 @@ TEST(raw_counts_and_shrinks_like_others)
 
 TEST(raw_requests_without_a_thread_state_are_not_limited)
 {
-    limit(1, 1);
+    limit_heap(heap, 1, 1);
     fake_interp_swap(NULL);
     void *small = pim_raw_malloc(NULL, BLOCK);
     void *large = pim_raw_malloc(NULL, 2 * MIB);
@@ -136,7 +102,7 @@ TEST(what_others_freed_in_the_current_page_is_handed_out)
         blocks[count++] = pim_raw_malloc(NULL, BLOCK);
     } while (count < enough || (*current)->free != NULL ||
              (*current)->carved != (*current)->capacity);
-    limit(raw_live(), raw_live());
+    limit_heap(heap, raw_live(), raw_live());
     fake_interp_detach(&interp);
     while (count > enough / 2) {
         pim_raw_free(NULL, blocks[--count]);
@@ -149,10 +115,10 @@ TEST(what_others_freed_in_the_current_page_is_handed_out)
     EXPECT_GE(count - before, enough / 2);
     EXPECT_EQ(refusals, 1);
     pim_heap_audit(heap);
-    limit(0, 0);
+    limit_heap(heap, 0, 0);
     while (count > 0) {
         pim_raw_free(NULL, blocks[--count]);
     }
 }
 
-SUITE(.set_up = core_set_up, .begin = begin, .end = end)
+SUITE(.set_up = core_set_up, .begin = begin, .end = interp_case_end)

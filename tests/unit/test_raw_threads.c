@@ -4,11 +4,11 @@
 #define _GNU_SOURCE
 
 #include <pthread.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "domain/domain.h"
 #include "domain/raw_small.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_os.h"
@@ -195,7 +195,6 @@ be_child(void)
 TEST(in_a_forked_child_the_caches_of_threads_that_are_gone_go_on)
 {
     pthread_t thread;
-    int status = -1;
     if (PIM_TSAN) {
         skip(); // it lets no such child start a thread
     }
@@ -207,8 +206,7 @@ TEST(in_a_forked_child_the_caches_of_threads_that_are_gone_go_on)
     if (pid == 0) {
         be_child();
     }
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(pid), 0);
     pim_store_release(&may_end, true);
     EXPECT_EQ(pthread_join(thread, NULL), 0);
 }

@@ -12,7 +12,6 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "abandoned/poison.h"
@@ -22,6 +21,7 @@
 #include "interp/poison_text.h"
 #include "interp/retire.h"
 #include "support/census.h"
+#include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
@@ -227,13 +227,9 @@ fork_in_the_middle(int policy)
             expect_record_is_used_again();
             _exit(0);
         }
-        int status = -1;
-        EXPECT_EQ(waitpid(again, &status, 0), again);
-        _exit(status == 0 ? 0 : 1);
+        _exit(child_outcome(again) == 0 ? 0 : 1);
     }
-    int status = -1;
-    EXPECT_EQ(waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    EXPECT_EQ(child_outcome(child), 0);
     EXPECT_EQ(pthread_join(thread, NULL), 0);
     expect_all_is_well(policy);
 }

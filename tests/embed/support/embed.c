@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/child.h"
+
 // --- expectations ----------------------------------------------------------
 
 void
@@ -177,21 +179,34 @@ embed_new_interp(embed_kind kind)
     return sub;
 }
 
+embed_guest
+embed_visit(embed_kind kind)
+{
+    PyThreadState *outer = PyThreadState_Get();
+    return (embed_guest){outer, embed_new_interp(kind)};
+}
+
+void
+embed_return(const embed_guest *guest)
+{
+    Py_EndInterpreter(guest->sub);
+    PyThreadState_Swap(guest->outer);
+}
+
 void
 embed_enter(embed_guest *guest, embed_kind kind)
 {
-    guest->boot = PyThreadState_New(PyInterpreterState_Main());
-    EXPECT(guest->boot != NULL);
-    PyEval_RestoreThread(guest->boot);
-    guest->sub = embed_new_interp(kind);
+    PyThreadState *boot = PyThreadState_New(PyInterpreterState_Main());
+    EXPECT(boot != NULL);
+    PyEval_RestoreThread(boot);
+    *guest = embed_visit(kind);
 }
 
 void
 embed_leave(embed_guest *guest)
 {
-    Py_EndInterpreter(guest->sub);
-    PyThreadState_Swap(guest->boot);
-    PyThreadState_Clear(guest->boot);
+    embed_return(guest);
+    PyThreadState_Clear(guest->outer);
     PyThreadState_DeleteCurrent();
 }
 
@@ -249,6 +264,47 @@ embed_stats_text(void)
     EXPECT(out != NULL);
     pimalloc_stats_print(out);
     fclose(out);
+    return text;
+}
+
+// --- other processes, and what is said ---------------------------------------
+
+static void
+run_body(void *body)
+{
+    (*(void (**)(void))body)();
+}
+
+int
+embed_in_child(void (*body)(void), char *text, size_t size)
+{
+    return child_run(run_body, &body, text, size);
+}
+
+static FILE *heard;
+static int stderr_before;
+
+void
+embed_hear(void)
+{
+    fflush(stderr);
+    heard = tmpfile();
+    EXPECT(heard != NULL);
+    stderr_before = dup(STDERR_FILENO);
+    dup2(fileno(heard), STDERR_FILENO);
+}
+
+char *
+embed_heard(void)
+{
+    char *text = NULL;
+    size_t size = 0;
+    fflush(stderr);
+    dup2(stderr_before, STDERR_FILENO);
+    close(stderr_before);
+    rewind(heard);
+    EXPECT(getdelim(&text, &size, '\0', heard) > 0);
+    fclose(heard);
     return text;
 }
 

@@ -140,12 +140,16 @@ typedef enum embed_kind {
 // Creates an interpreter and makes it current.  A thread state must be attached.
 PyThreadState *embed_new_interp(embed_kind kind);
 
-// The same for a thread that has no thread state yet, and the way back.
+// The same, and the way back: the interpreter ends.
 typedef struct embed_guest {
-    PyThreadState *boot; // of the main interpreter, for creation and end
+    PyThreadState *outer; // current before and after
     PyThreadState *sub;
 } embed_guest;
 
+embed_guest embed_visit(embed_kind kind);
+void embed_return(const embed_guest *guest);
+
+// For a thread that has no thread state yet; `outer` is one of the main interpreter.
 void embed_enter(embed_guest *guest, embed_kind kind);
 void embed_leave(embed_guest *guest);
 
@@ -165,6 +169,16 @@ void embed_expect_sane(pimalloc_usage usage);
 
 // What pimalloc_stats_print() prints, as text; to be freed with free().
 char *embed_stats_text(void);
+
+// --- other processes, and what is said ---------------------------------------
+
+// Runs `body` in a forked child.  Returns its exit status or minus the signal that
+// ended it, and the beginning of its stderr.
+int embed_in_child(void (*body)(void), char *text, size_t size);
+
+// Keeps what goes to stderr until embed_heard(), which returns it, to be freed.
+void embed_hear(void);
+char *embed_heard(void);
 
 // --- threads ---------------------------------------------------------------
 
