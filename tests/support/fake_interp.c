@@ -278,6 +278,17 @@ fake_figures(int64_t id)
 }
 
 void
+fake_expect_accounts(const pim_figures *before)
+{
+    pim_figures now = fake_figures(PIM_PROCESS_ID);
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        EXPECT_EQ(now.by_domain[d].live_blocks,
+                  before->by_domain[d].live_blocks);
+        EXPECT_EQ(now.by_domain[d].live_bytes, before->by_domain[d].live_bytes);
+    }
+}
+
+void
 fake_expect_process(const pim_figures *before)
 {
     pim_figures now = fake_figures(PIM_PROCESS_ID);

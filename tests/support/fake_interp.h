@@ -94,7 +94,10 @@ pim_heap *fake_current_heap(void);
 // Figures by id; the id must be known.
 pim_figures fake_figures(int64_t id);
 
-// Those of the process are what they were, but for raw.
+// What is live in the process is what was.
+void fake_expect_accounts(const pim_figures *before);
+
+// The same, but for raw, and so are its pages and arenas.
 void fake_expect_process(const pim_figures *before);
 
 // What there is to know of a heap's limit.

@@ -173,13 +173,7 @@ free_late(int policy)
     for (unsigned i = policy == PIM_RELEASE ? NOT_RAW : 0; i < LEFT; i++) {
         core_domains[left[i].domain].free(NULL, left[i].block);
     }
-    pim_figures now = fake_figures(PIM_PROCESS_ID);
-    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
-        EXPECT_EQ(now.by_domain[slot].live_bytes,
-                  process.by_domain[slot].live_bytes);
-        EXPECT_EQ(now.by_domain[slot].live_blocks,
-                  process.by_domain[slot].live_blocks);
-    }
+    fake_expect_accounts(&process);
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_blocks), poisoned);
     pim_heap_audit(&pim_process_heap);
 }
