@@ -2,7 +2,6 @@
 // taken for some that were not made.
 
 #include <pimalloc/tenants.h>
-#include <stdio.h>
 
 #include "support/embed.h"
 

@@ -3,7 +3,6 @@
 // Dangers covered: no hook marks the end; addresses are reused; the raw table is
 // swapped when an interpreter ends.
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

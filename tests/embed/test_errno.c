@@ -5,7 +5,6 @@
 // getgroups(2) and its look at errno.
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -10,15 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "support/embed.h"
 #include "support/child.h"
+#include "support/crowd.h"
+#include "support/embed.h"
 #include "support/patience.h"
-
-static atomic_bool stop;
-static atomic_int at_work; // of the crowd that goes on meanwhile
 
 // Blocks of the parent, of all owners and domains, for the child to free.
 #define INHERITED 64
@@ -161,8 +158,8 @@ busy_interpreter(void *arg)
             inherited[k] = PyMem_Malloc(i % 2 == 0 ? 100 : 50000);
         }
     }
-    atomic_fetch_add(&at_work, 1);
-    while (!atomic_load(&stop)) {
+    crowd_is_at_work();
+    while (!crowd_stops()) {
         embed_run("x = json.loads(json.dumps([str(i) for i in range(300)]))\n"
                   "y = [bytes(n * 100) for n in range(400)]\n"
                   "z = bytearray()\n"
@@ -178,8 +175,8 @@ busy_raw(void *arg)
 {
     uint32_t seed = (uint32_t)(uintptr_t)arg + 7;
     void *blocks[64] = {NULL};
-    atomic_fetch_add(&at_work, 1);
-    while (!atomic_load(&stop)) {
+    crowd_is_at_work();
+    while (!crowd_stops()) {
         uint32_t k = embed_random(&seed) % 64;
         PyMem_RawFree(blocks[k]);
         blocks[k] = PyMem_RawMalloc(embed_random(&seed) % 64 == 0
@@ -198,8 +195,8 @@ busy_process_heap(void *arg)
 {
     (void)arg;
     uint32_t seed = 9;
-    atomic_fetch_add(&at_work, 1);
-    while (!atomic_load(&stop)) {
+    crowd_is_at_work();
+    while (!crowd_stops()) {
         void *block = PyMem_Malloc(embed_random(&seed) % 60000);
         PyMem_Free(block);
     }
@@ -210,8 +207,8 @@ static void *
 interpreters_come_and_go(void *arg)
 {
     (void)arg;
-    atomic_fetch_add(&at_work, 1);
-    while (!atomic_load(&stop)) {
+    crowd_is_at_work();
+    while (!crowd_stops()) {
         embed_guest guest;
         embed_enter(&guest, EMBED_OWN_GIL);
         embed_run("x = [str(i) for i in range(2000)]");
@@ -221,34 +218,15 @@ interpreters_come_and_go(void *arg)
     return NULL;
 }
 
-static pthread_t crowd[5];
-static int crowd_count;
-
+// Has another thread fork beside the crowd, and ends all.
 static void
-start_crowd(void *(*run)(void *), int count)
+fork_beside_crowd(PyThreadState *outer, void *(*forker)(void *))
 {
-    for (int i = 0; i < count; i++) {
-        crowd[crowd_count] = embed_thread(run, (void *)(uintptr_t)crowd_count);
-        crowd_count++;
-    }
-}
-
-// Without a thread state, which those that begin an interpreter want.
-static void
-wait_for_crowd(void)
-{
-    while (atomic_load(&at_work) < crowd_count) {
-        embed_sleep_ms(1);
-    }
-}
-
-static void
-stop_crowd(void)
-{
-    atomic_store(&stop, true);
-    for (int i = 0; i < crowd_count; i++) {
-        embed_join(crowd[i]);
-    }
+    crowd_wait();
+    embed_join(embed_thread(forker, NULL));
+    crowd_stop();
+    PyEval_RestoreThread(outer);
+    embed_stop();
 }
 
 static void
@@ -267,14 +245,14 @@ CASE(from_the_main_thread)
         inherited[atomic_fetch_add(&inherited_count, 1)] = PyMem_Malloc(300);
     }
     PyThreadState *outer = PyEval_SaveThread();
-    start_crowd(busy_interpreter, 2);
-    start_crowd(busy_raw, 1);
-    start_crowd(busy_process_heap, 1);
-    wait_for_crowd();
+    crowd_add(busy_interpreter, 2);
+    crowd_add(busy_raw, 1);
+    crowd_add(busy_process_heap, 1);
+    crowd_wait();
     PyEval_RestoreThread(outer);
     fork_rounds(16);
     outer = PyEval_SaveThread();
-    stop_crowd();
+    crowd_stop();
     PyEval_RestoreThread(outer);
     embed_stop();
 }
@@ -292,14 +270,10 @@ CASE(from_a_thread_without_thread_state)
     skip_if_vanilla();
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
-    start_crowd(busy_interpreter, 2);
-    start_crowd(busy_raw, 1);
-    start_crowd(busy_process_heap, 1);
-    wait_for_crowd();
-    embed_join(embed_thread(fork_without_thread_state, NULL));
-    stop_crowd();
-    PyEval_RestoreThread(outer);
-    embed_stop();
+    crowd_add(busy_interpreter, 2);
+    crowd_add(busy_raw, 1);
+    crowd_add(busy_process_heap, 1);
+    fork_beside_crowd(outer, fork_without_thread_state);
 }
 
 static void *
@@ -319,13 +293,9 @@ CASE(from_an_own_gil_interpreter)
     skip_if_vanilla();
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
-    start_crowd(busy_interpreter, 2);
-    start_crowd(busy_process_heap, 1);
-    wait_for_crowd();
-    embed_join(embed_thread(fork_in_an_interpreter, NULL));
-    stop_crowd();
-    PyEval_RestoreThread(outer);
-    embed_stop();
+    crowd_add(busy_interpreter, 2);
+    crowd_add(busy_process_heap, 1);
+    fork_beside_crowd(outer, fork_in_an_interpreter);
 }
 
 // Births, retirements, and their locks and waits.
@@ -334,13 +304,9 @@ CASE(while_interpreters_come_and_go)
     skip_if_vanilla();
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
-    start_crowd(interpreters_come_and_go, 2);
-    start_crowd(busy_process_heap, 1);
-    wait_for_crowd();
-    embed_join(embed_thread(fork_without_thread_state, NULL));
-    stop_crowd();
-    PyEval_RestoreThread(outer);
-    embed_stop();
+    crowd_add(interpreters_come_and_go, 2);
+    crowd_add(busy_process_heap, 1);
+    fork_beside_crowd(outer, fork_without_thread_state);
 }
 
 // Several threads fork at once.
@@ -349,8 +315,8 @@ CASE(from_several_threads_at_once)
     skip_if_vanilla();
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
-    start_crowd(busy_interpreter, 1);
-    wait_for_crowd();
+    crowd_add(busy_interpreter, 1);
+    crowd_wait();
     pthread_t forkers[3];
     for (int i = 0; i < 3; i++) {
         forkers[i] = embed_thread(fork_without_thread_state, NULL);
@@ -358,7 +324,7 @@ CASE(from_several_threads_at_once)
     for (int i = 0; i < 3; i++) {
         embed_join(forkers[i]);
     }
-    stop_crowd();
+    crowd_stop();
     PyEval_RestoreThread(outer);
     embed_stop();
 }
@@ -388,10 +354,10 @@ CASE(from_several_threads_at_once)
 CASE(os_fork_beside_raw_threads)
 {
     embed_start();
-    start_crowd(busy_raw, 2);
-    wait_for_crowd();
+    crowd_add(busy_raw, 2);
+    crowd_wait();
     embed_run("import warnings; warnings.simplefilter('ignore')\n" FORK_CODE);
-    stop_crowd();
+    crowd_stop();
     embed_stop();
 }
 
@@ -437,8 +403,8 @@ CASE(subprocesses_start_beside_interpreters)
 {
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
-    start_crowd(busy_interpreter, 2);
-    wait_for_crowd();
+    crowd_add(busy_interpreter, 2);
+    crowd_wait();
     PyEval_RestoreThread(outer);
     embed_run(
         "import os, subprocess\n"
@@ -450,7 +416,7 @@ CASE(subprocesses_start_beside_interpreters)
         "    pid = os.posix_spawn('/bin/true', ['true'], os.environ)\n"
         "    assert os.waitpid(pid, 0)[1] == 0\n");
     outer = PyEval_SaveThread();
-    stop_crowd();
+    crowd_stop();
     PyEval_RestoreThread(outer);
     embed_stop();
 }

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "support/embed.h"
 #include "support/child.h"
+#include "support/crowd.h"
+#include "support/embed.h"
 #include "support/patience.h"
 
 // --- a handler that is older than the library's --------------------------------
@@ -235,17 +235,12 @@ CASE(fork_is_no_cancellation_point)
 {
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
-    pthread_t threads[3];
-    for (int i = 0; i < 3; i++) {
-        threads[i] = embed_thread(keep_inside, NULL);
-    }
+    crowd_add(keep_inside, 3);
     for (int i = 0; i < 40; i++) {
         expect_not_cancelled(fork_as_cancelled);
     }
     atomic_store(&stop, true);
-    for (int i = 0; i < 3; i++) {
-        embed_join(threads[i]);
-    }
+    crowd_join();
     PyEval_RestoreThread(outer);
     embed_stop();
 }

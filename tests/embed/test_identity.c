@@ -2,10 +2,8 @@
 // has set another raw allocator after us.  And what is set above us is none.
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "pimalloc/tenants.h"
 #include "support/embed.h"

@@ -4,30 +4,13 @@
 // right one; legacy interpreters share main's objects; the current interpreter
 // changes within one call.
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/crowd.h"
 #include "support/embed.h"
 
 #define THREADS 4
-
-// Lets threads have the main interpreter's GIL while they run.
-static void
-run_threads(void *(*run)(void *), int count)
-{
-    pthread_t threads[16];
-    int numbers[16];
-    PyThreadState *outer = PyEval_SaveThread();
-    for (int i = 0; i < count; i++) {
-        numbers[i] = i;
-        threads[i] = embed_thread(run, &numbers[i]);
-    }
-    for (int i = 0; i < count; i++) {
-        embed_join(threads[i]);
-    }
-    PyEval_RestoreThread(outer);
-}
 
 // --- many ------------------------------------------------------------------
 
@@ -64,7 +47,7 @@ fifty_interpreters(void *arg)
 CASE(two_hundred_interpreters_in_four_threads)
 {
     embed_start();
-    run_threads(fifty_interpreters, THREADS);
+    crowd_run(fifty_interpreters, THREADS);
     if (!embed_is_vanilla()) {
         EXPECT_EQ(pimalloc_interpreters(NULL, 0), 1 + 64);
         int64_t ids[65];
@@ -84,7 +67,7 @@ ten_of_a_kind(void *arg)
                                               EMBED_SHARED_GIL, EMBED_OWN_GIL};
     for (int i = 0; i < 10; i++) {
         embed_guest guest;
-        embed_enter(&guest, kinds[*(int *)arg]);
+        embed_enter(&guest, kinds[(uintptr_t)arg]);
         embed_run("import json, sys, collections\n"
                   "names = [sys.intern('name%d' % i) for i in range(3000)]\n"
                   "json.loads(json.dumps(names))\n");
@@ -96,7 +79,7 @@ ten_of_a_kind(void *arg)
 CASE(kinds_mix)
 {
     embed_start();
-    run_threads(ten_of_a_kind, THREADS);
+    crowd_run(ten_of_a_kind, THREADS);
     embed_run(
         "import sys; x = [sys.intern('name%d' % i) for i in range(3000)]");
     embed_stop();
@@ -248,7 +231,7 @@ import_static_types(void *arg)
 CASE(static_types_are_freed_by_others)
 {
     embed_start();
-    run_threads(import_static_types, THREADS);
+    crowd_run(import_static_types, THREADS);
     embed_run("import datetime, decimal; datetime.datetime.now()");
     embed_stop();
 }

@@ -5,9 +5,7 @@
 // the raw domain at the first swap of Pythons up to 3.13; 9, tracemalloc is
 // global and restores blindly.
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "support/embed.h"
 

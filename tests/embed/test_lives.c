@@ -16,18 +16,16 @@
 #include <errno.h>
 #include <pimalloc/tenants.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "support/embed.h"
 #include "support/child.h"
+#include "support/embed.h"
 #include "support/patience.h"
 
 #define THREADS 4

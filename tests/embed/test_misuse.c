@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/crowd.h"
 #include "support/embed.h"
 
 #include "support/child.h"
@@ -145,13 +146,13 @@ CASE_ENV(misuse_is_named, "PIMALLOC_CHECK=1")
 static char *left;
 
 static void
-realloc_leftover(void)
+realloc_orphan(void)
 {
     left = PyMem_Realloc(left, 100000);
 }
 
 static void
-free_leftover_twice(void)
+free_orphan_twice(void)
 {
     PyMem_Free(left);
     PyMem_Free(left);
@@ -170,8 +171,8 @@ CASE_ENV(blocks_of_ended_interpreters_are_told_apart, "PIMALLOC_CHECK=1")
              "ended interpreter: PyMem_Realloc() in interpreter 0 of a block "
              "of 2080 bytes, domain mem, of interpreter %lld, which has ended",
              (long long)id);
-    expect_named(realloc_leftover, expected);
-    expect_named(free_leftover_twice,
+    expect_named(realloc_orphan, expected);
+    expect_named(free_orphan_twice,
                  "double free: PyMem_Free() in interpreter 0");
     PyMem_Free(left);
     embed_stop();
@@ -243,15 +244,7 @@ CASE_ENV(what_python_does_is_no_misuse, "PIMALLOC_CHECK=1")
 CASE_ENV(interpreters_side_by_side_do_no_misuse, "PIMALLOC_CHECK=1")
 {
     start_checked();
-    PyThreadState *main_state = PyEval_SaveThread();
-    pthread_t threads[3];
-    for (int i = 0; i < 3; i++) {
-        threads[i] = embed_thread(guest, NULL);
-    }
-    for (int i = 0; i < 3; i++) {
-        embed_join(threads[i]);
-    }
-    PyEval_RestoreThread(main_state);
+    crowd_run(guest, 3);
     embed_stop();
 }
 

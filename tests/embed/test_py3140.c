@@ -2,8 +2,6 @@
 // a later 3.14 says of its version is changed to that.
 
 #include <errno.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "pimalloc/tenants.h"
 #include "support/embed.h"

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "support/crowd.h"
 #include "support/embed.h"
 
 #define BLOCKS 100
@@ -172,15 +173,7 @@ work_in_own_interpreter(void *arg)
 CASE(interpreters_side_by_side_are_told_apart)
 {
     start();
-    PyThreadState *outer = PyEval_SaveThread();
-    pthread_t threads[2];
-    for (int i = 0; i < 2; i++) {
-        threads[i] = embed_thread(work_in_own_interpreter, NULL);
-    }
-    for (int i = 0; i < 2; i++) {
-        embed_join(threads[i]);
-    }
-    PyEval_RestoreThread(outer);
+    crowd_run(work_in_own_interpreter, 2);
     embed_stop();
     expect_blocks(PIMALLOC_PROCESS, 0);
 }

@@ -9,14 +9,13 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "support/embed.h"
 #include "support/child.h"
+#include "support/embed.h"
 #include "support/scratch.h"
 
 // --- errors ----------------------------------------------------------------

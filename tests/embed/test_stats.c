@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,7 +16,7 @@
 #include "support/embed.h"
 
 // As in src/base/config.h, which is not for embedders.
-#define RUN_GROWN 4096
+#define SPAN_GROWN 4096
 #define UNIT 16384
 
 #define SMALL_MAX ((size_t)32 << 10)
@@ -170,9 +169,9 @@ CASE(reallocations_are_counted_exactly)
             EXPECT_EQ(now.blocks - before.blocks, 1);
             // A block may stay where it is if little would be saved.
             EXPECT_GE(now.bytes - before.bytes, size);
-            // One that grew past RUN_GROWN has units of its own.
+            // One that grew past SPAN_GROWN has units of its own.
             EXPECT_LE(now.bytes - before.bytes,
-                      size + size / 2 + (size > RUN_GROWN / 2 ? UNIT : 32));
+                      size + size / 2 + (size > SPAN_GROWN / 2 ? UNIT : 32));
         }
         block = dom_realloc(d, block, 0); // not a free
         EXPECT(block != NULL);

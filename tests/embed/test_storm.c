@@ -9,22 +9,18 @@
 // with EMBED_VANILLA=1 in the environment; it is no test unless STORM_FORKS is set.
 
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <pimalloc/tenants.h>
 
-#include "support/embed.h"
 #include "support/child.h"
+#include "support/crowd.h"
+#include "support/embed.h"
 #include "support/patience.h"
 
 #define FORKS 200
-
-static atomic_bool stop;
-static atomic_int at_work; // of the crowd
 
 typedef struct outcome {
     int forks;
@@ -93,8 +89,8 @@ static void *
 busy_raw(void *arg)
 {
     uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
-    atomic_fetch_add(&at_work, 1);
-    while (!atomic_load(&stop)) {
+    crowd_is_at_work();
+    while (!crowd_stops()) {
         churn(PyMem_RawMalloc, PyMem_RawRealloc, PyMem_RawFree, &seed, 100);
     }
     return NULL;
@@ -104,8 +100,8 @@ static void *
 busy_process_heap(void *arg)
 {
     uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
-    atomic_fetch_add(&at_work, 1);
-    while (!atomic_load(&stop)) {
+    crowd_is_at_work();
+    while (!crowd_stops()) {
         churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 100);
         pimalloc_trim(PIMALLOC_EACH);
     }
@@ -118,8 +114,8 @@ busy_interpreter(void *arg)
     uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
     embed_guest guest;
     embed_enter(&guest, EMBED_OWN_GIL);
-    atomic_fetch_add(&at_work, 1);
-    while (!atomic_load(&stop)) {
+    crowd_is_at_work();
+    while (!crowd_stops()) {
         churn(PyMem_Malloc, PyMem_Realloc, PyMem_Free, &seed, 300);
         churn(PyObject_Malloc, PyObject_Realloc, PyObject_Free, &seed, 300);
         embed_run("x = [str(i) for i in range(300)]; del x");
@@ -132,8 +128,8 @@ static void *
 interpreters_come_and_go(void *arg)
 {
     uint32_t seed = (uint32_t)(uintptr_t)arg + 1;
-    atomic_fetch_add(&at_work, 1);
-    for (int i = 0; !atomic_load(&stop); i++) {
+    crowd_is_at_work();
+    for (int i = 0; !crowd_stops(); i++) {
         embed_guest guest;
         embed_enter(&guest, EMBED_OWN_GIL);
         if (!embed_is_vanilla() && PY_314_OR_NEWER) {
@@ -211,29 +207,6 @@ expect_well(const outcome *o)
 
 // --- cases -----------------------------------------------------------------
 
-#define CROWD 5
-static pthread_t crowd[CROWD];
-
-static void
-start_crowd(void)
-{
-    static void *(*const work[CROWD])(void *) = {
-        busy_interpreter, busy_interpreter, interpreters_come_and_go, busy_raw,
-        busy_process_heap};
-    for (uintptr_t i = 0; i < CROWD; i++) {
-        crowd[i] = embed_thread(work[i], (void *)i);
-    }
-}
-
-static void
-stop_crowd(void)
-{
-    atomic_store(&stop, true);
-    for (int i = 0; i < CROWD; i++) {
-        embed_join(crowd[i]);
-    }
-}
-
 static void
 skip_if_vanilla(void)
 {
@@ -247,15 +220,16 @@ CASE(forks_of_c_code)
     skip_if_vanilla();
     embed_start();
     PyThreadState *outer = PyEval_SaveThread();
-    start_crowd();
-    while (atomic_load(&at_work) < CROWD) {
-        embed_sleep_ms(1);
-    }
+    crowd_add(busy_interpreter, 2);
+    crowd_add(interpreters_come_and_go, 1);
+    crowd_add(busy_raw, 1);
+    crowd_add(busy_process_heap, 1);
+    crowd_wait();
     PyEval_RestoreThread(outer);
     outcome o = fork_often(forks_wanted() / 2, true);
     outer = PyEval_SaveThread();
     outcome without = fork_often(forks_wanted() / 2, false);
-    stop_crowd();
+    crowd_stop();
     PyEval_RestoreThread(outer);
     expect_well(&o);
     expect_well(&without);
@@ -285,13 +259,10 @@ be_python_child(void)
 // The threads have no interpreters, so CPython's child can live.
 CASE(os_forks_beside_threads)
 {
-    pthread_t raw[2];
     outcome o = {0};
     embed_start();
     embed_run("import warnings; warnings.simplefilter('ignore')");
-    for (uintptr_t i = 0; i < 2; i++) {
-        raw[i] = embed_thread(busy_raw, (void *)i);
-    }
+    crowd_add(busy_raw, 2);
     budget time = budget_open();
     for (int i = 0; i < forks_wanted() / 2 && !is_over(i, &time); i++) {
         long long pid = os_fork();
@@ -300,10 +271,7 @@ CASE(os_forks_beside_threads)
         }
         wait_for((pid_t)pid, &o);
     }
-    atomic_store(&stop, true);
-    for (int i = 0; i < 2; i++) {
-        embed_join(raw[i]);
-    }
+    crowd_stop();
     expect_well(&o);
     embed_stop();
 }

@@ -6,10 +6,10 @@
 // while threads use it; 10, raw is called without a thread state.
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/crowd.h"
 #include "support/embed.h"
 
 static atomic_bool stop;
@@ -435,16 +435,8 @@ short_life(void *arg)
 CASE(many_threads)
 {
     embed_start();
-    PyThreadState *outer = PyEval_SaveThread();
     for (int round = 0; round < 5; round++) {
-        pthread_t threads[150];
-        for (int i = 0; i < 150; i++) {
-            threads[i] = embed_thread(short_life, NULL);
-        }
-        for (int i = 0; i < 150; i++) {
-            embed_join(threads[i]);
-        }
+        crowd_run(short_life, 150);
     }
-    PyEval_RestoreThread(outer);
     embed_stop();
 }

@@ -9,8 +9,8 @@
 
 #include <pimalloc/tenants.h>
 
-#include "support/embed.h"
 #include "support/child.h"
+#include "support/embed.h"
 #include "support/patience.h"
 
 #define SPAN_BYTES 300000

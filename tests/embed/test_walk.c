@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <pimalloc/tenants.h>
-#include <string.h>
 
 #include "support/embed.h"
 
@@ -111,7 +110,7 @@ CASE(walk_agrees_in_main_and_in_interpreters)
         embed_guest guest = embed_visit(EMBED_OWN_GIL);
         run_work();
         embed_return(&guest);
-        // What it left is the process's, in pages that the next one inherits.
+        // What it left is the process's, in pages that the next one reclaims.
         expect_agreement(PIMALLOC_PROCESS);
         expect_agreement(0);
     }

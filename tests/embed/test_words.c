@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "support/embed.h"
 #include "support/child.h"
+#include "support/embed.h"
 #include "support/patience.h"
 
 #define TEAM 8

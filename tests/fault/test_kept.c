@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "domain/domain.h"
-#include "extent/extent.h"
 #include "heap/large.h"
 #include "interp/figures.h"
 #include "support/blocks.h"
@@ -135,11 +134,11 @@ TEST(request_that_is_refused_again_changes_nothing)
         EXPECT_EQ(requests(), 3); // nothing was kept
         fake_mi_heal();
         pim_figures after = fake_figures(the.heap->id);
-        for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
-            EXPECT_EQ(after.by_domain[slot].live_bytes,
-                      before.by_domain[slot].live_bytes);
-            EXPECT_EQ(after.by_domain[slot].live_blocks,
-                      before.by_domain[slot].live_blocks);
+        for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+            EXPECT_EQ(after.by_domain[d].live_bytes,
+                      before.by_domain[d].live_bytes);
+            EXPECT_EQ(after.by_domain[d].live_blocks,
+                      before.by_domain[d].live_blocks);
         }
         if (block != NULL) {
             EXPECT(block[0] == 7 && block[SIZE / 2 - 1] == 7);
@@ -153,7 +152,7 @@ TEST(what_is_kept_makes_way_for_large_blocks_of_mimalloc)
     for (unsigned i = 0; i < PIM_ARRAY_LEN(ways); i++) {
         const way *w = &ways[i];
         char *block = begin(w);
-        trim_maps(true);
+        trim_extents(true);
         drop(make(KEPT));
         size_t kept = idle();
         char *p = w->ask(block, SIZE);

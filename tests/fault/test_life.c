@@ -7,9 +7,7 @@
 // stay mapped by design (HEAP-3), descriptor tables stay committed.
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "account/ledger.h"
 #include "arena/region.h"
@@ -211,9 +209,9 @@ static void
 expect_nothing_left(void)
 {
     pim_figures f = fake_figures(PIM_PROCESS_ID);
-    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
-        EXPECT_EQ(f.by_domain[slot].live_blocks, 0);
-        EXPECT_EQ(f.by_domain[slot].live_bytes, 0);
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        EXPECT_EQ(f.by_domain[d].live_blocks, 0);
+        EXPECT_EQ(f.by_domain[d].live_bytes, 0);
     }
     EXPECT_LE(f.pages, 2 * PIM_CLASSES); // its own, if a birth failed
     pim_usage raw;

@@ -21,7 +21,7 @@ begin(void **state)
     return 0;
 }
 
-// Tiny, small, of several units, a run, a map.
+// Tiny, small, of several units, a span, a map.
 static const size_t sizes[] = {1, 48, 600, 12000, 40000, 300000, 3 << 20};
 
 static const struct {

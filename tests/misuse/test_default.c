@@ -114,16 +114,16 @@ TEST(a_strangers_free_behind_a_pages_blocks_is_found)
 }
 
 static void
-free_inside_run(void *arg)
+free_inside_span(void *arg)
 {
     (void)arg;
     char *block = pim_mem_malloc(NULL, 100000);
     pim_mem_free(NULL, block + PIM_UNIT_SIZE);
 }
 
-TEST(a_free_inside_a_run_is_found_at_once)
+TEST(a_free_inside_a_span_is_found_at_once)
 {
-    expect_named(free_inside_run, "free of an address inside a block",
+    expect_named(free_inside_span, "free of an address inside a block",
                  "offset 16384 of a block of 114688 bytes, domain mem, of "
                  "interpreter ");
 }

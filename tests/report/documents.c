@@ -9,10 +9,6 @@
 // checks them.
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "support/embed.h"
 

@@ -33,7 +33,7 @@ blocks_end(void **state)
 {
     (void)state;
     pim_heap_audit(the.heap);
-    trim_maps(true);
+    trim_extents(true);
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), the.mapped);
     EXPECT_EQ(fake_figures(the.id).by_domain[MEM].live_blocks, 0);
     EXPECT_EQ(idle(), 0);
@@ -83,7 +83,7 @@ idle(void)
 }
 
 void
-trim_maps(bool all)
+trim_extents(bool all)
 {
     pim_gate_enter();
     pim_extent_trim(all);

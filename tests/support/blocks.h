@@ -35,7 +35,7 @@ char *grow(char *block, size_t from, size_t to);
 size_t idle(void);
 
 // pim_extent_trim(), and an audit.
-void trim_maps(bool all);
+void trim_extents(bool all);
 
 // Requests for maps, and for larger ones, that came to the system since
 // count_calls().

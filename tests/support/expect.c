@@ -31,7 +31,7 @@ expect_list(expect_case *c)
 }
 
 int
-expect_run(const expect_suite *suite)
+expect_span(const expect_suite *suite)
 {
     static struct CMUnitTest tests[64];
     size_t n = 0;

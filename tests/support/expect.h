@@ -40,7 +40,7 @@ typedef struct expect_suite {
 #define SUITE(...)                                                             \
     int main(void)                                                             \
     {                                                                          \
-        return expect_run(                                                     \
+        return expect_span(                                                    \
             &(const expect_suite){.file = __FILE__, __VA_ARGS__});             \
     }
 
@@ -60,7 +60,7 @@ typedef struct expect_case {
     }
 
 void expect_list(expect_case *c);
-int expect_run(const expect_suite *suite);
+int expect_span(const expect_suite *suite);
 
 // Prints "file:line: what" and gives up.
 _Noreturn void expect_failed(const char *file, int line, const char *what);

@@ -6,7 +6,6 @@
 
 #include "account/budget.h"
 #include "account/ledger.h"
-#include "domain/domain.h"
 #include "heap/audit.h"
 #include "interp/figures.h"
 #include "interp/roster.h"

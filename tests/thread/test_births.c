@@ -1,8 +1,6 @@
 // test_births.c -- thousands of interpreters in four threads, with pointers that
 // are used again and ends that nobody tells.
 
-#include <stdlib.h>
-
 #include "domain/raw_count.h"
 #include "heap/audit.h"
 #include "heap/large.h"
@@ -12,7 +10,6 @@
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"
-#include "support/fake_mi.h"
 #include "support/patience.h"
 #include "support/team.h"
 

@@ -1,7 +1,5 @@
 // test_extent.c -- large blocks of two interpreters, freed and trimmed by anybody.
 
-#include <string.h>
-
 #include "extent/extent.h"
 #include "heap/audit.h"
 #include "heap/remote.h"

@@ -3,7 +3,6 @@
 
 #define _GNU_SOURCE
 
-#include <signal.h>
 #include <unistd.h>
 
 #include "heap/audit.h"
@@ -11,7 +10,6 @@
 #include "support/core.h"
 #include "support/exchange.h"
 #include "support/fake_interp.h"
-#include "support/fake_os.h"
 #include "support/patience.h"
 #include "support/team.h"
 

@@ -3,7 +3,6 @@
 
 #define _GNU_SOURCE
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "abandoned/poison.h"
@@ -17,7 +16,6 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
-#include "support/fake_os.h"
 #include "support/patience.h"
 #include "support/random.h"
 #include "support/team.h"

@@ -12,7 +12,6 @@
 #include "support/child.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/patience.h"
 #include "support/raw_exchange.h"
 #include "support/raw_world.h"

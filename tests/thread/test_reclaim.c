@@ -12,7 +12,6 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
-#include "support/fake_os.h"
 #include "support/team.h"
 
 #define BLOCK 48

@@ -11,7 +11,6 @@
 #include "support/exchange.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
-#include "support/fake_os.h"
 #include "support/patience.h"
 #include "support/team.h"
 

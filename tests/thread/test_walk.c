@@ -1,7 +1,6 @@
 // test_walk.c -- walks beside threads that free, end and reclaim.
 
 #include <sched.h>
-#include <string.h>
 
 #include "domain/domain.h"
 #include "interp/figures.h"

@@ -313,7 +313,7 @@ TEST(room_made_by_late_frees_is_reclaimed)
     free_left();
 }
 
-// --- memory kept warm -------------------------------------------------------------
+// --- retained memory -------------------------------------------------------------
 
 static uint64_t
 reset_bytes(void)

@@ -4,7 +4,6 @@
 
 #include "account/ledger.h"
 #include "domain/domain.h"
-#include "heap/audit.h"
 #include "heap/large.h"
 #include "heap/remote.h"
 #include "interp/figures.h"
@@ -15,10 +14,10 @@
 #include "support/random.h"
 
 static pim_usage
-class_of(int64_t of, unsigned slot, size_t size_class)
+class_of(int64_t of, unsigned domain, size_t size_class)
 {
     pim_class_figures figures;
-    EXPECT(pim_registry_class_figures(of, slot, &figures));
+    EXPECT(pim_registry_class_figures(of, domain, &figures));
     return pim_class_usage(&figures, size_class);
 }
 
@@ -33,10 +32,10 @@ static void
 expect_sums(int64_t of)
 {
     pim_figures domains = fake_figures(of);
-    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
         pim_usage sum = {0};
         pim_class_figures figures;
-        EXPECT(pim_registry_class_figures(of, slot, &figures));
+        EXPECT(pim_registry_class_figures(of, d, &figures));
         for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
             pim_usage u = pim_class_usage(&figures, c);
             sum.live_bytes += u.live_bytes;
@@ -45,13 +44,13 @@ expect_sums(int64_t of)
             sum.total_blocks += u.total_blocks;
             EXPECT_GE(u.peak_bytes, u.live_bytes);
             EXPECT_GE(u.peak_blocks, u.live_blocks);
-            EXPECT_LE(u.peak_blocks, domains.by_domain[slot].peak_blocks);
-            EXPECT_LE(u.peak_bytes, domains.by_domain[slot].peak_bytes);
+            EXPECT_LE(u.peak_blocks, domains.by_domain[d].peak_blocks);
+            EXPECT_LE(u.peak_bytes, domains.by_domain[d].peak_bytes);
         }
-        EXPECT_EQ(sum.live_bytes, domains.by_domain[slot].live_bytes);
-        EXPECT_EQ(sum.live_blocks, domains.by_domain[slot].live_blocks);
-        EXPECT_EQ(sum.total_bytes, domains.by_domain[slot].total_bytes);
-        EXPECT_EQ(sum.total_blocks, domains.by_domain[slot].total_blocks);
+        EXPECT_EQ(sum.live_bytes, domains.by_domain[d].live_bytes);
+        EXPECT_EQ(sum.live_blocks, domains.by_domain[d].live_blocks);
+        EXPECT_EQ(sum.total_bytes, domains.by_domain[d].total_bytes);
+        EXPECT_EQ(sum.total_blocks, domains.by_domain[d].total_blocks);
     }
 }
 
@@ -65,7 +64,7 @@ static struct {
     void *start;
     size_t usable;
     size_t size_class;
-    unsigned slot;
+    unsigned domain;
 } blocks[BLOCKS];
 
 static void
@@ -89,9 +88,9 @@ static void
 model_alloc(size_t i, random_state *r)
 {
     size_t size = random_size(r);
-    blocks[i].slot = (unsigned)random_below(r, 2);
-    blocks[i].start = blocks[i].slot == MEM ? pim_mem_malloc(NULL, size)
-                                            : pim_obj_malloc(NULL, size);
+    blocks[i].domain = (unsigned)random_below(r, 2);
+    blocks[i].start = blocks[i].domain == MEM ? pim_mem_malloc(NULL, size)
+                                              : pim_obj_malloc(NULL, size);
     EXPECT_NOT_NULL(blocks[i].start);
     if (size <= PIM_SMALL_MAX) {
         blocks[i].size_class = pim_size_class(size);
@@ -103,7 +102,7 @@ model_alloc(size_t i, random_state *r)
         blocks[i].size_class = PIM_CLASS_LARGE;
         blocks[i].usable = pim_large_usable(blocks[i].start);
     }
-    pim_usage *u = &model[blocks[i].slot][blocks[i].size_class];
+    pim_usage *u = &model[blocks[i].domain][blocks[i].size_class];
     u->live_blocks++;
     u->live_bytes += blocks[i].usable;
     u->total_blocks++;
@@ -115,10 +114,10 @@ model_alloc(size_t i, random_state *r)
 static void
 model_free(size_t i)
 {
-    pim_usage *u = &model[blocks[i].slot][blocks[i].size_class];
+    pim_usage *u = &model[blocks[i].domain][blocks[i].size_class];
     u->live_blocks--;
     u->live_bytes -= blocks[i].usable;
-    if (blocks[i].slot == MEM) {
+    if (blocks[i].domain == MEM) {
         pim_mem_free(NULL, blocks[i].start);
     } else {
         pim_obj_free(NULL, blocks[i].start);
@@ -127,10 +126,10 @@ model_free(size_t i)
 }
 
 static void
-expect_class(unsigned slot, size_t size_class)
+expect_class(unsigned domain, size_t size_class)
 {
-    pim_usage is = class_of(id, slot, size_class);
-    const pim_usage *should = &model[slot][size_class];
+    pim_usage is = class_of(id, domain, size_class);
+    const pim_usage *should = &model[domain][size_class];
     EXPECT_EQ(is.live_blocks, should->live_blocks);
     EXPECT_EQ(is.live_bytes, should->live_bytes);
     EXPECT_EQ(is.peak_blocks, should->peak_blocks);
@@ -142,9 +141,9 @@ expect_class(unsigned slot, size_t size_class)
 static void
 expect_all_classes(void)
 {
-    for (unsigned slot = 0; slot < 2; slot++) {
+    for (unsigned domain = 0; domain < 2; domain++) {
         for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
-            expect_class(slot, c);
+            expect_class(domain, c);
         }
     }
     expect_sums(id);
@@ -166,7 +165,7 @@ TEST(every_class_is_counted_exactly_at_every_moment)
         } else {
             model_alloc(at, &r);
         }
-        expect_class(blocks[at].slot, blocks[at].size_class);
+        expect_class(blocks[at].domain, blocks[at].size_class);
         if (random_below(&r, 500) == 0) {
             expect_all_classes();
         }
@@ -179,16 +178,16 @@ TEST(every_class_is_counted_exactly_at_every_moment)
     expect_all_classes();
 }
 
-TEST(a_run_counts_what_it_grows_by)
+TEST(a_span_counts_what_it_grows_by)
 {
-    void *run = pim_obj_malloc(NULL, 10 * PIM_UNIT_SIZE);
+    void *span = pim_obj_malloc(NULL, 10 * PIM_UNIT_SIZE);
     pim_usage before = class_of(id, OBJ, PIM_CLASS_SPAN);
     EXPECT_EQ(before.live_bytes, 10 * PIM_UNIT_SIZE);
-    EXPECT_PTR_EQ(pim_obj_realloc(NULL, run, 4 * PIM_UNIT_SIZE), run);
+    EXPECT_PTR_EQ(pim_obj_realloc(NULL, span, 4 * PIM_UNIT_SIZE), span);
     pim_usage shorter = class_of(id, OBJ, PIM_CLASS_SPAN);
     EXPECT_EQ(shorter.live_bytes, 4 * PIM_UNIT_SIZE);
     EXPECT_EQ(shorter.total_bytes, before.total_bytes);
-    EXPECT_PTR_EQ(pim_obj_realloc(NULL, run, 12 * PIM_UNIT_SIZE), run);
+    EXPECT_PTR_EQ(pim_obj_realloc(NULL, span, 12 * PIM_UNIT_SIZE), span);
     pim_usage longer = class_of(id, OBJ, PIM_CLASS_SPAN);
     EXPECT_EQ(longer.live_blocks, 1);
     EXPECT_EQ(longer.live_bytes, 12 * PIM_UNIT_SIZE);
@@ -196,7 +195,7 @@ TEST(a_run_counts_what_it_grows_by)
     EXPECT_EQ(longer.total_blocks, before.total_blocks);
     EXPECT_EQ(longer.total_bytes, before.total_bytes + 8 * PIM_UNIT_SIZE);
     expect_sums(id);
-    pim_obj_free(NULL, run);
+    pim_obj_free(NULL, span);
     EXPECT_EQ(class_of(id, OBJ, PIM_CLASS_SPAN).live_bytes, 0);
     expect_sums(id);
 }

@@ -43,7 +43,7 @@ unit_of(const pim_page *page)
 
 // A span whose units are all written to.
 static pim_page *
-take_run(unsigned units)
+take_span(unsigned units)
 {
     pim_page *page = pim_arena_take_span(arena, units, false);
     if (page != NULL) {
@@ -61,11 +61,11 @@ TEST(new_arena_is_empty_and_clean)
     memset(pim_arena_start(arena), 1, PIM_ARENA_SIZE);
 }
 
-TEST(runs_are_aligned_to_their_length)
+TEST(spans_are_aligned_to_their_length)
 {
     const unsigned lengths[] = {1, 4, 16, 1, 1, 4, 16, 4, 1, 16};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(lengths); i++) {
-        pim_page *page = take_run(lengths[i]);
+        pim_page *page = take_span(lengths[i]);
         EXPECT_NOT_NULL(page);
         EXPECT_EQ(unit_of(page) % lengths[i], 0);
         for (unsigned j = 0; j < lengths[i]; j++) {
@@ -81,26 +81,26 @@ TEST(arena_serves_all_its_units)
 {
     const unsigned lengths[] = {1, 4, 16};
     for (unsigned i = 0; i < 3; i++) {
-        unsigned runs = PIM_ARENA_UNITS / lengths[i];
+        unsigned spans = PIM_ARENA_UNITS / lengths[i];
         pim_page *pages[PIM_ARENA_UNITS];
-        for (unsigned j = 0; j < runs; j++) {
-            pages[j] = take_run(lengths[i]);
+        for (unsigned j = 0; j < spans; j++) {
+            pages[j] = take_span(lengths[i]);
             EXPECT_NOT_NULL(pages[j]);
         }
-        EXPECT_NULL(take_run(1));
+        EXPECT_NULL(take_span(1));
         EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_NONE);
-        for (unsigned j = 0; j < runs; j++) {
+        for (unsigned j = 0; j < spans; j++) {
             pim_arena_free_span(arena, pages[j], lengths[i]);
         }
         EXPECT(pim_arena_is_empty(arena));
     }
 }
 
-TEST(fit_is_the_longest_run_left)
+TEST(fit_is_the_longest_span_left)
 {
     pim_page *pages[PIM_ARENA_UNITS];
     for (unsigned i = 0; i < PIM_ARENA_UNITS; i++) {
-        pages[i] = take_run(1);
+        pages[i] = take_span(1);
     }
     pim_arena_free_span(arena, pages[5], 1);
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1);
@@ -110,24 +110,24 @@ TEST(fit_is_the_longest_run_left)
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1); // four, but not aligned
     pim_arena_free_span(arena, pages[4], 1);
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_4);
-    EXPECT_NULL(take_run(16));
-    EXPECT_PTR_EQ(take_run(4), pages[4]);
+    EXPECT_NULL(take_span(16));
+    EXPECT_PTR_EQ(take_span(4), pages[4]);
     for (unsigned i = 64; i < 80; i++) {
         pim_arena_free_span(arena, pages[i], 1);
     }
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_16);
-    EXPECT_PTR_EQ(take_run(16), pages[64]);
+    EXPECT_PTR_EQ(take_span(16), pages[64]);
 }
 
-TEST(runs_of_any_length_begin_at_multiples_of_a_power_of_two)
+TEST(spans_of_any_length_begin_at_multiples_of_a_power_of_two)
 {
     for (unsigned units = 1; units <= PIM_SPAN_UNITS; units++) {
         unsigned step = 1;
         while (step < units && step < 16) {
             step *= 2;
         }
-        pim_page *a = take_run(units);
-        pim_page *b = take_run(units);
+        pim_page *a = take_span(units);
+        pim_page *b = take_span(units);
         EXPECT_EQ(unit_of(a) % step, 0);
         EXPECT_EQ(unit_of(b) % step, 0);
         EXPECT(unit_of(b) >= unit_of(a) + units ||
@@ -141,10 +141,10 @@ TEST(runs_of_any_length_begin_at_multiples_of_a_power_of_two)
     }
 }
 
-TEST(run_is_extended_by_exactly_the_free_units_behind_it)
+TEST(span_is_extended_by_exactly_the_free_units_behind_it)
 {
-    pim_page *a = take_run(60); // over the word's end
-    pim_page *b = take_run(16);
+    pim_page *a = take_span(60); // over the word's end
+    pim_page *b = take_span(16);
     EXPECT_EQ(unit_of(a), 0);
     EXPECT_EQ(unit_of(b), 64);
     EXPECT(!pim_arena_extend_span(arena, a, 60, 5)); // b's first
@@ -166,7 +166,7 @@ TEST(dense_arena_serves_single_units)
 {
     arena->dense = true;
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_1);
-    while (take_run(1) != NULL) {
+    while (take_span(1) != NULL) {
     }
     EXPECT_EQ(pim_arena_fit(arena), PIM_FIT_NONE);
 }
@@ -175,22 +175,22 @@ TEST(dirty_units_are_taken_first)
 {
     pim_page *first[20];
     for (unsigned i = 0; i < 20; i++) {
-        first[i] = take_run(1);
+        first[i] = take_span(1);
     }
     pim_arena_free_span(arena, first[17], 1);
-    EXPECT_PTR_EQ(take_run(1), first[17]);
+    EXPECT_PTR_EQ(take_span(1), first[17]);
     pim_arena_free_span(arena, first[3], 1);
     pim_arena_purge(arena, true); // cold now
     pim_arena_free_span(arena, first[10], 1);
-    EXPECT_PTR_EQ(take_run(1), first[10]);
+    EXPECT_PTR_EQ(take_span(1), first[10]);
 }
 
 // --- giving memory back -----------------------------------------------------------------
 
 TEST(purge_returns_units_idle_for_a_whole_tick)
 {
-    pim_page *a = take_run(4);
-    pim_page *b = take_run(1);
+    pim_page *a = take_span(4);
+    pim_page *b = take_span(1);
     memset(pim_page_start(a), 5, PIM_UNIT_SIZE);
     pim_arena_free_span(arena, a, 4);
     EXPECT_EQ(pim_arena_purge(arena, false), 0); // seen idle once
@@ -204,10 +204,10 @@ TEST(purge_returns_units_idle_for_a_whole_tick)
 
 TEST(unit_used_again_is_young_again)
 {
-    pim_page *a = take_run(1);
+    pim_page *a = take_span(1);
     pim_arena_free_span(arena, a, 1);
     pim_arena_purge(arena, false);
-    EXPECT_PTR_EQ(take_run(1), a);
+    EXPECT_PTR_EQ(take_span(1), a);
     EXPECT_EQ(pim_arena_purge(arena, false), 0);
     pim_arena_free_span(arena, a, 1);
     EXPECT_EQ(pim_arena_purge(arena, false), 0);
@@ -218,7 +218,7 @@ TEST(purging_all_takes_one_call_a_stretch)
 {
     pim_page *pages[PIM_ARENA_UNITS];
     for (unsigned i = 0; i < PIM_ARENA_UNITS; i++) {
-        pages[i] = take_run(1);
+        pages[i] = take_span(1);
     }
     for (unsigned i = 0; i < 64; i++) { // a whole word
         pim_arena_free_span(arena, pages[i], 1);
@@ -233,7 +233,7 @@ TEST(purging_all_takes_one_call_a_stretch)
 
 TEST(units_returned_by_others_are_taken_in_clean)
 {
-    pim_page *a = take_run(16);
+    pim_page *a = take_span(16);
     *pim_page_start(a) = 1;
     pim_arena_return_span(arena, a, 16);
     EXPECT_EQ(pim_unit_set_count(&arena->free), PIM_ARENA_UNITS - 16);
@@ -306,7 +306,7 @@ TEST(arena_given_back_is_handed_out_again)
 
 TEST(dirty_arena_is_retained_until_trimmed)
 {
-    pim_page *page = take_run(1);
+    pim_page *page = take_span(1);
     *pim_page_start(page) = 1;
     pim_arena_free_span(arena, page, 1);
     uint64_t placed = pim_load_relaxed(&fake.placed_bytes);
@@ -324,7 +324,7 @@ TEST(dirty_arena_is_retained_until_trimmed)
 // Who comes next may be too small for huge pages, which the advice would give it.
 TEST(dense_arena_is_not_retained)
 {
-    pim_page *page = take_run(1);
+    pim_page *page = take_span(1);
     pim_arena_free_span(arena, page, 1);
     arena->dense = true;
     uint64_t unmaps = fake_os_calls(FAKE_UNMAP);
@@ -460,7 +460,7 @@ TEST(refused_unmap_still_returns_the_memory)
 {
     *pim_arena_start(arena) = 1;
     fake_os_fail(FAKE_UNMAP, 1, false);
-    pim_region_give(arena); // clean, as far as it knows: not kept warm
+    pim_region_give(arena); // clean, as far as it knows: not retained
     fake_os_heal();
     uint64_t places = fake_os_calls(FAKE_PLACE);
     EXPECT_PTR_EQ(take_arena(), arena);

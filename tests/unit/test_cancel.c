@@ -16,7 +16,6 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
-#include "support/fake_os.h"
 #include "support/tsan.h"
 
 static fake_interp interp;

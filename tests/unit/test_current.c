@@ -7,7 +7,6 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
-#include "support/fake_mi.h"
 #include "support/team.h"
 
 static fake_interp a;

@@ -6,15 +6,12 @@
 #include <string.h>
 
 #include "account/ledger.h"
-#include "arena/region.h"
 #include "domain/domain.h"
-#include "heap/audit.h"
 #include "heap/large.h"
 #include "interp/figures.h"
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
-#include "support/fake_os.h"
 #include "support/raw_world.h"
 
 static fake_interp interp;

@@ -13,7 +13,6 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
-#include "support/fake_os.h"
 
 static _Atomic bool is_inside;
 static _Atomic bool may_leave;

@@ -1,7 +1,5 @@
 // test_extent.c -- what is kept of freed maps: for whom, how much and how long.
 
-#include <string.h>
-
 #include "arena/region.h"
 #include "domain/domain.h"
 #include "extent/extent.h"
@@ -77,7 +75,7 @@ TEST(block_that_is_hardly_touched_is_not_kept)
     drop(make(4 * MIB));
     char *p = grow(NULL, 0, PIM_EXTENT_KEPT_MIN - 50000); // from what is kept
     EXPECT(!pim_region_contains(p));
-    trim_maps(true);
+    trim_extents(true);
     drop(p);
     EXPECT_EQ(idle(), 0);
 }
@@ -100,13 +98,13 @@ TEST(zeroed_block_of_kept_memory_is_zero)
 TEST(what_nobody_wants_goes_with_the_second_tick)
 {
     drop(make(4 * MIB));
-    trim_maps(false); // not due
+    trim_extents(false); // not due
     fake_os_advance(PIM_PURGE_DELAY_MS);
-    trim_maps(false);
-    trim_maps(false); // another thread, at the same time
+    trim_extents(false);
+    trim_extents(false); // another thread, at the same time
     EXPECT_GE(idle(), 4 * MIB);
     fake_os_advance(PIM_PURGE_DELAY_MS);
-    trim_maps(false);
+    trim_extents(false);
     EXPECT_EQ(idle(), 0);
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), the.mapped);
     EXPECT_EQ(pim_load_relaxed(&pim_extent_until), 0);
@@ -119,7 +117,7 @@ TEST(what_is_wanted_again_and_again_stays_and_the_rest_goes)
     for (unsigned i = 0; i < 20; i++) {
         drop(make(4 * MIB));
         fake_os_advance(PIM_PURGE_DELAY_MS / 4);
-        trim_maps(false);
+        trim_extents(false);
     }
     EXPECT_EQ(calls_since(), 0);
     EXPECT_LE(idle(), 4 * MIB + HUGE); // up to the end of a huge page
@@ -287,7 +285,7 @@ TEST(what_is_kept_makes_room_for_an_arena_that_is_refused)
     void *blocks[200];
     drop(make(16 * MIB));
     pim_gate_enter();
-    pim_region_trim(); // no arena is warm
+    pim_region_trim(); // no arena is retained
     pim_gate_exit();
     uint64_t arenas = fake_figures(the.id).arenas;
     fake_os_fail(FAKE_PLACE, 1, false);

@@ -1,12 +1,7 @@
 // test_extent_growth.c -- blocks that grow into what is kept of freed maps.
 
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "arena/region.h"
 #include "domain/domain.h"
-#include "extent/extent.h"
 #include "heap/large.h"
 #include "platform/huge_page.h"
 #include "support/blocks.h"
@@ -180,15 +175,15 @@ TEST(huge_pages_are_asked_for_where_the_memory_is_used)
     p = grow(p, PIM_EXTENT_HUGE_GROWN / 2, 3 * PIM_EXTENT_HUGE_GROWN);
     EXPECT_GT(pim_load_relaxed(&fake.huge), huge);
     drop(p);
-    trim_maps(true);
+    trim_extents(true);
 
     huge = pim_load_relaxed(&fake.huge);
     drop(make(PIM_EXTENT_HUGE_BORN - MIB / 2));
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
-    trim_maps(true);
+    trim_extents(true);
     drop(pim_mem_calloc(NULL, 1, PIM_EXTENT_HUGE_BORN)); // may be used in part
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
-    trim_maps(true);
+    trim_extents(true);
     p = make(PIM_EXTENT_HUGE_BORN);
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge + 1);
     uint64_t small = pim_load_relaxed(&fake.small);
@@ -213,7 +208,7 @@ TEST(room_to_grow_is_bounded)
     p = grow(p, 4 * MIB, 100 * MIB);
     EXPECT_LE(room_of(p), PIM_EXTENT_ROOM + 2 * PIM_ARENA_SIZE);
     drop(p);
-    trim_maps(true);
+    trim_extents(true);
 }
 
 // Once the system has the room back, it may grant what it refused.
@@ -221,7 +216,7 @@ TEST(room_to_grow_goes_before_a_request_is_refused)
 {
     for (unsigned arena = 0; arena < 2; arena++) {
         char *p = grow(NULL, 0, 6 * MIB);
-        trim_maps(true);
+        trim_extents(true);
         EXPECT_GE(room_of(p), MIB);
         fake_os_fail(arena ? FAKE_PLACE : FAKE_MAP, 1, true);
         fake_mi_fail(1, true);
@@ -240,7 +235,7 @@ TEST(room_to_grow_goes_before_a_request_is_refused)
         while (n-- > 0) {
             drop(blocks[n]);
         }
-        trim_maps(true);
+        trim_extents(true);
     }
 }
 

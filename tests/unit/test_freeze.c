@@ -10,7 +10,6 @@
 #include "interp/registry.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_os.h"
 #include "support/interp_case.h"
 
 #define BLOCKS 4000
@@ -166,16 +165,16 @@ purge_from_outside(bool all)
     return bytes;
 }
 
-// Runs that are freed become free units at once but for one of each length.
+// Spans that are freed become free units at once but for one of each length.
 static void
 make_idle_units(void)
 {
-    void *runs[8];
+    void *spans[8];
     for (unsigned i = 0; i < 8; i++) {
-        runs[i] = pim_obj_malloc(NULL, 20 * PIM_UNIT_SIZE);
-        memset(runs[i], 1, 20 * PIM_UNIT_SIZE);
+        spans[i] = pim_obj_malloc(NULL, 20 * PIM_UNIT_SIZE);
+        memset(spans[i], 1, 20 * PIM_UNIT_SIZE);
     }
-    core_free_all(PIM_OBJ, runs, 8);
+    core_free_all(PIM_OBJ, spans, 8);
     EXPECT_GE(idle_bytes(), 7 * 20 * PIM_UNIT_SIZE);
 }
 

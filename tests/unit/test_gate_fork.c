@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "platform/closing.h"
@@ -16,7 +15,6 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/patience.h"
-#include "support/team.h"
 
 static pthread_mutex_t theirs = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool is_theirs; // somebody has it, and comes to the gate

@@ -1,8 +1,5 @@
 // test_gate_keys.c -- ends of threads in a process that has used up its keys.
 
-#include <limits.h>
-#include <string.h>
-
 #include "platform/gate.h"
 #include "support/core.h"
 #include "support/expect.h"

@@ -198,10 +198,10 @@ TEST(empty_pages_are_released_before_a_new_arena_is_taken)
     reach(PIM_ARENA_UNITS);
     swing(PIM_EMPTY_UNITS - 4);
     EXPECT_EQ(fake_figures(id).arenas, 1);
-    EXPECT_EQ(heap->idle.empty_units, PIM_EMPTY_UNITS - 4);
-    void *run = pim_obj_malloc(NULL, (PIM_ARENA_UNITS / 2) * PIM_UNIT_SIZE);
+    EXPECT_EQ(heap->empty_units, PIM_EMPTY_UNITS - 4);
+    void *span = pim_obj_malloc(NULL, (PIM_ARENA_UNITS / 2) * PIM_UNIT_SIZE);
     EXPECT_EQ(fake_figures(id).arenas, 1);
-    pim_obj_free(NULL, run);
+    pim_obj_free(NULL, span);
 }
 
 // Of each larger class one page, empty and current.
@@ -246,18 +246,18 @@ TEST(larger_current_page_in_use_again_is_not_released)
 
 TEST(no_new_peak_is_made_while_much_lies_idle)
 {
-    enum { PAGES = 300, RUNS = 20, UNITS = 20 };
+    enum { PAGES = 300, SPANS = 20, UNITS = 20 };
     static void *blocks[PAGES * 32];
-    void *runs[RUNS];
+    void *spans[SPANS];
     EXPECT_EQ(capacity_of(512), 32);
     core_fill(PIM_OBJ, blocks, PAGES * 32, 512);
-    for (unsigned i = 0; i < PAGES; i += 2) { // idle, and useless for runs
+    for (unsigned i = 0; i < PAGES; i += 2) { // idle, and useless for spans
         core_free_all(PIM_OBJ, blocks + 32 * i, 32);
     }
     uint64_t peak = committed_units();
-    EXPECT_GE(heap->idle.empty_units + heap->arenas.idle_units, PAGES / 2 - 1);
-    for (unsigned i = 0; i < RUNS; i++) {
-        runs[i] = pim_obj_malloc(NULL, UNITS * PIM_UNIT_SIZE);
+    EXPECT_GE(heap->empty_units + heap->arenas.idle_units, PAGES / 2 - 1);
+    for (unsigned i = 0; i < SPANS; i++) {
+        spans[i] = pim_obj_malloc(NULL, UNITS * PIM_UNIT_SIZE);
         uint64_t now = committed_units();
         EXPECT(now <= peak + pim_heap_peak_step(peak) ||
                heap->arenas.idle_units + heap->idle.empty_units <=
@@ -265,8 +265,8 @@ TEST(no_new_peak_is_made_while_much_lies_idle)
         peak = now > peak ? now : peak;
         pim_heap_audit(heap);
     }
-    EXPECT_LE(peak, PAGES / 2 + RUNS * UNITS + pim_heap_peak_step(PAGES));
-    core_free_all(PIM_OBJ, runs, RUNS);
+    EXPECT_LE(peak, PAGES / 2 + SPANS * UNITS + pim_heap_peak_step(PAGES));
+    core_free_all(PIM_OBJ, spans, SPANS);
     for (unsigned i = 1; i < PAGES; i += 2) {
         core_free_all(PIM_OBJ, blocks + 32 * i, 32);
     }
@@ -357,13 +357,13 @@ TEST(arenas_of_large_heaps_are_dense_and_serve_single_units_only)
     for (unsigned i = 0; i < 60; i++) {
         pim_obj_free(NULL, pim_obj_malloc(NULL, 600 * i + 1));
     }
-    void *run = pim_obj_malloc(NULL, 3 * PIM_UNIT_SIZE);
-    EXPECT(!pim_arena_of(pim_page_of(run))->dense);
+    void *span = pim_obj_malloc(NULL, 3 * PIM_UNIT_SIZE);
+    EXPECT(!pim_arena_of(pim_page_of(span))->dense);
     for (unsigned i = 0; i < b.n; i++) {
         EXPECT_EQ(pim_page_units(pim_page_of(b.blocks[i])), 1);
     }
     pim_heap_audit(heap);
-    pim_obj_free(NULL, run);
+    pim_obj_free(NULL, span);
     bulk_free(&b);
 }
 

@@ -1,6 +1,5 @@
 // test_large.c -- blocks above PIM_SPAN_MAX: in maps, or from mimalloc.
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "arena/region.h"

@@ -53,8 +53,8 @@ live(void)
 {
     pim_figures f = fake_figures(id);
     uint64_t sum = 0;
-    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
-        sum += f.by_domain[slot].live_bytes;
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        sum += f.by_domain[d].live_bytes;
     }
     return sum;
 }

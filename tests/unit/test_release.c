@@ -3,7 +3,6 @@
 
 #include "abandoned/poison_extent.h"
 #include "domain/domain.h"
-#include "heap/audit.h"
 #include "interp/figures.h"
 #include "interp/registry.h"
 #include "support/census.h"

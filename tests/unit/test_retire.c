@@ -34,7 +34,7 @@ trim(void)
     pim_gate_exit();
 }
 
-// The arenas' memory, without what is kept warm; the descriptor tables grow once
+// The arenas' memory, without what is retained; the descriptor tables grow once
 // and stay.
 static uint64_t
 arenas_committed(void)
@@ -95,11 +95,11 @@ use_and_free_much(void)
         blocks[i] = pim_obj_malloc(NULL, 16 + i % 3000);
     }
     void *large = malloc_without_map(LARGE);
-    void *run = pim_mem_malloc(NULL, SPAN_BYTES);
+    void *span = pim_mem_malloc(NULL, SPAN_BYTES);
     void *huge = pim_mem_malloc(NULL, HUGE);
     core_free_all(PIM_OBJ, blocks, N);
     pim_mem_free(NULL, large);
-    pim_mem_free(NULL, run);
+    pim_mem_free(NULL, span);
     pim_mem_free(NULL, huge);
 }
 
@@ -182,8 +182,8 @@ TEST(leaked_blocks_can_be_reallocated)
 {
     char *small = pim_obj_malloc(NULL, 100);
     char *large = pim_mem_malloc(NULL, LARGE);
-    char *run = pim_mem_malloc(NULL, SPAN_BYTES);
-    memset(run, 'r', SPAN_BYTES);
+    char *span = pim_mem_malloc(NULL, SPAN_BYTES);
+    memset(span, 'r', SPAN_BYTES);
     memset(small, 's', 100);
     memset(large, 'l', LARGE);
     end_interp();
@@ -191,10 +191,10 @@ TEST(leaked_blocks_can_be_reallocated)
     fake_interp_start(&other);
     small = pim_obj_realloc(NULL, small, 1000);
     large = pim_mem_realloc(NULL, large, 3 * LARGE);
-    run = pim_mem_realloc(NULL, run, 2 * SPAN_BYTES);
+    span = pim_mem_realloc(NULL, span, 2 * SPAN_BYTES);
     EXPECT_EQ(small[99], 's');
-    EXPECT_EQ(run[SPAN_BYTES - 1], 'r');
-    pim_mem_free(NULL, run);
+    EXPECT_EQ(span[SPAN_BYTES - 1], 'r');
+    pim_mem_free(NULL, span);
     EXPECT_EQ(large[LARGE - 1], 'l');
     pim_obj_free(NULL, small);
     pim_mem_free(NULL, large);
@@ -394,9 +394,9 @@ TEST(retired_heap_is_empty_for_a_stale_cache)
 {
     pim_obj_free(NULL, pim_obj_malloc(NULL, 8));
     end_interp();
-    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {
-            EXPECT_PTR_EQ(heap->current[slot][c], &pim_empty_page);
+            EXPECT_PTR_EQ(heap->current[d][c], &pim_empty_page);
         }
     }
     EXPECT_EQ(pim_load_relaxed(&heap->serial), 0);

@@ -6,7 +6,6 @@
 
 #include "arena/region.h"
 #include "domain/domain.h"
-#include "extent/extent.h"
 #include "heap/alloc.h"
 #include "heap/purge.h"
 #include "platform/room.h"
@@ -128,8 +127,8 @@ TEST(where_space_is_limited_small_blocks_grow_within_their_classes)
     }
 }
 
-// Runs of five units, of which each takes eight where there is plenty.
-TEST(where_space_is_limited_runs_lie_close_together)
+// Spans of five units, of which each takes eight where there is plenty.
+TEST(where_space_is_limited_spans_lie_close_together)
 {
     enum { N = 500 };
     static void *blocks[N];

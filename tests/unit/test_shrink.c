@@ -1,13 +1,10 @@
 // test_shrink.c -- a block that shrinks counts for what it is from then on.
 
-#include <string.h>
-
 #include "domain/domain.h"
 #include "heap/audit.h"
 #include "support/blocks.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_os.h"
 #include "support/random.h"
 
 // Requests of each kind: classes of one and of several units, spans, maps.  Two are
@@ -166,7 +163,7 @@ TEST(a_block_that_shrinks_by_little_is_seldom_moved)
 }
 
 // What grows within the span that it has is not taken to shrink.
-TEST(a_list_that_grows_in_its_run_stays_there)
+TEST(a_list_that_grows_in_its_span_stays_there)
 {
     unsigned moves = 0;
     char *list = make_block(&core_domains[PIM_MEM], PIM_SPAN_GROWN + 1, true);

@@ -15,7 +15,6 @@
 #include "interp/find_owner.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_mi.h"
 #include "support/fake_os.h"
 #include "support/interp_case.h"
 #include "support/random.h"
@@ -36,9 +35,9 @@ static int
 end(void **state)
 {
     (void)state;
-    for (unsigned slot = 0; slot < PIM_DOMAINS; slot++) {
-        EXPECT_EQ(fake_figures(id).by_domain[slot].live_bytes, 0);
-        EXPECT_EQ(fake_figures(id).by_domain[slot].live_blocks, 0);
+    for (unsigned d = 0; d < PIM_DOMAINS; d++) {
+        EXPECT_EQ(fake_figures(id).by_domain[d].live_bytes, 0);
+        EXPECT_EQ(fake_figures(id).by_domain[d].live_blocks, 0);
     }
     end_interp();
     fake_expect_process(&process);
@@ -137,7 +136,7 @@ TEST(runs_of_every_length_do_not_overlap)
 
 // --- freed spans --------------------------------------------------------------------
 
-TEST(freed_run_is_kept_for_the_next_of_its_length)
+TEST(freed_span_is_kept_for_the_next_of_its_length)
 {
     char *p = pim_mem_malloc(NULL, UNITS(4));
     pim_mem_free(NULL, p);
@@ -158,7 +157,7 @@ TEST(freed_run_is_kept_for_the_next_of_its_length)
     pim_mem_free(NULL, longer);
 }
 
-TEST(one_run_of_a_length_is_kept_and_few_units_in_all)
+TEST(one_span_of_a_length_is_kept_and_few_units_in_all)
 {
     char *p[PIM_IDLE_SPAN_UNITS];
     for (unsigned i = 0; i < 3; i++) {
@@ -194,7 +193,7 @@ TEST(run_beyond_what_may_be_kept_is_released)
     EXPECT_EQ(fake_figures(id).pages, 1);
 }
 
-TEST(kept_runs_go_with_a_purge)
+TEST(kept_spans_go_with_a_purge)
 {
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(4)));
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(7)));
@@ -206,7 +205,7 @@ TEST(kept_runs_go_with_a_purge)
     EXPECT_EQ(fake_figures(id).arenas, 0);
 }
 
-TEST(kept_runs_end_with_their_interpreter)
+TEST(kept_spans_end_with_their_interpreter)
 {
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(4)));
     pim_mem_free(NULL, pim_mem_malloc(NULL, UNITS(7)));
@@ -219,7 +218,7 @@ TEST(kept_runs_end_with_their_interpreter)
     EXPECT_EQ(heap->idle_span_units, 0);
 }
 
-TEST(process_heap_keeps_no_run)
+TEST(process_heap_keeps_no_span)
 {
     fake_interp_swap(NULL);
     char *p = pim_mem_malloc(NULL, UNITS(4));
@@ -244,7 +243,7 @@ expect_zero(const char *p, size_t size)
     }
 }
 
-TEST(zeroed_run_is_zero_whatever_lay_there)
+TEST(zeroed_span_is_zero_whatever_lay_there)
 {
     char *p = pim_mem_calloc(NULL, 1, UNITS(8)); // never used
     expect_zero(p, UNITS(8));
@@ -271,7 +270,7 @@ TEST(zeroed_run_is_zero_whatever_lay_there)
 }
 
 // As it does where memory is locked.
-TEST(zeroed_run_is_zero_though_the_system_took_no_memory_back)
+TEST(zeroed_span_is_zero_though_the_system_took_no_memory_back)
 {
     char *hold = pim_mem_malloc(NULL, UNITS(16));
     char *p = pim_mem_malloc(NULL, UNITS(16));
@@ -387,7 +386,7 @@ TEST(run_at_the_end_of_an_arena_does_not_grow_beyond_it)
     pim_mem_free(NULL, last);
 }
 
-TEST(grown_block_becomes_a_run_with_room_behind_it)
+TEST(grown_block_becomes_a_span_with_room_behind_it)
 {
     char *p = pim_mem_malloc(NULL, PIM_SPAN_GROWN);
     EXPECT_NE(pim_page_of(p)->size_class, PIM_CLASS_SPAN);
@@ -414,7 +413,7 @@ TEST(grown_block_becomes_a_run_with_room_behind_it)
     pim_mem_free(NULL, neighbour);
 }
 
-TEST(longest_run_is_grown_into_without_room)
+TEST(longest_span_is_grown_into_without_room)
 {
     char *p = pim_mem_malloc(NULL, UNITS(PIM_SPAN_UNITS - 1));
     char *wall = pim_mem_malloc(NULL, UNITS(PIM_SPAN_UNITS));
@@ -431,7 +430,7 @@ TEST(longest_run_is_grown_into_without_room)
     pim_mem_free(NULL, p);
 }
 
-TEST(others_resize_a_run_by_a_copy)
+TEST(others_resize_a_span_by_a_copy)
 {
     fake_interp other;
     const size_t sizes[] = {UNITS(8), UNITS(3)};

@@ -79,7 +79,7 @@ TEST(run_freed_by_others_is_released_by_its_owner)
     pim_heap_audit(heap);
 }
 
-TEST(grown_and_shrunk_runs_may_be_freed_by_others)
+TEST(grown_and_shrunk_spans_may_be_freed_by_others)
 {
     char *p = pim_mem_malloc(NULL, UNITS(6));
     char *q = pim_mem_malloc(NULL, UNITS(20));
@@ -95,7 +95,7 @@ TEST(grown_and_shrunk_runs_may_be_freed_by_others)
 
 // --- ends ---------------------------------------------------------------------------
 
-TEST(leaked_run_outlives_its_interpreter)
+TEST(leaked_span_outlives_its_interpreter)
 {
     char *p = pim_mem_malloc(NULL, UNITS(6));
     memset(p, 'x', UNITS(6));
@@ -132,7 +132,7 @@ TEST(leaked_run_outlives_its_interpreter)
     pim_mem_free(NULL, mine);
 }
 
-TEST(leaked_run_is_freed_before_its_arena_is_reclaimed)
+TEST(leaked_span_is_freed_before_its_arena_is_reclaimed)
 {
     char *p = pim_mem_malloc(NULL, UNITS(6));
     end_interp();
@@ -144,7 +144,7 @@ TEST(leaked_run_is_freed_before_its_arena_is_reclaimed)
 }
 
 TEST(
-    leaked_run_is_resized_by_a_copy_and_does_not_grow_into_the_reclaimers_units)
+    leaked_span_is_resized_by_a_copy_and_does_not_grow_into_the_reclaimers_units)
 {
     char *p = pim_mem_malloc(NULL, UNITS(6));
     memset(p, 'x', UNITS(6));
@@ -189,7 +189,7 @@ TEST(run_of_the_reclaimer_grows_up_to_a_leaked_one)
 
 // --- no memory -------------------------------------------------------------------------
 
-TEST(without_an_arena_runs_are_maps_and_small_blocks_refused)
+TEST(without_an_arena_spans_are_maps_and_small_blocks_refused)
 {
     fake_os_fail(FAKE_PLACE, 1, true);
     char *p = pim_mem_calloc(NULL, 1, UNITS(6));
@@ -245,7 +245,7 @@ free_twice(void *arg)
     pim_mem_free(NULL, p);
 }
 
-TEST(second_free_of_a_run_is_fatal)
+TEST(second_free_of_a_span_is_fatal)
 {
     static char by_others;
     core_expect_fatal(free_twice, NULL, "not a live block");
@@ -261,7 +261,7 @@ free_second_unit(void *arg)
     pim_mem_free(NULL, p + UNITS(1));
 }
 
-TEST(free_inside_a_run_is_fatal)
+TEST(free_inside_a_span_is_fatal)
 {
     core_expect_fatal(free_second_unit, NULL, "inside a block");
 }
@@ -275,7 +275,7 @@ free_the_end_that_was_cut_off(void *arg)
     pim_mem_free(NULL, p + UNITS(6));
 }
 
-TEST(free_behind_a_shrunk_run_is_fatal)
+TEST(free_behind_a_shrunk_span_is_fatal)
 {
     core_expect_fatal(free_the_end_that_was_cut_off, NULL, "not a live block");
 }

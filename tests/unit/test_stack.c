@@ -3,12 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "domain/domain.h"
 #include "domain/stack.h"
 #include "support/blocks.h"
 #include "support/core.h"
 #include "support/expect.h"
-#include "support/fake_os.h"
 
 static unsigned of_source; // pieces that are live
 

@@ -1,7 +1,5 @@
 // test_walk.c -- a walk visits what is live, and nothing else.
 
-#include <string.h>
-
 #include "abandoned/poison.h"
 #include "domain/domain.h"
 #include "heap/large.h"
@@ -87,7 +85,7 @@ TEST(each_kind_of_block_is_found_where_it_is)
 {
     void *small = pim_obj_malloc(NULL, BLOCK);
     void *medium = pim_mem_malloc(NULL, PIM_SMALL_MAX);
-    void *run = pim_mem_malloc(NULL, 5 * PIM_UNIT_SIZE - 1);
+    void *span = pim_mem_malloc(NULL, 5 * PIM_UNIT_SIZE - 1);
     void *map = pim_obj_malloc(NULL, LARGE);
     fake_os_fail(FAKE_MAP, 1, true);
     void *of_mi = pim_mem_malloc(NULL, LARGE);
@@ -99,7 +97,7 @@ TEST(each_kind_of_block_is_found_where_it_is)
     EXPECT(fake_mi_live_blocks() != 0);
     expect_found_as(small, PIM_OBJ, pim_size_class(BLOCK), BLOCK);
     expect_found_as(medium, PIM_MEM, PIM_CLASSES - 1, PIM_SMALL_MAX);
-    expect_found_as(run, PIM_MEM, PIM_WALK_SPAN, 5 * PIM_UNIT_SIZE);
+    expect_found_as(span, PIM_MEM, PIM_WALK_SPAN, 5 * PIM_UNIT_SIZE);
     expect_found_as(map, PIM_OBJ, PIM_WALK_LARGE, pim_large_usable(map));
     expect_found_as(of_mi, PIM_MEM, PIM_WALK_LARGE, pim_large_usable(of_mi));
     expect_found_as(raw, PIM_RAW, pim_size_class(BLOCK), BLOCK);
@@ -116,11 +114,11 @@ TEST(each_kind_of_block_is_found_where_it_is)
     EXPECT_EQ(look_for(raw_large).times, 0);
     pim_obj_free(NULL, small);
     pim_mem_free(NULL, medium);
-    pim_mem_free(NULL, run);
+    pim_mem_free(NULL, span);
     pim_obj_free(NULL, map);
     pim_mem_free(NULL, of_mi);
     EXPECT_EQ(look_for(map).times, 0);
-    EXPECT_EQ(look_for(run).times, 0); // it is kept, but free
+    EXPECT_EQ(look_for(span).times, 0); // it is kept, but free
 }
 
 TEST(large_block_that_moves_when_it_grows_is_found_once)
@@ -259,12 +257,12 @@ TEST(blocks_without_a_thread_state_are_the_process_s)
 {
     fake_interp_swap(NULL);
     void *small = pim_obj_malloc(NULL, BLOCK);
-    void *run = pim_mem_malloc(NULL, 3 * PIM_UNIT_SIZE);
+    void *span = pim_mem_malloc(NULL, 3 * PIM_UNIT_SIZE);
     void *large = pim_mem_malloc(NULL, LARGE);
     census_expect_figures(&pim_process_heap, PIM_PROCESS_ID);
     EXPECT_GT(fake_figures(PIM_PROCESS_ID).by_domain[0].live_blocks, 1);
     pim_obj_free(NULL, small);
-    pim_mem_free(NULL, run);
+    pim_mem_free(NULL, span);
     pim_mem_free(NULL, large);
     fake_interp_swap(&interp);
 }
