@@ -12,9 +12,7 @@
 static void
 install(void)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("the option is ours");
-    }
+    embed_skip_if_vanilla("the option is ours");
     embed_preinit();
     int err = pimalloc_install(NULL);
     if (err != 0) {

@@ -58,9 +58,7 @@ at_exit(void *data)
 CASE(no_hook_is_the_end_of_an_interpreter)
 {
     embed_start();
-    if (embed_is_vanilla()) {
-        embed_skip("figures are ours alone");
-    }
+    embed_skip_if_vanilla("figures are ours alone");
     EXPECT_EQ(PySys_AddAuditHook(audit_hook, NULL), 0);
     embed_guest guest = embed_visit(EMBED_OWN_GIL);
     ending_id = embed_interp_id();
@@ -261,9 +259,7 @@ churn_in(void *interp)
 CASE(own_gil_with_main_obmalloc_gets_its_own_heap)
 {
     embed_start();
-    if (embed_is_vanilla()) {
-        embed_skip("CPython's own allocator would be corrupted");
-    }
+    embed_skip_if_vanilla("CPython's own allocator would be corrupted");
     if (PY_312) {
         embed_skip("this Python cannot be asked whether a GIL is shared");
     }

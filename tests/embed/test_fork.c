@@ -232,9 +232,7 @@ fork_beside_crowd(PyThreadState *outer, void *(*forker)(void *))
 static void
 skip_if_vanilla(void)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("mem without a thread state, freed by others");
-    }
+    embed_skip_if_vanilla("mem without a thread state, freed by others");
 }
 
 CASE(from_the_main_thread)

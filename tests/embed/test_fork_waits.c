@@ -144,10 +144,8 @@ fork_beside(void *(*work)(void *), int forks)
     embed_stop();
 }
 
-CASE(thread_with_a_lock_that_a_handler_wants_goes_on)
-{
-    fork_beside(use_queue, 60);
-}
+CASE_OF(thread_with_a_lock_that_a_handler_wants_goes_on,
+        fork_beside(use_queue, 60))
 
 static void *
 fork_without_a_gil(void *arg)

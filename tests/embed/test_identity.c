@@ -45,9 +45,7 @@ static PyMemAllocatorEx other_raw = {NULL, other_malloc, other_calloc,
 static void
 start_with_other_raw(int policy)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("figures are ours alone");
-    }
+    embed_skip_if_vanilla("figures are ours alone");
     embed_preinit();
     pimalloc_config config = {.size = sizeof(config), .teardown = policy};
     EXPECT_EQ(pimalloc_install(&config), 0);
@@ -157,15 +155,10 @@ each_has_a_heap_of_its_own(int policy)
     embed_stop();
 }
 
-CASE(dead_interpreters_have_no_heir_where_raw_is_anothers)
-{
-    each_has_a_heap_of_its_own(0);
-}
-
-CASE(nobody_is_poisoned_where_raw_is_anothers)
-{
-    each_has_a_heap_of_its_own(PIMALLOC_POISON);
-}
+CASE_OF(dead_interpreters_have_no_heir_where_raw_is_anothers,
+        each_has_a_heap_of_its_own(0))
+CASE_OF(nobody_is_poisoned_where_raw_is_anothers,
+        each_has_a_heap_of_its_own(PIMALLOC_POISON))
 
 CASE(nobody_is_released_where_raw_is_anothers)
 {
@@ -238,9 +231,7 @@ CASE(raw_may_become_anothers_while_interpreters_live)
         embed_skip("this Python's raw blocks are not libc's");
     }
     embed_start();
-    if (embed_is_vanilla()) {
-        embed_skip("figures are ours alone");
-    }
+    embed_skip_if_vanilla("figures are ours alone");
     PyMemAllocatorEx ours;
     PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &ours);
     PyThreadState *outer = PyEval_SaveThread();
@@ -320,9 +311,7 @@ ends_are_seen(void)
 CASE(layer_that_passes_all_on_is_no_other_allocator)
 {
     embed_start();
-    if (embed_is_vanilla()) {
-        embed_skip("figures are ours alone");
-    }
+    embed_skip_if_vanilla("figures are ours alone");
     ends_are_seen();
     set_layer();
     ends_are_seen();
@@ -350,9 +339,7 @@ CASE(debug_hooks_are_no_other_allocator)
 CASE(tracemalloc_is_no_other_allocator)
 {
     embed_start();
-    if (embed_is_vanilla()) {
-        embed_skip("figures are ours alone");
-    }
+    embed_skip_if_vanilla("figures are ours alone");
     embed_run("import tracemalloc; tracemalloc.start()");
     EXPECT_EQ(pimalloc_active(), 1);
     EXPECT_EQ(pimalloc_policy_set(PIMALLOC_EACH, PIMALLOC_POISON), 0);

@@ -178,11 +178,9 @@ CASE(missing_mimalloc_is_refused)
 }
 
 // env: PIMALLOC_MIMALLOC=/elsewhere/libmi.so
-CASE_ENV(missing_mimalloc_of_environment_is_refused,
-         "PIMALLOC_MIMALLOC=/elsewhere/libmi.so")
-{
-    refused_then_python_runs(-ENOENT, "/elsewhere/libmi.so", NULL);
-}
+CASE_ENV_OF(missing_mimalloc_of_environment_is_refused,
+            refused_then_python_runs(-ENOENT, "/elsewhere/libmi.so", NULL),
+            "PIMALLOC_MIMALLOC=/elsewhere/libmi.so")
 
 // env: PIMALLOC_MIMALLOC=/elsewhere/libmi.so; the caller's word wins.
 CASE_ENV(config_wins_over_environment, "PIMALLOC_MIMALLOC=/elsewhere/libmi.so")
@@ -203,15 +201,10 @@ old_mimalloc_is_refused(const char *version)
     EXPECT_HAS(pimalloc_strerror(-EPROTO), "install libmimalloc");
 }
 
-CASE_ENV(mimalloc_3_0_is_refused, "STUB_MI_VERSION=301")
-{
-    old_mimalloc_is_refused("301");
-}
-
-CASE_ENV(mimalloc_2_is_refused, "STUB_MI_VERSION=209")
-{
-    old_mimalloc_is_refused("209");
-}
+CASE_ENV_OF(mimalloc_3_0_is_refused, old_mimalloc_is_refused("301"),
+            "STUB_MI_VERSION=301")
+CASE_ENV_OF(mimalloc_2_is_refused, old_mimalloc_is_refused("209"),
+            "STUB_MI_VERSION=209")
 
 // New enough by its word, but not mimalloc.
 CASE_ENV(mimalloc_without_functions_is_refused, "STUB_MI_VERSION=30600")
@@ -365,20 +358,12 @@ early_install_is_removed(void)
     runs_without_us();
 }
 
-CASE_ENV(pythonmalloc_removes_early_install, "PYTHONMALLOC=malloc")
-{
-    early_install_is_removed();
-}
-
-CASE_ENV(pythonmalloc_debug_removes_early_install, "PYTHONMALLOC=debug")
-{
-    early_install_is_removed();
-}
-
-CASE_ENV(dev_mode_removes_early_install, "PYTHONDEVMODE=1")
-{
-    early_install_is_removed();
-}
+CASE_ENV_OF(pythonmalloc_removes_early_install, early_install_is_removed(),
+            "PYTHONMALLOC=malloc")
+CASE_ENV_OF(pythonmalloc_debug_removes_early_install,
+            early_install_is_removed(), "PYTHONMALLOC=debug")
+CASE_ENV_OF(dev_mode_removes_early_install, early_install_is_removed(),
+            "PYTHONDEVMODE=1")
 
 CASE(preconfig_allocator_removes_early_install)
 {
@@ -404,15 +389,10 @@ window_wins_over_environment(void)
     embed_stop();
 }
 
-CASE_ENV(window_wins_over_pythonmalloc, "PYTHONMALLOC=malloc")
-{
-    window_wins_over_environment();
-}
-
-CASE_ENV(window_wins_over_dev_mode, "PYTHONDEVMODE=1")
-{
-    window_wins_over_environment();
-}
+CASE_ENV_OF(window_wins_over_pythonmalloc, window_wins_over_environment(),
+            "PYTHONMALLOC=malloc")
+CASE_ENV_OF(window_wins_over_dev_mode, window_wins_over_environment(),
+            "PYTHONDEVMODE=1")
 
 // --- raw blocks that are older than the install ----------------------------
 

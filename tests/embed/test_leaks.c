@@ -98,9 +98,7 @@ static PyThreadState *outer;
 static void
 begin(void)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("reports are ours alone");
-    }
+    embed_skip_if_vanilla("reports are ours alone");
     embed_start();
     pimalloc_leaks_set(copy, &last);
     outer = PyThreadState_Get();

@@ -263,11 +263,7 @@ scenario(const char *code)
     free(caught);
 }
 
-#define SCENARIO(name, code)                                                   \
-    CASE(name)                                                                 \
-    {                                                                          \
-        scenario(code);                                                        \
-    }
+#define SCENARIO(name, code) CASE_OF(name, scenario(code))
 
 // --- scenarios -----------------------------------------------------------------
 

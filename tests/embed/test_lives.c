@@ -295,9 +295,7 @@ do_something(uint32_t *seed, bool *traces)
 static void
 all_at_once_with(bool with_sandbox)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("limits and walks are ours");
-    }
+    embed_skip_if_vanilla("limits and walks are ours");
 #ifdef Py_DEBUG
     embed_skip("CPython's debug builds assert where memory runs out");
 #endif
@@ -346,17 +344,7 @@ all_at_once_with(bool with_sandbox)
     embed_stop();
 }
 
-CASE(all_at_once)
-{
-    all_at_once_with(false);
-}
-
-CASE(all_at_once_and_a_sandbox)
-{
-    all_at_once_with(true);
-}
-
-CASE_ENV(all_at_once_beside_the_purging_thread, "PIMALLOC_PURGE_THREAD=1")
-{
-    all_at_once_with(false);
-}
+CASE_OF(all_at_once, all_at_once_with(false))
+CASE_OF(all_at_once_and_a_sandbox, all_at_once_with(true))
+CASE_ENV_OF(all_at_once_beside_the_purging_thread, all_at_once_with(false),
+            "PIMALLOC_PURGE_THREAD=1")

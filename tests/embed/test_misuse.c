@@ -18,9 +18,7 @@
 static void
 start_checked(void)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("the checks are ours");
-    }
+    embed_skip_if_vanilla("the checks are ours");
     embed_start();
 }
 

@@ -43,9 +43,7 @@ static void
 start(void)
 {
     embed_start();
-    if (embed_is_vanilla()) {
-        embed_skip("there are no figures");
-    }
+    embed_skip_if_vanilla("there are no figures");
     is_ours = embed_stats(PIMALLOC_PROCESS).raw_is_libc == 0;
 }
 
@@ -178,12 +176,9 @@ CASE(interpreters_side_by_side_are_told_apart)
     expect_blocks(PIMALLOC_PROCESS, 0);
 }
 
-CASE_ENV(blocks_are_counted_where_the_getter_says, "PIMALLOC_TSTATE=call")
-{
-    blocks_are_counted_where_they_were_allocated();
-}
-
-CASE_ENV(the_process_answers_where_the_getter_says, "PIMALLOC_TSTATE=call")
-{
-    without_a_thread_state_the_process_answers();
-}
+CASE_ENV_OF(blocks_are_counted_where_the_getter_says,
+            blocks_are_counted_where_they_were_allocated(),
+            "PIMALLOC_TSTATE=call")
+CASE_ENV_OF(the_process_answers_where_the_getter_says,
+            without_a_thread_state_the_process_answers(),
+            "PIMALLOC_TSTATE=call")

@@ -22,9 +22,7 @@
 
 CASE(failed_writes_return_the_error)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("figures are ours alone");
-    }
+    embed_skip_if_vanilla("figures are ours alone");
     embed_start();
     int full = open("/dev/full", O_WRONLY);
     EXPECT(full >= 0);

@@ -105,9 +105,7 @@ CASE(table_says_what_the_figures_say)
 // Of all that a program may be ended by, a table that nobody reads is the last.
 CASE(table_for_a_dead_pipe_ends_nothing)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("figures are ours alone");
-    }
+    embed_skip_if_vanilla("figures are ours alone");
     embed_start();
     signal(SIGPIPE, SIG_DFL);
     for (int buffered = 0; buffered < 2; buffered++) {

@@ -210,9 +210,7 @@ expect_well(const outcome *o)
 static void
 skip_if_vanilla(void)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("mem without a thread state");
-    }
+    embed_skip_if_vanilla("mem without a thread state");
 }
 
 CASE(forks_of_c_code)
@@ -236,10 +234,8 @@ CASE(forks_of_c_code)
     embed_stop();
 }
 
-CASE_ENV(forks_beside_the_purging_thread, "PIMALLOC_PURGE_THREAD=1")
-{
-    forks_of_c_code();
-}
+CASE_ENV_OF(forks_beside_the_purging_thread, forks_of_c_code(),
+            "PIMALLOC_PURGE_THREAD=1")
 
 static long long
 os_fork(void)

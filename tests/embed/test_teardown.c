@@ -60,9 +60,7 @@ static void
 start(void)
 {
     embed_start();
-    if (embed_is_vanilla()) {
-        embed_skip("policies are ours alone");
-    }
+    embed_skip_if_vanilla("policies are ours alone");
 }
 
 // --- keep ------------------------------------------------------------------
@@ -149,9 +147,7 @@ CASE(configuration_sets_the_policy)
     pimalloc_config config = {.size = sizeof(config),
                               .teardown = PIMALLOC_RELEASE};
     embed_preinit();
-    if (embed_is_vanilla()) {
-        embed_skip("policies are ours alone");
-    }
+    embed_skip_if_vanilla("policies are ours alone");
     if (!PY_314_OR_NEWER) {
         EXPECT_EQ(pimalloc_install(&config), -ENOTSUP);
         EXPECT_HAS(pimalloc_strerror(-ENOTSUP), "before CPython 3.14");

@@ -217,9 +217,7 @@ use_mem_without_thread_state(void *arg)
 
 CASE(mem_without_thread_state_is_served)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("CPython's own allocator is not meant for it");
-    }
+    embed_skip_if_vanilla("CPython's own allocator is not meant for it");
     embed_start();
     pimalloc_snapshot before = embed_stats(PIMALLOC_PROCESS);
     start_spinners(use_mem_without_thread_state);
@@ -239,9 +237,7 @@ CASE(mem_without_thread_state_is_served)
 // A thread that had a heap a moment ago does not own it any more.
 CASE(detached_thread_does_not_own_its_last_heap)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("CPython's own allocator is not meant for it");
-    }
+    embed_skip_if_vanilla("CPython's own allocator is not meant for it");
     embed_start();
     void *of_main = PyMem_Malloc(1000);
     pimalloc_snapshot main_before = embed_stats(0);
@@ -409,16 +405,13 @@ thread_states_of_all_sorts(const char *described)
     embed_stop();
 }
 
-CASE(thread_state_is_read_from_its_word)
-{
-    thread_states_of_all_sorts("thread state: one word");
-}
+CASE_OF(thread_state_is_read_from_its_word,
+        thread_states_of_all_sorts("thread state: one word"))
 
 // env: PIMALLOC_TSTATE=call
-CASE_ENV(thread_state_is_asked_for, "PIMALLOC_TSTATE=call")
-{
-    thread_states_of_all_sorts("PIMALLOC_TSTATE=call");
-}
+CASE_ENV_OF(thread_state_is_asked_for,
+            thread_states_of_all_sorts("PIMALLOC_TSTATE=call"),
+            "PIMALLOC_TSTATE=call")
 
 // More threads than records, one after the other and at once.
 static void *

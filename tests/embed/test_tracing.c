@@ -212,15 +212,10 @@ a_wrapper_gets_its_notes(PyMemAllocatorDomain first)
     end_here();
 }
 
-CASE(a_wrapper_of_one_domain_gets_its_notes)
-{
-    a_wrapper_gets_its_notes(PYMEM_DOMAIN_OBJ);
-}
-
-CASE(a_wrapper_of_all_domains_gets_its_notes)
-{
-    a_wrapper_gets_its_notes(PYMEM_DOMAIN_RAW);
-}
+CASE_OF(a_wrapper_of_one_domain_gets_its_notes,
+        a_wrapper_gets_its_notes(PYMEM_DOMAIN_OBJ))
+CASE_OF(a_wrapper_of_all_domains_gets_its_notes,
+        a_wrapper_gets_its_notes(PYMEM_DOMAIN_RAW))
 
 // CPython's debug hooks note nothing.
 CASE_ENV(under_debug_hooks_of_ours_raw_is_refused, "PIMALLOC_DEBUG=1")

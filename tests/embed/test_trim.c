@@ -41,9 +41,7 @@ static void
 start(void)
 {
     embed_start();
-    if (embed_is_vanilla()) {
-        embed_skip("memory is ours to give");
-    }
+    embed_skip_if_vanilla("memory is ours to give");
 }
 
 CASE(own_memory_goes_at_once)

@@ -101,9 +101,7 @@ run_work(void)
 
 CASE(walk_agrees_in_main_and_in_interpreters)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("there is nothing to walk");
-    }
+    embed_skip_if_vanilla("there is nothing to walk");
     embed_start();
     run_work();
     for (int i = 0; i < 3; i++) {
@@ -121,9 +119,7 @@ CASE(walk_agrees_in_main_and_in_interpreters)
 
 CASE(object_is_found_in_its_interpreter_and_nowhere_else)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("there is nothing to walk");
-    }
+    embed_skip_if_vanilla("there is nothing to walk");
     embed_start();
     PyThreadState *outer = PyThreadState_Get();
     PyThreadState *sub = embed_new_interp(EMBED_OWN_GIL);
@@ -164,9 +160,7 @@ stop(void *arg, const pimalloc_block *block)
 CASE(wrong_questions_are_refused)
 {
     int n = 0;
-    if (embed_is_vanilla()) {
-        embed_skip("there is nothing to walk");
-    }
+    embed_skip_if_vanilla("there is nothing to walk");
     EXPECT_EQ(pimalloc_walk(0, stop, &n), -ENOENT); // never installed
     EXPECT_EQ(pimalloc_walk(PIMALLOC_PROCESS, stop, &n), -ENOENT);
     embed_start();

@@ -146,9 +146,7 @@ run_interpreters(void)
 static PyThreadState *
 start(void)
 {
-    if (embed_is_vanilla()) {
-        embed_skip("words are ours alone");
-    }
+    embed_skip_if_vanilla("words are ours alone");
     embed_start();
     return PyEval_SaveThread();
 }
@@ -173,25 +171,13 @@ expect_each_reads(void (*work)(void))
     stop(outer);
 }
 
-CASE(each_thread_reads_its_own_word)
-{
-    expect_each_reads(attach_and_detach);
-}
-
-CASE(thread_that_never_attaches_reads_its_own_word)
-{
-    expect_each_reads(never_attach);
-}
-
-CASE(thread_that_attaches_late_reads_its_own_word)
-{
-    expect_each_reads(raw_first_and_attach_later);
-}
-
-CASE(thread_of_several_interpreters_reads_its_own_word)
-{
-    expect_each_reads(run_interpreters);
-}
+CASE_OF(each_thread_reads_its_own_word, expect_each_reads(attach_and_detach))
+CASE_OF(thread_that_never_attaches_reads_its_own_word,
+        expect_each_reads(never_attach))
+CASE_OF(thread_that_attaches_late_reads_its_own_word,
+        expect_each_reads(raw_first_and_attach_later))
+CASE_OF(thread_of_several_interpreters_reads_its_own_word,
+        expect_each_reads(run_interpreters))
 
 CASE(threads_of_python_read_their_own_words)
 {

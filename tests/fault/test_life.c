@@ -166,9 +166,7 @@ live(life *l)
     use_raw(l);
     pim_heap *heap = fake_current_heap();
     if (!pim_heap_is_process(heap)) {
-        pim_gate_enter();
-        pim_heap_purge(heap, true);
-        pim_gate_exit();
+        IN_GATE(pim_heap_purge(heap, true));
         pim_heap_audit(heap);
     }
     fake_interp_detach(&l->interp);
@@ -281,50 +279,16 @@ fail_each(unsigned os_kinds, bool and_rest)
     print_message("%d calls failed in turn\n", (int)nth - 1);
 }
 
-TEST(each_failing_map_of_an_arena_is_survived)
-{
-    fail_each(FAKE_PLACE, false);
-}
-
-TEST(each_failing_unmap_is_survived)
-{
-    fail_each(FAKE_UNMAP, false);
-}
-
-TEST(each_failing_reset_is_survived)
-{
-    fail_each(FAKE_RESET, false);
-}
-
-TEST(each_failing_map_is_survived)
-{
-    fail_each(FAKE_MAP, false);
-}
-
-TEST(each_failing_remap_is_survived)
-{
-    fail_each(FAKE_REMAP, false);
-}
-
-TEST(each_failing_call_of_the_system_is_survived)
-{
-    fail_each(FAKE_ANY, false);
-}
-
-TEST(system_that_fails_from_some_call_on_is_survived)
-{
-    fail_each(FAKE_ANY, true);
-}
-
-TEST(each_failing_call_of_mimalloc_is_survived)
-{
-    fail_each(0, false);
-}
-
-TEST(mimalloc_that_fails_from_some_call_on_is_survived)
-{
-    fail_each(0, true);
-}
+TEST_OF(each_failing_map_of_an_arena_is_survived, fail_each(FAKE_PLACE, false))
+TEST_OF(each_failing_unmap_is_survived, fail_each(FAKE_UNMAP, false))
+TEST_OF(each_failing_reset_is_survived, fail_each(FAKE_RESET, false))
+TEST_OF(each_failing_map_is_survived, fail_each(FAKE_MAP, false))
+TEST_OF(each_failing_remap_is_survived, fail_each(FAKE_REMAP, false))
+TEST_OF(each_failing_call_of_the_system_is_survived, fail_each(FAKE_ANY, false))
+TEST_OF(system_that_fails_from_some_call_on_is_survived,
+        fail_each(FAKE_ANY, true))
+TEST_OF(each_failing_call_of_mimalloc_is_survived, fail_each(0, false))
+TEST_OF(mimalloc_that_fails_from_some_call_on_is_survived, fail_each(0, true))
 
 // --- set-up -------------------------------------------------------------------------
 

@@ -104,10 +104,7 @@ ours_is_taken(void *unused)
     printf("mimalloc %d\n", pim_mi_version());
 }
 
-TEST(library_of_this_test_is_taken)
-{
-    in_child(ours_is_taken, NULL);
-}
+TEST_OF(library_of_this_test_is_taken, in_child(ours_is_taken, NULL))
 
 typedef struct odd {
     const char *version;
@@ -179,10 +176,8 @@ blocks_outlive_their_threads(void *unused)
     }
 }
 
-TEST(heaps_are_not_bound_to_threads)
-{
-    in_child(blocks_outlive_their_threads, NULL);
-}
+TEST_OF(heaps_are_not_bound_to_threads,
+        in_child(blocks_outlive_their_threads, NULL))
 
 static void
 threads_end_inside(void *unused)
@@ -192,10 +187,7 @@ threads_end_inside(void *unused)
     EXPECT(pim_load_acquire(&pim_gate_on_thread_exit[PIM_EXIT_MI]) != NULL);
 }
 
-TEST(ends_of_threads_are_taken_over)
-{
-    in_child(threads_end_inside, NULL);
-}
+TEST_OF(ends_of_threads_are_taken_over, in_child(threads_end_inside, NULL))
 
 // --- what it costs ---------------------------------------------------------
 
@@ -212,10 +204,7 @@ nothing_is_reserved(void *unused)
     give(block);
 }
 
-TEST(no_arena_before_the_first_block)
-{
-    in_child(nothing_is_reserved, NULL);
-}
+TEST_OF(no_arena_before_the_first_block, in_child(nothing_is_reserved, NULL))
 
 // --- where there is little -------------------------------------------------
 

@@ -135,14 +135,7 @@ each_call_fails(bool and_rest)
     first_failure = 0;
 }
 
-TEST(one_refused_map_ends_nothing)
-{
-    each_call_fails(false);
-}
-
-TEST(all_further_maps_refused_ends_nothing)
-{
-    each_call_fails(true);
-}
+TEST_OF(one_refused_map_ends_nothing, each_call_fails(false))
+TEST_OF(all_further_maps_refused_ends_nothing, each_call_fails(true))
 
 SUITE()

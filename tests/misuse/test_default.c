@@ -46,12 +46,10 @@ free_twice_in_full_page(void *arg)
     }
 }
 
-TEST(a_double_free_in_a_full_page_is_found_when_it_comes_back)
-{
-    expect_named(
-        free_twice_in_full_page, "a block was freed twice",
-        "offset 0 of a block of 48 bytes, domain mem, of interpreter ");
-}
+TEST_OF(a_double_free_in_a_full_page_is_found_when_it_comes_back,
+        expect_named(
+            free_twice_in_full_page, "a block was freed twice",
+            "offset 0 of a block of 48 bytes, domain mem, of interpreter "))
 
 static void
 write_to_free_block(void *arg)
@@ -70,12 +68,10 @@ write_to_free_block(void *arg)
     }
 }
 
-TEST(a_free_list_cut_short_is_found_when_the_page_is_exhausted)
-{
-    expect_named(
-        write_to_free_block, "a free block was written to",
-        "offset 0 of a block of 48 bytes, domain obj, of interpreter ");
-}
+TEST_OF(a_free_list_cut_short_is_found_when_the_page_is_exhausted,
+        expect_named(
+            write_to_free_block, "a free block was written to",
+            "offset 0 of a block of 48 bytes, domain obj, of interpreter "))
 
 static void
 free_twice_by_others(void *arg)
@@ -87,12 +83,10 @@ free_twice_by_others(void *arg)
     pim_mem_free(NULL, block);
 }
 
-TEST(a_double_free_by_a_stranger_is_found_at_once)
-{
-    expect_named(
-        free_twice_by_others, "a block was freed twice",
-        "offset 0 of a block of 48 bytes, domain mem, of interpreter ");
-}
+TEST_OF(a_double_free_by_a_stranger_is_found_at_once,
+        expect_named(
+            free_twice_by_others, "a block was freed twice",
+            "offset 0 of a block of 48 bytes, domain mem, of interpreter "))
 
 static void
 free_behind_the_blocks(void *arg)
@@ -106,12 +100,10 @@ free_behind_the_blocks(void *arg)
     pim_mem_free(NULL, pim_page_start(page) + behind);
 }
 
-TEST(a_strangers_free_behind_a_pages_blocks_is_found)
-{
-    core_expect_fatal(
-        free_behind_the_blocks, NULL,
-        "free of an address behind a page's blocks: offset 0 of ");
-}
+TEST_OF(a_strangers_free_behind_a_pages_blocks_is_found,
+        core_expect_fatal(
+            free_behind_the_blocks, NULL,
+            "free of an address behind a page's blocks: offset 0 of "))
 
 static void
 free_inside_span(void *arg)
@@ -121,12 +113,10 @@ free_inside_span(void *arg)
     pim_mem_free(NULL, block + PIM_UNIT_SIZE);
 }
 
-TEST(a_free_inside_a_span_is_found_at_once)
-{
-    expect_named(free_inside_span, "free of an address inside a block",
-                 "offset 16384 of a block of 114688 bytes, domain mem, of "
-                 "interpreter ");
-}
+TEST_OF(a_free_inside_a_span_is_found_at_once,
+        expect_named(free_inside_span, "free of an address inside a block",
+                     "offset 16384 of a block of 114688 bytes, domain mem, of "
+                     "interpreter "))
 
 // A page that an ended interpreter left knows its live blocks exactly.
 static void
@@ -142,12 +132,11 @@ free_orphan_again(void *arg)
     pim_obj_free(NULL, left[0]);
 }
 
-TEST(a_double_free_of_what_an_ended_interpreter_left_is_found_at_once)
-{
+TEST_OF(
+    a_double_free_of_what_an_ended_interpreter_left_is_found_at_once,
     core_expect_fatal(free_orphan_again, NULL,
                       "a block was freed twice: offset 0 of a block of 48 "
-                      "bytes, domain obj, of an interpreter that has ended (");
-}
+                      "bytes, domain obj, of an interpreter that has ended ("))
 
 static void
 free_raw_again(void *arg)
@@ -159,11 +148,10 @@ free_raw_again(void *arg)
     pim_raw_free(NULL, block);
 }
 
-TEST(a_double_free_of_a_raw_block_is_found_at_once)
-{
+TEST_OF(
+    a_double_free_of_a_raw_block_is_found_at_once,
     core_expect_fatal(free_raw_again, NULL,
                       "a raw block was freed twice: offset 0 of a block of 48 "
-                      "bytes, domain raw, of the process (");
-}
+                      "bytes, domain raw, of the process ("))
 
 SUITE(.set_up = core_set_up, .begin = interp_case_begin, .end = interp_case_end)

@@ -305,9 +305,7 @@ TEST(random_programs_agree_with_the_reference)
     run(1, NULL);
     EXPECT_EQ(w.ref.refused, 0);
     // Records and bindings stay mapped (HEAP-3), large blocks only for a while.
-    pim_gate_enter();
-    pim_extent_trim(true);
-    pim_gate_exit();
+    IN_GATE(pim_extent_trim(true));
     EXPECT_LE(pim_load_relaxed(&fake.mapped_bytes), mapped + (256 << 10));
 }
 
@@ -338,10 +336,7 @@ fail_sometimes(void)
     }
 }
 
-TEST(random_programs_survive_failures)
-{
-    run(4, fail_sometimes);
-}
+TEST_OF(random_programs_survive_failures, run(4, fail_sometimes))
 
 static int
 set_up(void **state)

@@ -85,9 +85,7 @@ idle(void)
 void
 trim_extents(bool all)
 {
-    pim_gate_enter();
-    pim_extent_trim(all);
-    pim_gate_exit();
+    IN_GATE(pim_extent_trim(all));
     pim_extent_audit(&the.heap->idle_bytes);
 }
 

@@ -44,6 +44,13 @@ typedef struct core_domain {
 // Indexed by enum pim_domain.
 extern const core_domain core_domains[3];
 
+#define IN_GATE(call)                                                          \
+    do {                                                                       \
+        pim_gate_enter();                                                      \
+        call;                                                                  \
+        pim_gate_exit();                                                       \
+    } while (0)
+
 // Blocks of one domain and size.
 void core_fill(unsigned domain, void **blocks, size_t n, size_t size);
 void core_free_all(unsigned domain, void **blocks, size_t n);

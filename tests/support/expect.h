@@ -29,6 +29,13 @@ typedef struct expect_suite {
 
 #define TEST(name) TEST_FORM(name, EXPECT_LIST(name, name, false, NULL, NULL))
 
+// A row of a table: the case is one call.
+#define TEST_OF(name, call)                                                    \
+    TEST(name)                                                                 \
+    {                                                                          \
+        call;                                                                  \
+    }
+
 // A case with a beginning and an end of its own, or with none.
 #define TEST_WITH(name, begin, end)                                            \
     TEST_FORM(name, EXPECT_LIST(name, name, true, begin, end))

@@ -98,9 +98,7 @@ raw_world_end(void **state)
         fake_interp_end(&raw_world.a);
     }
     fake_interp_end(&raw_world.b);
-    pim_gate_enter();
-    pim_extent_trim(true);
-    pim_gate_exit();
+    IN_GATE(pim_extent_trim(true));
     return 0;
 }
 

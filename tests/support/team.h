@@ -4,6 +4,7 @@
 #define PIM_TESTS_TEAM_H
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "base/atomic.h"
 #include "support/tsan.h"
@@ -44,6 +45,15 @@ void team_join(team *t);
 pthread_t team_start(void *(*work)(void *), void *arg);
 void team_end(pthread_t thread);
 void team_alone(void *(*work)(void *), void *arg);
+
+// Waits until another thread sets it.
+static inline void
+wait_for(const _Atomic bool *flag)
+{
+    while (!pim_load_acquire(flag)) {
+        sched_yield();
+    }
+}
 
 static inline bool
 team_stops(const team_member *self)

@@ -136,9 +136,7 @@ TEST(large_blocks_stay_whole_whoever_frees_and_trims)
         int64_t id = interps[i].state->id;
         fake_interp_attach(&interps[i]);
         pim_heap *heap = fake_current_heap();
-        pim_gate_enter();
-        pim_heap_drain(heap);
-        pim_gate_exit();
+        IN_GATE(pim_heap_drain(heap));
         pim_heap_audit(heap);
         EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 0);
         EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_bytes, 0);

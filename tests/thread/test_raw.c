@@ -88,9 +88,7 @@ trim(unsigned i)
 {
     random_state r = random_from(i);
     raw_exchange_some(&r, 300);
-    pim_gate_enter();
-    pim_raw_small_trim();
-    pim_gate_exit();
+    IN_GATE(pim_raw_small_trim());
 }
 
 TEST(blocks_that_change_threads_are_counted_and_lost_by_nobody)

@@ -24,14 +24,6 @@ static _Atomic bool inside;
 static _Atomic bool known; // the reclaimer's thread, to the gate
 static _Atomic bool pushed;
 
-static void
-wait_for(const _Atomic bool *flag)
-{
-    while (!pim_load_acquire(flag)) {
-        sched_yield();
-    }
-}
-
 // Does what pim_heap_free_remote() does in a thread that found the page's first
 // owner and then was not scheduled for a while.
 static void
@@ -92,9 +84,7 @@ reclaimer_works(team_member *self)
     }
     // Nobody else may have touched the page; now its new owner does.
     EXPECT_LE(pim_page_used(page), used);
-    pim_gate_enter();
-    pim_heap_drain(fake_current_heap());
-    pim_gate_exit();
+    IN_GATE(pim_heap_drain(fake_current_heap()));
     for (unsigned i = 1; i < BLOCKS; i++) {
         pim_obj_free(NULL, blocks[i]);
     }

@@ -59,9 +59,7 @@ end_both(void)
     exchange_clear(&x);
     for (unsigned i = 0; i < 2; i++) {
         fake_interp_attach(&interps[i]);
-        pim_gate_enter();
-        pim_heap_drain(fake_current_heap());
-        pim_gate_exit();
+        IN_GATE(pim_heap_drain(fake_current_heap()));
         pim_heap_audit(fake_current_heap());
         pim_figures f = fake_figures(interps[i].state->id);
         EXPECT_EQ(f.by_domain[OBJ].live_blocks, 0);

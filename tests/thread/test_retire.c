@@ -140,30 +140,15 @@ race(unsigned large_per_1000, unsigned maps_per_1000, bool with_reclaimers,
     pim_heap_audit(&pim_process_heap);
 }
 
-TEST(small_blocks_freed_during_the_end_are_counted_once)
-{
-    race(0, 0, false, ROUNDS);
-}
-
-TEST(large_blocks_freed_during_the_end_are_counted_once)
-{
-    race(1000, 0, false, ROUNDS / 4);
-}
-
-TEST(maps_freed_during_the_end_are_counted_once)
-{
-    race(0, 200, false, ROUNDS / 20);
-}
-
-TEST(pages_reclaimed_during_the_end_stay_whole)
-{
-    race(0, 0, true, ROUNDS);
-}
-
-TEST(blocks_of_all_kinds_freed_during_the_end_with_reclaimers_stay_whole)
-{
-    race(100, 2, true, ROUNDS / 4);
-}
+TEST_OF(small_blocks_freed_during_the_end_are_counted_once,
+        race(0, 0, false, ROUNDS))
+TEST_OF(large_blocks_freed_during_the_end_are_counted_once,
+        race(1000, 0, false, ROUNDS / 4))
+TEST_OF(maps_freed_during_the_end_are_counted_once,
+        race(0, 200, false, ROUNDS / 20))
+TEST_OF(pages_reclaimed_during_the_end_stay_whole, race(0, 0, true, ROUNDS))
+TEST_OF(blocks_of_all_kinds_freed_during_the_end_with_reclaimers_stay_whole,
+        race(100, 2, true, ROUNDS / 4))
 
 // A late free touches metadata only, however it meets with the end.
 static void
@@ -179,14 +164,9 @@ race_with_poison(unsigned large_per_1000, unsigned maps_per_1000,
     EXPECT_EQ(pim_load_relaxed(&pim_poisoned.poisoned_bytes), 0);
 }
 
-TEST(small_blocks_freed_while_they_are_poisoned_are_counted_once)
-{
-    race_with_poison(0, 0, true, ROUNDS / 4);
-}
-
-TEST(maps_freed_while_they_are_poisoned_are_counted_once)
-{
-    race_with_poison(50, 100, false, ROUNDS / 40);
-}
+TEST_OF(small_blocks_freed_while_they_are_poisoned_are_counted_once,
+        race_with_poison(0, 0, true, ROUNDS / 4))
+TEST_OF(maps_freed_while_they_are_poisoned_are_counted_once,
+        race_with_poison(50, 100, false, ROUNDS / 40))
 
 SUITE(.set_up = core_set_up_with_clock)

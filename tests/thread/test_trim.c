@@ -45,9 +45,8 @@ run_interpreters(team_member *self)
         for (unsigned i = 0; i < 20 && !team_stops(self); i++) {
             swing(&r);
             pim_add_relaxed(&swings, 1);
-            pim_gate_enter(); // out of which nobody changes arenas
-            pim_heap_audit(fake_current_heap());
-            pim_gate_exit();
+            IN_GATE(pim_heap_audit(
+                fake_current_heap())); // out of which nobody changes arenas
         }
         fake_interp_stop(&interp);
     }

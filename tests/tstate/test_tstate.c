@@ -202,20 +202,9 @@ expect_not_found(const char *path)
     expect_counts(0, 1 + TEAM);
 }
 
-TEST(block_of_its_own_in_each_thread)
-{
-    expect_found(GETTER_DYNAMIC);
-}
-
-TEST(block_that_is_aligned)
-{
-    expect_found(GETTER_ALIGNED);
-}
-
-TEST(block_in_static_storage)
-{
-    expect_found(GETTER_STATIC);
-}
+TEST_OF(block_of_its_own_in_each_thread, expect_found(GETTER_DYNAMIC))
+TEST_OF(block_that_is_aligned, expect_found(GETTER_ALIGNED))
+TEST_OF(block_in_static_storage, expect_found(GETTER_STATIC))
 
 TEST(block_that_a_descriptor_leads_to)
 {
@@ -226,20 +215,9 @@ TEST(block_that_a_descriptor_leads_to)
 #endif
 }
 
-TEST(one_of_several_words_is_read)
-{
-    expect_found(GETTER_SEVERAL);
-}
-
-TEST(two_words_that_are_both_read)
-{
-    expect_not_found(GETTER_BOTH);
-}
-
-TEST(state_that_is_in_no_word)
-{
-    expect_not_found(GETTER_KEY);
-}
+TEST_OF(one_of_several_words_is_read, expect_found(GETTER_SEVERAL))
+TEST_OF(two_words_that_are_both_read, expect_not_found(GETTER_BOTH))
+TEST_OF(state_that_is_in_no_word, expect_not_found(GETTER_KEY))
 
 // Where it lies, and its number, may be those of the first time or not.
 TEST(module_that_is_loaded_again)

@@ -173,9 +173,7 @@ TEST(others_free_orphans_of_a_reclaimed_page)
     fake_interp_swap(&reclaimer);
     EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, n - 1);
     EXPECT_EQ(fake_figures(reclaimer_id()).remote_frees, 1);
-    pim_gate_enter();
-    pim_heap_drain(heap);
-    pim_gate_exit();
+    IN_GATE(pim_heap_drain(heap));
     pim_heap_audit(heap);
     for (unsigned i = 1; i < n; i++) {
         pim_obj_free(NULL, mine[i]);
@@ -280,9 +278,7 @@ TEST(full_page_stays_with_the_process_in_a_reclaimed_arena)
     pim_heap_audit(&pim_process_heap);
     // Their units were returned to the reclaimer.
     EXPECT(pim_load_relaxed(&heap->arenas.returned));
-    pim_gate_enter();
-    pim_heap_purge(heap, true);
-    pim_gate_exit();
+    IN_GATE(pim_heap_purge(heap, true));
     EXPECT_EQ(process_blocks(), LEFT);
     pim_heap_audit(heap);
     pim_obj_free(NULL, mine);

@@ -256,9 +256,7 @@ TEST(a_block_freed_by_another_is_gone_from_its_class_at_once)
     }
     // Taken over by the owner, it is still so.
     fake_interp_swap(&interp);
-    pim_gate_enter();
-    pim_heap_drain(fake_current_heap());
-    pim_gate_exit();
+    IN_GATE(pim_heap_drain(fake_current_heap()));
     for (unsigned i = 0; i < SIZES; i++) {
         EXPECT_EQ(class_of(id, OBJ, classes[i]).live_blocks, 0);
         EXPECT_EQ(class_of(id, OBJ, classes[i]).live_bytes, 0);

@@ -2,7 +2,6 @@
 
 #define _GNU_SOURCE
 
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -192,10 +191,7 @@ expect_well(void (*body)(void *), void *arg)
     EXPECT_NULL(strstr(said + 1, "pimalloc: fork() copied ")); // once
 }
 
-TEST(child_lives_on_the_processs_malloc)
-{
-    expect_well(fork_from_inside, NULL);
-}
+TEST_OF(child_lives_on_the_processs_malloc, expect_well(fork_from_inside, NULL))
 
 // All locks there are, as the linker has them (platform/lock.h).
 extern pim_lock __start_pim_locks[] __attribute__((visibility("hidden")));
@@ -224,9 +220,7 @@ fork_beside_who_holds_all(void *arg)
     begin(arg);
     pim_inside_patience_ms = 20;
     EXPECT_EQ(pthread_create(&thread, NULL, hold_all, NULL), 0);
-    while (!pim_load_acquire(&has_all)) {
-        sched_yield();
-    }
+    wait_for(&has_all);
     pid_t child = fork();
     if (child == 0) {
         live_adrift();
@@ -235,9 +229,7 @@ fork_beside_who_holds_all(void *arg)
     _exit(child_outcome(child) == 0 ? 0 : 1);
 }
 
-TEST(child_does_not_wait_for_locks_of_who_is_gone)
-{
-    expect_well(fork_beside_who_holds_all, NULL);
-}
+TEST_OF(child_does_not_wait_for_locks_of_who_is_gone,
+        expect_well(fork_beside_who_holds_all, NULL))
 
 SUITE()

@@ -340,9 +340,7 @@ TEST(who_was_made_by_one_that_ended_counts_for_its_maker)
 TEST(a_host_says_who_counts_for_whom)
 {
     limit_member(TENANT, SOFT, SOFT);
-    pim_gate_enter();
-    pim_limit_count_made(&member_heap(TENANT)->limit, false);
-    pim_gate_exit();
+    IN_GATE(pim_limit_count_made(&member_heap(TENANT)->limit, false));
     EXPECT(make_member(CHILD));
     EXPECT_EQ(fake_limit(member_heap(CHILD)).parent, PIM_PROCESS_ID);
     void *block = pim_obj_malloc(NULL, 20 * MIB);
@@ -388,17 +386,13 @@ TEST(what_main_makes_counts_for_nobody_unless_main_is_told_to)
     pim_heap *main_heap = fake_current_heap();
     EXPECT(make_member(CHILD));
     EXPECT_EQ(fake_limit(member_heap(CHILD)).parent, PIM_PROCESS_ID);
-    pim_gate_enter();
-    pim_limit_count_made(&main_heap->limit, true);
-    pim_gate_exit();
+    IN_GATE(pim_limit_count_made(&main_heap->limit, true));
     end_member(CHILD);
     fake_interp_swap(fake_main());
     EXPECT_PTR_EQ(fake_current_heap(), main_heap);
     EXPECT(make_member(SECOND));
     EXPECT_EQ(fake_limit(member_heap(SECOND)).parent, FAKE_MAIN);
-    pim_gate_enter();
-    pim_limit_count_made(&main_heap->limit, false);
-    pim_gate_exit();
+    IN_GATE(pim_limit_count_made(&main_heap->limit, false));
 }
 
 TEST(a_legacy_interpreter_that_a_tenant_made_is_the_tenants)

@@ -124,15 +124,10 @@ reuse_pointer(bool told)
     fake_interp_end(&next);
 }
 
-TEST(stale_cache_does_not_survive_the_end_of_its_interpreter)
-{
-    reuse_pointer(true);
-}
-
-TEST(stale_cache_does_not_survive_an_end_that_nobody_told)
-{
-    reuse_pointer(false);
-}
+TEST_OF(stale_cache_does_not_survive_the_end_of_its_interpreter,
+        reuse_pointer(true))
+TEST_OF(stale_cache_does_not_survive_an_end_that_nobody_told,
+        reuse_pointer(false))
 
 static _Atomic bool may_go_on;
 static _Atomic bool has_cached;

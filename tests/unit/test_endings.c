@@ -2,7 +2,6 @@
 
 #define _GNU_SOURCE
 
-#include <sched.h>
 #include <string.h>
 
 #include "abandoned/poison.h"
@@ -13,6 +12,7 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/fake_interp.h"
+#include "support/team.h"
 
 static _Atomic bool is_inside;
 static _Atomic bool may_leave;
@@ -22,9 +22,7 @@ stay_inside(void *arg)
 {
     pim_gate_enter();
     pim_store_release(&is_inside, true);
-    while (!pim_load_acquire(&may_leave)) {
-        sched_yield();
-    }
+    wait_for(&may_leave);
     pim_gate_exit();
     return arg;
 }
@@ -62,9 +60,7 @@ end_beside_who_stays(void *arg)
     core_start();
     pim_inside_patience_ms = 30;
     EXPECT_EQ(pthread_create(&thread, NULL, stay_inside, NULL), 0);
-    while (!pim_load_acquire(&is_inside)) {
-        sched_yield();
-    }
+    wait_for(&is_inside);
     life lives[3];
     for (unsigned i = 0; i < 3; i++) {
         lives[i] = live_and_end(policy);

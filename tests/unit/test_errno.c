@@ -169,9 +169,7 @@ TEST(callback_of_a_limit_may_do_what_it_likes)
     fake_interp_begin(&interp, core_next_id());
     fake_interp_swap(&interp);
     pim_heap *heap = fake_current_heap();
-    pim_gate_enter();
-    pim_limit_set(&heap->limit, &terms);
-    pim_gate_exit();
+    IN_GATE(pim_limit_set(&heap->limit, &terms));
     for (unsigned i = 0; i < PIM_DOMAINS; i++) {
         const core_domain *d = &core_domains[i];
         void *p = d->malloc(NULL, 500000);

@@ -163,9 +163,7 @@ TEST(huge_pages_are_kept_and_given_back_whole)
 {
     drop(make(16 * MIB));
     for (unsigned i = 0; i < 8; i++) {
-        pim_gate_enter();
-        pim_extent_make_way(300000);
-        pim_gate_exit();
+        IN_GATE(pim_extent_make_way(300000));
         EXPECT(pim_load_relaxed(&fake.unmapped_last) % HUGE == 0 ||
                idle() == 0);
     }
@@ -175,9 +173,7 @@ TEST(huge_pages_are_kept_and_given_back_whole)
 TEST(what_makes_way_is_whole_pages)
 {
     drop(make(2 * MIB - 8 * PAGE)); // too small for huge pages
-    pim_gate_enter();
-    pim_extent_make_way(5000);
-    pim_gate_exit();
+    IN_GATE(pim_extent_make_way(5000));
     EXPECT_EQ(idle() % PAGE, 0);
     EXPECT_LE(idle(), 2 * MIB - 8 * PAGE);
     EXPECT_EQ(pim_load_relaxed(&fake.mapped_bytes), the.mapped + idle());
@@ -284,9 +280,7 @@ TEST(what_is_kept_makes_room_for_an_arena_that_is_refused)
 {
     void *blocks[200];
     drop(make(16 * MIB));
-    pim_gate_enter();
-    pim_region_trim(); // no arena is retained
-    pim_gate_exit();
+    IN_GATE(pim_region_trim()); // no arena is retained
     uint64_t arenas = fake_figures(the.id).arenas;
     fake_os_fail(FAKE_PLACE, 1, false);
     for (unsigned i = 0; i < 200; i++) {
@@ -364,9 +358,7 @@ TEST(map_freed_by_another_heap_is_in_the_owners_figures)
     EXPECT_GE(idle(), 4 * MIB);
     fake_interp_stop(&other);
     fake_interp_attach(&the.interp);
-    pim_gate_enter();
-    pim_heap_drain(the.heap);
-    pim_gate_exit();
+    IN_GATE(pim_heap_drain(the.heap));
 }
 
 SUITE(.set_up = core_set_up, .begin = blocks_begin, .end = blocks_end)

@@ -40,9 +40,7 @@ fill_with_gaps(void)
 static void
 freeze(void)
 {
-    pim_gate_enter();
-    pim_heap_freeze(heap);
-    pim_gate_exit();
+    IN_GATE(pim_heap_freeze(heap));
     pim_heap_audit(heap);
 }
 
@@ -116,9 +114,7 @@ TEST(frozen_page_that_others_empty_comes_back)
     fake_interp_swap(&other);
     free_the_rest();
     fake_interp_swap(&interp);
-    pim_gate_enter();
-    pim_heap_drain(heap);
-    pim_gate_exit();
+    IN_GATE(pim_heap_drain(heap));
     pim_heap_audit(heap);
     EXPECT_EQ(pim_load_relaxed(&heap->page_count), 0);
     EXPECT_GT(pages, 0);

@@ -20,14 +20,6 @@ static _Atomic bool flag_a;
 static _Atomic bool flag_b;
 static _Atomic bool waits; // who is to wait is about to
 
-static void
-wait_for(const _Atomic bool *flag)
-{
-    while (!pim_load_acquire(flag)) {
-        sched_yield();
-    }
-}
-
 static int
 set_up(void **state)
 {

@@ -79,10 +79,8 @@ synchronize_without(void *arg)
     EXPECT_EQ(child_outcome(child), 0);
 }
 
-TEST(entries_fence_themselves_once_membarrier_has_failed)
-{
-    in_a_process(synchronize_without);
-}
+TEST_OF(entries_fence_themselves_once_membarrier_has_failed,
+        in_a_process(synchronize_without))
 
 static void
 fork_without(void *arg)
@@ -101,10 +99,7 @@ fork_without(void *arg)
     EXPECT(pim_load_relaxed(&pim_gate.fence_on_enter));
 }
 
-TEST(fork_notices_that_membarrier_fails)
-{
-    in_a_process(fork_without);
-}
+TEST_OF(fork_notices_that_membarrier_fails, in_a_process(fork_without))
 
 // --- nobody is inside beside who has closed ----------------------------------------
 
@@ -173,9 +168,7 @@ forbid_under_way(void *arg)
     EXPECT_EQ(pim_load_relaxed(&seen_inside), 0);
 }
 
-TEST(nobody_is_inside_a_closed_gate_when_membarrier_is_forbidden_under_way)
-{
-    in_a_process(forbid_under_way);
-}
+TEST_OF(nobody_is_inside_a_closed_gate_when_membarrier_is_forbidden_under_way,
+        in_a_process(forbid_under_way))
 
 SUITE()

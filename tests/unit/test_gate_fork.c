@@ -15,20 +15,13 @@
 #include "support/core.h"
 #include "support/expect.h"
 #include "support/patience.h"
+#include "support/team.h"
 
 static pthread_mutex_t theirs = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool is_theirs; // somebody has it, and comes to the gate
 static _Atomic bool may_leave;
 static _Atomic bool has_left;
 static pthread_t thread;
-
-static void
-wait_for(const _Atomic bool *flag)
-{
-    while (!pim_load_acquire(flag)) {
-        sched_yield();
-    }
-}
 
 // --- a handler that runs after ours -------------------------------------------
 

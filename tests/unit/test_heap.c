@@ -152,9 +152,7 @@ expect_order_after_random_frees(unsigned size_class, unsigned kept)
     void *blocks[1024];
     void *order[1024];
     random_state random = random_from(size_class);
-    pim_gate_enter();
-    pim_heap_purge(heap, true); // no page was used before
-    pim_gate_exit();
+    IN_GATE(pim_heap_purge(heap, true)); // no page was used before
     core_fill(PIM_OBJ, blocks, n, size);
     void *other = pim_obj_malloc(NULL, size); // of the next page
     pim_page *page = pim_page_of(blocks[0]);
@@ -265,9 +263,7 @@ TEST(every_class_fills_pages_of_its_own)
         pim_heap_audit(heap);
         core_free_all(PIM_OBJ, blocks, n);
     }
-    pim_gate_enter();
-    pim_heap_purge(heap, true);
-    pim_gate_exit();
+    IN_GATE(pim_heap_purge(heap, true));
     pim_figures f = fake_figures(id);
     EXPECT_EQ(f.pages, 0);
     EXPECT_EQ(f.arenas, 0);
@@ -334,9 +330,7 @@ TEST(remote_free_is_seen_after_drain)
     EXPECT_EQ(f.remote_frees, 1);
     pim_heap_audit(heap);
 
-    pim_gate_enter();
-    pim_heap_drain(heap);
-    pim_gate_exit();
+    IN_GATE(pim_heap_drain(heap));
     EXPECT_EQ(pim_page_used(page), used - 1);
     EXPECT_PTR_EQ(pim_obj_malloc(NULL, BLOCK), p);
     f = fake_figures(id);
@@ -382,11 +376,9 @@ free_inside_a_block(void *arg)
     pim_obj_free(NULL, p + 16);
 }
 
-TEST(remote_free_inside_a_block_is_fatal)
-{
-    core_expect_fatal(free_inside_a_block, NULL,
-                      "free of an address inside a block");
-}
+TEST_OF(remote_free_inside_a_block_is_fatal,
+        core_expect_fatal(free_inside_a_block, NULL,
+                          "free of an address inside a block"))
 
 static void
 free_in_an_unused_page(void *arg)
@@ -397,11 +389,9 @@ free_in_an_unused_page(void *arg)
                            (PIM_ARENA_UNITS - 1) * PIM_UNIT_SIZE);
 }
 
-TEST(free_in_an_unused_page_is_fatal)
-{
-    core_expect_fatal(free_in_an_unused_page, NULL,
-                      "free of an address that is not a live block");
-}
+TEST_OF(free_in_an_unused_page_is_fatal,
+        core_expect_fatal(free_in_an_unused_page, NULL,
+                          "free of an address that is not a live block"))
 
 static void
 break_free_list(void *arg)
@@ -413,10 +403,8 @@ break_free_list(void *arg)
     pim_heap_audit(heap);
 }
 
-TEST(audit_finds_a_free_list_written_into)
-{
-    core_expect_fatal(break_free_list, NULL, "PAGE-2");
-}
+TEST_OF(audit_finds_a_free_list_written_into,
+        core_expect_fatal(break_free_list, NULL, "PAGE-2"))
 
 static void
 break_used(void *arg)
@@ -426,10 +414,8 @@ break_used(void *arg)
     pim_heap_audit(heap);
 }
 
-TEST(audit_finds_a_wrong_count)
-{
-    core_expect_fatal(break_used, NULL, "PAGE-1");
-}
+TEST_OF(audit_finds_a_wrong_count,
+        core_expect_fatal(break_used, NULL, "PAGE-1"))
 
 static void
 break_state(void *arg)
@@ -439,9 +425,7 @@ break_state(void *arg)
     pim_heap_audit(heap);
 }
 
-TEST(audit_finds_a_current_page_that_is_not)
-{
-    core_expect_fatal(break_state, NULL, "HEAP-2");
-}
+TEST_OF(audit_finds_a_current_page_that_is_not,
+        core_expect_fatal(break_state, NULL, "HEAP-2"))
 
 SUITE(.set_up = core_set_up, .begin = interp_case_begin, .end = interp_case_end)

@@ -148,9 +148,7 @@ TEST(empty_arena_goes_back_to_the_region_when_purged)
     }
     // The two classes' current pages may lie in different ones.
     EXPECT_LE(fake_figures(id).arenas, 2);
-    pim_gate_enter();
-    pim_region_trim();
-    pim_gate_exit();
+    IN_GATE(pim_region_trim());
     EXPECT_LE(fake_os_committed(), committed + 3 * PIM_ARENA_SIZE);
     pim_heap_audit(heap);
 }

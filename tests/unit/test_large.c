@@ -30,9 +30,7 @@ begin(void **state)
 static void
 give_kept_back(void)
 {
-    pim_gate_enter();
-    pim_extent_trim(true);
-    pim_gate_exit();
+    IN_GATE(pim_extent_trim(true));
 }
 
 static int
@@ -174,9 +172,7 @@ TEST(growth_by_another_heap_copies)
     pim_mem_free(NULL, q);
     fake_interp_stop(&other);
     fake_interp_attach(&interp);
-    pim_gate_enter();
-    pim_heap_drain(heap);
-    pim_gate_exit();
+    IN_GATE(pim_heap_drain(heap));
 }
 
 // --- no map ------------------------------------------------------------------

@@ -304,9 +304,7 @@ raise_limit(void *arg, const pimalloc_refusal *refusal)
 TEST(a_callback_may_raise_the_limit_for_the_next_request)
 {
     const pim_limit_terms terms = {MIB, MIB, raise_limit, &refusals};
-    pim_gate_enter();
-    pim_limit_set(&heap->limit, &terms);
-    pim_gate_exit();
+    IN_GATE(pim_limit_set(&heap->limit, &terms));
     EXPECT_NULL(pim_obj_malloc(NULL, 2 * MIB));
     EXPECT_EQ(refusals, 1);
     blocks[count++] = pim_obj_malloc(NULL, 2 * MIB);
@@ -387,14 +385,10 @@ TEST(legacy_interpreters_have_the_limit_of_main)
     pim_heap *main_heap = fake_current_heap();
     const pim_limit_terms terms = {SOFT, 0, note_refusal, &refusals};
     const pim_limit_terms none = {0};
-    pim_gate_enter();
-    pim_limit_set(&main_heap->limit, &terms);
-    pim_gate_exit();
+    IN_GATE(pim_limit_set(&main_heap->limit, &terms));
     EXPECT_NULL(pim_obj_malloc(NULL, 2 * SOFT));
     EXPECT_EQ(last_refusal.interp, FAKE_MAIN);
-    pim_gate_enter();
-    pim_limit_set(&main_heap->limit, &none);
-    pim_gate_exit();
+    IN_GATE(pim_limit_set(&main_heap->limit, &none));
     fake_interp_stop(&legacy);
     fake_interp_attach(&interp);
 }

@@ -154,10 +154,7 @@ TEST(children_count_or_not)
     }
 }
 
-TEST(nothing_set_is_the_default)
-{
-    expect_read(NULL, NULL, "");
-}
+TEST_OF(nothing_set_is_the_default, expect_read(NULL, NULL, ""))
 
 TEST(each_option_is_read)
 {

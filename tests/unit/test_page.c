@@ -347,9 +347,7 @@ push_twice(void *arg)
     pim_page_push_remote(&page, arg);
 }
 
-TEST(block_freed_twice_in_a_row_by_others_is_fatal_at_once)
-{
-    core_expect_fatal(push_twice, pop(), "a block was freed twice");
-}
+TEST_OF(block_freed_twice_in_a_row_by_others_is_fatal_at_once,
+        core_expect_fatal(push_twice, pop(), "a block was freed twice"))
 
 SUITE(.begin = open_page)

@@ -172,9 +172,7 @@ TEST(the_last_freed_block_is_the_next)
 static void
 run_trim(void)
 {
-    pim_gate_enter();
-    pim_raw_small_trim();
-    pim_gate_exit();
+    IN_GATE(pim_raw_small_trim());
 }
 
 TEST(trim_gives_back_what_the_caller_keeps)

@@ -134,10 +134,8 @@ count_for_the_current(void)
     expect_process(0, 0);
 }
 
-TEST(blocks_are_in_the_account_of_the_current_interpreter)
-{
-    on_each_source(count_for_the_current);
-}
+TEST_OF(blocks_are_in_the_account_of_the_current_interpreter,
+        on_each_source(count_for_the_current))
 
 static void
 free_for_others(void)
@@ -161,10 +159,7 @@ free_for_others(void)
     expect_process(0, 0);
 }
 
-TEST(others_may_free_them)
-{
-    on_each_source(free_for_others);
-}
+TEST_OF(others_may_free_them, on_each_source(free_for_others))
 
 static void
 leave_to_the_process(void)
@@ -195,10 +190,8 @@ leave_to_the_process(void)
     fake_interp_end(&next);
 }
 
-TEST(what_an_interpreter_leaves_is_the_processs)
-{
-    on_each_source(leave_to_the_process);
-}
+TEST_OF(what_an_interpreter_leaves_is_the_processs,
+        on_each_source(leave_to_the_process))
 
 // --- realloc -----------------------------------------------------------------
 
@@ -227,10 +220,8 @@ resize(void)
     expect_usage(&b, 0, 0);
 }
 
-TEST(a_resized_block_is_the_callers_and_a_refused_one_stays)
-{
-    on_each_source(resize);
-}
+TEST_OF(a_resized_block_is_the_callers_and_a_refused_one_stays,
+        on_each_source(resize))
 
 // --- blocks that go past us --------------------------------------------------
 

@@ -151,9 +151,7 @@ keep_blocks(void *arg)
     core_fill(PIM_RAW, blocks, LEFT, 96);
     core_free_all(PIM_RAW, blocks, LEFT);
     pim_store_release(&left_behind, pim_raw_mine.cache);
-    while (!pim_load_acquire(&may_end)) {
-        usleep(100);
-    }
+    wait_for(&may_end);
     return NULL;
 }
 

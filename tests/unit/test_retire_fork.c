@@ -27,6 +27,7 @@
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
 #include "support/patience.h"
+#include "support/team.h"
 
 #define HUGE ((size_t)3 << 20)
 
@@ -207,9 +208,7 @@ fork_in_the_middle(int policy)
 {
     pthread_t thread;
     EXPECT_EQ(pthread_create(&thread, NULL, end_interp, NULL), 0);
-    while (!pim_load_acquire(&is_in_step)) {
-        sched_yield();
-    }
+    wait_for(&is_in_step);
     pid_t child = fork();
     if (child == 0) {
         alarm(patience());
@@ -237,20 +236,12 @@ fork_after_the_first_step(int policy)
     EXPECT_EQ(pim_load_relaxed(&told), 1);
 }
 
-TEST(end_that_keeps_is_finished_in_the_child)
-{
-    fork_after_the_first_step(PIM_KEEP);
-}
-
-TEST(end_that_poisons_is_finished_in_the_child)
-{
-    fork_after_the_first_step(PIM_POISON);
-}
-
-TEST(end_that_releases_is_finished_in_the_child)
-{
-    fork_after_the_first_step(PIM_RELEASE);
-}
+TEST_OF(end_that_keeps_is_finished_in_the_child,
+        fork_after_the_first_step(PIM_KEEP))
+TEST_OF(end_that_poisons_is_finished_in_the_child,
+        fork_after_the_first_step(PIM_POISON))
+TEST_OF(end_that_releases_is_finished_in_the_child,
+        fork_after_the_first_step(PIM_RELEASE))
 
 TEST(maps_that_wait_to_be_poisoned_are_in_the_child)
 {

@@ -51,9 +51,7 @@ static void
 limit(uint64_t bytes)
 {
     const pim_limit_terms terms = {.soft_bytes = bytes, .hard_bytes = bytes};
-    pim_gate_enter();
-    pim_limit_set(&the.heap->limit, &terms);
-    pim_gate_exit();
+    IN_GATE(pim_limit_set(&the.heap->limit, &terms));
 }
 
 // A block that was asked for as it is, or that grew to it as lists grow.

@@ -25,9 +25,7 @@
 static int
 begin(void **state)
 {
-    pim_gate_enter();
-    pim_extent_trim(true); // growing blocks would take what is kept
-    pim_gate_exit();
+    IN_GATE(pim_extent_trim(true)); // growing blocks would take what is kept
     return interp_case_begin(state);
 }
 
@@ -54,9 +52,7 @@ live_bytes(void)
 static void
 purge(void)
 {
-    pim_gate_enter();
-    pim_heap_purge(heap, true);
-    pim_gate_exit();
+    IN_GATE(pim_heap_purge(heap, true));
 }
 
 static void
@@ -255,9 +251,7 @@ TEST(zeroed_span_is_zero_whatever_lay_there)
     memset(p, 0xff, UNITS(8));
     p = pim_mem_realloc(NULL, p, UNITS(3));
     pim_mem_free(NULL, p);
-    pim_gate_enter();
-    pim_heap_release_idle(heap); // not returned
-    pim_gate_exit();
+    IN_GATE(pim_heap_release_idle(heap));   // not returned
     p = pim_mem_calloc(NULL, 1, UNITS(16)); // half of it dirty
     EXPECT_PTR_EQ(p, again);
     expect_zero(p, UNITS(16));
@@ -453,9 +447,7 @@ TEST(others_resize_a_span_by_a_copy)
             }
             fake_interp_end(&other);
             fake_interp_attach(&interp);
-            pim_gate_enter();
-            pim_heap_drain(heap);
-            pim_gate_exit();
+            IN_GATE(pim_heap_drain(heap));
             pim_heap_audit(heap);
         }
     }

@@ -21,9 +21,7 @@
 static int
 begin(void **state)
 {
-    pim_gate_enter();
-    pim_region_trim(); // a new arena has to be committed
-    pim_gate_exit();
+    IN_GATE(pim_region_trim()); // a new arena has to be committed
     return interp_case_begin(state);
 }
 
@@ -54,9 +52,7 @@ free_remotely(void *block)
 static void
 drain(void)
 {
-    pim_gate_enter();
-    pim_heap_drain(heap);
-    pim_gate_exit();
+    IN_GATE(pim_heap_drain(heap));
 }
 
 // --- others -------------------------------------------------------------------------
@@ -123,9 +119,7 @@ TEST(leaked_span_outlives_its_interpreter)
     EXPECT_EQ(process_bytes(), 0);
     EXPECT(pim_load_relaxed(&heap->arenas.returned));
     pim_heap_audit(heap);
-    pim_gate_enter();
-    pim_heap_purge(heap, true);
-    pim_gate_exit();
+    IN_GATE(pim_heap_purge(heap, true));
     EXPECT_EQ(heap->arenas.used_units, 6);
     EXPECT_EQ(fake_figures(id).committed_bytes, UNITS(6));
     pim_heap_audit(heap);
@@ -261,10 +255,8 @@ free_second_unit(void *arg)
     pim_mem_free(NULL, p + UNITS(1));
 }
 
-TEST(free_inside_a_span_is_fatal)
-{
-    core_expect_fatal(free_second_unit, NULL, "inside a block");
-}
+TEST_OF(free_inside_a_span_is_fatal,
+        core_expect_fatal(free_second_unit, NULL, "inside a block"))
 
 static void
 free_the_end_that_was_cut_off(void *arg)
@@ -275,9 +267,8 @@ free_the_end_that_was_cut_off(void *arg)
     pim_mem_free(NULL, p + UNITS(6));
 }
 
-TEST(free_behind_a_shrunk_span_is_fatal)
-{
-    core_expect_fatal(free_the_end_that_was_cut_off, NULL, "not a live block");
-}
+TEST_OF(free_behind_a_shrunk_span_is_fatal,
+        core_expect_fatal(free_the_end_that_was_cut_off, NULL,
+                          "not a live block"))
 
 SUITE(.set_up = core_set_up, .begin = begin, .end = end)

@@ -76,9 +76,7 @@ TEST(a_piece_above_the_limit_is_refused_and_reported)
     const pim_limit_terms terms = {2 * PIM_UNIT_SIZE, 2 * PIM_UNIT_SIZE, none,
                                    NULL};
     void *pieces[3];
-    pim_gate_enter();
-    pim_limit_set(&the.heap->limit, &terms);
-    pim_gate_exit();
+    IN_GATE(pim_limit_set(&the.heap->limit, &terms));
     for (unsigned i = 0; i < 3; i++) {
         pieces[i] = pim_stack_alloc(NULL, PIM_UNIT_SIZE);
     }

@@ -84,14 +84,9 @@ expect_elsewhere(void (*body)(void *))
     EXPECT_EQ(status, 0);
 }
 
-TEST(beyond_the_main_stretch_blocks_lie_elsewhere)
-{
-    expect_elsewhere(use_up_by_an_interpreter);
-}
-
-TEST(beyond_the_main_stretch_raw_blocks_lie_elsewhere)
-{
-    expect_elsewhere(use_up_by_raw);
-}
+TEST_OF(beyond_the_main_stretch_blocks_lie_elsewhere,
+        expect_elsewhere(use_up_by_an_interpreter))
+TEST_OF(beyond_the_main_stretch_raw_blocks_lie_elsewhere,
+        expect_elsewhere(use_up_by_raw))
 
 SUITE()

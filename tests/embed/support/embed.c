@@ -53,6 +53,14 @@ embed_is_vanilla(void)
 }
 
 void
+embed_skip_if_vanilla(const char *why)
+{
+    if (embed_is_vanilla()) {
+        embed_skip(why);
+    }
+}
+
+void
 embed_check_status(PyStatus status)
 {
     if (PyStatus_Exception(status)) {

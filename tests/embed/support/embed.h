@@ -48,6 +48,14 @@ typedef struct embed_case {
     }                                                                          \
     static void name_(void)
 
+// Rows of a table: the case is one call.
+#define CASE_OF(name, call) CASE_ENV_OF(name, call, NULL)
+#define CASE_ENV_OF(name, call, ...)                                           \
+    CASE_ENV(name, __VA_ARGS__)                                                \
+    {                                                                          \
+        call;                                                                  \
+    }
+
 void embed_list(embed_case *c);
 
 // --- expectations ----------------------------------------------------------
@@ -61,6 +69,9 @@ embed_fail(const char *file, int line, const char *format, ...);
 // The case does not apply here: it ends with this status.
 #define EMBED_SKIPPED 77
 _Noreturn void embed_skip(const char *why);
+
+// Where pimalloc is not installed.
+void embed_skip_if_vanilla(const char *why);
 
 #define FAIL(...) embed_fail(__FILE__, __LINE__, __VA_ARGS__)
 
