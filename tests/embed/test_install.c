@@ -177,7 +177,6 @@ CASE(missing_mimalloc_is_refused)
     EXPECT_HAS(pimalloc_strerror(-ENOENT), "PIMALLOC_MIMALLOC");
 }
 
-// env: PIMALLOC_MIMALLOC=/elsewhere/libmi.so
 CASE_ENV_OF(missing_mimalloc_of_environment_is_refused,
             refused_then_python_runs(-ENOENT, "/elsewhere/libmi.so", NULL),
             "PIMALLOC_MIMALLOC=/elsewhere/libmi.so")
@@ -301,7 +300,6 @@ CASE(address_space_may_be_scarce)
 
 // --- the environment -------------------------------------------------------
 
-// env: PIMALLOC_TSTAT=call, PIMALLOC_REGION=lots
 CASE_ENV(bad_options_are_reported_once, "PIMALLOC_TSTAT=call",
          "PIMALLOC_REGION=lots")
 {

@@ -16,7 +16,6 @@
 // Where raw is when a program installs pimalloc itself.
 #define RAW_SOURCE (PY_314_OR_NEWER && !PY_IS_DEBUG ? "pimalloc" : "libc")
 
-// env: PIMALLOC_VERBOSE=1
 CASE_ENV(messages_and_reports_agree_on_where_raw_is, "PIMALLOC_VERBOSE=1")
 {
     char line[64];
@@ -66,7 +65,6 @@ expect_remedy(const pimalloc_config *config, const char *remedy)
     EXPECT_HAS(pimalloc_strerror(-ENOENT), remedy);
 }
 
-// env: PIMALLOC_MIMALLOC=/elsewhere/libmi.so
 CASE_ENV(remedy_is_where_the_library_was_named,
          "PIMALLOC_MIMALLOC=/elsewhere/libmi.so")
 {

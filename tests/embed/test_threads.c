@@ -408,7 +408,6 @@ thread_states_of_all_sorts(const char *described)
 CASE_OF(thread_state_is_read_from_its_word,
         thread_states_of_all_sorts("thread state: one word"))
 
-// env: PIMALLOC_TSTATE=call
 CASE_ENV_OF(thread_state_is_asked_for,
             thread_states_of_all_sorts("PIMALLOC_TSTATE=call"),
             "PIMALLOC_TSTATE=call")

@@ -14,19 +14,19 @@
 #include "support/patience.h"
 
 #define SPAN_BYTES 300000
-#define RUNS 20
+#define SPANS 20
 
 // Memory that the current interpreter then holds and does not use.
 static void
 leave_idle_memory(void)
 {
-    void *runs[RUNS];
-    for (int i = 0; i < RUNS; i++) {
+    void *runs[SPANS];
+    for (int i = 0; i < SPANS; i++) {
         runs[i] = PyMem_Malloc(SPAN_BYTES);
         EXPECT(runs[i] != NULL);
         memset(runs[i], 1, SPAN_BYTES);
     }
-    for (int i = 0; i < RUNS; i++) {
+    for (int i = 0; i < SPANS; i++) {
         PyMem_Free(runs[i]);
     }
 }
@@ -88,21 +88,36 @@ be_idle(void *arg)
     return NULL;
 }
 
-CASE(anothers_memory_goes_while_it_waits)
+static pthread_t idle;
+
+static PyThreadState *
+start_beside_idle(void)
 {
     start();
     PyThreadState *outer = PyEval_SaveThread();
-    pthread_t other = embed_thread(be_idle, NULL);
+    idle = embed_thread(be_idle, NULL);
     while (atomic_load(&phase) != 1) {
         embed_sleep_ms(1);
     }
+    return outer;
+}
+
+static void
+stop_beside_idle(PyThreadState *outer)
+{
+    atomic_store(&phase, 2);
+    embed_join(idle);
+    PyEval_RestoreThread(outer);
+    embed_stop();
+}
+
+CASE(anothers_memory_goes_while_it_waits)
+{
+    PyThreadState *outer = start_beside_idle();
     uint64_t before = committed(waiting_id);
     EXPECT_GE(pimalloc_trim(waiting_id), 3 << 20);
     EXPECT_LE(committed(waiting_id), before - (3 << 20));
-    atomic_store(&phase, 2);
-    embed_join(other);
-    PyEval_RestoreThread(outer);
-    embed_stop();
+    stop_beside_idle(outer);
 }
 
 static atomic_bool stop;
@@ -175,20 +190,12 @@ find_purging_thread(unsigned long long *blocked)
 
 CASE_ENV(memory_goes_though_nobody_allocates, "PIMALLOC_PURGE_THREAD=1")
 {
-    start();
-    PyThreadState *outer = PyEval_SaveThread();
-    pthread_t other = embed_thread(be_idle, NULL);
-    while (atomic_load(&phase) != 1) {
-        embed_sleep_ms(1);
-    }
+    PyThreadState *outer = start_beside_idle();
     // Half of it at least, after two turns or more; it may be gone already.
-    while (committed(waiting_id) > waiting_used + RUNS * SPAN_BYTES / 2) {
+    while (committed(waiting_id) > waiting_used + SPANS * SPAN_BYTES / 2) {
         embed_sleep_ms(10);
     }
-    atomic_store(&phase, 2);
-    embed_join(other);
-    PyEval_RestoreThread(outer);
-    embed_stop();
+    stop_beside_idle(outer);
 }
 
 CASE_ENV(thread_blocks_signals_and_is_in_no_child, "PIMALLOC_PURGE_THREAD=1")

@@ -214,7 +214,6 @@ CASE(threads_go_on_in_the_next_runtime)
     stop(outer);
 }
 
-// env: PIMALLOC_TSTATE=call
 CASE_ENV(threads_that_ask_are_counted_as_such, "PIMALLOC_TSTATE=call")
 {
     team t;

@@ -8,7 +8,6 @@
 #include "interp/figures.h"
 #include "support/blocks.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_mi.h"
 
 // Not huge pages, which go whole: how much would depend on where the map lies.

@@ -18,7 +18,6 @@
 #include "heap/purge.h"
 #include "interp/figures.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"

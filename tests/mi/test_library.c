@@ -20,7 +20,6 @@
 #include "platform/gate.h"
 #include "platform/os.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/tsan.h"
 
 #if PIM_TSAN || defined(__SANITIZE_ADDRESS__)

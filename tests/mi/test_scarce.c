@@ -18,7 +18,6 @@
 #include "extent/mi_blocks.h"
 #include "platform/gate.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 #define FEWER 2 // exit status
 

@@ -10,7 +10,6 @@
 #include "domain/check.h"
 #include "domain/domain.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 
 static const char *const prefixes[PIM_DOMAINS] = {"PyMem_Raw", "PyMem_",

@@ -8,7 +8,6 @@
 #include "domain/domain.h"
 #include "interp/current.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/interp_case.h"
 
 #define BLOCK 48

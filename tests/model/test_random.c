@@ -15,7 +15,6 @@
 #include "interp/figures.h"
 #include "support/census.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 #include "support/patience.h"

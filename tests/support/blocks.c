@@ -8,7 +8,6 @@
 #include "extent/extent.h"
 #include "heap/audit.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 
 blocks_case the;

@@ -14,7 +14,6 @@
 #include "domain/domain.h"
 #include "interp/registry.h"
 #include "support/child.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"

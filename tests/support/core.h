@@ -1,9 +1,11 @@
-// core.h -- sets the layers up as pimalloc_install() does, on the fakes.
+// core.h -- sets the layers up as pimalloc_install() does, on the fakes; with
+// expect.h, what every test of the core needs.
 
 #ifndef PIM_TESTS_CORE_H
 #define PIM_TESTS_CORE_H
 
 #include "base/compiler.h"
+#include "support/expect.h"
 
 // Where a domain's figures are.
 #define OBJ PIM_DOMAIN_INDEX(PIM_OBJ)

@@ -6,7 +6,6 @@
 
 #include "domain/domain.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 #define BEFORE EDOTDOT // what no call sets
 

@@ -11,7 +11,6 @@
 #include "interp/roster.h"
 #include "platform/epoch.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 // Like CPython's: the state is not at the block's first byte.
 #define STATE_OFFSET 64 // CPython aligns the state inside its block

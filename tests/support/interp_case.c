@@ -5,7 +5,6 @@
 #include "domain/domain.h"
 #include "heap/audit.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 fake_interp interp;
 int64_t id;

@@ -10,7 +10,6 @@
 #include "interp/figures.h"
 #include "interp/roster.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 fake_interp members[MEMBERS];
 int64_t member_ids[MEMBERS];
@@ -59,6 +58,13 @@ make_member(unsigned m)
         become(m);
     }
     return is_made;
+}
+
+void
+make_family(uint64_t soft, uint64_t hard)
+{
+    limit_member(TENANT, soft, hard);
+    EXPECT(make_member(CHILD));
 }
 
 void

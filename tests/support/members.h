@@ -33,6 +33,9 @@ bool make_newborn(unsigned m);
 // The same, and CPython is done with it.
 bool make_member(unsigned m);
 
+// Limits the tenant, which makes a child; that one is current.
+void make_family(uint64_t soft, uint64_t hard);
+
 // Nothing if it is not there.
 void end_member(unsigned m);
 

@@ -12,7 +12,6 @@
 #include "heap/large.h"
 #include "interp/figures.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 raw_world_state raw_world;
 void *raw_blocks[RAW_BLOCKS];

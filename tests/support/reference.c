@@ -15,7 +15,6 @@
 #include "interp/figures.h"
 #include "interp/roster.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 // --- patterns --------------------------------------------------------------
 

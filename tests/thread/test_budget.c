@@ -6,7 +6,6 @@
 #include "heap/audit.h"
 #include "interp/roster.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/random.h"
 #include "support/team.h"

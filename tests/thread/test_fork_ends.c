@@ -14,7 +14,6 @@
 #include "support/census.h"
 #include "support/child.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/patience.h"
 #include "support/random.h"

@@ -11,7 +11,6 @@
 #include "interp/figures.h"
 #include "support/child.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/patience.h"
 #include "support/raw_exchange.h"
 #include "support/raw_world.h"

@@ -14,7 +14,6 @@
 #include "interp/roster.h"
 #include "support/child.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/patience.h"
 #include "support/raw_exchange.h"

@@ -10,7 +10,6 @@
 #include "heap/remote.h"
 #include "interp/figures.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/team.h"
 

@@ -10,36 +10,18 @@
 #include "heap/remote.h"
 #include "interp/figures.h"
 #include "support/core.h"
-#include "support/expect.h"
-#include "support/fake_interp.h"
 #include "support/fake_os.h"
+#include "support/interp_case.h"
 
 #define BLOCK 48
 #define LEFT 20
 
-static fake_interp reclaimer;
-static pim_heap *heap;            // of the reclaimer
-static pim_figures process;       // before the test
 static unsigned char *left[LEFT]; // by the first interpreter, every other block
-
-static int64_t
-reclaimer_id(void)
-{
-    return reclaimer.state->id;
-}
-
-static void
-begin_reclaimer(void)
-{
-    fake_interp_start(&reclaimer);
-    heap = fake_current_heap();
-}
 
 static void
 end_reclaimer(void)
 {
-    pim_heap_audit(heap);
-    fake_interp_stop(&reclaimer);
+    end_interp();
     pim_heap_audit(&pim_process_heap);
 }
 
@@ -48,7 +30,7 @@ static void
 leave(void)
 {
     void *holes[LEFT];
-    begin_reclaimer();
+    begin_interp();
     for (unsigned i = 0; i < LEFT; i++) {
         left[i] = pim_obj_malloc(NULL, BLOCK);
         holes[i] = pim_obj_malloc(NULL, BLOCK);
@@ -64,7 +46,7 @@ begin(void **state)
     (void)state;
     process = fake_figures(PIM_PROCESS_ID);
     leave();
-    begin_reclaimer();
+    begin_interp();
     return 0;
 }
 
@@ -128,16 +110,16 @@ TEST(holes_between_orphans_are_used_and_orphans_are_not)
     void *mine[1024];
     unsigned n = fill_holes(mine);
     expect_left_intact();
-    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, n);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, n);
     EXPECT_EQ(process_blocks(), LEFT);
-    EXPECT_EQ(fake_figures(reclaimer_id()).pages, 1);
+    EXPECT_EQ(fake_figures(id).pages, 1);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).pages, process.pages);
     pim_heap_audit(heap);
     void *next = pim_obj_malloc(NULL, BLOCK);
     EXPECT_PTR_NE(pim_page_of(next), page_of_left());
     pim_obj_free(NULL, next);
     core_free_all(PIM_OBJ, mine, n);
-    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 0);
     pim_heap_audit(heap);
     free_left();
 }
@@ -148,8 +130,8 @@ TEST(reclaimer_frees_orphans_from_the_process_account)
     EXPECT_PTR_EQ(pim_page_of(mine), page_of_left());
     free_left();
     EXPECT_EQ(process_blocks(), 0);
-    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, 1);
-    EXPECT_EQ(fake_figures(reclaimer_id()).remote_frees, 0);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 1);
+    EXPECT_EQ(fake_figures(id).remote_frees, 0);
     pim_heap_audit(heap);
     pim_obj_free(NULL, mine);
 }
@@ -170,9 +152,9 @@ TEST(others_free_orphans_of_a_reclaimed_page)
     free_left();
     EXPECT_EQ(process_blocks(), 0);
     pim_obj_free(NULL, mine[0]);
-    fake_interp_swap(&reclaimer);
-    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, n - 1);
-    EXPECT_EQ(fake_figures(reclaimer_id()).remote_frees, 1);
+    fake_interp_swap(&interp);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, n - 1);
+    EXPECT_EQ(fake_figures(id).remote_frees, 1);
     IN_GATE(pim_heap_drain(heap));
     pim_heap_audit(heap);
     for (unsigned i = 1; i < n; i++) {
@@ -187,7 +169,7 @@ TEST(orphans_may_be_reallocated_by_the_reclaimer)
     left[7] = NULL;
     EXPECT_EQ(p[BLOCK - 1], 7);
     EXPECT_EQ(process_blocks(), LEFT - 1);
-    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, 1);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, 1);
     pim_obj_free(NULL, p);
     free_left();
 }
@@ -201,7 +183,7 @@ TEST(freed_orphan_is_used_again_by_the_reclaimer)
     EXPECT_PTR_EQ(again, left[3]);
     left[3] = NULL;
     EXPECT_EQ(process_blocks(), LEFT - 1);
-    EXPECT_EQ(fake_figures(reclaimer_id()).by_domain[OBJ].live_blocks, n + 1);
+    EXPECT_EQ(fake_figures(id).by_domain[OBJ].live_blocks, n + 1);
     pim_obj_free(NULL, again); // now the reclaimer's own
     EXPECT_EQ(process_blocks(), LEFT - 1);
     core_free_all(PIM_OBJ, mine, n);
@@ -223,7 +205,7 @@ TEST(reclaimer_leaves_its_own_among_the_orphans)
     EXPECT_EQ(process_blocks(), LEFT + kept);
     expect_left_intact();
 
-    begin_reclaimer(); // the third owner
+    begin_interp(); // the third owner
     void *third = pim_obj_malloc(NULL, BLOCK);
     EXPECT_PTR_EQ(pim_page_of(third), page_of_left());
     pim_heap_audit(heap);
@@ -241,7 +223,7 @@ TEST(page_without_a_request_of_its_class_is_reclaimed_too)
                   pim_arena_of(page_of_left()));
     pim_heap_audit(heap);
     end_reclaimer();
-    begin_reclaimer();
+    begin_interp();
     pim_obj_free(NULL, other);
     free_left();
 }
@@ -266,7 +248,7 @@ TEST(full_page_stays_with_the_process_in_a_reclaimed_arena)
     core_fill(PIM_OBJ, full, N, 100);
     end_reclaimer();
 
-    begin_reclaimer();
+    begin_interp();
     void *mine = pim_obj_malloc(NULL, 200);
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
                   pim_arena_of(pim_page_of(full[0])));
@@ -298,10 +280,10 @@ TEST(room_made_by_late_frees_is_reclaimed)
     }
     pim_heap_audit(&pim_process_heap);
     uint64_t arenas = fake_figures(PIM_PROCESS_ID).arenas;
-    begin_reclaimer();
+    begin_interp();
     void *mine = pim_obj_malloc(NULL, 100);
     EXPECT_LT(fake_figures(PIM_PROCESS_ID).arenas, arenas);
-    EXPECT_EQ(fake_figures(reclaimer_id()).arenas, 1);
+    EXPECT_EQ(fake_figures(id).arenas, 1);
     for (unsigned i = 1; i < N; i += 2) {
         pim_obj_free(NULL, full[i]);
     }
@@ -351,7 +333,7 @@ TEST(holes_stay_for_a_reclaimer_that_comes_in_time)
     uint64_t before = reset_bytes();
     end_reclaimer();
     EXPECT_EQ(reset_bytes(), before);
-    begin_reclaimer();
+    begin_interp();
     void *mine = pim_obj_malloc(NULL, 400);
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
                   pim_arena_of(pim_page_of(kept[0])));
@@ -382,7 +364,7 @@ TEST(holes_go_when_no_reclaimer_comes_in_time)
     pim_lock_release(&pim_process_lock);
     pim_gate_exit();
     pim_heap_audit(&pim_process_heap);
-    begin_reclaimer();
+    begin_interp();
     free_scattered(kept, PAGES);
     pim_store_relaxed(&fake.clock_stands, false);
 }
@@ -420,7 +402,7 @@ TEST(what_was_kept_and_trimmed_leaves_the_budget_free)
     EXPECT(!budget_is_free());
     EXPECT_GT(trim(true), 0);
     EXPECT(budget_is_free());
-    begin_reclaimer();
+    begin_interp();
     free_scattered(kept, PAGES);
 }
 
@@ -431,7 +413,7 @@ TEST(what_was_kept_and_reclaimed_leaves_the_budget_free)
     leave_scattered(kept, PAGES);
     end_reclaimer();
     trim(false);
-    begin_reclaimer();
+    begin_interp();
     void *mine = pim_obj_malloc(NULL, 400);
     EXPECT_PTR_EQ(pim_arena_of(pim_page_of(mine)),
                   pim_arena_of(pim_page_of(kept[0])));

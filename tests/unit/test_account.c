@@ -9,7 +9,6 @@
 #include "interp/figures.h"
 #include "interp/roster.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/interp_case.h"
 #include "support/random.h"
 

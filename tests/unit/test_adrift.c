@@ -12,7 +12,6 @@
 #include "platform/closing.h"
 #include "support/child.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/patience.h"

@@ -5,7 +5,6 @@
 #include "arena/arena.h"
 #include "arena/arena_set.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 
 #define REGION ((size_t)64 << 20)

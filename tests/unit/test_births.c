@@ -5,7 +5,6 @@
 #include "domain/domain.h"
 #include "heap/admit.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/members.h"
 
 TEST(without_room_for_one_no_interpreter_is_made)
@@ -76,8 +75,7 @@ TEST(block_like_a_state_opens_no_way_past_the_limit)
 // What a heap has claimed and does not have yet is not taken back.
 TEST(what_was_claimed_is_there_when_it_is_needed)
 {
-    limit_member(TENANT, SOFT, SOFT);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, SOFT);
     EXPECT(pim_limit_admits(member_heap(CHILD), 6 * MIB, 6 * MIB));
     become(TENANT);
     EXPECT_NULL(pim_obj_malloc(NULL, 11 * MIB));

@@ -10,7 +10,6 @@
 #include "interp/figures.h"
 #include "interp/registry.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/members.h"
 #include "support/random.h"
 
@@ -18,8 +17,7 @@
 
 TEST(what_a_tenants_interpreter_has_counts_for_the_tenant)
 {
-    limit_member(TENANT, SOFT, HARD);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, HARD);
     void *blocks[64];
     unsigned count = 0;
     while ((blocks[count] = pim_obj_malloc(NULL, MIB - 100)) != NULL) {
@@ -52,8 +50,7 @@ TEST(what_a_tenants_interpreter_has_counts_for_the_tenant)
 
 TEST(raw_blocks_and_stacks_of_a_child_count_too)
 {
-    limit_member(TENANT, SOFT, HARD);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, HARD);
     void *raw = pim_raw_malloc(NULL, 10 * MIB);
     EXPECT_NOT_NULL(raw);
     EXPECT_GE(tree_bytes(TENANT), 10 * MIB);
@@ -65,8 +62,7 @@ TEST(raw_blocks_and_stacks_of_a_child_count_too)
 
 TEST(a_grandchild_counts_for_all_above)
 {
-    limit_member(TENANT, SOFT, HARD);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, HARD);
     EXPECT(make_member(GRANDCHILD));
     limit_member(CHILD, 4 * MIB, 4 * MIB);
     void *block = pim_obj_malloc(NULL, 3 * MIB);
@@ -84,8 +80,7 @@ TEST(a_grandchild_counts_for_all_above)
 
 TEST(the_reserve_is_for_all_who_count_together)
 {
-    limit_member(TENANT, SOFT, HARD);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, HARD);
     become(TENANT);
     void *large = pim_obj_malloc(NULL, SOFT - MIB);
     EXPECT_NOT_NULL(large);
@@ -132,8 +127,7 @@ change_a_block(random_state *r, unsigned m, size_t most)
 TEST(members_together_never_exceed_the_limit_by_a_byte)
 {
     random_state r = random_from(random_seed());
-    limit_member(TENANT, SOFT, HARD);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, HARD);
     become(TENANT);
     EXPECT(make_member(SECOND));
     for (unsigned step = 0; step < 300000; step++) {
@@ -162,8 +156,7 @@ TEST(members_together_never_exceed_the_limit_by_a_byte)
 // hundred blocks stays in each page.
 TEST(what_an_idle_member_freed_is_there_for_the_others)
 {
-    limit_member(TENANT, SOFT, SOFT);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, SOFT);
     unsigned count = 0;
     while (count < PLACES * 3 / 4) {
         places[CHILD][count++] = pim_obj_malloc(NULL, 1000);
@@ -191,8 +184,7 @@ TEST(what_an_idle_member_freed_is_there_for_the_others)
 TEST(open_pages_of_an_idle_member_are_there_for_the_others)
 {
     static void *one_of[PIM_CLASSES];
-    limit_member(TENANT, SOFT, SOFT);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, SOFT);
     for (unsigned c = 0; c < PIM_CLASSES; c++) {
         one_of[c] = pim_obj_malloc(NULL, pim_classes[c].block_size);
         EXPECT_NOT_NULL(one_of[c]);
@@ -219,8 +211,7 @@ TEST(open_pages_of_an_idle_member_are_there_for_the_others)
 
 TEST(a_lowered_limit_holds_for_what_was_charged_before)
 {
-    limit_member(TENANT, SOFT, SOFT);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, SOFT);
     void *block = pim_obj_malloc(NULL, 10 * MIB);
     EXPECT_NOT_NULL(block);
     limit_member(TENANT, 6 * MIB, 6 * MIB);
@@ -256,8 +247,7 @@ TEST(a_limit_that_comes_later_counts_what_is_there)
 
 TEST(what_a_member_left_counts_until_the_tenant_ends)
 {
-    limit_member(TENANT, SOFT, SOFT);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, SOFT);
     void *obj = pim_obj_malloc(NULL, 5 * MIB);
     void *raw = pim_raw_malloc(NULL, 2 * MIB);
     uint64_t before = live_of_member(CHILD);
@@ -296,8 +286,7 @@ TEST(the_limit_outlives_its_interpreter_while_others_count_for_it)
 {
     const pim_limit_terms more = {HARD, HARD, note_refusal, members};
     pim_limit_figures figures;
-    limit_member(TENANT, SOFT, SOFT);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, SOFT);
     end_member(TENANT);
     become(CHILD);
     EXPECT_NULL(pim_obj_malloc(NULL, 17 * MIB));
@@ -319,8 +308,7 @@ TEST(the_limit_outlives_its_interpreter_while_others_count_for_it)
 // A thread that ran a member that ended makes the next one for whom that was made.
 TEST(who_was_made_by_one_that_ended_counts_for_its_maker)
 {
-    limit_member(TENANT, SOFT, SOFT);
-    EXPECT(make_member(CHILD));
+    make_family(SOFT, SOFT);
     EXPECT(make_member(GRANDCHILD));
     end_member(GRANDCHILD); // the thread state of which was current last
     EXPECT(make_member(SECOND));

@@ -14,7 +14,6 @@
 #include "platform/os.h"
 #include "platform/say.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/tsan.h"
 

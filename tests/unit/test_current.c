@@ -5,7 +5,6 @@
 #include "interp/figures.h"
 #include "interp/roster.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/team.h"
 

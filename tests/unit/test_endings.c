@@ -10,7 +10,6 @@
 #include "platform/closing.h"
 #include "support/census.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/team.h"
 

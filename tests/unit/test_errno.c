@@ -13,7 +13,6 @@
 #include "interp/registry.h"
 #include "interp/retire.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"

@@ -8,7 +8,6 @@
 #include "mi/mi.h"
 #include "support/blocks.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 
 #define HUGE PIM_ARENA_SIZE

@@ -6,7 +6,6 @@
 #include "platform/huge_page.h"
 #include "support/blocks.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 

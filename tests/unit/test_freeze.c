@@ -9,7 +9,6 @@
 #include "interp/freeze.h"
 #include "interp/registry.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/interp_case.h"
 
 #define BLOCKS 4000

@@ -13,7 +13,6 @@
 #include "platform/record.h"
 #include "support/child.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/patience.h"
 #include "support/team.h"
 

@@ -2,7 +2,6 @@
 
 #include "platform/gate.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 #include "support/team.h"
 

@@ -10,7 +10,6 @@
 #include "heap/remote.h"
 #include "interp/figures.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 #include "support/interp_case.h"
 #include "support/random.h"

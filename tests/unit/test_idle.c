@@ -9,7 +9,6 @@
 #include "heap/purge.h"
 #include "interp/figures.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 #include "support/interp_case.h"

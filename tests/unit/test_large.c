@@ -8,7 +8,6 @@
 #include "heap/large.h"
 #include "heap/remote.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 #include "support/interp_case.h"

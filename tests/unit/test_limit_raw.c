@@ -7,7 +7,6 @@
 #include "interp/figures.h"
 #include "interp/registry.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/interp_case.h"
 #include "support/refusals.h"
 

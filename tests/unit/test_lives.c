@@ -10,7 +10,6 @@
 #include "interp/lives.h"
 #include "interp/registry.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/raw_world.h"
 #include "support/tsan.h"

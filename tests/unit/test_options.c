@@ -9,7 +9,6 @@
 #include "api/env_options.h"
 #include "pimalloc/tenants.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 #define FILE_NAME "/tmp/a:b %p.json"
 

@@ -8,7 +8,6 @@
 #include "base/config.h"
 #include "page/page.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 #define SIZE_CLASS 2 // 48 bytes
 

@@ -14,7 +14,6 @@
 #include "interp/registry.h"
 #include "platform/fault.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 #include "support/orphans.h"
 

@@ -12,7 +12,6 @@
 #include "interp/find_owner.h"
 #include "mi/mi.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/raw_world.h"
 

@@ -8,7 +8,6 @@
 #include "heap/large.h"
 #include "interp/figures.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/raw_world.h"
 
 static fake_interp *const a = &raw_world.a;

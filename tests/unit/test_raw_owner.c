@@ -11,7 +11,6 @@
 #include "interp/find_owner.h"
 #include "interp/roster.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/raw_world.h"
 
 static fake_interp *const a = &raw_world.a;

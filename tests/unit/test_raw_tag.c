@@ -11,7 +11,6 @@
 #include "domain/raw_tag.h"
 #include "mi/mi.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/raw_world.h"
 #include "support/tsan.h"
 

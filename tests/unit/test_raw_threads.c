@@ -10,7 +10,6 @@
 #include "domain/raw_small.h"
 #include "support/child.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 #include "support/patience.h"
 #include "support/raw_world.h"

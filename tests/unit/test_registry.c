@@ -9,7 +9,6 @@
 #include "interp/roster.h"
 #include "platform/epoch.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
 

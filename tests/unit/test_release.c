@@ -7,7 +7,6 @@
 #include "interp/registry.h"
 #include "support/census.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 #include "support/orphans.h"

@@ -23,7 +23,6 @@
 #include "support/census.h"
 #include "support/child.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/fake_os.h"
 #include "support/patience.h"

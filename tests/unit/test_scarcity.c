@@ -12,7 +12,6 @@
 #include "platform/scarcity.h"
 #include "support/blocks.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 #include "support/tsan.h"
 

@@ -4,7 +4,6 @@
 #include "heap/audit.h"
 #include "support/blocks.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/random.h"
 
 // Requests of each kind: classes of one and of several units, spans, maps.  Two are

@@ -14,7 +14,6 @@
 #include "interp/figures.h"
 #include "interp/find_owner.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_os.h"
 #include "support/interp_case.h"
 #include "support/random.h"

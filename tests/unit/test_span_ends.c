@@ -11,7 +11,6 @@
 #include "interp/figures.h"
 #include "interp/find_owner.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_mi.h"
 #include "support/fake_os.h"
 #include "support/interp_case.h"

@@ -6,7 +6,6 @@
 #include "domain/stack.h"
 #include "support/blocks.h"
 #include "support/core.h"
-#include "support/expect.h"
 
 static unsigned of_source; // pieces that are live
 

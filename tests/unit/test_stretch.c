@@ -9,7 +9,6 @@
 #include "heap/audit.h"
 #include "interp/figures.h"
 #include "support/core.h"
-#include "support/expect.h"
 #include "support/fake_interp.h"
 #include "support/raw_world.h"
 
