@@ -20,14 +20,14 @@
 static void
 leave_idle_memory(void)
 {
-    void *runs[SPANS];
+    void *spans[SPANS];
     for (int i = 0; i < SPANS; i++) {
-        runs[i] = PyMem_Malloc(SPAN_BYTES);
-        EXPECT(runs[i] != NULL);
-        memset(runs[i], 1, SPAN_BYTES);
+        spans[i] = PyMem_Malloc(SPAN_BYTES);
+        EXPECT(spans[i] != NULL);
+        memset(spans[i], 1, SPAN_BYTES);
     }
     for (int i = 0; i < SPANS; i++) {
-        PyMem_Free(runs[i]);
+        PyMem_Free(spans[i]);
     }
 }
 

@@ -20,6 +20,7 @@
 #include "platform/gate.h"
 #include "platform/os.h"
 #include "support/core.h"
+#include "support/team.h"
 #include "support/tsan.h"
 
 #if PIM_TSAN || defined(__SANITIZE_ADDRESS__)
@@ -166,7 +167,7 @@ blocks_outlive_their_threads(void *unused)
     for (int i = 0; i < 100; i++) {
         pthread_t thread;
         void *block = NULL;
-        EXPECT_EQ(pthread_create(&thread, NULL, allocates_and_ends, NULL), 0);
+        thread = team_start(allocates_and_ends, NULL);
         pthread_join(thread, &block);
         EXPECT(pim_mi.contains(block));
         EXPECT_GE(pim_mi.usable_size(block), 1000);

@@ -18,6 +18,7 @@
 #include "extent/mi_blocks.h"
 #include "platform/gate.h"
 #include "support/core.h"
+#include "support/team.h"
 
 #define FEWER 2 // exit status
 
@@ -108,7 +109,7 @@ goes_on(void *unused)
     uses_blocks(unused);
     for (int i = 0; i < 3; i++) {
         pthread_t thread;
-        EXPECT_EQ(pthread_create(&thread, NULL, uses_blocks, NULL), 0);
+        thread = team_start(uses_blocks, NULL);
         pthread_join(thread, NULL);
     }
     pim_mi.purge();

@@ -215,10 +215,9 @@ hold_all(void *arg)
 static void
 fork_beside_who_holds_all(void *arg)
 {
-    pthread_t thread;
     begin(arg);
     pim_inside_patience_ms = 20;
-    EXPECT_EQ(pthread_create(&thread, NULL, hold_all, NULL), 0);
+    team_start(hold_all, NULL);
     wait_for(&has_all);
     pid_t child = fork();
     if (child == 0) {

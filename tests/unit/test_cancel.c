@@ -15,6 +15,7 @@
 #include "platform/say.h"
 #include "support/core.h"
 #include "support/fake_interp.h"
+#include "support/team.h"
 #include "support/tsan.h"
 
 static fake_interp interp;
@@ -80,9 +81,8 @@ ask_to_cancel(void)
 static void
 expect_goes_on(void *(*work)(void *))
 {
-    pthread_t thread;
     void *result = NULL;
-    EXPECT_EQ(pthread_create(&thread, NULL, work, &interp), 0);
+    pthread_t thread = team_start(work, &interp);
     EXPECT_EQ(pthread_join(thread, &result), 0);
     EXPECT_PTR_EQ(result, &interp);
 }

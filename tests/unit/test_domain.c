@@ -2,7 +2,6 @@
 // and without a thread state.
 
 #include <stdlib.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "account/ledger.h"
@@ -12,6 +11,7 @@
 #include "support/core.h"
 #include "support/fake_interp.h"
 #include "support/raw_world.h"
+#include "support/team.h"
 
 static fake_interp interp;
 static const core_domain *const domains_end = core_domains + 3;
@@ -255,9 +255,7 @@ TEST(raw_counts_of_an_ended_thread_stay)
 {
     pim_usage before = raw_now();
     void *block = NULL;
-    pthread_t thread;
-    EXPECT_EQ(pthread_create(&thread, NULL, allocate_raw, &block), 0);
-    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    team_alone(allocate_raw, &block);
     EXPECT_EQ(raw_now().live_blocks, before.live_blocks + 1);
     EXPECT_GE(raw_now().live_bytes, before.live_bytes + 5000);
     pim_raw_free(NULL, block);

@@ -54,11 +54,10 @@ live_and_end(int policy)
 static void
 end_beside_who_stays(void *arg)
 {
-    pthread_t thread;
     int policy = *(int *)arg;
     core_start();
     pim_inside_patience_ms = 30;
-    EXPECT_EQ(pthread_create(&thread, NULL, stay_inside, NULL), 0);
+    pthread_t thread = team_start(stay_inside, NULL);
     wait_for(&is_inside);
     life lives[3];
     for (unsigned i = 0; i < 3; i++) {

@@ -306,7 +306,7 @@ TEST(threads_without_a_record_enter_one_at_a_time)
     fake_os_fail(FAKE_MAP, 1, true);
     pthread_barrier_init(&crowd_is_in, NULL, CROWD);
     for (unsigned i = 0; i < CROWD; i++) {
-        EXPECT_EQ(pthread_create(&threads[i], NULL, join_crowd, NULL), 0);
+        threads[i] = team_start(join_crowd, NULL);
     }
     for (unsigned i = 0; i < CROWD; i++) {
         pthread_join(threads[i], NULL);

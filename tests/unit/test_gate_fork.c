@@ -173,7 +173,7 @@ work_under_their_lock(void *enters_first)
 static void
 fork_while_they_wait(void *(*work)(void *), void *arg)
 {
-    EXPECT_EQ(pthread_create(&thread, NULL, work, arg), 0);
+    thread = team_start(work, arg);
     wait_for(&is_theirs);
     EXPECT_EQ(fork_child(), WHOLE);
     EXPECT(ran_after_ours);
@@ -290,7 +290,7 @@ be_inside_at_the_fork(void *arg)
 TEST(child_is_adrift_if_who_was_let_in_is_still_inside)
 {
     handler = SPINS; // until the thread is inside
-    EXPECT_EQ(pthread_create(&thread, NULL, be_inside_at_the_fork, NULL), 0);
+    thread = team_start(be_inside_at_the_fork, NULL);
     EXPECT_EQ(fork_child(), ADRIFT);
     EXPECT(ran_after_ours);
     pim_store_release(&may_leave, true);
@@ -407,12 +407,12 @@ TEST(fork_and_waiting_are_no_cancellation_points)
 {
     pthread_t forks;
     void *result = NULL;
-    EXPECT_EQ(pthread_create(&thread, NULL, stay_for_a_while, NULL), 0);
+    thread = team_start(stay_for_a_while, NULL);
     wait_for(&is_theirs);
-    EXPECT_EQ(pthread_create(&forks, NULL, fork_as_cancelled, NULL), 0);
+    forks = team_start(fork_as_cancelled, NULL);
     EXPECT_EQ(pthread_join(forks, &result), 0);
     EXPECT_PTR_EQ(result, &handler);
-    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    team_end(thread);
 }
 
 SUITE(.begin = set_up, .end = tear_down)

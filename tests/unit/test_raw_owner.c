@@ -3,7 +3,6 @@
 
 #define _GNU_SOURCE
 
-#include <pthread.h>
 #include <string.h>
 
 #include "domain/raw_small.h"
@@ -12,6 +11,7 @@
 #include "interp/roster.h"
 #include "support/core.h"
 #include "support/raw_world.h"
+#include "support/team.h"
 
 static fake_interp *const a = &raw_world.a;
 static fake_interp *const b = &raw_world.b;
@@ -170,12 +170,9 @@ free_without_thread_state(void *arg)
 
 TEST(a_thread_without_a_thread_state_may_free_them)
 {
-    pthread_t thread;
     uint64_t bytes = raw_allocate_all();
     raw_expect(raw_of_interp(a), bytes, RAW_BLOCKS);
-    EXPECT_EQ(pthread_create(&thread, NULL, free_without_thread_state, NULL),
-              0);
-    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    team_alone(free_without_thread_state, NULL);
     raw_expect(raw_of_interp(a), 0, 0);
     raw_expect_process_as_before();
     raw_audit(a);

@@ -123,10 +123,10 @@ TEST(threads_without_a_record_use_the_raw_heap_itself)
     fake_os_fail(FAKE_MAP, 1, true);
     pthread_barrier_init(&crowd_is_in, NULL, CROWD);
     for (unsigned i = 0; i < CROWD; i++) {
-        EXPECT_EQ(pthread_create(&threads[i], NULL, join_crowd, NULL), 0);
+        threads[i] = team_start(join_crowd, NULL);
     }
     for (unsigned i = 0; i < CROWD; i++) {
-        EXPECT_EQ(pthread_join(threads[i], NULL), 0);
+        team_end(threads[i]);
     }
     fake_os_heal();
     EXPECT_GT(pim_load_relaxed(&without_a_record), 0);
@@ -195,7 +195,7 @@ TEST(in_a_forked_child_the_caches_of_threads_that_are_gone_go_on)
     if (PIM_TSAN) {
         skip(); // it lets no such child start a thread
     }
-    EXPECT_EQ(pthread_create(&thread, NULL, keep_blocks, NULL), 0);
+    thread = team_start(keep_blocks, NULL);
     while (pim_load_acquire(&left_behind) == NULL) {
         usleep(100);
     }
@@ -205,7 +205,7 @@ TEST(in_a_forked_child_the_caches_of_threads_that_are_gone_go_on)
     }
     EXPECT_EQ(child_outcome(pid), 0);
     pim_store_release(&may_end, true);
-    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    team_end(thread);
 }
 
 SUITE(.set_up = core_set_up)

@@ -205,8 +205,7 @@ expect_all_is_well(int policy)
 static void
 fork_in_the_middle(int policy)
 {
-    pthread_t thread;
-    EXPECT_EQ(pthread_create(&thread, NULL, end_interp, NULL), 0);
+    pthread_t thread = team_start(end_interp, NULL);
     wait_for(&is_in_step);
     pid_t child = fork();
     if (child == 0) {
@@ -222,7 +221,7 @@ fork_in_the_middle(int policy)
         _exit(child_outcome(again) == 0 ? 0 : 1);
     }
     EXPECT_EQ(child_outcome(child), 0);
-    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    team_end(thread);
     expect_all_is_well(policy);
 }
 

@@ -9,6 +9,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -129,3 +131,11 @@ def entry(name, round_number, milliseconds, peak_kb=None, **more):
     if peak_kb:
         row["peak_kb"] = peak_kb
     return row
+
+
+class WithFolder(unittest.TestCase):
+
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = Path(scratch.name)

@@ -15,13 +15,11 @@ from lib.problem import Problem
 SETTING = groups.Setting(scale=0.5, min_time=0.02, cpus=None)
 
 
-class WithTree(unittest.TestCase):
+class WithTree(support.WithFolder):
     factors = {}
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.folder = Path(scratch.name)
+        super().setUp()
         self.build = support.make_tree(self.folder, **self.factors)
         self.all = {one.name: one for one in allocators.builtin()}
         self.all["floor"] = allocators.Allocator("floor", "floor", None)

@@ -18,12 +18,10 @@ from web_support import REQUESTS, PretendedHost, PretendedLoad
 CPU = min(os.sched_getaffinity(0))
 
 
-class WithServer(unittest.TestCase):
+class WithServer(support.WithFolder):
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.folder = Path(scratch.name)
+        super().setUp()
         self.all = {one.name: one for one in allocators.builtin()}
         # This Python may be where only its user can read it.
         patch = mock.patch.object(service, "run_as", return_value={})

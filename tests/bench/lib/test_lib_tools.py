@@ -4,28 +4,21 @@
 import contextlib
 import io
 import json
-import tempfile
 import unittest
-from pathlib import Path
 
 import support
 from lib import serve
 from support import bench_run, calls, entry, tool
 
 
-class WithFolder(unittest.TestCase):
-
-    def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.folder = Path(scratch.name)
+class WithTools(support.WithFolder):
 
     def succeed(self, done, status=0):
         self.assertEqual(done.returncode, status, done.stderr + done.stdout)
         return done.stdout
 
 
-class Run(WithFolder):
+class Run(WithTools):
 
     def run_all(self, *words, status=0, **factors):
         support.make_tree(self.folder, **factors)
@@ -105,7 +98,7 @@ class Run(WithFolder):
                          ["macro/embedded1/lists", "macro/embedded2/lists"])
 
 
-class RunFails(WithFolder):
+class RunFails(WithTools):
 
     def complain(self, *words, groups="micro,embedded1", **factors):
         if factors:
@@ -187,7 +180,7 @@ class Serve(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stdout)
 
 
-class Compare(WithFolder):
+class Compare(WithTools):
 
     def file(self, name, rows, context=None):
         path = self.folder / name

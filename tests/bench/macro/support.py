@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -53,3 +55,16 @@ class Checks:
         self.assertGreaterEqual(result["wall_s"], max(result["real_s"]) - 1e-4)
         self.assertGreater(result["start_kb"], 1000)
         self.assertGreaterEqual(result["peak_kb"], result["start_kb"])
+
+
+class WithPrograms:
+    """Programs in another folder, one of them made for the test."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.programs = Path(folder.name) / "others"
+        shutil.copytree(PROGRAMS, self.programs)
+
+    def make(self, source):
+        (self.programs / "made.py").write_text("LOOPS = 3\n" + source)

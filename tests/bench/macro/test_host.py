@@ -5,13 +5,10 @@
 
 import os
 import platform
-import shutil
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
-from support import NAMES, PROGRAMS, Checks, run
+from support import NAMES, Checks, WithPrograms, run
 
 HOST = os.environ["PIM_TEST_HOST"]
 HAS_MIMALLOC = sys.version_info >= (3, 13)
@@ -94,17 +91,10 @@ class Host(Checks, unittest.TestCase):
         self.assertIn("usage:", host("--help").stdout)
 
 
-class Copy(Checks, unittest.TestCase):
-    """Programs in another folder, one of them made for the test."""
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.programs = Path(folder.name) / "others"
-        shutil.copytree(PROGRAMS, self.programs)
+class Copy(WithPrograms, Checks, unittest.TestCase):
 
     def work(self, source, *options):
-        (self.programs / "made.py").write_text("LOOPS = 3\n" + source)
+        self.make(source)
         return host("--program=made", f"--programs={self.programs}", *options)
 
     def test_a_program_of_another_folder_runs(self):

@@ -5,13 +5,10 @@
 
 import os
 import platform
-import shutil
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
-from support import MACRO, NAMES, PROGRAMS, Checks, run
+from support import MACRO, NAMES, Checks, WithPrograms, run
 
 PRELOAD = os.environ["PIM_TEST_PRELOAD"]
 ON_PYMALLOC = {"PYTHONMALLOC": "pymalloc"}
@@ -90,17 +87,10 @@ class Worker(Checks, unittest.TestCase):
         self.assertEqual(worker("--list").stdout.split(), NAMES)
 
 
-class Copy(Checks, unittest.TestCase):
-    """Programs in another folder, one of them made for the test."""
-
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.programs = Path(folder.name) / "others"
-        shutil.copytree(PROGRAMS, self.programs)
+class Copy(WithPrograms, Checks, unittest.TestCase):
 
     def work(self, source):
-        (self.programs / "made.py").write_text("LOOPS = 3\n" + source)
+        self.make(source)
         return worker("--program=made", f"--programs={self.programs}",
                       **ON_PYMALLOC)
 
