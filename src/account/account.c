@@ -158,26 +158,33 @@ pim_pending_add(pim_pending *pending, size_t size_class, uint64_t bytes)
     pim_pending_add_blocks(pending, size_class, bytes, 1);
 }
 
-typedef struct freed {
-    uint64_t bytes;
-    uint64_t blocks[PIM_ACCOUNT_CLASSES];
-    uint64_t varied_bytes[PIM_VARIED];
-} freed;
+// Counts what is pending in one counter as taken; with `over`, it is not pending
+// any more then.  In between it counts twice, so a reader who reads `taken` last
+// never sees too much live.
+static void
+take_over(_Atomic uint64_t *taken, _Atomic uint64_t *pending, bool over)
+{
+    uint64_t n = pim_load_acquire(pending);
+    pim_store_release(taken, pim_load_relaxed(taken) + n);
+    if (over && n != 0) {
+        atomic_fetch_sub(pending, n);
+    }
+}
 
 static void
-subtract(pim_account *account, const freed *f)
+take_pending(pim_account *account, pim_pending *pending, bool over)
 {
     raise_peaks(account);
+    take_over(&account->taken, &pending->bytes, over);
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
-        if (f->blocks[c] != 0) {
+        if (pim_load_relaxed(&pending->blocks[c]) != 0) {
             pim_account_look_at_class(account, c);
-            pim_own_add(&account->blocks_taken[c], f->blocks[c]);
+            take_over(&account->blocks_taken[c], &pending->blocks[c], over);
         }
     }
     for (size_t v = 0; v < PIM_VARIED; v++) {
-        pim_own_add(&account->varied[v].taken, f->varied_bytes[v]);
+        take_over(&account->varied[v].taken, &pending->varied_bytes[v], over);
     }
-    pim_own_add(&account->taken, f->bytes);
 }
 
 // Blocks whose bytes are not added yet may come with the others: their bytes
@@ -185,31 +192,13 @@ subtract(pim_account *account, const freed *f)
 void
 pim_account_fold(pim_account *account, pim_pending *pending)
 {
-    freed f;
-    f.bytes = pim_exchange(&pending->bytes, 0);
-    for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
-        f.blocks[c] = pim_load_relaxed(&pending->blocks[c]) != 0
-                          ? pim_exchange(&pending->blocks[c], 0)
-                          : 0;
-    }
-    for (size_t v = 0; v < PIM_VARIED; v++) {
-        f.varied_bytes[v] = pim_exchange(&pending->varied_bytes[v], 0);
-    }
-    subtract(account, &f);
+    take_pending(account, pending, true);
 }
 
 void
-pim_account_subtract(pim_account *account, const pim_pending *pending)
+pim_account_subtract(pim_account *account, pim_pending *pending)
 {
-    freed f;
-    f.bytes = pim_load_acquire(&pending->bytes);
-    for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
-        f.blocks[c] = pim_load_relaxed(&pending->blocks[c]);
-    }
-    for (size_t v = 0; v < PIM_VARIED; v++) {
-        f.varied_bytes[v] = pim_load_relaxed(&pending->varied_bytes[v]);
-    }
-    subtract(account, &f);
+    take_pending(account, pending, false);
 }
 
 // --- whole accounts --------------------------------------------------------

@@ -23,7 +23,7 @@
 //
 // Invariants:
 //   GAUGE-1    what others read was live at some moment of the read; of a
-//              domain's blocks, each class's.
+//              domain's blocks, no more than was.
 //   ACCOUNT-1  a domain's live bytes are the sum over its classes whenever
 //              nobody is at work.
 //
@@ -177,7 +177,7 @@ void pim_pending_add_blocks(pim_pending *pending, size_t size_class,
 void pim_account_fold(pim_account *account, pim_pending *pending);
 
 // Takes off the account what is pending, which stays so.
-void pim_account_subtract(pim_account *account, const pim_pending *pending);
+void pim_account_subtract(pim_account *account, pim_pending *pending);
 
 // Adds what is live in one account to another, where it was not handed out, so
 // there less counts as taken back.  The first stays as it is.

@@ -140,6 +140,29 @@ pim_class_usage(const pim_class_figures *figures, size_t size_class)
 
 // --- domains ---------------------------------------------------------------
 
+static uint64_t
+sum(const _Atomic uint64_t *blocks)
+{
+    uint64_t all = 0;
+    for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
+        all += atomic_load(&blocks[c]);
+    }
+    return all;
+}
+
+// Of all classes.  What was handed out is read first and what came back last, so
+// that no more is the answer than was live in between: all of it, if the owner
+// is not at work.
+static uint64_t
+live_blocks(const pim_ledger *ledger, unsigned domain_index)
+{
+    const pim_account *a = &ledger->account[domain_index];
+    uint64_t handed = sum(a->blocks_handed);
+    uint64_t is_pending = sum(ledger->pending[domain_index].blocks);
+    uint64_t live = handed - is_pending - sum(a->blocks_taken);
+    return (int64_t)live > 0 ? live : 0;
+}
+
 pim_usage
 pim_ledger_usage(const pim_ledger *ledger, unsigned domain_index)
 {
@@ -150,13 +173,13 @@ pim_ledger_usage(const pim_ledger *ledger, unsigned domain_index)
               &ledger->pending[domain_index].bytes, &out.live_bytes);
     for (size_t c = 0; c < PIM_ACCOUNT_CLASSES; c++) {
         uint64_t blocks = pim_load_relaxed(&a->blocks_handed[c]);
-        out.live_blocks += live_of_class(ledger, domain_index, c);
         out.total_blocks += blocks;
         out.total_bytes +=
             c < PIM_CLASSES
                 ? blocks * pim_classes[c].block_size
                 : pim_load_relaxed(&a->varied[c - PIM_CLASSES].handed);
     }
+    out.live_blocks = live_blocks(ledger, domain_index);
     out.peak_bytes = peak_of(&a->peak, out.live_bytes);
     out.peak_blocks = peak_of(&a->peak_blocks, out.live_blocks);
     return out;

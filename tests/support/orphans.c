@@ -77,7 +77,7 @@ trim_process(void)
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
     pim_heap_purge(&pim_process_heap, true);
-    pim_retained_trim(&pim_process_heap.arenas, true);
+    pim_retained_trim(true);
     pim_lock_release(&pim_process_lock);
     pim_region_trim();
     pim_extent_trim(true);

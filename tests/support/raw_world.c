@@ -157,7 +157,8 @@ raw_is_small(const void *block)
 uint64_t
 raw_taken(void)
 {
-    return pim_gauge_live(&pim_raw_heap.account[RAW].blocks);
+    pim_ledger ledger = pim_heap_ledger(&pim_raw_heap);
+    return pim_ledger_usage(&ledger, RAW).live_blocks;
 }
 
 size_t

@@ -1,5 +1,9 @@
 // test_extent_growth.c -- blocks that grow into what is kept of freed maps.
 
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "arena/region.h"
 #include "domain/domain.h"
 #include "heap/large.h"
@@ -154,13 +158,13 @@ TEST(huge_pages_of_another_size_are_not_asked_for)
     EXPECT(!pim_huge_page_suits());
     drop(make(PIM_EXTENT_HUGE_BORN));
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge);
-    trim_maps(true);
+    trim_extents(true);
 
     say_huge_pages_are("2097152\n");
     EXPECT(pim_huge_page_suits());
     drop(make(PIM_EXTENT_HUGE_BORN));
     EXPECT_EQ(pim_load_relaxed(&fake.huge), huge + 1);
-    trim_maps(true);
+    trim_extents(true);
 
     pim_huge_page_look("/nowhere"); // then the system's pages tell
     EXPECT_EQ(pim_huge_page_suits(), pim_os_page_size() == 4096);

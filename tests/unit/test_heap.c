@@ -360,6 +360,9 @@ TEST(peak_counts_remote_frees_until_the_owner_takes_over)
     void *b = pim_obj_malloc(NULL, BLOCK);
     pim_figures f = fake_figures(id);
     EXPECT_EQ(f.by_domain[OBJ].live_blocks, 1);
+    pim_heap_drain(fake_current_heap()); // takes over, and looks before
+    f = fake_figures(id);
+    EXPECT_EQ(f.by_domain[OBJ].live_blocks, 1);
     EXPECT_EQ(f.by_domain[OBJ].peak_blocks, 2);
     pim_obj_free(NULL, b);
 }

@@ -195,7 +195,7 @@ TEST(empty_pages_are_released_before_a_new_arena_is_taken)
     reach(PIM_ARENA_UNITS);
     swing(PIM_EMPTY_UNITS - 4);
     EXPECT_EQ(fake_figures(id).arenas, 1);
-    EXPECT_EQ(heap->empty_units, PIM_EMPTY_UNITS - 4);
+    EXPECT_EQ(heap->idle.empty_units, PIM_EMPTY_UNITS - 4);
     void *span = pim_obj_malloc(NULL, (PIM_ARENA_UNITS / 2) * PIM_UNIT_SIZE);
     EXPECT_EQ(fake_figures(id).arenas, 1);
     pim_obj_free(NULL, span);
@@ -252,7 +252,7 @@ TEST(no_new_peak_is_made_while_much_lies_idle)
         core_free_all(PIM_OBJ, blocks + 32 * i, 32);
     }
     uint64_t peak = committed_units();
-    EXPECT_GE(heap->empty_units + heap->arenas.idle_units, PAGES / 2 - 1);
+    EXPECT_GE(heap->idle.empty_units + heap->arenas.idle_units, PAGES / 2 - 1);
     for (unsigned i = 0; i < SPANS; i++) {
         spans[i] = pim_obj_malloc(NULL, UNITS * PIM_UNIT_SIZE);
         uint64_t now = committed_units();

@@ -210,7 +210,7 @@ TEST(kept_spans_end_with_their_interpreter)
     EXPECT_EQ(fake_figures(id).arenas, 0);
     EXPECT_EQ(fake_figures(PIM_PROCESS_ID).arenas, process.arenas);
     begin_interp();
-    EXPECT_EQ(heap->idle_span_units, 0);
+    EXPECT_EQ(heap->idle.span_units, 0);
 }
 
 TEST(process_heap_keeps_no_span)
