@@ -94,6 +94,12 @@ preconfig_allocator(const char *name)
     return PYMEM_ALLOCATOR_NOT_SET;
 }
 
+static bool
+is_floor(const char *name)
+{
+    return strcmp(name, "floor") == 0 || strcmp(name, "ordered") == 0;
+}
+
 // Ends the process unless `wanted` is what Python runs on.
 static void
 check_in_use(const char *wanted)
@@ -104,9 +110,7 @@ check_in_use(const char *wanted)
     const char *name = current_name(); // NULL: none of CPython's own
     if (name == NULL) {
         bool ours = library.active != NULL && library.active();
-        name = ours                           ? "pimalloc"
-               : strcmp(wanted, "floor") == 0 ? wanted
-                                              : "an unknown one";
+        name = ours ? "pimalloc" : is_floor(wanted) ? wanted : "an unknown one";
     }
     if (strcmp(name, wanted) != 0) {
         fprintf(stderr,
@@ -125,8 +129,11 @@ host_start_python(const char *allocator)
     python_check(Py_PreInitialize(&preconfig));
     if (strcmp(allocator, "pimalloc") == 0) {
         install_pimalloc();
-    } else if (strcmp(allocator, "floor") == 0 && host_install_floor() != 0) {
-        fail("no address space for the floor allocator");
+    } else if (is_floor(allocator)) {
+        bool ordered = strcmp(allocator, "ordered") == 0;
+        if ((ordered ? host_install_ordered() : host_install_floor()) != 0) {
+            fail("no address space for the floor allocator");
+        }
     }
 
     PyConfig config;
@@ -163,16 +170,22 @@ is_mapped(const char *text)
 void
 host_check_label(const options *opts)
 {
-    static const char *const mallocs[] = {"jemalloc", "tcmalloc", "rpmalloc"};
-    for (size_t i = 0; i < sizeof(mallocs) / sizeof(mallocs[0]); i++) {
-        char file[32];
-        snprintf(file, sizeof(file), "/lib%s", mallocs[i]);
-        bool there = is_mapped(file);
-        if (there != (strcmp(opts->label, mallocs[i]) == 0)) {
+    static const struct {
+        const char *label;
+        const char *file;
+    } mallocs[] = {{"jemalloc", "/libjemalloc"},
+                   {"tcmalloc", "/libtcmalloc"},
+                   {"rpmalloc", "/librpmalloc"},
+                   {"libmimalloc", "/libmimalloc"}};
+    size_t count = sizeof(mallocs) / sizeof(mallocs[0]);
+    count -= library.active != NULL; // pimalloc may bring its own libmimalloc
+    for (size_t i = 0; i < count; i++) {
+        bool there = is_mapped(mallocs[i].file);
+        if (there != (strcmp(opts->label, mallocs[i].label) == 0)) {
             fprintf(stderr,
                     PIM_BENCH_NAME ": the label is %s, but %s is %sin the "
                                    "process: see LD_PRELOAD\n",
-                    opts->label, mallocs[i], there ? "" : "not ");
+                    opts->label, mallocs[i].label, there ? "" : "not ");
             exit(1);
         }
     }

@@ -53,6 +53,7 @@ options host_parse_options(int argc, char **argv);
 // Both end the process if that fails.
 void host_start_python(const char *allocator);
 int host_install_floor(void); // floor.c; between preinit and init; 0 or -1
+int host_install_ordered(void); // the same, with the floor that keeps order
 void host_check_label(const options *opts);
 
 // interpreters.c: fills in the figures.  The caller holds main's GIL, and gives

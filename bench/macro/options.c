@@ -27,9 +27,10 @@ print_usage(FILE *out)
             "(3.13 and\n"
             "                      newer); malloc, which is libc's or what "
             "LD_PRELOAD\n"
-            "                      puts in its place; or floor, which checks "
-            "nothing and\n"
-            "                      serves one interpreter at a time\n"
+            "                      puts in its place; or floor and ordered, "
+            "which check\n"
+            "                      nothing and serve one interpreter at a "
+            "time\n"
             "  --label NAME        the allocator's name in the output; "
             "jemalloc, tcmalloc\n"
             "                      and rpmalloc must be in the process "
@@ -65,7 +66,7 @@ static const char *
 parse_allocator(const char *text)
 {
     static const char *const known[] = {"pimalloc", "pymalloc", "mimalloc",
-                                        "malloc", "floor"};
+                                        "malloc", "floor", "ordered"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(text, known[i]) == 0) {
             return known[i];

@@ -16,8 +16,14 @@
 // What it leaves out and an allocator that is of use cannot: whose block it is,
 // threads, interpreters, counting, sizes above FLOOR_LARGEST, memory that comes
 // from elsewhere, and giving anything back.
+//
+// It also leaves out order: the list is permuted with each life of a heap.  What
+// that costs shows in whole programs; floor/ordered.c is the floor that pays for
+// order instead.
 
 #include "floor.h"
+
+#include "ordered.h"
 
 #include <cstring>
 #include <sys/mman.h>
@@ -113,6 +119,16 @@ floor_table()
         return {};
     }
     return {nullptr, floor_malloc, floor_calloc, nullptr, floor_free};
+}
+
+table
+ordered_table()
+{
+    static_assert(ORDERED_LARGEST == FLOOR_LARGEST, "the same rows");
+    if (ordered_reserve() != 0) {
+        return {};
+    }
+    return {nullptr, ordered_malloc, ordered_calloc, nullptr, ordered_free};
 }
 
 } // namespace micro

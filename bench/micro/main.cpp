@@ -38,7 +38,7 @@ allocator_of(const std::string &name)
     } else if (name == "malloc") {
         return micro::allocator::malloc;
     }
-    return micro::allocator::pymalloc; // and what is under the floor
+    return micro::allocator::pymalloc; // and what is under the floors
 }
 
 // A label that names a malloc must be true.  Empty, or why it is not.
@@ -84,11 +84,13 @@ main(int argc, char **argv)
     }
 
     micro::subject on = {};
-    on.is_floor = chosen.allocator == "floor";
+    bool ordered = chosen.allocator == "ordered";
+    on.is_floor = ordered || chosen.allocator == "floor";
     on.frees_for_others = !on.is_floor && chosen.allocator != "pymalloc";
     on.raw = micro::host::raw_table();
-    on.object =
-        on.is_floor ? micro::floor_table() : micro::host::object_table();
+    on.object = ordered       ? micro::ordered_table()
+                : on.is_floor ? micro::floor_table()
+                              : micro::host::object_table();
     if (on.object.malloc_fn == nullptr) {
         return complain("no address space for the floor's region; raise the "
                         "limit (ulimit -v)",
@@ -105,7 +107,7 @@ main(int argc, char **argv)
     if (on.is_floor) {
         benchmark::AddCustomContext(
             "left_out", "rows of more than one thread, "
-                        "realloc, and sizes that the floor does not have");
+                        "realloc, and sizes that a floor does not have");
     } else if (!on.frees_for_others) {
         benchmark::AddCustomContext(
             "left_out", "remote_*: pymalloc takes "

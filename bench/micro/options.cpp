@@ -19,8 +19,10 @@ const char help[] =
     "\n"
     "  --allocator=NAME  pimalloc (the default), pymalloc, mimalloc "
     "(CPython's,\n"
-    "                    since 3.13), malloc, or floor: a LIFO list with no\n"
-    "                    checks, which no allocator behind a table can beat\n"
+    "                    since 3.13), malloc, or one without any check:\n"
+    "                    floor, a LIFO list, or ordered, which hands blocks "
+    "out\n"
+    "                    by address\n"
     "  --label=NAME      the allocator's name in the output.  With malloc, a\n"
     "                    library of that name must be the one that malloc() "
     "is\n"
@@ -73,14 +75,15 @@ parse_options(int *argc, char **argv, options *into)
     *argc = kept;
     argv[kept] = nullptr;
     for (const char *known :
-         {"pimalloc", "pymalloc", "mimalloc", "malloc", "floor"}) {
+         {"pimalloc", "pymalloc", "mimalloc", "malloc", "floor", "ordered"}) {
         if (into->allocator == known) {
             into->label = into->label.empty() ? known : into->label;
             return "";
         }
     }
     return "no allocator is called '" + into->allocator +
-           "'; there are pimalloc, pymalloc, mimalloc, malloc and floor";
+           "'; there are pimalloc, pymalloc, mimalloc, malloc, floor and "
+           "ordered";
 }
 
 void

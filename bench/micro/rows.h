@@ -10,7 +10,7 @@ namespace micro {
 // The allocator under test.
 struct subject {
     table object;          // called under the GIL of an interpreter
-    table raw;             // called by any thread; not the floor's
+    table raw;             // called by any thread; not a floor's
     bool is_floor;         // one thread, up to FLOOR_LARGEST, no realloc
     bool frees_for_others; // an interpreter may free another one's block
 };
