@@ -65,8 +65,13 @@ print_result(const struct run *run)
     for (int i = 0; i < opts->interpreters; i++) {
         printf("%s%.6f", i > 0 ? ", " : "", run->workers[i].cpu_seconds);
     }
-    printf("], \"wall_s\": %.6f, \"start_kb\": %ld, \"peak_kb\": %ld}\n",
-           ended - began, run->start_kb, run->peak_kb);
+    printf("], \"wall_s\": %.6f, \"start_kb\": %ld, \"peak_kb\": %ld, "
+           "\"after_kb\": %ld",
+           ended - began, run->start_kb, run->peak_kb, run->after_kb);
+    if (first->laps != NULL) {
+        printf(", \"laps\": %s", first->laps);
+    }
+    printf("}\n");
 }
 
 // Prints what came out and returns the exit status.

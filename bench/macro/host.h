@@ -14,11 +14,13 @@
 
 typedef struct options {
     const char *program;
-    const char *allocator; // pimalloc, pymalloc, mimalloc or malloc
+    const char *allocator; // as the option says
     const char *label;     // how the output calls it
     const char *programs;  // absolute path of the folder
     int interpreters;
-    long loops; // 0: the program's own number
+    bool aged;   // ordinary imports first, and the time of each loop
+    double rest; // seconds from the work to the last look at memory
+    long loops;  // 0: the program's own number
 } options;
 
 // One interpreter and its thread, which writes it; the main thread reads it
@@ -32,6 +34,7 @@ struct worker {
     double began; // of the loops, on the monotonic clock
     double ended;
     double cpu_seconds; // of this thread, for the loops
+    char *laps;         // JSON; NULL unless the process is aged
 };
 
 // One measurement.
@@ -42,8 +45,10 @@ struct run {
     pthread_barrier_t ready;   // all workers and the main thread
     pthread_barrier_t started; // the same, once the main thread has looked
     pthread_barrier_t done;
+    pthread_barrier_t rested;
     long start_kb;
     long peak_kb;
+    long after_kb; // after the rest
 };
 
 // options.c
@@ -52,7 +57,7 @@ options host_parse_options(int argc, char **argv);
 // allocator.c: starts Python on an allocator and makes sure that it is in use.
 // Both end the process if that fails.
 void host_start_python(const char *allocator);
-int host_install_floor(void); // floor.c; between preinit and init; 0 or -1
+int host_install_floor(void);   // floor.c; between preinit and init; 0 or -1
 int host_install_ordered(void); // the same, with the floor that keeps order
 void host_check_label(const options *opts);
 

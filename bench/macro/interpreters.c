@@ -10,7 +10,9 @@
 //   -------------------- barrier: go -----------------------------------------
 //                          runs the loops, between two looks at the clocks
 //   -------------------- barrier: all are done -------------------------------
-//   notes VmHWM, returns   waits for the end of the process
+//   notes VmHWM            rests: a little work for a second
+//   -------------------- barrier: all have rested ----------------------------
+//   notes VmRSS, returns   waits for the end of the process
 //
 // Interpreters are made one at a time and never ended.  Neither is measured,
 // and both are where CPython 3.12 and 3.13 free in one interpreter what another
@@ -45,6 +47,7 @@ struct program {
     PyObject *ready; // the tuple that prepare() returned, which owns the rest
     PyObject *run;
     PyObject *data;
+    PyObject *rest; // borrowed from __main__
 };
 
 static double
@@ -92,11 +95,13 @@ static int
 prepare(struct worker *worker, struct program *program)
 {
     static const char source[] =
-        "def prepare(folder, name, interpreters):\n"
+        "def prepare(folder, name, interpreters, aged):\n"
         "    import os, sys\n"
+        "    global rest\n"
         "    sys.path.insert(0, os.path.dirname(folder))\n"
         "    programs = __import__(os.path.basename(folder))\n"
-        "    return programs.prepare(name, interpreters)\n";
+        "    rest = programs.rest\n"
+        "    return programs.prepare(name, interpreters, aged)\n";
     const options *opts = worker->run->opts;
     PyObject *names = PyModule_GetDict(PyImport_AddModule("__main__"));
     PyObject *done = PyRun_String(source, Py_file_input, names, names);
@@ -105,12 +110,13 @@ prepare(struct worker *worker, struct program *program)
     }
     Py_DECREF(done);
     program->ready =
-        PyObject_CallFunction(PyDict_GetItemString(names, "prepare"), "Nsi",
+        PyObject_CallFunction(PyDict_GetItemString(names, "prepare"), "Nsii",
                               PyUnicode_DecodeFSDefault(opts->programs),
-                              opts->program, opts->interpreters);
+                              opts->program, opts->interpreters, opts->aged);
     if (program->ready == NULL) {
         return -1;
     }
+    program->rest = PyDict_GetItemString(names, "rest");
     PyObject *skipped;
     if (!PyArg_ParseTuple(program->ready, "OOOl", &skipped, &program->run,
                           &program->data, &worker->loops)) {
@@ -163,6 +169,36 @@ run_timed(struct worker *worker, const struct program *program)
     return status;
 }
 
+// The time of each repetition, which an aged program has noted; as JSON.
+static int
+copy_laps(struct worker *worker, const struct program *program)
+{
+    PyObject *text = PyObject_CallMethod(program->run, "report", NULL);
+    const char *utf8 = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
+    worker->laps = utf8 != NULL ? strdup(utf8) : NULL;
+    Py_XDECREF(text);
+    return utf8 != NULL ? 0 : -1;
+}
+
+// What comes after the work and outside its time.
+static int
+finish(struct worker *worker, const struct program *program)
+{
+    const options *opts = worker->run->opts;
+    PyObject *done = PyObject_CallFunction(program->rest, "d", opts->rest);
+    Py_XDECREF(done);
+    if (done == NULL || (opts->aged && copy_laps(worker, program) != 0)) {
+        return -1;
+    }
+    return 0;
+}
+
+static bool
+works(const struct worker *worker)
+{
+    return !worker->failed && worker->skipped[0] == '\0';
+}
+
 static void
 note_failure(struct worker *worker)
 {
@@ -205,11 +241,14 @@ worker_main(void *arg)
 
     pthread_barrier_wait(&run->ready);
     pthread_barrier_wait(&run->started);
-    if (!worker->failed && worker->skipped[0] == '\0' &&
-        run_timed(worker, &program) != 0) {
+    if (works(worker) && run_timed(worker, &program) != 0) {
         note_failure(worker);
     }
     pthread_barrier_wait(&run->done);
+    if (works(worker) && finish(worker, &program) != 0) {
+        note_failure(worker);
+    }
+    pthread_barrier_wait(&run->rested);
     for (;;) {
         pause();
     }
@@ -243,6 +282,7 @@ host_run(struct run *run)
     pthread_barrier_init(&run->ready, NULL, parties);
     pthread_barrier_init(&run->started, NULL, parties);
     pthread_barrier_init(&run->done, NULL, parties);
+    pthread_barrier_init(&run->rested, NULL, parties);
 
     PyEval_SaveThread();
     start_workers(run);
@@ -255,4 +295,6 @@ host_run(struct run *run)
     if (run->peak_kb < run->start_kb) {
         run->peak_kb = run->start_kb;
     }
+    pthread_barrier_wait(&run->rested);
+    run->after_kb = status_kb("VmRSS");
 }

@@ -23,6 +23,12 @@ print_usage(FILE *out)
             "  --program NAME      which program to run\n"
             "  --loops N           how often (default: the program's LOOPS)\n"
             "  --interpreters N    so many at a time (default 1, at most %d)\n"
+            "  --aged              ordinary imports first; the processor time "
+            "of each\n"
+            "                      loop is in the output, as laps\n"
+            "  --rest SECONDS      of a little work, before memory is looked "
+            "at once\n"
+            "                      more (default 1)\n"
             "  --allocator NAME    pimalloc (default), pymalloc, mimalloc "
             "(3.13 and\n"
             "                      newer); malloc, which is libc's or what "
@@ -32,9 +38,10 @@ print_usage(FILE *out)
             "                      nothing and serve one interpreter at a "
             "time\n"
             "  --label NAME        the allocator's name in the output; "
-            "jemalloc, tcmalloc\n"
-            "                      and rpmalloc must be in the process "
-            "(default: the same)\n"
+            "jemalloc, tcmalloc,\n"
+            "                      rpmalloc and libmimalloc must be in the "
+            "process\n"
+            "                      (default: the same)\n"
             "  --programs DIR      folder of the programs\n"
             "                      (default: %s)\n"
             "  --json              accepted; there is no other output\n"
@@ -66,13 +73,24 @@ static const char *
 parse_allocator(const char *text)
 {
     static const char *const known[] = {"pimalloc", "pymalloc", "mimalloc",
-                                        "malloc", "floor", "ordered"};
+                                        "malloc",   "floor",    "ordered"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcmp(text, known[i]) == 0) {
             return known[i];
         }
     }
     bad_usage("no such allocator:", text);
+}
+
+static double
+parse_seconds(const char *text)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || *end != '\0' || !(seconds >= 0) || seconds > 3600) {
+        bad_usage("bad number of seconds", text);
+    }
+    return seconds;
 }
 
 // Ends the process unless there is such a program.  A name is one of a Python
@@ -103,14 +121,68 @@ find_programs(const char *text)
     return path;
 }
 
+enum {
+    PROGRAM = 1,
+    LOOPS,
+    COUNT,
+    AGED,
+    REST,
+    ALLOCATOR,
+    LABEL,
+    FOLDER,
+    JSON,
+    HELP
+};
+
+// What one option says.
+static void
+take(int choice, options *opts)
+{
+    switch (choice) {
+    case PROGRAM:
+        opts->program = optarg;
+        break;
+    case LOOPS:
+        opts->loops = parse_number("bad number of loops", optarg, 1000000);
+        break;
+    case COUNT:
+        opts->interpreters = (int)parse_number("bad number of interpreters",
+                                               optarg, HOST_INTERPRETERS_MAX);
+        break;
+    case AGED:
+        opts->aged = true;
+        break;
+    case REST:
+        opts->rest = parse_seconds(optarg);
+        break;
+    case ALLOCATOR:
+        opts->allocator = parse_allocator(optarg);
+        break;
+    case LABEL:
+        opts->label = optarg;
+        break;
+    case FOLDER:
+        opts->programs = optarg;
+        break;
+    case JSON:
+        break;
+    case HELP:
+        print_usage(stdout);
+        exit(0);
+    default:
+        exit(2); // getopt_long has said why
+    }
+}
+
 options
 host_parse_options(int argc, char **argv)
 {
-    enum { PROGRAM = 1, LOOPS, COUNT, ALLOCATOR, LABEL, FOLDER, JSON, HELP };
     static const struct option known[] = {
         {"program", required_argument, NULL, PROGRAM},
         {"loops", required_argument, NULL, LOOPS},
         {"interpreters", required_argument, NULL, COUNT},
+        {"aged", no_argument, NULL, AGED},
+        {"rest", required_argument, NULL, REST},
         {"allocator", required_argument, NULL, ALLOCATOR},
         {"label", required_argument, NULL, LABEL},
         {"programs", required_argument, NULL, FOLDER},
@@ -120,37 +192,11 @@ host_parse_options(int argc, char **argv)
     };
     options opts = {.allocator = "pimalloc",
                     .programs = PIM_BENCH_PROGRAMS,
-                    .interpreters = 1};
+                    .interpreters = 1,
+                    .rest = 1.0};
     int choice;
     while ((choice = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        switch (choice) {
-        case PROGRAM:
-            opts.program = optarg;
-            break;
-        case LOOPS:
-            opts.loops = parse_number("bad number of loops", optarg, 1000000);
-            break;
-        case COUNT:
-            opts.interpreters = (int)parse_number(
-                "bad number of interpreters", optarg, HOST_INTERPRETERS_MAX);
-            break;
-        case ALLOCATOR:
-            opts.allocator = parse_allocator(optarg);
-            break;
-        case LABEL:
-            opts.label = optarg;
-            break;
-        case FOLDER:
-            opts.programs = optarg;
-            break;
-        case JSON:
-            break;
-        case HELP:
-            print_usage(stdout);
-            exit(0);
-        default:
-            exit(2); // getopt_long has said why
-        }
+        take(choice, &opts);
     }
     if (optind < argc) {
         bad_usage("unexpected argument", argv[optind]);

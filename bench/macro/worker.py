@@ -5,8 +5,13 @@ Runs one program of the macro benchmark in this Python and prints its figures.
 
   --program NAME    which program to run
   --loops N         how often (default: the program's LOOPS)
+  --aged            ordinary imports first; the processor time of each loop is
+                    in the output, as laps
+  --rest SECONDS    of a little work, before memory is looked at once more
+                    (default: 1)
   --allocator NAME  fail unless this is the allocator in use: pimalloc,
-                    pymalloc, mimalloc, glibc, jemalloc, tcmalloc or rpmalloc
+                    pymalloc, mimalloc, glibc, jemalloc, tcmalloc, rpmalloc or
+                    libmimalloc
   --label NAME      the name of it in the output (default: the same)
   --programs DIR    folder of the programs (default: beside this file)
   --list            print the names of the programs
@@ -16,7 +21,7 @@ Runs one program of the macro benchmark in this Python and prints its figures.
 The allocator is chosen from outside, by PYTHONMALLOC or LD_PRELOAD.  The output
 is one JSON object: real_s and cpu_s are of the loops alone, without imports and
 setup(); start_kb is what was resident before them, peak_kb the high-water mark
-of the process after them.
+of the process after them, after_kb what is resident after the rest.
 """
 
 # Modules that Python has not imported at its start are imported after the
@@ -31,7 +36,8 @@ ALLOCATORS = {"pymalloc": ("pymalloc", None), "mimalloc": ("mimalloc", None),
               "pimalloc": (None, "libpimalloc"), "glibc": ("malloc", None),
               "jemalloc": ("malloc", "libjemalloc"),
               "tcmalloc": ("malloc", "libtcmalloc"),
-              "rpmalloc": ("malloc", "librpmalloc")}
+              "rpmalloc": ("malloc", "librpmalloc"),
+              "libmimalloc": ("malloc", "libmimalloc")}
 LIBRARIES = [library for _, library in ALLOCATORS.values() if library]
 
 
@@ -75,8 +81,9 @@ def timed(run, data, loops):
 def measure(options):
     """Runs the program; what the JSON says."""
     program = options["--program"]
-    skipped, run, data, loops = load_programs(
-        options["--programs"]).prepare(program)
+    programs = load_programs(options["--programs"])
+    aged = "--aged" in options
+    skipped, run, data, loops = programs.prepare(program, aged=aged)
     result = {"program": program, "interpreters": 1,
               "python": sys.version.split()[0]}
     if skipped:
@@ -86,9 +93,13 @@ def measure(options):
     digest, real, cpu = timed(run, data, loops)
     # The kernel counts resident pages roughly: in batches, for each processor.
     peak_kb = max(start_kb, status_kb("VmHWM"))
+    programs.rest(options["--rest"])
+    after_kb = status_kb("VmRSS")
+    if aged:
+        result["laps"] = run.seconds
     return {**result, "digest": digest, "loops": loops, "real_s": [real],
             "cpu_s": [cpu], "wall_s": real, "start_kb": start_kb,
-            "peak_kb": peak_kb}
+            "peak_kb": peak_kb, "after_kb": after_kb}
 
 
 def allocator_in_use():
@@ -101,8 +112,10 @@ def allocator_in_use():
     with open("/proc/self/maps", encoding="utf-8",
               errors="surrogateescape") as maps:
         text = maps.read()
-    return (found.decode() if found else None,
-            [library for library in LIBRARIES if f"/{library}" in text])
+    libraries = [library for library in LIBRARIES if f"/{library}" in text]
+    if "libpimalloc" in libraries and "libmimalloc" in libraries:
+        libraries.remove("libmimalloc")  # pimalloc may bring it
+    return found.decode() if found else None, libraries
 
 
 def check_allocator(wanted):
@@ -122,12 +135,13 @@ def check_allocator(wanted):
 
 def parse_arguments(arguments):
     options = {"--program": None, "--loops": None, "--allocator": None,
-               "--label": None, "--programs": os.path.join(HERE, "programs")}
+               "--label": None, "--rest": "1",
+               "--programs": os.path.join(HERE, "programs")}
     words = [part for word in arguments for part in
              (word.split("=", 1) if word.startswith("--") else [word])]
     while words:
         word = words.pop(0)
-        if word in ("--help", "--json", "--list"):
+        if word in ("--help", "--json", "--list", "--aged"):
             options[word] = True
         elif word not in options or not words:
             sys.exit(f"worker.py: {word}: unknown, or without a value (see "
@@ -138,6 +152,10 @@ def parse_arguments(arguments):
         if not options["--loops"].isdecimal() or int(options["--loops"]) < 1:
             sys.exit("worker.py: --loops wants a number above 0")
         options["--loops"] = int(options["--loops"])
+    try:
+        options["--rest"] = float(options["--rest"])
+    except ValueError:
+        sys.exit("worker.py: --rest wants seconds")
     if options["--allocator"] not in (None, *ALLOCATORS):
         sys.exit(f"worker.py: --allocator {options['--allocator']}: unknown, "
                  f"there are {', '.join(ALLOCATORS)}")

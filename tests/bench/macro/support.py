@@ -55,6 +55,20 @@ class Checks:
         self.assertGreaterEqual(result["wall_s"], max(result["real_s"]) - 1e-4)
         self.assertGreater(result["start_kb"], 1000)
         self.assertGreaterEqual(result["peak_kb"], result["start_kb"])
+        self.assertGreater(result["after_kb"], 1000)
+
+    def check_laps(self, result, program, stages, loops):
+        """The times of each repetition of an aged process."""
+        self.assertEqual(list(result["laps"]), [program, *stages])
+        for laps in result["laps"].values():
+            self.assertEqual(len(laps), loops)
+            self.assertGreaterEqual(min(laps), 0)
+        whole = result["laps"][program]
+        for number in range(loops):
+            parts = [result["laps"][stage][number] for stage in stages]
+            self.assertAlmostEqual(whole[number], sum(parts or whole[number:
+                                   number + 1]), places=4)
+        self.assertLessEqual(sum(whole), sum(result["cpu_s"]) + 1e-3)
 
 
 class WithPrograms:

@@ -15,7 +15,7 @@ HAS_MIMALLOC = sys.version_info >= (3, 13)
 
 
 def host(*options, **variables):
-    return run([HOST, *options], **variables)
+    return run([HOST, "--rest=0", *options], **variables)
 
 
 class Host(Checks, unittest.TestCase):
@@ -42,6 +42,21 @@ class Host(Checks, unittest.TestCase):
                           *(["mimalloc"] if HAS_MIMALLOC else [])):
             with self.subTest(allocator):
                 self.check_program("scheduler", allocator, 1)
+
+    def test_the_floors(self):
+        for allocator in ("floor", "ordered"):
+            for program in ("seasons", "json", "buffers", "growing"):
+                with self.subTest(program, allocator=allocator):
+                    self.check_program(program, allocator, 1)
+
+    def test_an_aged_process_times_each_repetition_and_stage(self):
+        for allocator in ("pimalloc", "ordered"):
+            result = self.result(host("--program=tuples", "--loops=3",
+                                      "--aged", "--rest=0",
+                                      f"--allocator={allocator}"))
+            self.check_figures(result, "tuples", allocator)
+            self.check_laps(result, "tuples",
+                            ["tuples_make", "tuples_count", "tuples_drop"], 3)
 
     def test_many_interpreters(self):
         self.check_program("scheduler", "pimalloc", 7)
@@ -81,6 +96,8 @@ class Host(Checks, unittest.TestCase):
                                "interpreters"),
                               (("--program=json", "--interpreters=65"), "65"),
                               (("--program=json", "--allocator=x"), "'x'"),
+                              (("--program=json", "--rest=-1"), "'-1'"),
+                              (("--program=json", "--rest=x"), "'x'"),
                               (("--program=json", "more"), "more"),
                               (("--program=json", "--programs=/none"),
                                "/none")):

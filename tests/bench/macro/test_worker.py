@@ -16,7 +16,8 @@ ON_PIMALLOC = {"LD_PRELOAD": PRELOAD}
 
 
 def worker(*options, **variables):
-    return run([sys.executable, MACRO / "worker.py", *options], **variables)
+    return run([sys.executable, MACRO / "worker.py", "--rest=0", *options],
+               **variables)
 
 
 class Worker(Checks, unittest.TestCase):
@@ -47,6 +48,21 @@ class Worker(Checks, unittest.TestCase):
         self.assertGreater(result["loops"], 1)
         self.assertEqual(result["allocator"], "pymalloc")
 
+    def test_an_aged_process_times_each_repetition_and_stage(self):
+        words = "--loops=3", "--rest=0", "--aged"
+        for program, stages in (("tuples", ["make", "count", "drop"]),
+                                ("scheduler", [])):
+            result = self.result(worker(f"--program={program}", *words,
+                                        **ON_PYMALLOC))
+            self.check_figures(result, program, "pymalloc")
+            self.check_laps(result, program,
+                            [f"{program}_{stage}" for stage in stages], 3)
+
+    def test_a_rest_is_outside_the_time(self):
+        result = self.result(worker("--program=scheduler", "--loops=1",
+                                    "--rest=30e-3", **ON_PYMALLOC))
+        self.assertNotIn("laps", result)
+
     def test_a_label_names_the_allocator(self):
         result = self.result(worker(
             "--program=scheduler", "--loops=1", "--allocator=pimalloc",
@@ -74,6 +90,7 @@ class Worker(Checks, unittest.TestCase):
                               (("--program=nosuch",), "nosuch"),
                               (("--program=json", "--loops=0"), "--loops"),
                               (("--program=json", "--loops=many"), "--loops"),
+                              (("--program=json", "--rest=long"), "--rest"),
                               (("--program",), "--program"),
                               (("--frob",), "--frob"),
                               (("--program=json", "--allocator=x"), "x"),
