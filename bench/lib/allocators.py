@@ -9,14 +9,16 @@ embedded host by --allocator; a general malloc comes with LD_PRELOAD in both.
     mimalloc  mimalloc             mimalloc           -
     glibc     malloc               malloc             -
     jemalloc  malloc               malloc             libjemalloc.so.2
+    libmimalloc  malloc            malloc             libmimalloc.so.3
     ...
 
 Another build of pimalloc may be a rival, named by its preload library: in stock
 Pythons and servers, which find nothing else of it.
 
-The floor is no rival: a table of functions without any check, which only the
-hosts have, and only for one interpreter at a time.  It shows what no allocator
-behind CPython's table can beat.
+The floors are no rivals: tables of functions without any check, which only the
+hosts have, and only for one interpreter at a time.  `floor` is one list, last in,
+first out: the least that a call of an allocator can take.  `ordered` hands blocks
+out by address, which takes longer and lets a program wait less for memory.
 """
 
 import os
@@ -30,12 +32,14 @@ from .problem import Problem
 OURS = "pimalloc"
 PRELOAD = "libpimalloc-preload.so"
 BASE = "pymalloc"  # what the charts take as 1
-FLOOR = "floor"
+FLOOR, ORDERED = FLOORS = ("floor", "ordered")
 MAIN = (OURS, BASE, "mimalloc")
 
-SONAMES = {"jemalloc": "libjemalloc.so.2",
-           "tcmalloc": "libtcmalloc_minimal.so.4",
-           "rpmalloc": "librpmalloc.so.1"}
+SONAMES = {"jemalloc": ("libjemalloc.so.2",),
+           "tcmalloc": ("libtcmalloc_minimal.so.4",),
+           "rpmalloc": ("librpmalloc.so.1",),
+           "libmimalloc": ("libmimalloc.so.3", "libmimalloc.so.2")}
+GENERAL = ("glibc", *SONAMES)
 FOLDERS = ("/usr/local/lib", "/usr/lib/x86_64-linux-gnu",
            "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
 
@@ -84,6 +88,12 @@ def loader_cache():
     return found
 
 
+def find_one_of(sonames, cache):
+    """The first of them that is there, or None."""
+    found = (find_library(soname, cache) for soname in sonames)
+    return next(filter(None, found), None)
+
+
 def find_library(soname, cache):
     """The library of that name, or None."""
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(":")
@@ -106,7 +116,7 @@ def named_rivals(texts):
         if not equals or not re.fullmatch(r"[A-Za-z][\w.-]*", name):
             raise Problem(f"--rival {text}: that is not NAME=PATH, such as "
                           "jemalloc=/opt/lib/libjemalloc.so.2")
-        if name in MAIN + (FLOOR, "glibc"):
+        if name in MAIN + FLOORS + ("glibc",):
             raise Problem(f"--rival {text}: {name} is not chosen by a library")
         if not Path(path).is_file():
             raise Problem(f"--rival {text}: there is no file {path}")
@@ -120,14 +130,14 @@ def available(rival_options=()):
     rivals = named_rivals(rival_options)
     cache = loader_cache()
     found, missing = builtin(), []
-    for name, soname in SONAMES.items():
-        library = rivals.pop(name, None) or find_library(soname, cache)
+    for name, sonames in SONAMES.items():
+        library = rivals.pop(name, None) or find_one_of(sonames, cache)
         if library is None:
             missing.append(name)
         else:
             found.append(general(name, library))
     found += [general(name, path) for name, path in rivals.items()]
-    return found + [Allocator(FLOOR, FLOOR, None)], missing
+    return found + [Allocator(name, name, None) for name in FLOORS], missing
 
 
 def choose(wanted, found):
@@ -139,7 +149,7 @@ def choose(wanted, found):
     for name in wanted:
         if name in SONAMES and name not in names:
             raise Problem(f"{name} is not here: install the package that has "
-                          f"{SONAMES[name]}, or name the library with "
+                          f"{SONAMES[name][0]}, or name the library with "
                           f"--rival {name}=PATH")
         if name not in names:
             raise Problem(f"--allocators: there is no {name!r}; there are "

@@ -10,34 +10,23 @@
 A bar begins at 1, so its length is the gain or the loss; the axis is
 logarithmic so that twice as fast and half as fast are equally long.  Whiskers
 are 95 % intervals.  Each mark says its figures when the pointer rests on it.
-
-The colours are those of Okabe and Ito, which people with any kind of colour
-vision can tell apart; the shapes differ as well.
 """
 
 import math
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-from .allocators import BASE, FLOOR, OURS
-from .ratios import known, memory_ratio, rounds_of
+from .allocators import BASE, FLOORS, OURS
+from .ratios import after_ratio, known, memory_ratio, rounds_of
 from .stats import geomean_interval, interval_words, median_interval
+from .svg import (BAND, GRID, INK, SOFT, STYLES, box, number, page, segment,
+                  styles_of, symbol, text)
 
 WIDTH = 900
 RIGHT = 94                      # of the plot, for pimalloc's figures
 LEFT_LEAST, LETTER = 120, 6.9   # for the names, and what one letter takes
 BAR, LANE, GAP = 10, 7, 10      # heights: the bar, each rival, between rows
 ROWS_AT_MOST = 32               # more are spread over several charts
-FONT = ("-apple-system, BlinkMacSystemFont, 'Segoe UI', 'DejaVu Sans', "
-        "Helvetica, Arial, sans-serif")
-INK, SOFT, GRID = "#222222", "#5f6368", "#dcdfe3"
-BAND = "#f5f6f8"                # behind every second row
-
-STYLES = {OURS: ("#0072b2", "bar"), "mimalloc": ("#d55e00", "circle"),
-          "glibc": ("#444444", "square"), "jemalloc": ("#009e73", "up"),
-          "tcmalloc": ("#b5548f", "diamond"), "rpmalloc": ("#c98900", "down"),
-          FLOOR: ("#000000", "stroke")}
-SPARE = (("#56b4e9", "circle"), ("#806a00", "diamond"), ("#7a5fb0", "square"))
 
 
 class Kind(NamedTuple):
@@ -51,6 +40,8 @@ class Kind(NamedTuple):
 TIME = Kind("time", "Speed against pymalloc", "slower", "faster")
 MEMORY = Kind("memory", "Peak resident memory against pymalloc",
               "less memory", "more memory")
+AFTER = Kind("after", "Memory that stays after the work against pymalloc",
+             "less memory", "more memory")
 
 
 class Line(NamedTuple):
@@ -65,7 +56,7 @@ class Line(NamedTuple):
 def of_round(kind, base, value):
     if kind is TIME:
         return base.seconds / value.seconds
-    return memory_ratio(base, value)
+    return (memory_ratio if kind is MEMORY else after_ratio)(base, value)
 
 
 def line_values(kind, runs, allocator, rounds):
@@ -156,50 +147,6 @@ def figure_text(ratio):
 
 # --- drawing ------------------------------------------------------------------
 
-def number(value):
-    return f"{value:.1f}".rstrip("0").rstrip(".")
-
-
-def text(x, y, content, size=12, fill=INK, anchor="start", weight=None):
-    bold = f' font-weight="{weight}"' if weight else ""
-    return (f'<text x="{number(x)}" y="{number(y)}" font-size="{size}" '
-            f'fill="{fill}" text-anchor="{anchor}"{bold}>'
-            f'{escape(content)}</text>')
-
-
-def segment(x1, y1, x2, y2, colour, width=1.0, more=""):
-    return (f'<line x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" '
-            f'y2="{number(y2)}" stroke="{colour}" '
-            f'stroke-width="{number(width)}"{more}/>')
-
-
-def box(x, y, width, height, fill):
-    return (f'<rect x="{number(x)}" y="{number(y)}" width="{number(width)}" '
-            f'height="{number(height)}" fill="{fill}"/>')
-
-
-def polygon(points, fill):
-    corners = " ".join(f"{number(x)},{number(y)}" for x, y in points)
-    return f'<polygon points="{corners}" fill="{fill}"/>'
-
-
-def symbol(shape, x, y, colour):
-    """A mark of about seven pixels."""
-    if shape == "circle":
-        return (f'<circle cx="{number(x)}" cy="{number(y)}" r="3.4" '
-                f'fill="{colour}"/>')
-    if shape == "square":
-        return box(x - 3, y - 3, 6, 6, colour)
-    if shape == "stroke":
-        return segment(x, y - 6.5, x, y + 6.5, colour, 2.4)
-    sign = 1 if shape == "up" else -1
-    if shape == "diamond":
-        return polygon([(x - 4, y), (x, y - 4), (x + 4, y), (x, y + 4)],
-                       colour)
-    return polygon([(x - 3.8, y + 3.2 * sign), (x + 3.8, y + 3.2 * sign),
-                    (x, y - 3.6 * sign)], colour)
-
-
 def whisker(axis, interval, y, colour, height):
     if interval.low is None:
         return ""
@@ -225,8 +172,8 @@ class Chart:
         self.allocators = [name for name in allocators
                            if any(name in line.marks for line in lines)]
         self.rivals = [name for name in self.allocators
-                       if name not in (OURS, FLOOR)]
-        self.styles = self.choose_styles()
+                       if name != OURS and name not in FLOORS]
+        self.styles = styles_of(self.allocators)
         values = [bound for line in lines for interval in line.marks.values()
                   for bound in interval if bound is not None]
         self.rounds = rounds
@@ -237,11 +184,6 @@ class Chart:
         self.row_height = 1 + BAR + LANE * len(self.rivals) + GAP
         self.top = 112 + 20 * (len(self.legend_rows()) - 1)
         self.bottom = self.top + self.row_height * len(lines)
-
-    def choose_styles(self):
-        spare = iter(SPARE * 3)
-        return {name: STYLES.get(name) or next(spare)
-                for name in self.allocators}
 
     # The legend is one line, or two if there are many.
     def legend_rows(self):
@@ -327,9 +269,10 @@ class Chart:
             parts.append(self.bar(line, ours, y))
             parts.append(text(WIDTH - 28, middle + 4, figure_text(ours.middle),
                               12, STYLES[OURS][0], "end", "bold"))
-        if FLOOR in line.marks:  # a limit, so it crosses the bar's lane
-            parts.append(self.mark(line, FLOOR, line.marks[FLOOR],
-                                   y + BAR / 2))
+        for name in FLOORS:  # limits, so they cross the bar's lane
+            if name in line.marks:
+                parts.append(self.mark(line, name, line.marks[name],
+                                       y + BAR / 2))
         for place, name in enumerate(self.rivals):
             if name in line.marks:
                 parts.append(self.mark(line, name, line.marks[name],
@@ -337,23 +280,14 @@ class Chart:
         return parts
 
     def svg(self):
-        height = self.bottom + 48
-        parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" '
-            f'height="{number(height)}" viewBox="0 0 {WIDTH} '
-            f'{number(height)}" role="img" font-family="{escape(FONT)}">',
-            f"<title>{escape(f'{self.kind.title}: {self.heading}')}</title>",
-            box(0, 0, WIDTH, height, "#ffffff"),
-            text(20, 28, f"{self.kind.title}: {self.heading}", 17,
-                 weight="bold"),
-            text(20, 47, self.facts, 11.5, SOFT), *self.legend(),
-            *self.frame()]
+        parts = [*self.legend(), *self.frame()]
         for place, line in enumerate(self.lines):
             parts += self.row(line, self.top + GAP / 2
                               + place * self.row_height)
         one = self.axis.x(1)
         parts.append(segment(one, self.top, one, self.bottom, INK, 1.4))
-        return "\n".join(parts + ["</svg>"]) + "\n"
+        return page(WIDTH, self.bottom + 48,
+                    f"{self.kind.title}: {self.heading}", self.facts, parts)
 
 
 # --- all charts of a run ------------------------------------------------------
@@ -374,14 +308,15 @@ def spread(lines):
     return charts
 
 
-def draw(groups, ranked, headings, facts):
+def draw(groups, ranked, headings, facts, of_time_only=()):
     """{file name: SVG} of all groups; `headings` maps a group to words."""
     files = {}
     for group, rows in groups.items():
         present = {name for runs in rows.values() for name in runs}
         allocators = [name for name in ranked
                       if name in present and name != BASE]
-        for kind in (TIME, MEMORY):
+        for kind in (TIME, *(() if group in of_time_only
+                             else (MEMORY, AFTER))):
             charts = spread(chart_lines(kind, rows, allocators))
             for place, lines in enumerate(charts):
                 if not lines:

@@ -69,8 +69,10 @@ def parse(arguments=None):
         help="a row may get slower by this much (default: 3)")
     add("--allocator", default=None, metavar="NAME",
         help=f"whose rows of bench/run (default: {OURS}); all: everyone's")
-    add("--memory", action="store_true",
+    add("--memory", dest="memory", action="store_const", const="peak_kb",
         help="peak resident memory instead of time")
+    add("--after", dest="memory", action="store_const", const="after_kb",
+        help="what is resident after the work instead of time")
     add("--relative-to", metavar="NAME",
         help=f"each run to that of this allocator in its round ({BASE})")
     add("--strict", action="store_true",
@@ -100,7 +102,7 @@ def usable(document):
 def quantity(entry, memory):
     """Seconds or kB; None if the entry has none."""
     if memory:
-        return entry.get("peak_kb")
+        return entry.get(memory)
     clock = "real_time" if entry.get("run_name", entry["name"]).endswith(
         "/real_time") else "cpu_time"
     return results.seconds_of(entry, entry.get("ratio_time", clock))
@@ -143,7 +145,7 @@ def read(path, options):
         rows = {name: runs for name, runs in rows.items()
                 if name.rpartition("/")[2] == wanted}
     if not rows:
-        what = "peak_kb" if options.memory else "a time"
+        what = options.memory or "a time"
         raise Problem(f"{path}: no row" + (f" of {wanted}" if is_ours(document)
                                            else "") + f" with {what} in it")
     return {name: list(runs.values()) for name, runs in rows.items()}

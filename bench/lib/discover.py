@@ -124,7 +124,7 @@ def pythons_of(minor):
     if on_path:
         yield on_path
     pyenv = Path(os.environ.get("PYENV_ROOT", "") or Path.home() / ".pyenv")
-    versions = sorted(pyenv.glob(f"versions/3.{minor}.*"),
+    versions = sorted(pyenv.glob(f"versions/3.{minor}[.-]*"),  # 3.15-dev
                       key=lambda path: numbers(path.name), reverse=True)
     yield from (str(path / "bin/python3") for path in versions)
 

@@ -6,6 +6,8 @@
     macro/stock      a Python program       the program      processor time
     macro/embedded1  the same, embedded     the program      processor time
     macro/embedded2  two at once            the program      real
+    aged/...         a Python program       it, its stages   processor; aged.py
+    bursts           a service              its figures      processor; bursts.py
     server           a web server           of two tables    real; server.py
 
 A row is an entry of the result file, in Google Benchmark's terms, but for the
@@ -17,15 +19,15 @@ import re
 from typing import NamedTuple
 
 from . import child
-from .allocators import FLOOR, MAIN, OURS
+from .allocators import FLOORS, GENERAL, MAIN, OURS
 from .discover import ROOT, numbers
 from .problem import Problem
 from .results import disturbed
 
 NAMES = ("micro", "macro/stock", "macro/embedded1", "macro/embedded2",
-         "server")
+         "aged/stock", "aged/embedded1", "bursts", "server")
 REAL, CPU = "real_time", "cpu_time"
-KNOWN_TO_HOSTS = MAIN + ("glibc", "jemalloc", "tcmalloc", "rpmalloc", FLOOR)
+KNOWN_TO_HOSTS = MAIN + GENERAL + FLOORS
 MIMALLOC_SINCE = (3, 13)  # CPython's own
 WORKER = ROOT / "bench/macro/worker.py"
 ATTEMPTS = 3              # at rows of two threads that were disturbed
@@ -37,6 +39,7 @@ class Setting(NamedTuple):
     scale: float = 1.0        # of the loops of macro programs
     min_time: float = 0.1     # seconds, of a micro row
     cpus: frozenset = None    # where children with one thread run
+    rest: float = 1.0         # seconds from a program's end to the last look
 
 
 def parse(output, command):
@@ -84,6 +87,7 @@ class Group:
     wants to know of it; `allocators` are those that it can run."""
     name = ""
     by_preload = False   # how pimalloc comes
+    preload = None       # its library then
 
     def __init__(self, python, setting, allocators):
         self.python = python
@@ -95,6 +99,11 @@ class Group:
 
     def cpus(self, _program):
         return self.setting.cpus
+
+    def preloaded(self, allocator):
+        """The environment of a stock Python on the allocator."""
+        library = self.preload if allocator.name == OURS else allocator.library
+        return child.environment(allocator, library, stock=True)
 
     def notes(self):
         """Lines without which its figures are not to be read."""
@@ -195,12 +204,12 @@ class Macro(Group):
     """Python programs; each runs in a process of its own."""
     time = CPU
     interpreters = 1
-    has_floor = False
+    has_floors = False
 
     def __init__(self, python, setting, allocators, folder):
         super().__init__(python, setting,
                          [one for one in allocators
-                          if one.name != FLOOR or self.has_floor])
+                          if one.name not in FLOORS or self.has_floors])
         self.folder = folder
         self.programs = find_programs(folder)
         self.digests = {}
@@ -213,7 +222,8 @@ class Macro(Group):
     def words(self, program, warm):
         """The options that worker.py and the host have in common."""
         return [f"--program={program}", f"--loops={self.loops(program, warm)}",
-                f"--programs={self.folder}"]
+                f"--programs={self.folder}",
+                f"--rest={0 if warm else self.setting.rest:g}"]
 
     def command(self, program, allocator, warm):
         raise NotImplementedError
@@ -230,7 +240,7 @@ class Macro(Group):
         if answer.get("skipped"):
             return None, answer["skipped"]
         self.check(program, allocator, answer)
-        return [self.row(program, allocator, answer)], None
+        return self.rows(program, allocator, answer), None
 
     def check(self, program, allocator, answer):
         """All allocators must have done the same work."""
@@ -243,17 +253,17 @@ class Macro(Group):
             raise Problem(f"the result is {answer['digest']} on "
                           f"{allocator.name}, but {digest} on {where}")
 
-    def row(self, program, allocator, answer):
+    def rows(self, program, allocator, answer):
         name = f"{self.name}/{program}/{allocator.name}"
-        return {"name": name, "run_name": name, "run_type": "iteration",
+        return [{"name": name, "run_name": name, "run_type": "iteration",
                 "threads": self.interpreters,
                 "iterations": answer["loops"] * self.interpreters,
                 "real_time": answer["wall_s"] * 1e3,
                 "cpu_time": sum(answer["cpu_s"]) * 1e3, "time_unit": "ms",
                 "ratio_time": self.time,
                 "cpu_share": sum(answer["cpu_s"]) / sum(answer["real_s"]),
-                "peak_kb": answer["peak_kb"],
-                "start_kb": answer["start_kb"], "python": answer["python"]}
+                "peak_kb": answer["peak_kb"], "after_kb": answer["after_kb"],
+                "start_kb": answer["start_kb"], "python": answer["python"]}]
 
 
 class Stock(Macro):
@@ -274,15 +284,14 @@ class Stock(Macro):
         return words
 
     def environment(self, allocator):
-        library = self.preload if allocator.name == OURS else allocator.library
-        return child.environment(allocator, library, stock=True)
+        return self.preloaded(allocator)
 
 
 class Embedded(Macro):
     """A program that runs Python inside own-GIL interpreters."""
 
     def __init__(self, host, interpreters, setting, allocators, folder):
-        self.has_floor = interpreters == 1  # it knows no threads
+        self.has_floors = interpreters == 1  # they know no threads
         super().__init__(host.version, setting, allocators, folder)
         self.name = f"macro/embedded{interpreters}"
         self.host = host

@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 
-from . import (allocators, chart, child, discover, groups, load, machine,
-               options, ratios, results, schedule, server, server_table, table,
-               targets, webhosts)
+from . import (aged, allocators, bursts, busy, chart, child, discover, groups,
+               load, machine, options, ratios, results, schedule, server,
+               server_table, table, targets, webhosts)
 from .problem import Problem
 
-NEED_NO_HOST = {"macro/stock", "server"}
+NEED_NO_HOST = {"macro/stock", aged.STOCK, bursts.NAME, "server"}
+FEWER_ALLOCATORS = {aged.STOCK, aged.EMBEDDED, "server"}  # they take long
 WORKFLOW = ["cmake", "--workflow", "--preset", "bench"]
 
 
@@ -83,50 +84,54 @@ def make_servers(chosen, setting, found):
     if not hosts:
         return None, {"server": "no server; " + "; ".join(
             f"{name}: {why}" for name, why in missing.items())}
-    if chosen.allocators is None:
-        found = [one for one in found if one.name in allocators.MAIN
-                 or one.is_other_build]
     preload = discover.preload_library(chosen.build)
     return server.Server(hosts, generator, preload, setting, found), missing
 
 
-def make_groups(chosen, found):
-    """The wanted groups that can be run, and the reasons why others cannot."""
-    setting = groups.Setting(chosen.scale, chosen.min_time, chosen.cpu)
-    folder = chosen.programs
-    hosts = find_hosts(chosen)
-    made, missing, absent = [], {}, {}
+def allocators_of(chosen, found, group):
+    """Those that a group runs on, unless the user has chosen."""
+    if chosen.allocators is not None or group not in FEWER_ALLOCATORS:
+        return found
+    return [one for one in found if one.name in
+            allocators.MAIN + allocators.FLOORS or one.is_other_build]
 
-    def embedded(count):
-        return groups.Embedded(hosts["macro"], count, setting, found, folder)
 
-    def stock():
+def make_group(chosen, setting, name, found, hosts):
+    """(A group or None, why it or parts of it cannot be run: {name: text})."""
+    if name == "server":
+        return make_servers(chosen, setting, found)
+    if name in ("macro/stock", aged.STOCK, bursts.NAME):
         python = discover.find_python(chosen.python)
         if python is None:
-            return None
-        preload = discover.preload_library(chosen.build)
-        return groups.Stock(python, preload, setting, found, folder)
+            return None, {name: "no release build of CPython 3.12 to 3.15 here"}
+        arguments = python, discover.preload_library(chosen.build), setting
+        if name == bursts.NAME:
+            return bursts.Bursts(*arguments, found), {}
+        kind = aged.AgedStock if name == aged.STOCK else groups.Stock
+        return kind(*arguments, found, chosen.programs), {}
+    host = hosts["micro" if name == "micro" else "macro"]
+    if host is None:
+        return None, {name: "its host is not built"}
+    if name == "micro":
+        return groups.Micro(host, setting, found), {}
+    if name == aged.EMBEDDED:
+        return aged.AgedEmbedded(host, setting, found, chosen.programs), {}
+    return groups.Embedded(host, int(name[-1]), setting, found,
+                           chosen.programs), {}
 
-    def servers():
-        group, why = make_servers(chosen, setting, found)
-        absent.update(why)
-        return group
 
-    makers = {
-        "micro": (hosts["micro"], "its host is not built",
-                  lambda: groups.Micro(hosts["micro"], setting, found)),
-        "macro/stock": (True, "no release build of CPython 3.12 to 3.15 here",
-                        stock),
-        "macro/embedded1": (hosts["macro"], "its host is not built",
-                            lambda: embedded(1)),
-        "macro/embedded2": (hosts["macro"], "its host is not built",
-                            lambda: embedded(2)),
-        "server": (True, "", servers)}
+def make_groups(chosen, found):
+    """The wanted groups that can be run, and the reasons why others cannot."""
+    setting = groups.Setting(chosen.scale, chosen.min_time, chosen.cpu,
+                             chosen.rest)
+    hosts = find_hosts(chosen)
+    made, missing, absent = [], {}, {}
     for name in chosen.only:
-        there, why, make = makers[name]
-        group = make() if there else None
+        group, why = make_group(chosen, setting, name,
+                                allocators_of(chosen, found, name), hosts)
+        absent.update(why)
         if group is None:
-            missing[name] = absent.pop(name, why)
+            missing[name] = absent.pop(name)
         else:
             made.append(group)
     if missing and (chosen.named_groups or not made):
@@ -141,6 +146,9 @@ TITLES = {"micro": "allocation patterns, embedded",
           "macro/stock": "programs under stock python3",
           "macro/embedded1": "programs, embedded",
           "macro/embedded2": "programs, embedded, two interpreters at once",
+          aged.STOCK: "aged processes under stock python3",
+          aged.EMBEDDED: "aged processes, embedded",
+          bursts.NAME: "a service with bursts of requests",
           server.REQUESTS: "web servers under load",
           server.P99: "web servers, slowest hundredth of the answers"}
 
@@ -155,7 +163,7 @@ def describe_pythons(made):
     found = {}
     for group in made:
         answer = (discover.ask_python(group.executable)
-                  if isinstance(group, groups.Stock)
+                  if hasattr(group, "executable")
                   else discover.same_python(group.python))
         found[group.name] = answer or {"version": group.python}
     return found
@@ -183,7 +191,10 @@ def make_context(chosen, made, found, missing, plan):
         "min_time": chosen.min_time,
         "cpus": sorted(chosen.cpu or os.sched_getaffinity(0)),
         "pythons": describe_pythons(made),
-        "allocators": {one.name: str(one.library or "") for one in found},
+        "allocators": {one.name: str(one.library.resolve()
+                                     if one.library else "")
+                       for one in found},
+        "busy": busy.saved(plan.seen), "rest": chosen.rest,
         "skipped": {**missing, **plan.skipped},
         "notes": [note for group in made for note in group.notes()],
         "seconds": round(plan.elapsed())})
@@ -214,13 +225,27 @@ def chart_facts(context, collated):
 
 def note_lines(context, rows):
     """What a reader of the figures must know."""
-    lines = [*context["notes"], *table.skipped_lines(context["skipped"]),
-             *table.share_lines(rows), *table.others_lines(rows)]
+    said = context["busy"]["said"]
+    lines = [*([said] if said else []), *context["notes"],
+             *table.skipped_lines(context["skipped"]),
+             *table.share_lines(rows)]
     shared = sum(map(results.disturbed, rows))
     if shared:
         lines.append(f"{shared} micro runs of two threads had to share a "
                      "processor with something else and are left out")
     return lines
+
+
+def own_tables(rows, ranked):
+    """Figures in their own units: (what they are, cells of a table)."""
+    tables = [("Servers; in brackets how each stands to pymalloc in the same "
+               "round.", 2, server_table.cells(rows, ranked)),
+              ("A service with bursts of requests; in brackets as before.", 1,
+               bursts.cells(rows, ranked))]
+    tables += [("Aged processes: early and late time of a repetition in ms, "
+                "and how much longer the 24th takes than the 2nd.", 1, cells)
+               for cells in aged.cells(rows, ranked).values()]
+    return [one for one in tables if one[-1]]
 
 
 def write_all(chosen, context, rows):
@@ -234,9 +259,11 @@ def write_all(chosen, context, rows):
     for name, markdown in (("table.txt", False), ("table.md", True)):
         (chosen.out / name).write_text(table.document(
             collated, summed, fact_lines(context), note_lines(context, rows),
-            markdown, server_table.cells(rows, ranked)), encoding="utf-8")
-    drawn = chart.draw(collated, ranked, TITLES,
-                       chart_facts(context, collated))
+            markdown, own_tables(rows, ranked)), encoding="utf-8")
+    facts = chart_facts(context, collated)
+    drawn = {**chart.draw(collated, ranked, TITLES, facts, {bursts.NAME}),
+             **aged.draw(rows, ranked, TITLES, facts),
+             **bursts.draw(rows, ranked, TITLES, facts)}
     for name, svg in drawn.items():
         (chosen.out / name).write_text(svg, encoding="utf-8")
     return collated, summed
@@ -263,9 +290,9 @@ def say_results(chosen, plan, context, collated, summed):
           f"{schedule.clock_text(plan.elapsed())}; time: above 1 pimalloc is "
           "faster; memory: below 1 it needs less")
     print("\n".join(table.geomean_lines(summed)))
-    servers = server_table.cells(plan.rows, list(context["allocators"]))
-    if servers:
-        print("\n".join(table.server_lines(servers)))
+    for heading, left, cells in own_tables(plan.rows,
+                                           list(context["allocators"])):
+        print("\n".join([heading, *table.layout(cells, left=left)]))
     print(f"written: {chosen.out}")
     if not chosen.targets:
         return 0
@@ -281,6 +308,9 @@ def execute(chosen):
         found, absent = allocators.choose(chosen.allocators, found), []
     made, missing = make_groups(chosen, found)
     jobs = schedule.jobs_of(made, chosen.program)
+    if chosen.quick and not chosen.program:
+        jobs = [job for job in jobs if not isinstance(job.group, aged.Aged)
+                or job.program in aged.QUICK]
     if not jobs:
         raise Problem(f"--program {chosen.program.pattern}: no program has a "
                       "match (--list shows what there is)")

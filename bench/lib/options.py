@@ -9,7 +9,7 @@ from .discover import DEFAULT_BUILD, ROOT
 from .groups import NAMES
 from .problem import Problem
 
-QUICK_ALLOCATORS = "pimalloc,pymalloc,mimalloc,floor"
+QUICK_ALLOCATORS = "pimalloc,pymalloc,mimalloc,floor,ordered"
 QUICK_WITHOUT = ("server",)
 
 DESCRIPTION = """\
@@ -22,6 +22,10 @@ round; ratios are of the runs of one round.  The first round is thrown away.
   macro/stock      Python programs under a python3 as it is, with preload
   macro/embedded1  the same programs in an own-GIL interpreter of a host
   macro/embedded2  in two at once; times are those of the clock on the wall
+  aged/stock       the same programs in a process that has imported a lot and
+  aged/embedded1   repeats the work 24 times: early time, late time, and slope
+  bursts           a service with bursts of requests and idle times, with
+                   preload: time of a request, and memory over time
   server           mod_wsgi, uWSGI and gunicorn under a load generator, with
                    preload; the server on one processor, the load on another
 """
@@ -31,10 +35,18 @@ servers: requests per second, the time of the slowest hundredth of the answers,
 and memory: what all processes of a server hold, shared pages counted once (PSS,
 the most seen under load).
 
+memory: the peak of the process, and what is resident after the work, when the
+program has done a little for a second (--rest).
+
 written into --out:
   results.json     every run, in Google Benchmark's format
   table.txt, .md   all rows; geometric means with intervals
-  *.svg            charts against pymalloc, time and memory
+  *.svg            charts against pymalloc: time, memory, memory after the work;
+                   lines over time: *-repetitions.svg, bursts-resident.svg
+
+a busy machine: /proc/stat is read before and during each round; if others used
+the processors, a line that begins with BUSY MACHINE says so, in the output, the
+tables and results.json.
 
 intervals (95 %):
   of a row         bounds the median of its rounds by two of them (order
@@ -43,7 +55,9 @@ intervals (95 %):
                    seed; percentiles expanded for the number of rounds
 
 allocators: pimalloc, pymalloc, mimalloc (CPython's), glibc, and jemalloc,
-tcmalloc, rpmalloc where installed; floor: a list without checks, micro only.
+tcmalloc, rpmalloc, libmimalloc (the library) where installed; without any
+check, in patterns and in one embedded interpreter: floor, a list, last in, first
+out, and ordered, which hands blocks out by address.
 
 exit status: 0; 1 something failed, or a target was missed (--targets); 2 bad
 usage.
@@ -59,40 +73,19 @@ def positive(kind):
     return parse
 
 
+def not_negative(value):
+    number = float(value)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return number
+
+
 def words(value):
     return [word for word in value.split(",") if word]
 
 
-def make_parser():
-    parser = argparse.ArgumentParser(
-        prog="bench/run", description=DESCRIPTION, epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--quick", action="store_true",
-        help="under three minutes on two processors: short programs, "
-        f"{QUICK_ALLOCATORS} only, as many rounds as fit")
-    add("--rounds", type=positive(int), metavar="N",
-        help="rounds that count (default: 10)")
-    add("--seconds", type=positive(float), metavar="S",
-        help="time for everything; fewer rounds if they do not fit, but at "
-        "least one (default: no limit; 165 with --quick)")
-    add("--scale", type=positive(float), metavar="F",
-        help="loops of the programs and seconds of a server's load, times this "
-        "(default: 1; 0.12 with --quick)")
-    add("--min-time", type=positive(float), metavar="S",
-        help="seconds for a row of micro (default: 0.1; 0.01 with --quick)")
-    add("--only", type=words, metavar="GROUP[,..]", default=[],
-        help="these groups; macro means its three (default: all; with --quick "
-        "all but server)")
-    add("--program", type=re.compile, metavar="PATTERN",
-        help="programs whose GROUP/NAME has a match for this regular "
-        "expression")
-    add("--allocators", type=words, metavar="LIST",
-        help="beside pimalloc and pymalloc (default: all that are found; "
-        "in server mimalloc)")
-    add("--rival", action="append", default=[], metavar="NAME=PATH",
-        help="the library of a rival, or of one more by any name; another "
-        "build's libpimalloc-preload.so for stock and server")
+def add_places(add):
+    """Where things are found and put, and what is done with them."""
     add("--python", metavar="PYTHON",
         help="the stock Python: a path, or a version such as 3.14 (default: "
         "3.13 if there is one, else the newest)")
@@ -120,6 +113,43 @@ def make_parser():
         help="say which targets are reached, and exit with 1 if one is not")
     add("--list", action="store_true",
         help="say what would be run, and on what; run nothing")
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="bench/run", description=DESCRIPTION, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--quick", action="store_true",
+        help="under three minutes on two processors: short programs, "
+        f"{QUICK_ALLOCATORS} only, as many rounds as fit")
+    add("--rounds", type=positive(int), metavar="N",
+        help="rounds that count (default: 10)")
+    add("--seconds", type=positive(float), metavar="S",
+        help="time for everything; fewer rounds if they do not fit, but at "
+        "least one (default: no limit; 165 with --quick)")
+    add("--scale", type=positive(float), metavar="F",
+        help="loops of the programs, requests and idle times of bursts, and "
+        "seconds of a server's load, times this (default: 1; 0.12 with "
+        "--quick); aged programs always repeat 24 times")
+    add("--rest", type=not_negative, metavar="S",
+        help="seconds from the end of a program to the last look at its memory "
+        "(default: 1; 0.1 with --quick)")
+    add("--min-time", type=positive(float), metavar="S",
+        help="seconds for a row of micro (default: 0.1; 0.01 with --quick)")
+    add("--only", type=words, metavar="GROUP[,..]", default=[],
+        help="these groups; macro and aged mean all of theirs (default: all; "
+        "with --quick all but server, and three programs of aged)")
+    add("--program", type=re.compile, metavar="PATTERN",
+        help="programs whose GROUP/NAME has a match for this regular "
+        "expression")
+    add("--allocators", type=words, metavar="LIST",
+        help="beside pimalloc and pymalloc (default: all that are found; "
+        "in aged and server mimalloc and the floors)")
+    add("--rival", action="append", default=[], metavar="NAME=PATH",
+        help="the library of a rival, or of one more by any name; another "
+        "build's libpimalloc-preload.so for stock and server")
+    add_places(add)
     return parser
 
 
@@ -132,7 +162,7 @@ def chosen_groups(names, quick=False):
     for name in names:
         fitting = [group for group in NAMES
                    if name in (group, group.split("/")[0],
-                               group.split("/")[-1])]
+                               group.removeprefix("macro/"))]
         if not fitting:
             raise Problem(f"--only {name}: there is no such group; there are "
                           + ", ".join(NAMES))
@@ -153,6 +183,8 @@ def parse(arguments=None):
     if quick and not options.seconds:
         options.seconds = 165.0
     options.scale = options.scale or (0.12 if quick else 1.0)
+    if options.rest is None:
+        options.rest = 0.1 if quick else 1.0
     options.min_time = options.min_time or (0.01 if quick else 0.1)
     if options.allocators is None and quick:
         options.allocators = words(QUICK_ALLOCATORS)

@@ -16,7 +16,8 @@ class Row(NamedTuple):
     """One row against one rival."""
     name: str
     time: Interval
-    memory: Optional[Interval]
+    memory: Optional[Interval]          # of the peaks
+    after: Optional[Interval] = None    # of what is resident after the work
 
 
 class Summary(NamedTuple):
@@ -26,6 +27,7 @@ class Summary(NamedTuple):
     rows: list
     time: Interval              # geometric mean of the rows
     memory: Optional[Interval]
+    after: Optional[Interval] = None
 
     @property
     def worst(self):
@@ -49,6 +51,12 @@ def memory_ratio(rival, ours):
     return ours.peak_kb / rival.peak_kb
 
 
+def after_ratio(rival, ours):
+    if not rival.after_kb or not ours.after_kb:
+        return None
+    return ours.after_kb / rival.after_kb
+
+
 def per_round(runs, rival, rounds, ratio):
     """The ratio of each round, None where it cannot be had."""
     both = [(runs[rival].get(number), runs[OURS].get(number))
@@ -69,24 +77,28 @@ def summarise(group, rows, rival):
     """The group's rows that both have run, against one rival; None if there
     are none."""
     rounds = rounds_of(rows)
-    result, times, memories = [], [], []
+    result, times = [], []
+    memories = {memory_ratio: [], after_ratio: []}
     for name, runs in rows.items():
         if rival not in runs or OURS not in runs:
             continue
         time = per_round(runs, rival, rounds, time_ratio)
-        memory = per_round(runs, rival, rounds, memory_ratio)
         if not known(time):
             continue
         times.append(time)
-        if known(memory):
-            memories.append(memory)
-        result.append(Row(name, median_interval(known(time)),
-                          median_interval(known(memory)) if known(memory)
-                          else None))
+        intervals = []
+        for ratio, column in memories.items():
+            memory = per_round(runs, rival, rounds, ratio)
+            intervals.append(median_interval(known(memory)) if known(memory)
+                             else None)
+            if known(memory):
+                column.append(memory)
+        result.append(Row(name, median_interval(known(time)), *intervals))
     if not result:
         return None
     return Summary(group, rival, result, geomean_interval(times),
-                   geomean_interval(memories) if memories else None)
+                   *(geomean_interval(column) if column else None
+                     for column in memories.values()))
 
 
 def rivals_of(rows):

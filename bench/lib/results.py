@@ -18,7 +18,7 @@ from typing import NamedTuple, Optional
 
 from .problem import Problem
 
-IN_TWO = ("macro", "server")  # groups are named by two words
+IN_TWO = ("macro", "aged", "server")  # groups are named by two words
 BUSY_ENOUGH = 0.95   # of the processors that a row of several threads wants
 FACTORS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
@@ -28,6 +28,7 @@ class Value(NamedTuple):
     seconds: float            # by the clock that ratios of the row are taken of
     peak_kb: Optional[float]
     real_seconds: float
+    after_kb: Optional[float] = None  # resident some time after the work
 
 
 def write(path, context, rows):
@@ -64,7 +65,8 @@ def seconds_of(entry, which):
 
 def value_of(entry):
     return Value(seconds_of(entry, entry.get("ratio_time", "cpu_time")),
-                 entry.get("peak_kb"), seconds_of(entry, "real_time"))
+                 entry.get("peak_kb"), seconds_of(entry, "real_time"),
+                 entry.get("after_kb"))
 
 
 def group_of(name):

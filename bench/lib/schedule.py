@@ -13,7 +13,8 @@ hits one of them always, and so that in as many rounds as there are allocators
 each has each place once.  Rounds are the outer loop: a bad minute spoils some
 rows of one round, not all rounds of some rows.
 
-Each row says what other processes used meanwhile.
+Each row says what other processes used meanwhile, and each round what they used
+before and during it.
 """
 
 import random
@@ -56,12 +57,14 @@ class Schedule:
     """Runs jobs for a number of rounds, or as many as fit a time budget."""
 
     def __init__(self, jobs, rounds, budget=None, progress=lambda text: None,
-                 clock=time.monotonic):
+                 clock=time.monotonic, look=busy.look):
         self.jobs = jobs
         self.rounds = rounds
         self.budget = budget       # seconds for everything, or None
         self.progress = progress
         self.clock = clock
+        self.look = look           # at what others use, before a round
+        self.seen = []             # a busy.Round of each that counts
         self.rows = []             # of the rounds that count
         self.skipped = {}          # title of a job -> why
         self.warm_seconds = {}     # title of a job -> in the first round
@@ -169,7 +172,10 @@ class Schedule:
             self.jobs = [job for job in self.jobs
                          if job.title not in self.skipped]
             while self.jobs and self.another_fits():
+                idle, before = self.look(), busy.read()
                 rows = self.run_round(self.done_rounds + 1)
+                self.seen.append(busy.Round(
+                    idle, busy.between(before, busy.read())))
                 for row in rows:
                     row["repetition_index"] = self.done_rounds
                 self.rows += rows

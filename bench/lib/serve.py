@@ -62,7 +62,8 @@ def parse(arguments):
 
 def choose_allocator(options):
     found, _ = allocators.available(options.rival)
-    there = {one.name: one for one in found if one.name != allocators.FLOOR}
+    there = {one.name: one for one in found
+             if one.name not in allocators.FLOORS}
     if options.on not in there:
         raise Problem(f"--on {options.on}: there are {', '.join(there)}")
     return there[options.on]

@@ -10,8 +10,8 @@ is the most that the server had under load; server/p99/HOST.
 
 import os
 
-from . import child, load, service
-from .allocators import FLOOR, OURS
+from . import load, service
+from .allocators import FLOORS
 from .discover import numbers
 from .groups import KNOWN_TO_HOSTS, REAL, Group, expect_allocator, runs_here
 from .problem import Problem
@@ -42,7 +42,7 @@ class Server(Group):
     def __init__(self, hosts, generator, preload, setting, allocators):
         super().__init__(max((host.python for host in hosts), key=numbers),
                          setting,
-                         [one for one in allocators if one.name != FLOOR])
+                         [one for one in allocators if one.name not in FLOORS])
         self.generator, self.preload = generator, preload
         self.programs = {host.name: host for host in hosts}
         self.digests = {}
@@ -58,12 +58,8 @@ class Server(Group):
         return [f"server: {load.CONNECTIONS} requests under way; the server "
                 f"runs on {where}"]
 
-    def environment(self, allocator):
-        library = self.preload if allocator.name == OURS else allocator.library
-        return child.environment(allocator, library, stock=True)
-
     def serving(self, host, allocator):
-        return service.serving(host, self.environment(allocator),
+        return service.serving(host, self.preloaded(allocator),
                                self.server_cpus, self.own_cpus)
 
     def measure(self, program, allocator, warm=False):

@@ -4,15 +4,15 @@ First the geometric means, then every row: pimalloc's own time and peak, and
 against each rival the ratio of the times and of the memory, with its interval.
 """
 
-from statistics import fmean, median
+from statistics import median
+from typing import NamedTuple
 
 from .allocators import BASE, OURS
 from .ratios import parallel_gain, parallel_rows, rounds_of
-from .results import group_of, ran_by
+from .results import group_of
 from .stats import interval_words
 
 SHARE = 0.97   # of the processors; less is worth a word
-OTHERS = 0.05  # of a processor; more is
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 
 
@@ -55,14 +55,15 @@ def layout(rows, markdown=False, left=1):
 # --- geometric means ----------------------------------------------------------
 
 def geomean_rows(summaries):
-    rows = [["group", "against", "rows", "time", "memory", "worst row",
-             "heaviest row"]]
+    rows = [["group", "against", "rows", "time", "memory", "after",
+             "worst row", "heaviest row"]]
     for group, by_rival in summaries.items():
         for rival, summary in by_rival.items():
             heavy = summary.heaviest
             rows.append([
                 group, rival, str(len(summary.rows)),
                 interval_text(summary.time), interval_text(summary.memory),
+                interval_text(summary.after),
                 f"{summary.worst.time.middle:.3f} {summary.worst.name}",
                 f"{heavy.memory.middle:.3f} {heavy.name}" if heavy else "-"])
     return rows
@@ -107,36 +108,50 @@ def loss_rows(summaries):
 
 # --- every row ----------------------------------------------------------------
 
-def own_figures(runs):
-    """Medians of pimalloc's time and peak."""
-    values = list(runs[OURS].values())
-    peaks = [value.peak_kb for value in values if value.peak_kb]
-    return (time_text(median(value.seconds for value in values)),
-            f"{median(peaks) / 1024:.1f}" if peaks else "-")
+class Memory(NamedTuple):
+    """A figure of memory as columns of a table."""
+    own: str          # the heading of pimalloc's
+    ratio: str        # of the ratios, before the rival's name
+    row: str          # the field of a row
+    value: str        # of a run
+
+
+MEMORIES = (Memory("peak MiB", "memory", "memory", "peak_kb"),
+            Memory("after MiB", "after", "after", "after_kb"))
+
+
+def own_memory(runs, memory):
+    """pimalloc's, the median of the rounds."""
+    found = [getattr(value, memory.value) for value in runs[OURS].values()
+             if getattr(value, memory.value)]
+    return f"{median(found) / 1024:.1f}" if found else "-"
+
+
+def own_time(runs):
+    return time_text(median(value.seconds for value in runs[OURS].values()))
 
 
 def group_rows(rows, by_rival):
     """A table of a group: one line for each row, its rivals side by side."""
-    with_memory = any(summary.memory for summary in by_rival.values())
-    heading = ["row", OURS] + (["peak MiB"] if with_memory else [])
-    for rival in by_rival:
-        heading.append(f"time {rival}")
-    if with_memory:
-        heading += [f"memory {rival}" for rival in by_rival]
-    table = [heading]
+    memories = [memory for memory in MEMORIES if any(
+        getattr(summary, memory.row) for summary in by_rival.values())]
+    table = [["row", OURS, *(memory.own for memory in memories),
+              *(f"time {rival}" for rival in by_rival),
+              *(f"{memory.ratio} {rival}" for memory in memories
+                for rival in by_rival)]]
     index = {rival: {row.name: row for row in summary.rows}
              for rival, summary in by_rival.items()}
     for name, runs in rows.items():
         if OURS not in runs:
             continue
-        time, peak = own_figures(runs)
-        cells = [name, time] + ([peak] if with_memory else [])
         there = [index[rival].get(name) for rival in by_rival]
-        cells += [interval_text(row and row.time, 2) for row in there]
-        if with_memory:
-            cells += [f"{row.memory.middle:.2f}" if row and row.memory
-                      else "-" for row in there]
-        table.append(cells)
+        ratios = [getattr(row, memory.row) if row else None
+                  for memory in memories for row in there]
+        table.append([name, own_time(runs),
+                      *(own_memory(runs, memory) for memory in memories),
+                      *(interval_text(row and row.time, 2) for row in there),
+                      *(f"{one.middle:.2f}" if one else "-"
+                        for one in ratios)])
     return table
 
 
@@ -174,37 +189,20 @@ def share_lines(rows):
             for group, found in shares.items() if median(found) < SHARE]
 
 
-def others_lines(rows):
-    """What else used the processors, if that was much."""
-    used = {}
-    for row in rows:
-        for what in ("others", "stolen"):
-            if what in row:
-                group = ran_by(group_of(row["name"]))
-                used.setdefault((group, what), []).append(row[what])
-    who = {"others": "other processes used",
-           "stolen": "the machine's own host took"}
-    return [f"{group}: {who[what]} {fmean(found):.2f} of a processor meanwhile "
-            f"(mean of all runs; most {max(found):.2f}): times mean little"
-            for (group, what), found in used.items() if fmean(found) > OTHERS]
-
-
 def skipped_lines(skipped):
     return [f"{title}: not run, {why}" for title, why in skipped.items()]
 
 
 EXPLANATION = (
     "Time: the rival's to pimalloc's, above 1 pimalloc is faster. Memory: "
-    "pimalloc's peak to the rival's, below 1 pimalloc needs less. Medians of "
-    "paired runs; in brackets the ")
+    "pimalloc's peak to the rival's, below 1 pimalloc needs less; after: what "
+    "is resident some time after the work. Medians of paired runs; in brackets "
+    "the ")
 
 
-def server_lines(cells, markdown=False):
-    return layout(cells, markdown, left=2)
-
-
-def document(groups, summaries, facts, notes, markdown, servers=()):
-    """The whole of table.txt or table.md; `servers` are cells of a table."""
+def document(groups, summaries, facts, notes, markdown, own_tables=()):
+    """The whole of table.txt or table.md; `own_tables` are what each is, its
+    columns of text, and its cells."""
     rounds = max(len(rounds_of(rows)) for rows in groups.values())
     parts = [facts, [EXPLANATION + interval_words(rounds) + "."],
              ["## geometric means" if markdown else "geometric means"],
@@ -213,10 +211,9 @@ def document(groups, summaries, facts, notes, markdown, servers=()):
     if gain:
         parts.append(["What two interpreters at once get done; one is 1."])
         parts.append(layout(gain, markdown))
-    if servers:
-        parts.append(["Servers; in brackets how each stands to pymalloc in the "
-                      "same round."])
-        parts.append(server_lines(servers, markdown))
+    for heading, left, cells in own_tables:
+        parts.append([heading])
+        parts.append(layout(cells, markdown, left=left))
     losses = loss_rows(summaries)
     if len(losses) > 1:
         parts.append(["## where pimalloc loses" if markdown

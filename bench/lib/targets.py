@@ -8,11 +8,10 @@ another one in the next; such an answer is marked with `~`.
 from typing import NamedTuple, Optional
 
 from . import ratios
-from .allocators import BASE
+from .allocators import BASE, GENERAL
 from .server import REQUESTS
 
 STOCK, ONE, TWO = "macro/stock", "macro/embedded1", "macro/embedded2"
-GENERAL = ("glibc", "jemalloc", "tcmalloc", "rpmalloc")
 
 # (group, rival, geometric mean of the time ratios at least)
 TIME = ((ONE, BASE, 1.18), (ONE, "mimalloc", 1.07),

@@ -70,7 +70,14 @@ else:
                   loops=int(said["--loops"]), real_s=[seconds] * count,
                   cpu_s=[seconds] * count, wall_s=seconds,
                   peak_kb=int(20000 * factors.get("peaks", {})
-                              .get(allocator, 1.0)), start_kb=10000)
+                              .get(allocator, 1.0)), start_kb=10000,
+                  after_kb=int(15000 * factors.get("peaks", {})
+                               .get(allocator, 1.0)))
+    if "--aged" in said:
+        laps = [(1 + 0.01 * place) * 0.02 * factor
+                for place in range(int(said["--loops"]))]
+        answer["laps"] = {said["--program"]: laps,
+                          said["--program"] + "_part": laps}
 print(json.dumps(answer))
 """.replace("VERSION", VERSION)
 
@@ -119,7 +126,8 @@ def bench_run(folder, *words, groups="micro,embedded1,embedded2", **variables):
     """bench/run on a pretended tree, without a stock Python."""
     return tool("run", "--build", folder / "build", "--out", folder / "out",
                 "--programs", folder / "programs", "--only", groups,
-                "--allocators=mimalloc,glibc,floor", *words, **variables)
+                "--allocators=mimalloc,glibc,floor", "--rest=0", *words,
+                **variables)
 
 
 def entry(name, round_number, milliseconds, peak_kb=None, **more):

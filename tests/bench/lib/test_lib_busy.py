@@ -3,11 +3,12 @@
 
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 
 import support
-from lib import busy, table
+from lib import busy
 
 STAT = """\
 cpu  1000 20 300 5000 10 0 40 70 0 0
@@ -15,10 +16,6 @@ cpu0 500 10 150 2500 5 0 20 35 0 0
 intr 1 2 3
 """
 BURN = "import time\nwhile time.process_time() < 0.5: pass"
-
-
-def row(name, others, stolen=0.0):
-    return support.entry(name, 0, 1.0, others=others, stolen=stolen)
 
 
 class Readings(unittest.TestCase):
@@ -52,23 +49,46 @@ class Readings(unittest.TestCase):
 
 class Said(unittest.TestCase):
 
-    def test_a_busy_machine_is_said(self):
-        lines = table.others_lines([row("server/requests/x/pimalloc", 0.9),
-                                    row("server/p99/x/pymalloc", 0.3)])
-        self.assertEqual(len(lines), 1)
-        self.assertIn("server: other processes used 0.60 of a "
-                      "processor", lines[0])
-        self.assertIn("most 0.90", lines[0])
+    def seen(self, before, during, stolen=0.0):
+        return busy.Round(busy.Others(before, 0.0),
+                          busy.Others(during, stolen))
+
+    def test_a_busy_machine_is_said_in_one_line(self):
+        said = busy.line([self.seen(0.0, 0.0), self.seen(0.8, 0.9),
+                          self.seen(0.4, 0.3)])
+        self.assertRegex(said, "^BUSY MACHINE in 2 of 3 rounds: other "
+                         r"processes used 0.40 of a processor \(most 0.90 in a round\), "
+                         "0.40 just before")
+        self.assertNotIn("\n", said)
+        self.assertNotIn("host took", said)
 
     def test_stolen_time_is_said(self):
-        lines = table.others_lines([row("micro/x/pimalloc", 0.0, 0.2)])
-        self.assertIn("micro: the machine's own host took 0.20", lines[0])
+        self.assertIn("the machine's own host took 0.20",
+                      busy.line([self.seen(0.0, 0.0, 0.2)]))
 
     def test_a_quiet_one_is_not(self):
-        self.assertEqual(table.others_lines(
-            [row("micro/x/pimalloc", 0.02, 0.01)]), [])
-        self.assertEqual(table.others_lines(
-            [support.entry("micro/x/pimalloc", 0, 1.0)]), [])
+        self.assertIsNone(busy.line([self.seen(0.04, 0.02, 0.01)]))
+        self.assertIsNone(busy.line([busy.Round(None, None)]))
+        self.assertIsNone(busy.line([]))
+
+    def test_all_of_it_is_saved(self):
+        saved = busy.saved([self.seen(0.8, 0.9), busy.Round(None, None)])
+        self.assertIn("BUSY", saved["said"])
+        self.assertEqual(saved["rounds"], [
+            {"before": {"others": 0.8, "stolen": 0.0},
+             "during": {"others": 0.9, "stolen": 0.0}},
+            {"before": None, "during": None}])
+
+    def test_a_look_sees_another_process(self):
+        burning = subprocess.Popen([sys.executable, "-S", "-c",
+                                    "while True: pass"])
+        try:
+            end = time.monotonic() + support.SECONDS
+            while busy.look().others < 0.2:  # it may have to wait
+                self.assertLess(time.monotonic(), end)
+        finally:
+            burning.kill()
+            burning.wait()
 
 
 if __name__ == "__main__":

@@ -163,9 +163,20 @@ class Tables(unittest.TestCase):
     def test_a_line_for_each_rival_begins_with_geomean(self):
         lines = table.geomean_lines(summed(ROWS))
         self.assertRegex(lines[1], r"^geomean macro/embedded1 +pymalloc +2 +"
-                         r"1\.265 \[.*\] +0\.866 \[.*\] +0\.800 lists +"
+                         r"1\.265 \[.*\] +0\.866 \[.*\] +- +0\.800 lists +"
                          r"1\.500 lists$")
         self.assertEqual(len(lines), 3)
+
+    def test_what_stays_stands_beside_the_peak(self):
+        rows = [{**row, "after_kb": row["peak_kb"] // 2} for row in ROWS]
+        summary = summed(rows)[ONE]["pymalloc"]
+        self.assertAlmostEqual(summary.rows[0].after.middle, 0.5)
+        self.assertAlmostEqual(summary.after.middle, 0.75 ** 0.5)
+        text = table.document(results.collate(rows), summed(rows), ["facts"],
+                              [], True)
+        self.assertRegex(text, r"\| json +\| +10\.0 ms \| +0\.5 \| +0\.2 \|")
+        self.assertRegex(text, r"peak MiB \| after MiB \| .*memory pymalloc \|"
+                         r".*after pymalloc \|")
 
     def test_losses_are_those_that_are_sure(self):
         noisy = []
@@ -209,6 +220,15 @@ class Charts(unittest.TestCase):
                                              "macro-embedded1-memory.svg"])
         micro = rows_of("micro", "pair/32", {"pimalloc": 1, "pymalloc": 2})
         self.assertEqual(list(drawn(micro)), ["micro-time.svg"])
+
+    def test_what_stays_has_one_of_its_own(self):
+        rows = [{**row, "after_kb": row["peak_kb"]} for row in ROWS]
+        self.assertEqual(list(drawn(rows))[-1], "macro-embedded1-after.svg")
+        collated = results.collate(rows)
+        words = dict.fromkeys(collated, "")
+        self.assertEqual(list(chart.draw(collated, RANKED, words, words,
+                                         {ONE})),
+                         ["macro-embedded1-time.svg"])
 
     def test_they_are_well_formed_and_say_their_figures(self):
         for svg in drawn(ROWS).values():

@@ -22,7 +22,8 @@ class WithTree(support.WithFolder):
         super().setUp()
         self.build = support.make_tree(self.folder, **self.factors)
         self.all = {one.name: one for one in allocators.builtin()}
-        self.all["floor"] = allocators.Allocator("floor", "floor", None)
+        for name in allocators.FLOORS:
+            self.all[name] = allocators.Allocator(name, name, None)
         self.all["jemalloc"] = allocators.general("jemalloc", "/x/libje.so")
 
     def host(self, kind):
@@ -75,12 +76,21 @@ class Commands(WithTree):
         self.assertIn("--loops=1", one.command("json", self.all["glibc"],
                                                False))
 
-    def test_the_floor_runs_one_interpreter_at_a_time(self):
+    def test_the_floors_run_one_interpreter_at_a_time(self):
         for group, there in ((self.embedded(), True),
                              (self.embedded(2), False),
                              (self.stock(), False)):
-            names = [one.name for one in group.allocators]
-            self.assertEqual("floor" in names, there, group.name)
+            names = {one.name for one in group.allocators}
+            self.assertEqual(names >= set(allocators.FLOORS), there,
+                             group.name)
+            self.assertEqual(bool(names & set(allocators.FLOORS)), there)
+
+    def test_memory_is_looked_at_again_after_a_rest(self):
+        one = self.embedded()
+        one.setting = SETTING._replace(rest=0.25)
+        self.assertIn("--rest=0.25", one.command("json", self.all["glibc"],
+                                                 False))
+        self.assertIn("--rest=0", one.command("json", self.all["glibc"], True))
 
     def test_mimalloc_came_with_3_13(self):
         for version, there in (("3.12.9", False), ("3.13.0", True),
@@ -180,6 +190,7 @@ class Answers(WithTree):
         self.assertEqual(rows[0]["name"], "macro/embedded1/lists/pymalloc")
         self.assertAlmostEqual(rows[0]["cpu_time"], 200.0)
         self.assertEqual(rows[0]["peak_kb"], 30000)
+        self.assertEqual(rows[0]["after_kb"], 22500)
 
 
 class Disturbed(WithTree):
@@ -254,8 +265,24 @@ class Rivals(unittest.TestCase):
         self.assertEqual([one.name for one in micro.allocators][:2],
                          ["pimalloc", "pymalloc"])
 
+    def test_the_library_of_mimalloc_is_a_malloc(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for soname in ("libmimalloc.so.2", "libmimalloc.so.3"):
+                library = Path(folder, soname)
+                library.write_text("")
+                with mock.patch.dict(os.environ,
+                                     {"LD_LIBRARY_PATH": folder}):
+                    found, _ = allocators.available()
+                one = next(one for one in found if one.name == "libmimalloc")
+                self.assertEqual(one.pythonmalloc, "malloc")
+                self.assertEqual(one.library, library)
+        self.assertEqual(groups.host_words(one),
+                         ["--allocator=malloc", "--label=libmimalloc"])
+        groups.expect_allocator("libmimalloc", one)
+
     def test_nonsense_is_refused(self):
-        for text in ("jemalloc", "=x", "pymalloc=/bin/sh", "x=/nonexistent"):
+        for text in ("jemalloc", "=x", "pymalloc=/bin/sh", "x=/nonexistent",
+                     "ordered=/bin/sh"):
             with self.assertRaises(Problem, msg=text):
                 allocators.available([text])
 
@@ -277,8 +304,14 @@ class Hosts(WithTree):
         binaries = self.build / "bin"
         for version in ("3.13.9", "3.15.2", "3.14.100d"):
             support.script(binaries / f"bench_macro_py{version}", "")
+        support.script(binaries / "bench_macro_py3.15.0a7", "")
         hosts = discover.find_hosts(self.build)
+        self.assertEqual([host.version for host in hosts
+                          if host.kind == "macro"],
+                         ["3.15.2", "3.15.0a7", "3.14.100d", support.VERSION,
+                          "3.13.9"])
         for wanted, version in ((None, support.VERSION), ("3.15", "3.15.2"),
+                                ("3.15.0a7", "3.15.0a7"),
                                 ("3.13.9", "3.13.9"), ("3.1", None),
                                 ("3.14.100d", "3.14.100d")):
             host = discover.choose_host(hosts, "macro", wanted)

@@ -38,7 +38,7 @@ class FakeGroup:
 
 def plan_of(group, rounds, budget=None, progress=lambda text: None):
     return schedule.Schedule(schedule.jobs_of([group]), rounds, budget,
-                             progress, group.clock)
+                             progress, group.clock, lambda: None)
 
 
 class Orders(unittest.TestCase):
@@ -91,6 +91,17 @@ class Rounds(unittest.TestCase):
         with mock.patch("lib.busy.read", return_value=None):
             rows = plan_of(FakeGroup(), 1).run()
         self.assertNotIn("others", rows[0])
+
+    def test_each_round_says_what_others_used_before_and_during_it(self):
+        readings = iter(range(1000))
+        with mock.patch("lib.busy.read", side_effect=lambda: busy.Reading(
+                *[float(next(readings))] * 2, 0.0, float(next(readings)))):
+            plan = plan_of(FakeGroup(), 2)
+            plan.look = lambda: busy.Others(0.7, 0.0)
+            plan.run()
+        self.assertEqual(len(plan.seen), 2)
+        self.assertEqual(plan.seen[0].before.others, 0.7)
+        self.assertEqual(plan.seen[0].during.others, 1.0)
 
     def test_the_first_round_is_short_and_not_counted(self):
         group = FakeGroup()

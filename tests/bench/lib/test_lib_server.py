@@ -130,7 +130,7 @@ class Faults(WithServer):
         self.complain("LD_PRELOAD did not work", allocator="pimalloc")
 
     def test_another_allocator_is_not_believed(self):
-        with mock.patch.object(server.Server, "environment",
+        with mock.patch.object(server.Server, "preloaded",
                                return_value={"PYTHONMALLOC": "malloc"}):
             self.complain("pymalloc but says (.|\n)*runs on glibc")
 

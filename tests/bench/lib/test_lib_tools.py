@@ -35,7 +35,8 @@ class Run(WithTools):
                          r"(?m)^geomean macro/embedded1 +mimalloc +2  1\.500")
         names = sorted(path.name for path in (self.folder / "out").iterdir())
         self.assertEqual(names, [
-            "macro-embedded1-memory.svg", "macro-embedded1-time.svg",
+            "macro-embedded1-after.svg", "macro-embedded1-memory.svg",
+            "macro-embedded1-time.svg", "macro-embedded2-after.svg",
             "macro-embedded2-memory.svg", "macro-embedded2-time.svg",
             "micro-time.svg", "results.json", "table.md", "table.txt"])
         rows = self.document()["benchmarks"]
@@ -88,8 +89,29 @@ class Run(WithTools):
         self.succeed(bench_run(self.folder, "--rounds=1",
                                groups="embedded2"))
         names = {path.name for path in (self.folder / "out").glob("*.svg")}
-        self.assertEqual(names, {"macro-embedded2-memory.svg",
+        self.assertEqual(names, {"macro-embedded2-after.svg",
+                                 "macro-embedded2-memory.svg",
                                  "macro-embedded2-time.svg"})
+
+    def test_an_aged_process_has_its_table_and_its_chart(self):
+        support.make_tree(self.folder, pymalloc=2.0)
+        said = self.succeed(bench_run(self.folder, "--rounds=1",
+                                      groups="aged/embedded1"))
+        self.assertRegex(said, r"(?m)^lists_part +20\.4 +23\.\d +\+22 % +40\.8")
+        self.assertRegex(said,
+                         r"(?m)^geomean aged/embedded1 +pymalloc +4  2\.0")
+        svg = (self.folder / "out/aged-embedded1-repetitions.svg").read_text()
+        self.assertIn("lists_part, pymalloc: 40 to 49.2 ms", svg)
+
+    def test_what_others_used_is_saved(self):
+        self.run_all("--rounds=2", "--program=json")
+        seen = self.document()["context"]["busy"]
+        self.assertEqual(len(seen["rounds"]), 2)
+        for one in seen["rounds"]:
+            self.assertGreaterEqual(one["before"]["others"], 0.0)
+            self.assertGreaterEqual(one["during"]["others"], 0.0)
+        text = (self.folder / "out/table.txt").read_text()
+        self.assertEqual("BUSY MACHINE" in text, bool(seen["said"]))
 
     def test_a_program_that_cannot_run_is_said(self):
         said = self.run_all("--rounds=1", skips="lists")
@@ -144,7 +166,7 @@ class RunFails(WithTools):
 
     def test_bad_usage(self):
         for words in (["--rounds=0"], ["--only=macros"], ["--cpu=one"],
-                      ["--program=("], ["--seconds=-1"]):
+                      ["--program=("], ["--seconds=-1"], ["--rest=-1"]):
             done = tool("run", *words)
             self.assertEqual(done.returncode, 2, words)
             self.assertIn("bench/run: error:", done.stderr)
@@ -234,6 +256,9 @@ class Compare(WithTools):
         self.succeed(tool("compare", before, after))
         said = self.succeed(tool("compare", before, after, "--memory"), 1)
         self.assertIn("1.200", said)
+        done = tool("compare", before, after, "--after")
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("no row of pimalloc with after_kb", done.stderr)
 
     def test_files_of_google_benchmark_will_do(self):
         rows = [{"name": "BM_x", "run_type": "iteration", "real_time": 9.0,
