@@ -134,7 +134,7 @@ def make_parser():
         "--quick); aged programs always repeat 24 times")
     add("--rest", type=not_negative, metavar="S",
         help="seconds from the end of a program to the last look at its memory "
-        "(default: 1; 0.1 with --quick)")
+        "(default: 1; 0.05 with --quick)")
     add("--min-time", type=positive(float), metavar="S",
         help="seconds for a row of micro (default: 0.1; 0.01 with --quick)")
     add("--only", type=words, metavar="GROUP[,..]", default=[],
@@ -184,7 +184,7 @@ def parse(arguments=None):
         options.seconds = 165.0
     options.scale = options.scale or (0.12 if quick else 1.0)
     if options.rest is None:
-        options.rest = 0.1 if quick else 1.0
+        options.rest = 0.05 if quick else 1.0
     options.min_time = options.min_time or (0.01 if quick else 0.1)
     if options.allocators is None and quick:
         options.allocators = words(QUICK_ALLOCATORS)
