@@ -54,12 +54,27 @@ populate(pim_heap *heap, pim_page *page)
 }
 
 static pim_page *
+take_partial(pim_heap *heap, unsigned domain_index, unsigned size_class)
+{
+    pim_page *page = heap->partial[domain_index][size_class];
+    if (page != NULL) {
+        pim_page_list_take(heap, page);
+    }
+    return page;
+}
+
+// A unit that ran empty serves any class, before more memory is used.
+static pim_page *
 open_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
-    pim_page *page = pim_heap_take_span(heap, pim_classes[size_class].units);
+    unsigned units = pim_classes[size_class].units;
+    pim_page *page = units == 1 ? pim_page_list_take_idle(heap) : NULL;
+    if (page == NULL) {
+        page = pim_heap_take_span(heap, units);
+        pim_own_add(&heap->page_count, page != NULL);
+    }
     if (page != NULL) {
         pim_page_open(page, heap, PIM_INDEX_DOMAIN(domain_index), size_class);
-        pim_own_add(&heap->page_count, 1);
     }
     return page;
 }
@@ -68,17 +83,14 @@ open_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
 static pim_page *
 find_page(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
-    pim_page **partial = &heap->partial[domain_index][size_class];
-    if (*partial == NULL &&
-        !pim_arena_set_has_span(&heap->arenas, pim_classes[size_class].units)) {
-        pim_heap_reclaim(heap, pim_classes[size_class].units);
+    unsigned units = pim_classes[size_class].units;
+    pim_page *page = take_partial(heap, domain_index, size_class);
+    if (page == NULL && (units > 1 || heap->idle.units == NULL) &&
+        !pim_arena_set_has_span(&heap->arenas, units) &&
+        pim_heap_reclaim(heap, units)) {
+        page = take_partial(heap, domain_index, size_class); // reclaimed
     }
-    pim_page *page = *partial;
-    if (page != NULL) {
-        pim_page_list_take(heap, page);
-        return page;
-    }
-    return open_page(heap, domain_index, size_class);
+    return page != NULL ? page : open_page(heap, domain_index, size_class);
 }
 
 // Gives the class a current page with a free block.  False: no memory.

@@ -76,14 +76,18 @@ void
 pim_heap_audit(pim_heap *heap)
 {
     sums sum = audit_set(heap, &heap->arenas);
-    PIM_CHECK(heap->idle.span_units == sum.idle_spans,
+    unsigned empty_units = 0;
+    for (const pim_page *page = heap->idle.units; page != NULL;
+         page = page->next) {
+        empty_units++;
+    }
+    PIM_CHECK(heap->idle.span_units + empty_units == sum.idle_spans,
               "the count of idle spans' units is wrong", heap);
     PIM_CHECK(pim_load_relaxed(&heap->page_count) == sum.pages,
               "the count of pages is wrong", heap);
     if (pim_heap_is_process(heap)) { // whose lock guards this set, too
         audit_set(heap, &pim_abandoned_arenas);
     }
-    unsigned empty_units = 0;
     for (unsigned domain_index = 0; domain_index < PIM_DOMAINS;
          domain_index++) {
         for (unsigned c = 0; c < PIM_CLASSES; c++) {

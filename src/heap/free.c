@@ -44,15 +44,21 @@ current_emptied(pim_heap *heap, const pim_page *page)
     }
 }
 
-// An empty page stays in its list: its class is likely to need it again, and to
-// open and close pages costs more than all else.  Its blocks were freed in some
-// order, so they are carved anew.
+// A page of one unit that ran empty is for any class, so that none touches new
+// memory while another one has some to spare.  A larger one stays in its list:
+// small pages would settle in it, and long spans be hard to find.  Its blocks
+// were freed in some order, so they are carved anew.
 static void
 partial_emptied(pim_heap *heap, pim_page *page)
 {
-    pim_page_start_over(page);
-    pim_page_set_owner(page, heap, false); // the last orphan is gone, too
-    pim_page_list_count_empty(heap, page);
+    if (pim_page_units(page) == 1) {
+        pim_page_list_take(heap, page);
+        pim_page_list_set_idle(heap, page);
+    } else {
+        pim_page_start_over(page);
+        pim_page_set_owner(page, heap, false); // the last orphan is gone, too
+        pim_page_list_count_empty(heap, page);
+    }
     if (heap->idle.emptied_pages++ % LOOK_PAGES == 0 &&
         heap->id != PIM_PROCESS_ID) {
         pim_heap_look_again(heap); // an interpreter may be ending

@@ -30,12 +30,14 @@
 #include "platform/gate.h"
 #include "platform/lock.h"
 
-// What the heap keeps though it holds no live block (idle.c, free.c): pages in
-// partial lists, freed spans, the last current pages that ran empty.  Owner.
+// What the heap keeps though it holds no live block (idle.c, free.c): pages of
+// one unit that ran empty, larger ones in their partial lists, freed spans, the
+// last current pages that ran empty.  Owner.
 typedef struct pim_idle {
     pim_page *spans[PIM_SPAN_UNITS + 1]; // by their length
     unsigned span_units;
-    unsigned empty_units; // of pages in partial lists that have no live block
+    pim_page *units;      // spans of one unit for any class, the last one first
+    unsigned empty_units; // these, and of empty pages in partial lists
     bool may_have_empty[PIM_DOMAINS][PIM_CLASSES]; // which lists have such
     unsigned emptied_pages;                        // so far
     unsigned next_emptied;

@@ -21,6 +21,10 @@ release_empty_of(pim_heap *heap, pim_page *list)
 void
 pim_heap_release_empty(pim_heap *heap)
 {
+    pim_page *page;
+    while ((page = pim_page_list_take_idle(heap)) != NULL) {
+        pim_heap_release_page(heap, page);
+    }
     for (unsigned domain_index = 0;
          domain_index < PIM_DOMAINS && heap->idle.empty_units != 0;
          domain_index++) {

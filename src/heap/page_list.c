@@ -7,7 +7,10 @@
 //                  refill    |       a few frees          |
 //                            +------- PARTIAL <-----------+
 //                                        |
-//                                        | empty, and too many are; purge
+//        a page of another class         | empty
+//   new <-------------- IDLE <-----------+ (one unit; larger ones stay PARTIAL)
+//                                        |
+//                                        | too many are; purge
 //                                        v
 //                                  units back to the arena
 
@@ -48,8 +51,9 @@ partial_remove(pim_heap *heap, pim_page *page)
 void
 pim_page_list_take(pim_heap *heap, pim_page *page)
 {
-    if (pim_page_used(page) == 0) {
-        heap->idle.empty_units -= pim_page_units(page);
+    unsigned units = pim_page_units(page);
+    if (units > 1 && pim_page_used(page) == 0) {
+        heap->idle.empty_units -= units;
     }
     partial_remove(heap, page);
 }
@@ -64,6 +68,28 @@ purge_when_due(pim_heap *heap, pim_arena *arena)
     } else {
         pim_heap_purge_later(heap);
     }
+}
+
+void
+pim_page_list_set_idle(pim_heap *heap, pim_page *page)
+{
+    pim_page_start_over(page);
+    page->next = heap->idle.units;
+    heap->idle.units = page;
+    heap->idle.empty_units++;
+    page->state = PIM_PAGE_IDLE;
+    pim_store_release(&page->owner, 0);
+}
+
+pim_page *
+pim_page_list_take_idle(pim_heap *heap)
+{
+    pim_page *page = heap->idle.units;
+    if (page != NULL) {
+        heap->idle.units = page->next;
+        heap->idle.empty_units--;
+    }
+    return page;
 }
 
 void
@@ -159,7 +185,6 @@ pim_page_list_count_empty(pim_heap *heap, const pim_page *page)
         true;
 }
 
-// An empty page or one with room stays in its list, a full one in none.
 void
 pim_page_list_shelve(pim_heap *heap, pim_page *page)
 {
@@ -168,12 +193,18 @@ pim_page_list_shelve(pim_heap *heap, pim_page *page)
         make_full(page);
         return;
     }
-    pim_heap_insert_partial(heap, page);
-    if (used == 0) {
+    if (used != 0) {
+        pim_heap_insert_partial(heap, page);
+        return;
+    }
+    if (pim_page_units(page) == 1) {
+        pim_page_list_set_idle(heap, page);
+    } else {
+        pim_heap_insert_partial(heap, page);
         pim_page_set_owner(page, heap, false);
         pim_page_list_count_empty(heap, page);
-        pim_heap_purge_later(heap);
     }
+    pim_heap_purge_later(heap);
 }
 
 void

@@ -12,6 +12,13 @@ void pim_heap_insert_partial(pim_heap *heap, pim_page *page);
 // Takes a page from its list to allocate from it.
 void pim_page_list_take(pim_heap *heap, pim_page *page);
 
+// Keeps a page of one unit without a live block, which is in no list, for any
+// class.  It has no owner meanwhile, so that a second free is found.
+void pim_page_list_set_idle(pim_heap *heap, pim_page *page);
+
+// Such a unit, to be opened anew; NULL: there is none.
+pim_page *pim_page_list_take_idle(pim_heap *heap);
+
 // Gives units at the end of a span back to its arena.  Does not purge.
 void pim_heap_free_units(pim_heap *heap, pim_page *first, unsigned units);
 

@@ -40,7 +40,6 @@ open_as(pim_page *page, struct pim_heap *heap, unsigned domain,
     page->capacity = info->capacity;
     page->size_class = (uint8_t)size_class;
     page->domain = (uint8_t)domain;
-    page->state = PIM_PAGE_UNUSED;
     page->offset_units = 0;
     pim_page_set_owner(page, heap, false);
 }

@@ -23,7 +23,7 @@ typedef enum pim_page_state {
     PIM_PAGE_PARTIAL,    // in the heap's list of pages with free blocks
     PIM_PAGE_FULL,       // in no list; comes back after a few frees
     PIM_PAGE_ABANDONED,  // its heap is gone; nobody allocates from it
-    PIM_PAGE_IDLE,       // a span that is free and kept by the arena's heap
+    PIM_PAGE_IDLE,       // a span without a live block that the heap keeps
     PIM_PAGE_FROZEN,     // nobody allocates from it until it is empty
     PIM_PAGE_CONDEMNED,  // its interpreter ended, its memory is about to go
     PIM_PAGE_POISONED,   // ... is gone, and its addresses are inaccessible
@@ -48,7 +48,8 @@ typedef struct pim_page {
     _Atomic(pim_block *) remote; // any thread: blocks freed by non-owners
     _Atomic uintptr_t owner;     // owner writes, any thread reads; 0 in the
                                  // units after a page's first
-    struct pim_page *next;       // owner: neighbours in the partial list
+    struct pim_page *next;       // owner: neighbours in the partial list, or
+                                 // the next idle unit
     union {
         struct pim_page *prev;
         size_t asked;  // a live span, which is in no list: bytes asked for
@@ -70,7 +71,7 @@ typedef struct pim_page {
 _Static_assert(sizeof(pim_page) == PIM_CACHE_LINE,
                "a descriptor is one cache line");
 
-// Makes an unused descriptor one of an empty page.
+// Makes an unused descriptor, or that of an idle unit, one of an empty page.
 void pim_page_open(pim_page *page, struct pim_heap *heap, unsigned domain,
                    unsigned size_class);
 

@@ -164,7 +164,8 @@ expect_order_after_random_frees(unsigned size_class, unsigned kept)
         order[j] = swapped;
     }
     core_free_all(PIM_OBJ, order, n - kept);
-    EXPECT_EQ(page->state, PIM_PAGE_PARTIAL);
+    bool is_for_any = kept == 0 && pim_page_units(page) == 1;
+    EXPECT_EQ(page->state, is_for_any ? PIM_PAGE_IDLE : PIM_PAGE_PARTIAL);
     void *fillers[1024];
     unsigned filled = 0;
     void *next = pim_obj_malloc(NULL, size);
@@ -187,6 +188,30 @@ TEST(pages_serve_from_the_lowest_block_up_whatever_was_freed_first)
         expect_order_after_random_frees(c, 1);
         expect_order_after_random_frees(c, 0);
     }
+}
+
+// Of one unit, of whatever class and domain: no new memory is touched while
+// there is one.
+TEST(page_that_ran_empty_serves_another_class)
+{
+    void *blocks[2 * PIM_UNIT_SIZE / BLOCK];
+    void *others[PIM_UNIT_SIZE / 512];
+    core_fill(PIM_OBJ, blocks, 2 * capacity_of(BLOCK), BLOCK);
+    pim_page *page = pim_page_of(blocks[0]);
+    EXPECT_PTR_NE(pim_page_of(blocks[2 * capacity_of(BLOCK) - 1]), page);
+    core_free_all(PIM_OBJ, blocks, capacity_of(BLOCK));
+    EXPECT_EQ(page->state, PIM_PAGE_IDLE);
+    EXPECT_EQ(pim_load_relaxed(&page->owner), 0);
+    uint64_t dirty = pim_load_relaxed(&heap->arenas.dirty_units);
+    uint64_t pages = fake_figures(id).pages;
+    core_fill(PIM_MEM, others, capacity_of(512), 512);
+    EXPECT_PTR_EQ(pim_page_of(others[0]), page);
+    EXPECT_PTR_EQ(pim_page_of(others[capacity_of(512) - 1]), page);
+    EXPECT_EQ(pim_load_relaxed(&heap->arenas.dirty_units), dirty);
+    EXPECT_EQ(fake_figures(id).pages, pages);
+    pim_heap_audit(heap);
+    core_free_all(PIM_MEM, others, capacity_of(512));
+    core_free_all(PIM_OBJ, blocks + capacity_of(BLOCK), capacity_of(BLOCK));
 }
 
 TEST(empty_current_page_is_kept)
