@@ -48,18 +48,20 @@ raise_peaks(pim_account *account)
     }
 }
 
-static void
+static uint64_t
 raise_and_grant(pim_account *account)
 {
     raise_peaks(account);
-    grant(account, credit_for(pim_account_live_bytes(account)));
+    int64_t credit = credit_for(pim_account_live_bytes(account));
+    grant(account, credit);
+    return (uint64_t)credit;
 }
 
-void
+uint64_t
 pim_account_look(pim_account *account, size_t size_class)
 {
     pim_own_add(&account->blocks_handed[size_class], 1);
-    raise_and_grant(account);
+    return raise_and_grant(account);
 }
 
 // --- any class -------------------------------------------------------------

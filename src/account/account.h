@@ -113,8 +113,8 @@ pim_account_live_blocks(const pim_account *account, size_t size_class)
 // --- the fast paths --------------------------------------------------------
 
 // Counts a block for which the credit did not suffice: raises the peaks and
-// grants another one.
-void pim_account_look(pim_account *account, size_t size_class);
+// grants another one.  Returns that, in bytes.
+uint64_t pim_account_look(pim_account *account, size_t size_class);
 
 // A class is about to get another page, or the like: raises its peak.
 PIM_INLINE void

@@ -150,17 +150,29 @@ sum(const _Atomic uint64_t *blocks)
     return all;
 }
 
-// Of all classes.  What was handed out is read first and what came back last, so
-// that no more is the answer than was live in between: all of it, if the owner
-// is not at work.
+// Of all classes: what was handed out less what came back, read in this order,
+// so that no more is the answer than was live in between.  If nothing came back
+// from before the first sum on, it was that many at one moment, for blocks are
+// handed out one by one; else the answer is that of the least disturbed try.
 static uint64_t
 live_blocks(const pim_ledger *ledger, unsigned domain_index)
 {
     const pim_account *a = &ledger->account[domain_index];
-    uint64_t handed = sum(a->blocks_handed);
-    uint64_t is_pending = sum(ledger->pending[domain_index].blocks);
-    uint64_t live = handed - is_pending - sum(a->blocks_taken);
-    return (int64_t)live > 0 ? live : 0;
+    const _Atomic uint64_t *pending = ledger->pending[domain_index].blocks;
+    uint64_t least = UINT64_MAX;
+    uint64_t live = 0;
+    uint64_t before = sum(pending) + sum(a->blocks_taken);
+    for (unsigned tries = 0; tries < 100 && least != 0; tries++) {
+        uint64_t handed = sum(a->blocks_handed);
+        uint64_t back = sum(pending);
+        back += sum(a->blocks_taken);
+        if (back - before < least) {
+            least = back - before;
+            live = (int64_t)(handed - back) > 0 ? handed - back : 0;
+        }
+        before = back;
+    }
+    return live;
 }
 
 pim_usage

@@ -196,7 +196,8 @@ void *
 pim_heap_look(pim_heap *heap, unsigned domain_index, size_t size_class,
               void *block)
 {
-    pim_account_look(&heap->account[domain_index], size_class);
+    pim_heap_purge_handed(
+        heap, pim_account_look(&heap->account[domain_index], size_class));
     return block;
 }
 

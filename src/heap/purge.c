@@ -112,9 +112,55 @@ trim_retained(const pim_heap *heap)
     }
 }
 
-// Slow paths drive the return of memory: the heap's own, and what is
-// retained for others.  Reading the clock each time would cost more than the
-// rest.
+// Whether anything is kept that a clock is to end.
+static bool
+is_waiting(const pim_heap *heap)
+{
+    return heap->purge.at != 0 ||
+           pim_load_relaxed(&pim_region_retained_until) != 0 ||
+           pim_load_relaxed(&pim_retained_until) != 0 ||
+           pim_load_relaxed(&pim_extent_until) != 0 ||
+           pim_load_relaxed(&pim_mi_until) != 0;
+}
+
+static bool
+has_come(const _Atomic uint64_t *until, uint64_t now)
+{
+    uint64_t at = pim_load_relaxed(until);
+    return at != 0 && now >= at;
+}
+
+// Slow paths and what was handed out drive the return of memory: the heap's
+// own, and what is kept for others.  Reading the clock each time would cost more
+// than the rest.
+static void
+look_at_clock(pim_heap *heap)
+{
+    heap->purge.calls_until_clock = CALLS_UNTIL_CLOCK;
+    if (!is_waiting(heap)) {
+        return;
+    }
+    uint64_t now = pim_os->now_ms();
+    if (heap->purge.at == PIM_PURGE_LATER) {
+        heap->purge.at = now + PIM_PURGE_DELAY_MS;
+    }
+    if (heap->purge.at != 0 && now >= heap->purge.at) {
+        pim_heap_purge(heap, false);
+    }
+    if (has_come(&pim_region_retained_until, now)) {
+        pim_region_trim();
+    }
+    if (has_come(&pim_retained_until, now)) {
+        trim_retained(heap);
+    }
+    if (has_come(&pim_extent_until, now)) {
+        pim_extent_trim(false);
+    }
+    if (has_come(&pim_mi_until, now)) {
+        pim_mi_purge();
+    }
+}
+
 void
 pim_heap_purge_if_due(pim_heap *heap)
 {
@@ -133,35 +179,20 @@ pim_heap_purge_if_due(pim_heap *heap)
         pim_store_relaxed(&heap->trim_wanted, false);
         pim_heap_purge(heap, true);
     }
-    if (PIM_LIKELY(heap->purge.calls_until_clock-- != 0)) {
-        return;
+    if (PIM_UNLIKELY(heap->purge.calls_until_clock-- == 0)) {
+        look_at_clock(heap);
     }
-    heap->purge.calls_until_clock = CALLS_UNTIL_CLOCK;
-    uint64_t region_until = pim_load_relaxed(&pim_region_retained_until);
-    uint64_t retained_until = pim_load_relaxed(&pim_retained_until);
-    uint64_t maps_until = pim_load_relaxed(&pim_extent_until);
-    uint64_t mi_until = pim_load_relaxed(&pim_mi_until);
-    if (heap->purge.at == 0 && region_until == 0 && retained_until == 0 &&
-        maps_until == 0 && mi_until == 0) {
-        return;
-    }
-    uint64_t now = pim_os->now_ms();
-    if (heap->purge.at == PIM_PURGE_LATER) {
-        heap->purge.at = now + PIM_PURGE_DELAY_MS;
-    }
-    if (heap->purge.at != 0 && now >= heap->purge.at) {
-        pim_heap_purge(heap, false);
-    }
-    if (region_until != 0 && now >= region_until) {
-        pim_region_trim();
-    }
-    if (retained_until != 0 && now >= retained_until) {
-        trim_retained(heap);
-    }
-    if (maps_until != 0 && now >= maps_until) {
-        pim_extent_trim(false);
-    }
-    if (mi_until != 0 && now >= mi_until) {
-        pim_mi_purge();
+}
+
+void
+pim_heap_purge_handed(pim_heap *heap, uint64_t bytes)
+{
+    uint64_t calls = bytes / (PIM_CREDIT_MAX / CALLS_UNTIL_CLOCK);
+    if (heap->purge.calls_until_clock > calls) {
+        heap->purge.calls_until_clock -= (unsigned)calls;
+    } else if (is_waiting(heap)) {
+        pim_gate_enter();
+        look_at_clock(heap);
+        pim_gate_exit();
     }
 }

@@ -14,6 +14,10 @@ void pim_heap_give_up_credit(pim_heap *heap);
 // What frees units calls it in the end.
 void pim_heap_purge_if_due(pim_heap *heap);
 
+// So many bytes were handed out from current pages.  A program that does little
+// comes to no slow path, but to this.  Outside the gate or inside.
+void pim_heap_purge_handed(pim_heap *heap, uint64_t bytes);
+
 // Gives memory of empty pages back that was idle for a tick, or all of it.
 // Returns bytes given back.  Owner, inside the gate.
 size_t pim_heap_purge(pim_heap *heap, bool all);
