@@ -127,7 +127,7 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // How long an empty page of a living heap keeps its memory, in milliseconds.
 // Long enough that a program's steady swing reuses resident memory: returning
 // it at once cost all the speed won (design.md, section 10).
-#define PIM_PURGE_DELAY_MS 500
+#define PIM_PURGE_DELAY_MS 400
 
 // How long forks, walks and ends of interpreters wait for threads that are
 // inside the allocator, in milliseconds; and how long a thread waits for a fork
