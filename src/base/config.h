@@ -102,8 +102,8 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 
 // A new peak of a heap's resident memory is one that is higher by this part of
 // it and so many units; more than that may not be idle then.
-#define PIM_PEAK_SHARE 128
-#define PIM_PEAK_UNITS 4
+#define PIM_PEAK_SHARE 64
+#define PIM_PEAK_UNITS 8
 
 // How much more than that all heaps of the process together may keep for
 // PIM_PURGE_DELAY_MS, granted in steps: a program that builds up and tears down
