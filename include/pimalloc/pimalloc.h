@@ -104,11 +104,11 @@ typedef struct pimalloc_config {
 typedef struct pimalloc_usage {
     uint64_t live_bytes;
     uint64_t live_blocks;
-    uint64_t peak_bytes; // highest live_bytes since the interpreter began, and
-                         // peak_blocks then, as seen at times: now, and each
-                         // time that a 64th of live_bytes, at least 4 KiB and
-                         // at most 64 KiB, was allocated since
-    uint64_t peak_blocks;
+    uint64_t peak_bytes;  // highest live_bytes since the interpreter began, as
+                          // seen by who reads it and each time that a 64th of
+                          // live_bytes, at least 4 KiB and at most 64 KiB, was
+                          // allocated
+    uint64_t peak_blocks; // highest live_blocks seen then
     uint64_t
         total_bytes; // allocated since the interpreter began, freed or not;
                      // a block that grows in place counts what it grew by

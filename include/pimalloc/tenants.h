@@ -299,7 +299,7 @@ typedef int (*pimalloc_visitor)(void *arg, const pimalloc_block *block);
 // may be visited all the same, so what a block holds may be read only if nobody
 // does.  The id of a legacy interpreter stands for main's, as in pimalloc_stats().
 // Of the process: any thread, no GIL needed; threads that come to a slow path of the
-// allocator wait until the walk is over.
+// allocator, as any request may, wait until the walk is over.
 // Returns 0, what visit() returned, -EINVAL (no visitor), -ENOENT: no such
 // interpreter lives, or pimalloc was never installed; or -EAGAIN: of the process,
 // while a fork is under way whose handlers wait, or if a thread does not leave such

@@ -3,6 +3,8 @@
 
 #include "account/account.h"
 
+#include "platform/gate.h"
+
 // --- looking ---------------------------------------------------------------
 
 static uint64_t
@@ -24,25 +26,27 @@ credit_for(uint64_t live)
                                                : credit);
 }
 
-// Without what was granted and is not used up, a reader sees more handed out
-// than was: `looking` tells it.
+// In between a reader sees more handed out than was: `looking` tells it.  A fork
+// in between would leave it so in the child, hence the gate.
 static void
 grant(pim_account *account, int64_t credit)
 {
     int64_t rest = pim_load_relaxed(&account->credit);
     uint32_t looking = pim_load_relaxed(&account->looking);
+    pim_gate_enter();
     pim_store_relaxed(&account->looking, looking + 1);
     atomic_thread_fence(memory_order_release);
     pim_own_add(&account->granted, (uint64_t)(credit - rest));
     pim_store_relaxed(&account->credit, credit);
     pim_store_release(&account->looking, looking + 2);
+    pim_gate_exit();
 }
 
 static void
 raise_peaks(pim_account *account)
 {
     uint64_t live = pim_account_live_bytes(account);
-    if (live > pim_load_relaxed(&account->peak)) {
+    if ((int64_t)live > 0 && live > pim_load_relaxed(&account->peak)) {
         pim_raise_relaxed(&account->peak, live);
         pim_raise_relaxed(&account->peak_blocks, live_blocks(account));
     }

@@ -195,10 +195,11 @@ static place
 far_place(uintptr_t maps, unsigned nth)
 {
     size_t span = (size_t)1 << ADDRESS_BITS;
-    uint64_t random = pim_hash((uint64_t)(maps >> 12) + nth, 24);
+    uint64_t random = pim_hash((uint64_t)(maps >> 12) + nth, 64);
     size_t whole = tables_bytes(span) + PIM_REGION_SIZE + 2 * GIB;
-    uintptr_t begin =
-        FAR_BEGIN + random % ((FAR_END - FAR_BEGIN - whole) / GIB) * GIB;
+    uintptr_t begin = FAR_BEGIN + (random >> 40) %
+                                      ((FAR_END - FAR_BEGIN - whole) / GIB) *
+                                      GIB;
     uintptr_t shift = (random >> 20) % (GIB / PIM_ARENA_SIZE) * PIM_ARENA_SIZE;
     return (place){.span = span,
                    .tables = begin,

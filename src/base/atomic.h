@@ -47,7 +47,7 @@ pim_own_sub_below_zero(_Atomic int64_t *p, int64_t v)
     return below;
 #else
     int64_t left = pim_load_relaxed(p) - v;
-    pim_store_relaxed(p, left);
+    pim_store_release(p, left);
     return left < 0;
 #endif
 }
@@ -63,14 +63,15 @@ pim_own_add_fast(_Atomic int64_t *p, int64_t v)
 #endif
 }
 
-// The same for a counter that only grows.
+// The same for a counter that only grows, and whose readers see no older value
+// of another one that is changed before it (ledger.c).
 PIM_INLINE void
 pim_own_count_fast(_Atomic uint64_t *p, uint64_t v)
 {
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
     __asm__("addq %1, %0" : "+m"(*p) : "re"(v) : "cc");
 #else
-    pim_own_add(p, v);
+    pim_store_release(p, pim_load_relaxed(p) + v);
 #endif
 }
 

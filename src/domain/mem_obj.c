@@ -115,6 +115,7 @@ free_any(void *block)
     } else if (PIM_UNLIKELY(tagged)) {
         pim_heap_free_reclaimed(heap, page, block);
     } else {
+        pim_heap_check_block(page, block);
         pim_heap_push(heap, page, PIM_DOMAIN_INDEX(page->domain), block);
     }
 }

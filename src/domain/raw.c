@@ -192,6 +192,7 @@ free_inside(void *block)
     PIM_CHECK(is_raws(page), "raw free of a block that is not raw's", block);
     if (heap != NULL && owner == heap) {
         if (PIM_LIKELY(!tagged)) {
+            pim_heap_check_block(page, block);
             pim_heap_push(heap, page, SLOT, block);
         } else {
             pim_heap_free_reclaimed(heap, page, block);

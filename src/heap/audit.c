@@ -79,6 +79,10 @@ pim_heap_audit(pim_heap *heap)
     unsigned empty_units = 0;
     for (const pim_page *page = heap->idle.units; page != NULL;
          page = page->next) {
+        PIM_CHECK(page->state == PIM_PAGE_IDLE &&
+                      pim_load_relaxed(&page->owner) == 0 &&
+                      pim_page_used(page) == 0 && pim_page_units(page) == 1,
+                  "SPAN-1: an idle unit is none", page);
         empty_units++;
     }
     PIM_CHECK(heap->idle.span_units + empty_units == sum.idle_spans,

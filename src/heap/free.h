@@ -25,6 +25,18 @@ pim_heap_push(pim_heap *heap, pim_page *page, unsigned domain_index, void *p)
     }
 }
 
+// Checks that an address is that of a block that was handed out of a page
+// without orphans.  Owner.
+PIM_INLINE void
+pim_heap_check_block(const pim_page *page, const void *block)
+{
+    size_t offset = (size_t)((const char *)block - pim_page_start(page));
+    PIM_CHECK(offset % page->block_size == 0,
+              "free of an address inside a block", block);
+    PIM_CHECK(offset / page->block_size < page->carved,
+              "free of an address that is not a live block", block);
+}
+
 // Frees a block of a page that the caller does not own.
 void pim_heap_free_remote(pim_page *page, void *block);
 

@@ -48,6 +48,7 @@ typedef struct pim_idle {
 typedef struct pim_purge {
     uint64_t at;                // in now_ms(); 0: never
     unsigned calls_until_clock; // slow paths until the clock is looked at again
+    uint64_t handed;            // bytes since it was looked at because of such
     uint64_t dirty_peak; // how many units with large blocks would be a new peak
     bool at_peak;        // one was made
     size_t credit;       // units that may be idle on top

@@ -130,13 +130,21 @@ has_come(const _Atomic uint64_t *until, uint64_t now)
     return at != 0 && now >= at;
 }
 
+static void
+trim_if_wanted(pim_heap *heap)
+{
+    if (PIM_UNLIKELY(pim_load_relaxed(&heap->trim_wanted))) {
+        pim_store_relaxed(&heap->trim_wanted, false);
+        pim_heap_purge(heap, true);
+    }
+}
+
 // Slow paths and what was handed out drive the return of memory: the heap's
 // own, and what is kept for others.  Reading the clock each time would cost more
 // than the rest.
 static void
 look_at_clock(pim_heap *heap)
 {
-    heap->purge.calls_until_clock = CALLS_UNTIL_CLOCK;
     if (!is_waiting(heap)) {
         return;
     }
@@ -175,11 +183,9 @@ pim_heap_purge_if_due(pim_heap *heap)
     if (!pim_heap_is_process(heap) && PIM_UNLIKELY(keeps_too_much(heap))) {
         pim_heap_purge(heap, true);
     }
-    if (PIM_UNLIKELY(pim_load_relaxed(&heap->trim_wanted))) {
-        pim_store_relaxed(&heap->trim_wanted, false);
-        pim_heap_purge(heap, true);
-    }
+    trim_if_wanted(heap);
     if (PIM_UNLIKELY(heap->purge.calls_until_clock-- == 0)) {
+        heap->purge.calls_until_clock = CALLS_UNTIL_CLOCK;
         look_at_clock(heap);
     }
 }
@@ -187,11 +193,14 @@ pim_heap_purge_if_due(pim_heap *heap)
 void
 pim_heap_purge_handed(pim_heap *heap, uint64_t bytes)
 {
-    uint64_t calls = bytes / (PIM_CREDIT_MAX / CALLS_UNTIL_CLOCK);
-    if (heap->purge.calls_until_clock > calls) {
-        heap->purge.calls_until_clock -= (unsigned)calls;
-    } else if (is_waiting(heap)) {
+    heap->purge.handed += bytes;
+    if (heap->purge.handed < PIM_CREDIT_MAX) {
+        return;
+    }
+    heap->purge.handed = 0;
+    if (is_waiting(heap) || pim_load_relaxed(&heap->trim_wanted)) {
         pim_gate_enter();
+        trim_if_wanted(heap);
         look_at_clock(heap);
         pim_gate_exit();
     }

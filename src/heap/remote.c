@@ -71,8 +71,7 @@ fold(pim_heap *heap)
          domain_index++) {
         pim_pending *pending = &heap->remote.pending[domain_index];
         if (pim_load_relaxed(&pending->bytes) != 0) {
-            atomic_fetch_add(&heap->remote.folding,
-                             1); // see pim_heap_figures()
+            atomic_fetch_add(&heap->remote.folding, 1); // see ledger.c
             pim_account_fold(&heap->account[domain_index], pending);
             atomic_fetch_add(&heap->remote.folding, 1);
         }

@@ -91,7 +91,9 @@ take(const char *candidate, int flags, const char **why)
     if (lack == NULL) {
         return map->l_name; // stays loaded until the exec
     }
-    *why = pim_text("%s (mimalloc %d) %s", candidate, version, lack);
+    *why = version < 0
+               ? pim_text("%s %s", candidate, lack)
+               : pim_text("%s (mimalloc %d) %s", candidate, version, lack);
     dlclose(handle);
     return NULL;
 }

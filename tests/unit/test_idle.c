@@ -132,6 +132,40 @@ TEST(program_that_does_little_gives_memory_back)
     EXPECT_LE(fake_figures(id).committed_bytes, 4 * PIM_UNIT_SIZE);
 }
 
+static unsigned looked_again;
+
+static void
+count_look(const pim_heap *of)
+{
+    looked_again += of == heap;
+}
+
+// A steady program with something idle, which takes from pages that have room:
+// the clock of what is handed out is not that of slow paths.
+TEST(steady_program_looks_at_its_owner_and_trims_when_told)
+{
+    static void *blocks[60 * PIM_UNIT_SIZE / 64];
+    unsigned n = 40 * capacity_of(64);
+    void (*look)(const pim_heap *of) = pim_heap_look_again;
+    core_fill(PIM_OBJ, blocks, n, 64);
+    swing(4);
+    pim_heap_look_again = count_look;
+    looked_again = 0;
+    pim_store_relaxed(&heap->trim_wanted, true);
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = round % 7; i < n; i += 7) {
+            pim_obj_free(NULL, blocks[i]);
+        }
+        for (unsigned i = round % 7; i < n; i += 7) {
+            blocks[i] = pim_obj_malloc(NULL, 64);
+        }
+    }
+    pim_heap_look_again = look;
+    EXPECT_GE(looked_again, 1);
+    EXPECT(!pim_load_relaxed(&heap->trim_wanted));
+    core_free_all(PIM_OBJ, blocks, n);
+}
+
 TEST(pages_in_use_are_never_purged)
 {
     void *blocks[10 * 1024];
