@@ -144,8 +144,8 @@ count_look(const pim_heap *of)
 // the clock of what is handed out is not that of slow paths.
 TEST(steady_program_looks_at_its_owner_and_trims_when_told)
 {
-    static void *blocks[60 * PIM_UNIT_SIZE / 64];
-    unsigned n = 40 * capacity_of(64);
+    static void *blocks[300 * PIM_UNIT_SIZE / 64]; // the largest credit
+    unsigned n = 300 * capacity_of(64);
     void (*look)(const pim_heap *of) = pim_heap_look_again;
     core_fill(PIM_OBJ, blocks, n, 64);
     swing(4);
