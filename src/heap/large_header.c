@@ -133,9 +133,12 @@ pim_large_each(pim_heap *heap, pim_large_visitor visit, void *arg)
 static bool
 cut_room(pim_large *large)
 {
+    if (large->kind != PIM_LARGE_MAP) {
+        return false; // it has no map, and what there is of one says nothing
+    }
     size_t granule = large->huge ? PIM_ARENA_SIZE : pim_os_page_size();
     size_t used = pim_align_up(PIM_LARGE_HEADER + large->usable, granule);
-    if (large->kind != PIM_LARGE_MAP || large->map_bytes <= used) {
+    if (large->map_bytes <= used) {
         return false;
     }
     if (pim_os->unmap((char *)large + used, large->map_bytes - used) != 0) {
