@@ -247,11 +247,11 @@ PIMALLOC_EXPORT int pimalloc_teardown_stats(pimalloc_teardown *out);
 // the allocator wait; empty pages that it keeps for its next requests go when it next
 // comes to such a path itself.
 //
-// Without a call memory goes by itself about half a second after it became free, at
-// the next allocation that needs a new page.  With PIMALLOC_PURGE_THREAD=1 a thread
-// sees to that once in half a second, so what has been free for a second is gone
-// although nobody allocates: but for what an interpreter keeps for its next requests,
-// about 2 MiB and an eighth of what it uses, which waits for these.
+// Without a call memory goes by itself within a second after it became free, if the
+// interpreter allocates a little meanwhile: some 64 KiB.  With PIMALLOC_PURGE_THREAD=1
+// a thread sees to that, so what has been free for a second is gone although nobody
+// allocates: but for what an interpreter keeps for its next requests, about 2 MiB and
+// an eighth of what it uses, which waits for these.
 //
 // Less goes if a thread does not leave such a path (pimalloc_walk(): -EAGAIN).
 //
