@@ -110,7 +110,10 @@ main(int argc, char **argv)
     host_start_python(opts.allocator);
     host_check_label(&opts);
 
-    struct run run = {.opts = &opts};
+    // Workers never end, and may still be leaving the last barrier in it when
+    // the process exits.
+    static struct run run;
+    run.opts = &opts;
     host_run(&run);
     int status = report(&run);
     if (fflush(stdout) != 0) {
