@@ -18,8 +18,8 @@ small_owner(const void *address, int64_t *id)
     const pim_page *page = pim_page_of(address);
     bool tagged;
     const pim_heap *heap = pim_page_owner(page, &tagged);
-    if (page->state == PIM_PAGE_UNUSED || heap == NULL) {
-        return false;
+    if (heap == NULL) {
+        return false; // nobody's
     }
     const char *start = pim_page_start(page);
     // The page may go away under us.
@@ -58,9 +58,9 @@ domain_of(const pim_page *page, const pim_heap *heap)
 
 // Whose blocks a page's are, but for orphans in it.
 static const char *
-owner_of(const pim_page *page, const pim_heap *heap, char *text, size_t size)
+owner_of(const pim_heap *heap, char *text, size_t size)
 {
-    if (page->state == PIM_PAGE_ABANDONED || heap == &pim_defunct_heap) {
+    if (heap == &pim_defunct_heap) {
         return "an interpreter that has ended";
     }
     if (heap->id == PIM_PROCESS_ID) {
@@ -87,6 +87,6 @@ pim_heap_describe(const void *address, char *text, size_t size)
     size_t offset = (size_t)((const char *)address - pim_page_start(page));
     snprintf(text, size, "offset %zu of a block of %zu bytes, domain %s, of %s",
              offset % bytes, bytes, domain_of(page, heap),
-             owner_of(page, heap, owner, sizeof(owner)));
+             owner_of(heap, owner, sizeof(owner)));
     return true;
 }

@@ -108,6 +108,8 @@ pim_walk_heap(pim_heap *heap, pim_walk_visitor visit, void *arg)
 }
 
 // A page: the process heap's own, an abandoned one, or one with orphans in it.
+// Of a living heap's page no more than the word of its owner is read, for its
+// owner changes the rest outside the gate.
 static int
 visit_for_process(const walk *w, const pim_page *page)
 {
@@ -116,7 +118,8 @@ visit_for_process(const walk *w, const pim_page *page)
     if (owner != NULL && pim_heap_is_process(owner)) {
         return visit_page(w, page);
     }
-    if (!tagged && page->state != PIM_PAGE_ABANDONED) {
+    if (!tagged &&
+        (owner != &pim_defunct_heap || page->state != PIM_PAGE_ABANDONED)) {
         return 0;
     }
     pim_live_set live;
