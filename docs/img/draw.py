@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/lint"))
-from layers import LAYERS, PLANNED, TOP  # noqa: E402
+from layers import LAYERS, TOP  # noqa: E402
 
 INK, MUTED, LINE = "#1f2933", "#52606d", "#94a3b8"
 # name: (fill, stroke)
@@ -98,7 +98,7 @@ WORDS = {
     "run": "pimalloc-run",
     "report": "figures as text, JSON and OpenMetrics",
     "api": "install  ·  figures  ·  limits  ·  leaks  ·  teardown  ·  trim  ·  PIMALLOC_ variables",
-    "hooks": "to come: hooks of our own around the tables",
+    "hooks": "the chain  ·  frames  ·  trace  ·  sample  ·  fault  ·  record",
     "cpython": "the three PyMemAllocatorEx tables, where requests arrive  ·  thread state  ·  objects",
     "interp": "interpreter → heap  ·  whose heap?  ·  births  ·  ends  ·  retirement  ·  walk",
     "abandoned": "what ended interpreters left: retained memory, poisoned pages and large blocks",
@@ -125,19 +125,15 @@ def layers():
         name_of(x, 16, 36, name, "")
         p.text(x + 112, 38.5, WORDS[name], 12, "start")
     # One row a layer, the highest first.
-    rows = []
-    for rank, name in enumerate(LAYERS):
-        rows.append((name, str(rank)))
-        rows += [(planned, "") for planned, below in PLANNED.items() if below == name]
+    rows = [(name, str(rank)) for rank, name in enumerate(LAYERS)]
     y, top = 58, {}
     for name, rank in reversed(rows):
         h = {"domain": 46, "heap": 82}.get(name, 36)
         top[name] = y
-        p.box(16, y, 868, h, ("#fafbfc", "#e2e8f0") if rank else WHITE, 4, "" if rank else "5 4")
+        p.box(16, y, 868, h, ("#fafbfc", "#e2e8f0"), 4)
         name_of(16, y, h, name, rank)
         if name in WORDS:
-            p.label(166, y + 4, 708, h - 8, WORDS[name], WHITE if rank else ("#ffffff", "#ffffff"), 12,
-                    color=INK if rank else MUTED)
+            p.label(166, y + 4, 708, h - 8, WORDS[name], WHITE, 12)
         y += h + 5
     # What a request passes.
     domain, heap = top["domain"], top["heap"]

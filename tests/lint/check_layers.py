@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Check the house rules that a machine can check (docs/design.md).
 
-  layers    a file under src/ includes and uses its own layer and lower ones only
+  layers    a file of a layer includes and uses its own layer and lower ones only
   circle    its files do not use one another in a circle (circles.py)
   front     public headers and examples include none of src/
-  python    Python.h only in src/cpython, src/preload and src/module
+  python    Python.h only in src/cpython, src/preload, src/module and hooks
   secure    src/ reads the environment with secure_getenv(), and takes no file's name
             from dladdr(), which answers argv[0] for the program
   size      no file of src/ has more than 500 lines, no other source more than 600,
@@ -28,13 +28,13 @@ from pathlib import Path
 
 import circles
 from c_text import blanked, line_of
-from layers import RANK, may_use
+from layers import RANK, TOP_LEVEL, may_use, place
 
 ROOT = Path(__file__).resolve().parents[2]
 
-MAY_SEE_PYTHON = ("src/cpython/", "src/preload/", "src/module/")
-PURE = ("src/", "include/")  # where the Python.h rule applies
-MAX_LINES = {"src": 500, "tests": 600}
+MAY_SEE_PYTHON = ("src/cpython/", "src/preload/", "src/module/", "hooks/")
+PURE = ("src/", "include/", "hooks/")  # where the Python.h rule applies
+MAX_LINES = {"src": 500, "hooks": 500, "tests": 600}
 MAX_FUNCTION = 60
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
@@ -42,7 +42,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]')
 
 def sources():
     """Yields the C files of the tree, relative to its root."""
-    for top in ("include", "src", "examples", "tests", "bench"):
+    for top in ("include", "src", "hooks", "examples", "tests", "bench"):
         for path in sorted((ROOT / top).rglob("*")):
             if path.suffix in (".c", ".h", ".cpp", ".cc") and path.is_file():
                 yield path.relative_to(ROOT)
@@ -59,16 +59,23 @@ def included(text):
 def layer_of_include(path, name):
     """The layer folder that an include of ours leads to, or None."""
     beside = (ROOT / path).parent / name
-    if "/" not in name or not (ROOT / "src" / name).exists():
+    if "/" not in name or not (ROOT / place(name)).exists():
         if not beside.exists():
             return None
-        name = os.path.relpath(beside.resolve(), ROOT / "src")
+        return layer_of(beside.resolve().relative_to(ROOT))
     folder = name.split("/")[0]
     return folder if folder in RANK else None
 
 
+def layer_of(path):
+    """The layer folder that a file lies in, or None."""
+    if path.parts[0] in TOP_LEVEL:
+        return path.parts[0]
+    return path.parts[1] if path.parts[0] == "src" and len(path.parts) > 2 else None
+
+
 def check_includes(path, text):
-    folder = path.parts[1] if path.parts[0] == "src" and len(path.parts) > 2 else None
+    folder = layer_of(path)
     posix = path.as_posix()
     for number, delimiter, name in included(text):
         if name == "Python.h" or name.startswith("internal/pycore"):
@@ -80,7 +87,7 @@ def check_includes(path, text):
             continue
         if folder is not None:
             if folder not in RANK:
-                yield number, "layers", f"src/{folder} is not a layer that design.md names"
+                yield number, "layers", f"{folder}/ is not a layer that design.md names"
             elif not may_use(folder, target):
                 yield number, "layers", f"{folder} includes {name}, which lies above or beside it"
         elif posix.startswith(("include/", "examples/")):
@@ -146,7 +153,7 @@ def check_text(path):
         yield from check_braces(text)
     if path.as_posix().startswith(PURE):
         yield from check_functions(text)
-    if path.as_posix().startswith("src/"):
+    if path.as_posix().startswith(("src/", "hooks/")):
         yield from check_secure(text)
 
 
@@ -167,7 +174,7 @@ def check_alone(path, options, scratch):
     command = [options.cxx if cpp else options.cc, "-std=gnu++17" if cpp else "-std=gnu11",
                "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
                "-Wno-unused-function", "-Wno-unused-variable",
-               f"-I{ROOT / 'src'}", f"-I{ROOT / 'include'}", f"-I{ROOT / 'tests'}"]
+               f"-I{ROOT / 'src'}", f"-I{ROOT}", f"-I{ROOT / 'include'}", f"-I{ROOT / 'tests'}"]
     posix = path.as_posix()
     if not posix.startswith(PURE) or posix.startswith(MAY_SEE_PYTHON):
         if not options.python_include:

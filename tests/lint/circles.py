@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Who uses whom in src/: no circle between files, and nothing of a layer above.
+"""Who uses whom in the layers: no circle between files, and nothing of a layer above.
 
   circle    the files of a folder do not use one another in a circle
   layers    a file uses no function and no variable of a layer above its own,
@@ -23,7 +23,7 @@ from collections import defaultdict, deque
 from pathlib import Path
 
 from c_text import DIRECTIVE, blanked, line_of, without_comments
-from layers import RANK, may_use
+from layers import RANK, TOP_LEVEL, may_use, place
 
 # Files that do what another one's header promises, and use it, too: one node.
 CONTRACTS = {
@@ -88,7 +88,7 @@ class File:
     """What a source defines and uses, by name."""
 
     def __init__(self, path, text):
-        self.path = path  # below src/
+        self.path = path  # folder/file, see layers.place()
         self.folder = path.split("/")[0]
         self.node = path.rsplit(".", 1)[0]
         self.node = CONTRACTS.get(self.node, self.node)
@@ -134,12 +134,13 @@ class File:
                 self.used[match.group()] = line_of(self.code, match.start())
 
 
-def read_sources(src):
+def read_sources(root):
     files = {}
-    for path in sorted(src.rglob("*.[ch]")):
-        name = path.relative_to(src).as_posix()
-        if "/" in name and name.split("/")[0] in RANK:
-            files[name] = File(name, path.read_text(encoding="utf-8"))
+    for base in (root / "src", *(root / name for name in sorted(TOP_LEVEL))):
+        for path in sorted(base.rglob("*.[ch]")):
+            name = path.relative_to(root / "src" if base.name == "src" else root).as_posix()
+            if "/" in name and name.split("/")[0] in RANK:
+                files[name] = File(name, path.read_text(encoding="utf-8"))
     words_of = {"static": {"static"}, "extern": {"extern", "typedef", "_Static_assert"}}
     for file in files.values():
         for name, body in file.macros.items():
@@ -252,7 +253,7 @@ def in_words(circle, uses):
 
 def check(root):
     """Yields (path below root, line, rule, what) for each breach."""
-    uses = find_uses(read_sources(root / "src"))
+    uses = find_uses(read_sources(root))
     downward = defaultdict(dict)
     for node, others in sorted(uses.items()):
         for other, use in sorted(others.items()):
@@ -260,8 +261,8 @@ def check(root):
             if may_use(node.split("/")[0], other.split("/")[0]):
                 downward[node][other] = use
             else:
-                yield (Path("src", path), line, "layers",
-                       f"{what} is defined in src/{theirs}, which lies above or beside this file")
+                yield (Path(place(path)), line, "layers",
+                       f"{what} is defined in {place(theirs)}, which lies above or beside this file")
     for tangle in tangles(downward):
         circle = min((way_back(node, downward, tangle) for node in sorted(tangle)), key=len)
         if circle[0].split("/")[0] in EXCEPT:
@@ -270,7 +271,7 @@ def check(root):
         if len(tangle) > len(circle) - 1:
             text += f"; {len(tangle)} files in all go round with these"
         path, line, _, _ = downward[circle[0]][circle[1]]
-        yield Path("src", path), line, "circle", text
+        yield Path(place(path)), line, "circle", text
 
 
 def main():
