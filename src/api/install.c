@@ -25,6 +25,7 @@
 #include "cpython/wrapper.h"
 #include "domain/check.h"
 #include "domain/domain.h"
+#include "hooks/chain.h"
 #include "interp/registry.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
@@ -270,6 +271,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_table_install();
     pim_identity_start(options.verbose);
     pim_wrapper_start();
+    pim_chain_start();
     start_purging(&options);
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {

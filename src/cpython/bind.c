@@ -97,7 +97,9 @@ recall(PyInterpreterState *interp, uint64_t epoch)
     }
     bool is_doubted =
         self->doubted == interp && self->doubted_id == pim_py.interp_id(interp);
-    return self->interp == interp || is_doubted ? self->heap : NULL;
+    return self->interp == interp || self->hooked == interp || is_doubted
+               ? self->heap
+               : NULL;
 }
 
 // As resolve(), for the raw domain: an interpreter whose first request is a raw

@@ -13,6 +13,7 @@
 #include "arena/region.h"
 #include "domain/adrift.h"
 #include "domain/domain.h"
+#include "domain/hooked.h"
 #include "heap/alloc.h"
 #include "heap/free.h"
 #include "heap/large.h"
@@ -58,26 +59,39 @@ serve(unsigned domain, size_t size, bool zero)
     return block;
 }
 
+void *
+pim_mem_obj_alloc(unsigned domain, size_t size, bool zero)
+{
+    return serve(domain, size, zero);
+}
+
 static PIM_NOINLINE void *
 alloc_any(unsigned domain, size_t size, bool zero)
 {
-    void *block = serve(domain, size, zero);
+    const pim_request_ops *hooked = pim_hooked_now();
+    void *block = PIM_LIKELY(hooked == NULL)
+                      ? serve(domain, size, zero)
+                      : hooked->alloc(domain, size, zero);
     return PIM_LIKELY(block != NULL) ? block : pim_domain_refuse();
+}
+
+// NULL: the fast path does not serve this.
+PIM_INLINE void *
+pop(unsigned domain, size_t size)
+{
+    size_t last = size - 1; // size 0 wraps and takes the other path
+    pim_heap *heap = pim_current_fast();
+    return PIM_LIKELY(heap != NULL && last < PIM_TINY_MAX)
+               ? pim_heap_pop(heap, PIM_DOMAIN_INDEX(domain),
+                              last / PIM_ALIGNMENT)
+               : NULL;
 }
 
 PIM_INLINE void *
 domain_malloc(unsigned domain, size_t size)
 {
-    size_t last = size - 1; // size 0 wraps and takes the other path
-    pim_heap *heap = pim_current_fast();
-    if (PIM_LIKELY(heap != NULL && last < PIM_TINY_MAX)) {
-        void *block =
-            pim_heap_pop(heap, PIM_DOMAIN_INDEX(domain), last / PIM_ALIGNMENT);
-        if (PIM_LIKELY(block != NULL)) {
-            return block;
-        }
-    }
-    return alloc_any(domain, size, false);
+    void *block = pop(domain, size);
+    return PIM_LIKELY(block != NULL) ? block : alloc_any(domain, size, false);
 }
 
 PIM_INLINE void *
@@ -87,19 +101,17 @@ domain_calloc(unsigned domain, size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes)) {
         return pim_domain_refuse();
     }
-    if (PIM_LIKELY(bytes - 1 < PIM_TINY_MAX)) {
-        void *block = domain_malloc(domain, bytes);
-        return block != NULL ? memset(block, 0, bytes) : NULL;
-    }
-    return alloc_any(domain, bytes, true);
+    void *block = pop(domain, bytes);
+    return PIM_LIKELY(block != NULL) ? memset(block, 0, bytes)
+                                     : alloc_any(domain, bytes, true);
 }
 
 // --- free ------------------------------------------------------------------
 
-static PIM_NOINLINE void
-free_any(void *block)
+static void
+take_back(void *block)
 {
-    if (block == NULL || (pim_gate_is_adrift() && pim_adrift_free(block))) {
+    if (pim_gate_is_adrift() && pim_adrift_free(block)) {
         return;
     }
     pim_heap *heap = pim_current_heap();
@@ -120,6 +132,24 @@ free_any(void *block)
     }
 }
 
+void
+pim_mem_obj_free(unsigned domain, void *block)
+{
+    (void)domain;
+    take_back(block);
+}
+
+static PIM_NOINLINE void
+free_any(unsigned domain, void *block)
+{
+    const pim_request_ops *hooked = pim_hooked_now();
+    if (PIM_UNLIKELY(hooked != NULL && block != NULL)) {
+        hooked->free(domain, block);
+    } else if (block != NULL) {
+        take_back(block);
+    }
+}
+
 // One compare with the owner word proves that the block is the caller's, is of
 // this domain, that the page holds no orphans, and that its descriptor is the
 // one of the block's own unit (the words of a page's further units are 0).
@@ -136,7 +166,7 @@ domain_free(unsigned domain, void *block)
             return;
         }
     }
-    free_any(block);
+    free_any(domain, block);
 }
 
 // --- realloc ---------------------------------------------------------------
@@ -222,12 +252,10 @@ realloc_span(unsigned domain, pim_page *page, void *block, size_t size)
                : move(domain, block, old_size, size);
 }
 
+// Of a block that is not NULL.  NULL sets errno.
 PIM_INLINE void *
-domain_realloc(unsigned domain, void *block, size_t size)
+resize(unsigned domain, void *block, size_t size)
 {
-    if (PIM_UNLIKELY(block == NULL)) {
-        return domain_malloc(domain, size);
-    }
     if (PIM_UNLIKELY(!pim_region_contains(block))) {
         return realloc_large(domain, block, size);
     }
@@ -240,6 +268,32 @@ domain_realloc(unsigned domain, void *block, size_t size)
     return size <= old_size && pim_size_suits(old_size, pim_size_served(size))
                ? block
                : move(domain, block, old_size, size);
+}
+
+void *
+pim_mem_obj_resize(unsigned domain, void *block, size_t size)
+{
+    return resize(domain, block, size);
+}
+
+static PIM_NOINLINE void *
+resize_hooked(const pim_request_ops *hooked, unsigned domain, void *block,
+              size_t size)
+{
+    void *resized = hooked->resize(domain, block, size);
+    return resized != NULL ? resized : pim_domain_refuse();
+}
+
+PIM_INLINE void *
+domain_realloc(unsigned domain, void *block, size_t size)
+{
+    if (PIM_UNLIKELY(block == NULL)) {
+        return domain_malloc(domain, size);
+    }
+    const pim_request_ops *hooked = pim_hooked_now();
+    return PIM_LIKELY(hooked == NULL)
+               ? resize(domain, block, size)
+               : resize_hooked(hooked, domain, block, size);
 }
 
 // --- the tables' functions -------------------------------------------------

@@ -29,6 +29,7 @@
 #include "domain/birth.h"
 #include "domain/domain.h"
 #include "domain/end_event.h"
+#include "domain/hooked.h"
 #include "domain/raw_foreign.h"
 #include "domain/raw_small.h"
 #include "heap/alloc.h"
@@ -127,20 +128,28 @@ serve_watched(size_t size, bool zero)
     return block;
 }
 
+void *
+pim_raw_alloc(size_t size, bool zero)
+{
+    return PIM_LIKELY(size < PIM_RAW_WATCH_BYTES) ? serve(size, zero)
+                                                  : serve_watched(size, zero);
+}
+
 static PIM_NOINLINE void *
 alloc_any(size_t size, bool zero)
 {
-    void *block = PIM_LIKELY(size < PIM_RAW_WATCH_BYTES)
-                      ? serve(size, zero)
-                      : serve_watched(size, zero);
+    const pim_request_ops *hooked = pim_hooked_now();
+    void *block = PIM_LIKELY(hooked == NULL)
+                      ? pim_raw_alloc(size, zero)
+                      : hooked->alloc(PIM_RAW, size, zero);
     return PIM_LIKELY(block != NULL) ? block : pim_domain_refuse();
 }
 
-// A heap has no raw pages unless raw is our own.
-void *
-pim_raw_malloc(void *ctx, size_t size)
+// NULL: the fast path does not serve this.  A heap has no raw pages unless raw
+// is our own.
+PIM_INLINE void *
+pop(size_t size)
 {
-    (void)ctx;
     size_t last = size - 1; // size 0 wraps and takes the other path
     size_t size_class = last / PIM_ALIGNMENT;
     bool detached;
@@ -151,21 +160,28 @@ pim_raw_malloc(void *ctx, size_t size)
     } else if (detached && last < PIM_TINY_MAX && pim_raw_from == PIM_RAW_OWN) {
         block = pim_raw_cache_pop(size_class, (size_class + 1) * PIM_ALIGNMENT);
     }
+    return block;
+}
+
+void *
+pim_raw_malloc(void *ctx, size_t size)
+{
+    (void)ctx;
+    void *block = pop(size);
     return PIM_LIKELY(block != NULL) ? block : alloc_any(size, false);
 }
 
 void *
 pim_raw_calloc(void *ctx, size_t count, size_t size)
 {
+    (void)ctx;
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         return pim_domain_refuse();
     }
-    if (PIM_LIKELY(bytes - 1 < PIM_TINY_MAX)) {
-        void *block = pim_raw_malloc(ctx, bytes);
-        return block != NULL ? memset(block, 0, bytes) : NULL;
-    }
-    return alloc_any(bytes, true);
+    void *block = pop(bytes);
+    return PIM_LIKELY(block != NULL) ? memset(block, 0, bytes)
+                                     : alloc_any(bytes, true);
 }
 
 // --- free ------------------------------------------------------------------
@@ -177,10 +193,9 @@ is_raws(const pim_page *page)
     return page->domain == PIM_RAW && pim_load_relaxed(&page->owner) != 0;
 }
 
-// A block of the region that is not in the first unit of its page, or for which
-// there is no room, or that is not the caller's.
-static PIM_NOINLINE void
-free_inside(void *block)
+// A block of the region.
+static void
+give_inside(void *block)
 {
     bool tagged;
     if (pim_gate_is_adrift() && pim_adrift_free(block)) {
@@ -218,15 +233,11 @@ free_large(void *block, size_t bytes)
     pim_gate_exit();
 }
 
-// A block that is not in the main stretch of the region, or NULL.
-static PIM_NOINLINE void
-free_outside(void *block)
+// A block that is not in the region.
+static void
+give_outside(void *block)
 {
-    if (block == NULL || (pim_gate_is_adrift() && pim_adrift_free(block))) {
-        return;
-    }
-    if (pim_region_elsewhere_contains(block)) {
-        free_inside(block);
+    if (pim_gate_is_adrift() && pim_adrift_free(block)) {
         return;
     }
     size_t bytes = pim_raw_from == PIM_RAW_OWN ? pim_large_usable(block) : 0;
@@ -237,6 +248,30 @@ free_outside(void *block)
     }
 }
 
+void
+pim_raw_give(void *block)
+{
+    if (pim_region_contains(block)) {
+        give_inside(block);
+    } else {
+        give_outside(block);
+    }
+}
+
+// A block that is not in the first unit of its page, or for which there is no
+// room, or that is not the caller's or not in the main stretch of the region; or
+// NULL.
+static PIM_NOINLINE void
+free_any(void *block)
+{
+    const pim_request_ops *hooked = pim_hooked_now();
+    if (PIM_UNLIKELY(hooked != NULL && block != NULL)) {
+        hooked->free(PIM_RAW, block);
+    } else if (block != NULL) {
+        pim_raw_give(block);
+    }
+}
+
 // An owner word is that of one heap and domain, without orphans, and the words
 // of a page's further units are 0.
 void
@@ -244,7 +279,7 @@ pim_raw_free(void *ctx, void *block)
 {
     (void)ctx;
     if (PIM_UNLIKELY(!pim_region_main_contains(block))) {
-        free_outside(block);
+        free_any(block);
         return;
     }
     pim_page *page = pim_main_unit_of(block);
@@ -253,8 +288,9 @@ pim_raw_free(void *ctx, void *block)
             heap != NULL &&
             pim_is_equal_fast(pim_owner_word(heap, PIM_RAW), &page->owner))) {
         pim_heap_push(heap, page, SLOT, block);
-    } else if (!pim_raw_small_owns(page) || !pim_raw_cache_push(page, block)) {
-        free_inside(block);
+    } else if (!pim_raw_small_is_fast(page) ||
+               !pim_raw_cache_push(page, block)) {
+        free_any(block);
     }
 }
 
@@ -353,14 +389,24 @@ realloc_outside(void *block, size_t size)
 }
 
 void *
-pim_raw_realloc(void *ctx, void *block, size_t size)
+pim_raw_resize(void *block, size_t size)
 {
-    if (block == NULL) {
-        return pim_raw_malloc(ctx, size);
-    }
     if (PIM_UNLIKELY(size > PIM_REQUEST_MAX)) {
         return pim_domain_refuse();
     }
     return pim_region_contains(block) ? realloc_inside(block, size)
                                       : realloc_outside(block, size);
+}
+
+void *
+pim_raw_realloc(void *ctx, void *block, size_t size)
+{
+    if (block == NULL) {
+        return pim_raw_malloc(ctx, size);
+    }
+    const pim_request_ops *hooked = pim_hooked_now();
+    void *resized = PIM_LIKELY(hooked == NULL)
+                        ? pim_raw_resize(block, size)
+                        : hooked->resize(PIM_RAW, block, size);
+    return resized != NULL ? resized : pim_domain_refuse();
 }

@@ -13,6 +13,7 @@
 #include "heap/free.h"
 #include "heap/purge.h"
 #include "heap/remote.h"
+#include "interp/current.h"
 #include "interp/freeze.h"
 
 #define SLOT                                                                   \
@@ -29,6 +30,7 @@
 
 pim_heap pim_raw_heap;
 PIM_TLS pim_raw_self pim_raw_mine;
+_Atomic uintptr_t pim_raw_fast_owner = PIM_OWNER_NOBODY;
 
 static PIM_LOCK_SPIN(raw_lock); // owner of pim_raw_heap; see lock.h
 static pim_raw_block bottoms[PIM_RAW_CLASSES]; // constant once started
@@ -183,6 +185,15 @@ pim_raw_small_start(void)
     PIM_ASSERT(pim_size_class(PIM_RAW_SMALL_MAX) == PIM_RAW_CLASSES - 1);
     pim_store_release(&pim_gate_on_thread_exit[PIM_EXIT_RAW], thread_exits);
     pim_store_release(&heap->serial, 1);
+    pim_raw_small_expose(!pim_load_relaxed(&pim_hooked_process));
+}
+
+void
+pim_raw_small_expose(bool fast)
+{
+    pim_store_relaxed(&pim_raw_fast_owner,
+                      fast ? pim_owner_word(&pim_raw_heap, PIM_RAW)
+                           : PIM_OWNER_NOBODY);
 }
 
 // --- requests --------------------------------------------------------------

@@ -51,8 +51,15 @@ typedef struct pim_raw_self {
 extern PIM_TLS pim_raw_self pim_raw_mine;
 extern pim_heap pim_raw_heap;
 
+// The owner word of pages whose blocks are freed without a look at anything
+// else; PIM_OWNER_NOBODY: hooks see those frees.
+extern _Atomic uintptr_t pim_raw_fast_owner;
+
 // Opens the raw heap, once.
 void pim_raw_small_start(void);
+
+// Whether frees take the shortest way (pim_raw_fast_owner).  Any thread.
+void pim_raw_small_expose(bool fast);
 
 // Takes a block of a class whose bin is empty; NULL: no memory.
 void *pim_raw_small_alloc(unsigned size_class);
@@ -74,6 +81,14 @@ void pim_raw_small_freeze(void);
 // Checks the raw heap, and RAW-2 of all caches; returns how many blocks they
 // hold.  No other thread is in a raw function.
 size_t pim_raw_small_audit(void);
+
+// Whether a block of the page goes to the calling thread's cache at once.
+PIM_INLINE bool
+pim_raw_small_is_fast(const pim_page *page)
+{
+    return pim_load_relaxed(&page->owner) ==
+           pim_load_relaxed(&pim_raw_fast_owner);
+}
 
 // Whether this page of the region is the raw heap's.
 PIM_INLINE bool

@@ -81,6 +81,7 @@ typedef struct pim_heap {
     _Atomic uint64_t idle_bytes;  // of maps that are kept; see extent.c
     pim_link large_ring;          // ring of live blocks outside the arenas
     _Atomic bool trim_wanted;     // all idle memory is to be given back
+    _Atomic bool hooked; // hooks see what is asked of it (domain/hooked.h)
 
     // Retirement, under the process heap's lock; see retire.c and poison.c.
     uint8_t retiring; // enum pim_retiring

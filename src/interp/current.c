@@ -24,6 +24,7 @@ no_interpreter(void)
 }
 
 PIM_TLS pim_current pim_current_self;
+_Atomic bool pim_hooked_process;
 pim_heap *(*pim_current_resolve)(void) = resolve_to_process;
 pim_heap *(*pim_current_lookup)(void) = know_none;
 int64_t (*pim_current_ask_id)(void) = no_interpreter;

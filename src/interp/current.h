@@ -24,6 +24,11 @@
 // epoch
 //            lasts: the interpreter's memory came through us, and others' does.
 //
+// CURRENT-3  a thread that may remember a heap whose requests go through hooks
+//            remembers its interpreter as `hooked`, where the fast path does
+//            not look; and where hooks see what no interpreter asks for, no
+//            thread is known to have no thread state.
+//
 // The word is the thread's own: its distance differs from thread to thread
 // where libpython was loaded late.  A thread whose word is not proven has it
 // point at a word that is always NULL; then every request asks
@@ -47,12 +52,14 @@ typedef struct pim_current {
     uint64_t epoch; // 0, which no epoch is, until the first resolve
     const void *interp;
     pim_heap *heap;
-    const void
-        *doubted; // the interpreter whose heap that is, if `interp` is none
+    // The interpreter whose heap that is, if `interp` is none.
+    const void *hooked;
+    const void *doubted;
     int64_t doubted_id;
     ptrdiff_t word;  // offset from the thread pointer
     void *no_tstate; // always NULL
-    bool proven;     // the getter reads that word, so NULL there is its answer
+    bool proven;     // the getter reads that word, so NULL there is its answer,
+                     // and nobody needs to see what is asked for then
 
     // Of interpreters that the thread makes; see limit.h.
     pim_maker maker;   // of the next one
@@ -62,6 +69,10 @@ typedef struct pim_current {
 } pim_current;
 
 extern PIM_TLS pim_current pim_current_self;
+
+// Hooks see requests that no interpreter makes.  Whoever changes it ends the
+// epoch.
+extern _Atomic bool pim_hooked_process;
 
 // Finds the calling thread's heap the slow way; the process heap if it has no
 // thread state.  Set once by the layer that knows CPython.
@@ -115,6 +126,21 @@ pim_current_fast(void)
     return pim_current_or_detached(&detached);
 }
 
+// The heap that the caller owns, where hooks see what is asked of it.
+PIM_INLINE pim_heap *
+pim_current_hooked(void)
+{
+    const pim_current *self = &pim_current_self;
+    const char *tstate = pim_thread_word(self->word);
+    return self->hooked != NULL && tstate != NULL &&
+                   self->epoch == pim_load_relaxed(&pim_epoch) &&
+                   *(const void *const *)(const void *)(tstate +
+                                                        PIM_TSTATE_INTERP) ==
+                       self->hooked
+               ? self->heap
+               : NULL;
+}
+
 // The heap that the caller owns; NULL: no interpreter that has one is current.
 // Outside the gate.
 PIM_INLINE pim_heap *
@@ -122,7 +148,11 @@ pim_current_owner(void)
 {
     bool detached;
     pim_heap *heap = pim_current_or_detached(&detached);
-    return heap != NULL || detached ? heap : pim_current_lookup();
+    if (heap != NULL || detached) {
+        return heap;
+    }
+    heap = pim_current_hooked();
+    return heap != NULL ? heap : pim_current_lookup();
 }
 
 // The heap to use: the caller's own, or the process heap, whose lock the caller
@@ -131,7 +161,11 @@ PIM_INLINE pim_heap *
 pim_current_heap(void)
 {
     pim_heap *heap = pim_current_fast();
-    return PIM_LIKELY(heap != NULL) ? heap : pim_current_resolve();
+    if (PIM_LIKELY(heap != NULL)) {
+        return heap;
+    }
+    heap = pim_current_hooked();
+    return heap != NULL ? heap : pim_current_resolve();
 }
 
 // Forgets the word of the calling thread: every request resolves.
@@ -147,7 +181,7 @@ PIM_INLINE void
 pim_current_set_word(pim_current *self, ptrdiff_t word)
 {
     self->word = word;
-    self->proven = true;
+    self->proven = !pim_load_relaxed(&pim_hooked_process);
 }
 
 // The heap is that of a newborn interpreter.
@@ -175,7 +209,9 @@ pim_current_remember(const void *interp, pim_heap *heap, uint64_t epoch)
 {
     pim_current *self = &pim_current_self;
     PIM_ASSERT(heap != NULL && !pim_heap_is_process(heap));
-    self->interp = interp;
+    bool is_hooked = pim_load_relaxed(&heap->hooked);
+    self->interp = is_hooked ? self : interp; // which is no interpreter
+    self->hooked = is_hooked ? interp : NULL;
     self->heap = heap;
     self->doubted = NULL;
     self->epoch = epoch;
@@ -188,8 +224,9 @@ pim_current_remember_doubted(const void *interp, int64_t id, pim_heap *heap,
                              uint64_t epoch)
 {
     pim_current *self = &pim_current_self;
-    self->interp = self; // which is no interpreter
+    self->interp = self;
     self->heap = heap;
+    self->hooked = NULL;
     self->doubted = interp;
     self->doubted_id = id;
     self->epoch = epoch;
@@ -205,6 +242,7 @@ pim_current_remember_none(uint64_t epoch)
     if (self->epoch != epoch) {
         self->interp = self;
         self->heap = NULL;
+        self->hooked = NULL;
         self->doubted = NULL;
         self->epoch = epoch;
     }

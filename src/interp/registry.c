@@ -23,6 +23,7 @@
 #include "platform/epoch.h"
 
 _Atomic uint64_t pim_registry_subs;
+_Atomic(const pim_life_watch *) pim_life_watcher;
 
 static uint64_t last_serial = 1; // the process heap's
 
@@ -159,11 +160,16 @@ pim_registry_birth(const void *interp, int64_t id, uint32_t generation,
         b->generation = generation;
         b->heap->generation = generation;
     }
-    if (b == NULL) {
+    bool is_new = b == NULL;
+    if (is_new) {
         b = bind_new(interp, id, generation, shared, maker);
     }
     pim_heap *heap = b != NULL ? b->heap : NULL;
     pim_registry_unlock();
+    const pim_life_watch *watch = pim_load_acquire(&pim_life_watcher);
+    if (is_new && heap != NULL && shared == NULL && watch != NULL) {
+        watch->born(heap);
+    }
     return heap;
 }
 
@@ -241,7 +247,12 @@ pim_registry_end(const void *start, size_t bytes)
     PIM_NO_CANCEL;
     pim_heap *heap = end_within(start, bytes, watch, &seen, &found);
     if (heap != NULL) {
+        int64_t id = heap->id; // nobody else has the record yet
         pim_ending_finish(heap);
+        const pim_life_watch *life = pim_load_acquire(&pim_life_watcher);
+        if (life != NULL) {
+            life->ended(id);
+        }
         if (watch != NULL) {
             watch->notify(seen);
         }

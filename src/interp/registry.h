@@ -34,6 +34,17 @@ bool pim_registry_end(const void *start, size_t bytes);
 // seen.  What it leaves is kept, whatever the policy.
 void pim_registry_doubt(const void *interp);
 
+// Somebody who wants to know of births and ends.  Both are told outside the gate
+// and with no lock held: of a birth before the heap serves, in the thread that
+// made it known; of an end when its memory is given back.
+typedef struct pim_life_watch {
+    void (*born)(pim_heap *heap);
+    void (*ended)(int64_t id);
+} pim_life_watch;
+
+// NULL: nobody.  Any thread.
+extern _Atomic(const pim_life_watch *) pim_life_watcher;
+
 // Interpreters known besides main: a cheap filter for pim_registry_end().
 extern _Atomic uint64_t pim_registry_subs;
 

@@ -35,6 +35,8 @@ typedef enum pim_page_state {
 #define PIM_OWNER_ORPHANS ((uintptr_t)1) // see pim_page_owner()
 #define PIM_OWNER_OBJ ((uintptr_t)2)     // serves obj, not mem
 #define PIM_OWNER_RAW ((uintptr_t)4)     // serves raw, not mem
+// A word that no page has.
+#define PIM_OWNER_NOBODY PIM_OWNER_ORPHANS
 #define PIM_OWNER_BITS (PIM_OWNER_ORPHANS | PIM_OWNER_OBJ | PIM_OWNER_RAW)
 
 // A `rest` that no page reaches: more than any page's capacity, so that a

@@ -32,6 +32,7 @@ typedef struct pim_thread {
     _Atomic int id;                  // the system's, of the thread
     _Atomic uint64_t let_in;         // at which closing; written by its thread
     _Atomic uint64_t given_up; // of `inside`: nobody waits for that any more
+    _Atomic uint64_t chained;  // odd while in the hooks' chain; its thread's
 } PIM_CACHE_ALIGNED pim_thread;
 
 _Static_assert(offsetof(pim_thread, next) == PIM_CACHE_LINE,
@@ -49,6 +50,7 @@ typedef struct pim_self {
     bool gave_up;       // somebody is inside all the same
     bool keyed;         // its end will be noticed; not if there was no memory
     bool ended;         // what is called when it ends was called
+    bool in_chain;      // in the hooks' chain (hooks/chain.c)
 } pim_self;
 
 extern PIM_TLS pim_self pim_gate_self;

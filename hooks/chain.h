@@ -1,0 +1,26 @@
+// chain.h -- the hooks that are on, in order.
+//
+//   requests -> pim_hooked -> newest hook -> ... -> oldest hook -> unhooked.c
+//
+// The chain that readers see is immutable.  There are two: a change fills the
+// one that nobody reads, publishes it, and waits until no thread is in the other
+// one.  A reader announces itself in its record of the gate with two plain
+// stores, as the gate's own readers do, but not inside the gate: hooks and what
+// they call go in and out of that.
+//
+// Invariants:
+//   CHAIN-1  a thread that is in the chain sees one chain, whole, until it
+//            leaves.
+//   CHAIN-2  when a hook is popped, no thread is in its functions.
+//   CHAIN-3  a request made inside a hook is served and not seen.
+
+#ifndef PIM_HOOKS_CHAIN_H
+#define PIM_HOOKS_CHAIN_H
+
+#include "pimalloc/hooks.h"
+
+// Lets births, ends and forks be told from now on.  At install, any number of
+// times.
+void pim_chain_start(void);
+
+#endif // PIM_HOOKS_CHAIN_H

@@ -1,0 +1,124 @@
+// hooks.h -- functions of your own around the requests that pimalloc serves.
+//
+//     static void *
+//     count(void *ctx, const pimalloc_next *next, size_t size, int zero)
+//     {
+//         atomic_fetch_add((atomic_ulong *)ctx, 1);
+//         return pimalloc_next_alloc(next, size, zero);
+//     }
+//
+//     pimalloc_hook hook = {.size = sizeof(hook), .name = "count",
+//                           .ctx = &counter, .alloc = count};
+//     int handle = pimalloc_hook_push(&hook, PIMALLOC_EACH);
+//     ...
+//     pimalloc_hook_pop(handle);
+//
+// Hooks form a chain: the one that was pushed last is asked first, and decides
+// whether and how those behind it are.  CPython's tables stay as they are, so
+// tracemalloc, debug hooks and other layers work above, set before or after.
+// While no hook is on, requests cost what they cost without this header.
+//
+// A hook is of one interpreter or of all.  It sees each request made under that
+// interpreter, and each free and resize of its blocks, whoever asks for it.
+// Blocks that were there before it came are freed past it as well: a hook that
+// keeps records must expect frees of blocks that it has not seen.
+//
+// **Inside a hook** do not allocate through CPython (a request made there is
+// served and not seen), run Python code, take or give up a GIL, set or clear an
+// error, fork, or block.  Frames are read by borrowed fields only.  Any thread
+// comes, several at once, with or without a thread state.
+//
+// Legacy interpreters share main's heap and are seen as main.  The raw domain
+// belongs to interpreters from CPython 3.14 on; before, its blocks are the
+// process's.  And up to 3.13 CPython swaps that domain's functions for moments,
+// in which nobody sees them.
+//
+// Compiles as C11 and as C++17 and does not need Python.h.
+
+#ifndef PIMALLOC_HOOKS_H
+#define PIMALLOC_HOOKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pimalloc/pimalloc.h"
+#include "pimalloc/tenants.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// What comes behind a hook, for one request.  Valid until the hook returns.
+typedef struct pimalloc_next pimalloc_next;
+
+// Functions that are NULL are passed over.
+typedef struct pimalloc_hook {
+    size_t size;      // sizeof(pimalloc_hook)
+    const char *name; // for people; stays valid while the hook is in the chain
+    void *ctx;        // the first argument of all that follows
+
+    // malloc(size), or calloc() of that many bytes in all.  Returns a block, or
+    // NULL: then the caller gets MemoryError.
+    void *(*alloc)(void *ctx, const pimalloc_next *next, size_t size, int zero);
+
+    // realloc() of a block, which is not NULL.  NULL: the block is as it was.
+    void *(*resize)(void *ctx, const pimalloc_next *next, void *block,
+                    size_t size);
+
+    // free() of a block, which is not NULL.
+    void (*free)(void *ctx, const pimalloc_next *next, void *block);
+
+    // An interpreter is known from now on, before its first block; or it has
+    // ended, and what it left is the process's, or gone.  No lock is held.
+    void (*interp_born)(void *ctx, int64_t interp);
+    void (*interp_ended)(void *ctx, int64_t interp);
+
+    // In a forked child, by its only thread, before fork() returns there.  No
+    // other thread is in the hook any more; what it was at is half done.
+    void (*forked)(void *ctx);
+} pimalloc_hook;
+
+// Asks what comes behind the hook, and in the end the allocator.  From within
+// the hook's functions, any number of times, with any sizes.
+PIMALLOC_EXPORT void *pimalloc_next_alloc(const pimalloc_next *next,
+                                          size_t size, int zero);
+PIMALLOC_EXPORT void *pimalloc_next_resize(const pimalloc_next *next,
+                                           void *block, size_t size);
+PIMALLOC_EXPORT void pimalloc_next_free(const pimalloc_next *next, void *block);
+
+// Of the request: its domain (enum pimalloc_domain), and the interpreter that
+// answers for the block; PIMALLOC_PROCESS: none does.
+PIMALLOC_EXPORT int pimalloc_next_domain(const pimalloc_next *next);
+PIMALLOC_EXPORT int64_t pimalloc_next_interp(const pimalloc_next *next);
+
+// So many hooks may be in the chain.
+#define PIMALLOC_HOOKS_MAX 16
+
+// Puts a copy of the hook in front of the chain, switched on.  `interp` is an
+// interpreter's id, PIMALLOC_PROCESS for what no interpreter answers for, or
+// PIMALLOC_EACH for all of these, those to come included.  An id may be one of
+// an interpreter that is to come.
+//
+// Returns a handle, which is positive; -EINVAL (no name, a size that this
+// version does not know, or such an id), -ENOSPC (too many), -ENOENT (pimalloc
+// is not installed), -EDEADLK (called inside a hook), -EBUSY (a change by
+// another thread waits for a hook that does not return).
+//
+// Any thread, with a GIL or without; not in a signal handler.
+PIMALLOC_EXPORT int pimalloc_hook_push(const pimalloc_hook *hook,
+                                       int64_t interp);
+
+// Switches a hook on (1) or off (0), at any moment.  0; -ENOENT: no such
+// handle; -EDEADLK, -EBUSY as above.
+PIMALLOC_EXPORT int pimalloc_hook_toggle(int handle, int on);
+
+// Takes a hook out, wherever it is in the chain.  When this returns 0, no thread
+// is in it and none will be.  Errors as above; with -EBUSY it is out, but a
+// thread that was in it may still be: keep its ctx.
+PIMALLOC_EXPORT int pimalloc_hook_pop(int handle);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif // PIMALLOC_HOOKS_H
