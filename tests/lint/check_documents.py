@@ -182,12 +182,12 @@ def check_invariants(design):
     table = re.findall(r"^\| `([A-Z]+-\d+)` \|", design[begin:end], re.M)
     kinds = "|".join(sorted({name.split("-")[0] for name in table}))
     named = {}
-    for path in sorted((ROOT / "src").rglob("*.[ch]")):
+    for path in sorted([*(ROOT / "src").rglob("*.[ch]"), *(ROOT / "hooks").rglob("*.[ch]")]):
         text = path.read_text(encoding="utf-8")
         for name in re.findall(rf"\b(?:{kinds})-\d\b|(?<=^//   )[A-Z]+-\d(?=  )", text, re.M):
             named.setdefault(name, path.relative_to(ROOT))
     for name in sorted(set(table) - set(named)):
-        yield line_of(design, begin), "invariant", f"{name} is nowhere in src/"
+        yield line_of(design, begin), "invariant", f"{name} is nowhere in the sources"
     for name in sorted(set(named) - set(table)):
         yield line_of(design, begin), "invariant", f"{name} of {named[name]} is not in the table"
     for name in sorted(set(re.findall(rf"`((?:{kinds})-\d+)`", design)) - set(table)):
@@ -199,7 +199,8 @@ def check_invariants(design):
 def definitions():
     """The constants of the sources, as text: {name: expression}."""
     found = {}
-    for path in [*(ROOT / "src").rglob("*.[ch]"), *(ROOT / "include").rglob("*.h")]:
+    for path in [*(ROOT / "src").rglob("*.[ch]"), *(ROOT / "hooks").rglob("*.[ch]"),
+                 *(ROOT / "include").rglob("*.h")]:
         text = re.sub(r"\\\n", " ", path.read_text(encoding="utf-8"))
         for name, value in re.findall(r"^#\s*define (\w+) (.+)$", text, re.M):
             found.setdefault(name, re.sub(r"//.*", "", value).strip())
@@ -279,7 +280,7 @@ def check_comments(text, names):
 def main():
     known = definitions()
     add_raw_cache(known)
-    files = [p for top in ("src", "include", "tests", "examples", "bench", "cmake")
+    files = [p for top in ("src", "hooks", "include", "tests", "examples", "bench", "cmake")
              for p in sorted((ROOT / top).rglob("*.[ch]"))]
     texts = {p.relative_to(ROOT): p.read_text(encoding="utf-8") for p in files}
     words = set(re.findall(r"\w+", " ".join(

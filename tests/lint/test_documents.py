@@ -71,7 +71,7 @@ class Documents(unittest.TestCase):
     def test_invariant_that_is_in_one_place_only(self):
         found = list(check.check_invariants(changed(DESIGN, "| `HEAP-3` |", "| `HEAP-9` |")))
         self.assertEqual([what for _, _, what in found],
-                         ["HEAP-9 is nowhere in src/", "HEAP-3 of src/heap/heap.h is not in the table",
+                         ["HEAP-9 is nowhere in the sources", "HEAP-3 of src/heap/heap.h is not in the table",
                           "HEAP-3 is not in the table"])
 
     def test_number_that_is_not_the_constants(self):
