@@ -100,6 +100,10 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 // soon, and one that swings pays once per this much and its size.
 #define PIM_IDLE_UNITS ((size_t)(8 << 20) / PIM_UNIT_SIZE)
 
+// A page that comes from its list has its free blocks put in order if this part
+// of its blocks is free.
+#define PIM_ORDER_SHARE 4u
+
 // A new peak of a heap's resident memory is one that is higher by this part of
 // it and so many units; more than that may not be idle then.
 #define PIM_PEAK_SHARE 64

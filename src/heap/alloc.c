@@ -20,11 +20,13 @@
 // A page from the partial list was used at random for a while.  Its free blocks
 // are put in order before it serves again: programs go through what they
 // allocate in that order, and neighbours share cache lines (design.md, section
-// 3).
+// 3).  Few free blocks are no neighbours, and to read their links costs more.
 static void
 put_in_order(pim_page *page)
 {
-    if (page->free != NULL) {
+    if (page->free != NULL &&
+        pim_page_used(page) <=
+            page->capacity - page->capacity / PIM_ORDER_SHARE) {
         pim_page_sort(page, pim_page_start(page));
     }
 }
