@@ -66,13 +66,21 @@ function(pim_core_tests folder)
   endforeach()
 endfunction()
 
-# What an embed test is compiled with, and the shared library.
+# Embed tests that call functions which the shared library hides.
+set(PIM_STATIC_TESTS "^embed_frames_")
+
+# What an embed test is compiled with, and the library.
 function(pim_embed_flags name)
-  target_link_libraries(${name} PRIVATE pimalloc::pimalloc pim_warnings pim::cmocka)
+  set(library pimalloc::pimalloc)
+  if(name MATCHES "${PIM_STATIC_TESTS}")
+    set(library pimalloc::static)
+  endif()
+  target_link_libraries(${name} PRIVATE ${library} pim_warnings pim::cmocka)
   target_include_directories(${name} PRIVATE
-    "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests"
+    "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/tests"
     "${PROJECT_SOURCE_DIR}/tests/embed")
   target_compile_definitions(${name} PRIVATE
+    PIM_TEST_FOLDER="${PROJECT_SOURCE_DIR}/tests/embed"
     PIM_TEST_OLD_MIMALLOC="$<TARGET_FILE:old_mimalloc>")
   add_dependencies(${name} old_mimalloc)
 endfunction()

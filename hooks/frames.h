@@ -5,10 +5,9 @@
 // may be half made.  What is read is the thread's own, and stands still while
 // the thread is here.
 //
-// Where fields lie differs from version to version.  3.12 has constants; from
-// 3.13 on the runtime begins with a table of offsets, which is believed if its
-// cookie and version are right.  Either is proven once, by one walk compared
-// with CPython's own answer; else there are no frames, and a reason.
+// Where fields lie differs from version to version (frame_layout.h).  It is
+// proven once, by one walk compared with CPython's own answer; else there are no
+// frames, and a reason.
 
 #ifndef PIM_HOOKS_FRAMES_H
 #define PIM_HOOKS_FRAMES_H
@@ -20,18 +19,23 @@ typedef struct pim_frame {
     const void *instr; // what it executes, a code unit within
 } pim_frame;
 
-// Finds the offsets and proves them on the calling thread, which has an attached
-// thread state, is in Python code, and is not inside an allocation: CPython
-// makes objects of the frames that are compared.  Once; later calls return what
-// the first one found.  False: pim_frames_refusal() says why.
+// Finds the layout and proves it on the calling thread, which has an attached
+// thread state and no exception, and is not inside an allocation: CPython makes
+// objects of the frames that are compared.  One thread at a time.  False:
+// pim_frames_refusal() says why.
+//
+// What it found holds for the runtime, with one exception: where no Python code
+// was running there was nothing to compare, and the next call tries again.
 bool pim_frames_start(void);
 
 // Why there are no frames; NULL: there are.
 const char *pim_frames_refusal(void);
 
 // Copies the newest `capacity` frames of a thread state, newest first.  Returns
-// how many; *total: how many the stack has.  Of the calling thread's own state,
-// attached or detached, or with the GIL of its interpreter held.
+// how many; *total: how many the stack has.  total NULL: that is not asked, so
+// that no more of the stack is read.  Of the calling thread's own state, attached
+// or detached, or with the GIL of its interpreter held.  None where
+// pim_frames_start() was not called or refused.
 unsigned pim_frames_walk(const void *tstate, pim_frame *out, unsigned capacity,
                          unsigned *total);
 

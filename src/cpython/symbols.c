@@ -137,6 +137,12 @@ pim_py_find(void *m, pim_py_api *py)
     return 0;
 }
 
+void *
+pim_py_symbol(const char *name)
+{
+    return dlsym(pim_py.module != NULL ? pim_py.module : RTLD_DEFAULT, name);
+}
+
 // The handle stays open.  A program cannot be unloaded, nor opened this way.
 static void
 keep_loaded(const void *address)

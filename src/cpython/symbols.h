@@ -7,7 +7,7 @@
 // that was linked with a static libpython, then by dlsym.
 //
 // What differs between CPython versions is known in this file's .c alone, but
-// for the count of an object (object.c).
+// for the count of an object (object.c) and, in hooks/, the layout of frames.
 
 #ifndef PIM_CPYTHON_SYMBOLS_H
 #define PIM_CPYTHON_SYMBOLS_H
@@ -61,6 +61,9 @@ extern pim_py_api pim_py;
 // depends on; NULL: in the process.  0, or -ENOSYS: there is none, or one that
 // is too old or hides functions; then *out has its hexversion at least.
 int pim_py_find(void *module, pim_py_api *out);
+
+// Another function or variable of the CPython in pim_py; NULL: it is hidden.
+void *pim_py_symbol(const char *name);
 
 // Keeps the module that pim_py was found in loaded until the process ends, and
 // the one that this code is in: a thread may read its thread-local data, and
