@@ -54,13 +54,12 @@ set(PIM_HOSTILE_CALLS calloc clock_gettime free getrlimit madvise malloc mmap mp
 list(TRANSFORM PIM_HOSTILE_CALLS PREPEND "-Wl,--wrap=" OUTPUT_VARIABLE wraps)
 target_link_options(pim_test_support INTERFACE ${wraps})
 
-# Further arguments are sources that each of them needs.
 function(pim_core_tests folder)
   file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/${folder}/test_*.c")
   foreach(source IN LISTS sources)
     get_filename_component(name "${source}" NAME_WE)
     string(REPLACE "test_" "${folder}_" name "${name}")
-    add_executable(${name} "${source}" ${ARGN})
+    add_executable(${name} "${source}")
     target_link_libraries(${name} PRIVATE pim_core pim_test_support)
     pim_add_test(${name} ${name} LABEL ${folder})
   endforeach()

@@ -217,7 +217,7 @@ born(pim_heap *heap)
 }
 
 static void
-ended(int64_t id)
+ended(int64_t id, bool kept)
 {
     pim_reader reader;
     pim_reader_enter(&reader);
@@ -225,7 +225,7 @@ ended(int64_t id)
     for (unsigned i = 0; i < now->count; i++) {
         const hooked *h = &now->hooks[i];
         if (covers(h, id) && h->hook.interp_ended != NULL) {
-            h->hook.interp_ended(h->hook.ctx, id);
+            h->hook.interp_ended(h->hook.ctx, id, kept);
         }
     }
     pim_reader_leave(&reader);

@@ -57,8 +57,11 @@ int pim_side_each(int64_t interp, pim_side_visitor visit, void *arg);
 // What the interpreter left is the process's, or not traced any more.
 void pim_side_ended(int64_t interp, bool keeps);
 
-// Forgets the records of an interpreter, or of all; of these no hook is active.
+// Forgets the records of an interpreter, or of all, whose hook is gone.
 void pim_side_forget(int64_t interp);
+
+// Gives up all memory.  Nobody is in any function of this file.
+void pim_side_drop(void);
 
 uint64_t pim_side_bytes(void);
 

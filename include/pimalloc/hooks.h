@@ -69,9 +69,11 @@ typedef struct pimalloc_hook {
     void (*free)(void *ctx, const pimalloc_next *next, void *block);
 
     // An interpreter is known from now on, before its first block; or it has
-    // ended, and what it left is the process's, or gone.  No lock is held.
+    // ended.  kept: what it left is the process's; else all but raw blocks is
+    // gone, without frees (enum pimalloc_policy).  Others may have reused memory
+    // of its by then.  No lock is held.
     void (*interp_born)(void *ctx, int64_t interp);
-    void (*interp_ended)(void *ctx, int64_t interp);
+    void (*interp_ended)(void *ctx, int64_t interp, int kept);
 
     // In a forked child, by its only thread, before fork() returns there.  No
     // other thread is in the hook any more; what it was at is half done.

@@ -75,6 +75,8 @@ typedef struct pim_heap {
     pim_limit limit;
     _Atomic uint64_t page_count;
 
+    struct pim_traced *traced; // hooks/trace.c's
+
     // Any thread.
     pim_remote remote PIM_CACHE_ALIGNED;
     _Atomic uint64_t large_bytes; // of live blocks outside the arenas

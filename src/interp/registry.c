@@ -248,10 +248,11 @@ pim_registry_end(const void *start, size_t bytes)
     pim_heap *heap = end_within(start, bytes, watch, &seen, &found);
     if (heap != NULL) {
         int64_t id = heap->id; // nobody else has the record yet
+        bool kept = pim_heap_keeps(heap);
         pim_ending_finish(heap);
         const pim_life_watch *life = pim_load_acquire(&pim_life_watcher);
         if (life != NULL) {
-            life->ended(id);
+            life->ended(id, kept);
         }
         if (watch != NULL) {
             watch->notify(seen);

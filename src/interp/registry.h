@@ -39,7 +39,7 @@ void pim_registry_doubt(const void *interp);
 // made it known; of an end when its memory is given back.
 typedef struct pim_life_watch {
     void (*born)(pim_heap *heap);
-    void (*ended)(int64_t id);
+    void (*ended)(int64_t id, bool kept); // what is live is the process's
 } pim_life_watch;
 
 // NULL: nobody.  Any thread.

@@ -95,8 +95,9 @@ see_born(void *ctx, int64_t interp)
 }
 
 static void
-see_ended(void *ctx, int64_t interp)
+see_ended(void *ctx, int64_t interp, int kept)
 {
+    (void)kept;
     ((watcher *)ctx)->ended++;
     ((watcher *)ctx)->interp = interp;
 }
