@@ -128,6 +128,9 @@ pimalloc_trace_stack(uint32_t stack, pimalloc_frame *out, size_t capacity,
                      size_t *total)
 {
     unsigned n;
+    if (stack == 0) { // of a block that was not found
+        return 0;
+    }
     const uint32_t *words = pim_interned(stack, &n);
     for (unsigned i = 0; i + 1 < n && i < capacity; i++) {
         const uint32_t *place = pim_interned(words[1 + i], NULL);
