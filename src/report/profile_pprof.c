@@ -248,20 +248,22 @@ body_location(proto *to, const void *what)
     put_numbers(to, 4, (numbers){{id, line}});
 }
 
+// Without a name of the system's: pprof would take one that is the same for one
+// of C++ and cut what is between < and >, <module> for example.
 static void
 put_function(proto *to, const pim_profile *profile, size_t frame)
 {
     uint64_t id = frame_id(frame);
     if (frame >= profile->frame_count) {
         uint64_t name = MORE_FRAMES + frame - profile->frame_count;
-        put_numbers(to, 5, (numbers){{id, name, name}});
+        put_numbers(to, 5, (numbers){{id, name}});
         return;
     }
     const pim_profile_frame *f = &profile->frames[frame];
     bool is_known = *profile->strings[f->function] != '\0';
     uint64_t name = is_known ? profile_string(profile, f->function) : UNKNOWN;
     put_numbers(to, 5,
-                (numbers){{id, name, name, profile_string(profile, f->file)}});
+                (numbers){{id, name, 0, profile_string(profile, f->file)}});
 }
 
 static void

@@ -178,4 +178,57 @@ def hostile():
                    program=b"</title><b>&\xff", dropped=1)
 
 
-ALL = {"empty": empty, "small": small, "deep": deep, "many": many, "hostile": hostile}
+V, S, A, F = (b"/opt/venv/lib/python3.13/site-packages/", b"/usr/lib/python3.13/", b"/srv/shop/",
+              b"<frozen importlib._bootstrap>")
+SERVE = [(A + b"serve.py", b"<module>", 61), (A + b"serve.py", b"main", 48)]
+HANDLE = [*SERVE, (V + b"webframe/server.py", b"Server.run", 212),
+          (V + b"webframe/worker.py", b"Worker.handle", 97), (V + b"webframe/app.py", b"App.__call__", 341)]
+LIST, SEARCH = ([*HANDLE, (A + b"shop/views.py", name, line)] for name, line in
+                ((b"product_list", 33), (b"search", 72)))
+SESSION = [*HANDLE, (A + b"shop/sessions.py", b"Session.load", 44), (S + b"json/__init__.py", b"loads", 346),
+           (S + b"json/decoder.py", b"JSONDecoder.decode", 345)]
+IMPORT = [*SERVE, (F, b"_find_and_load", 1360), (F, b"_load_unlocked", 935)]
+# The way from the oldest frame on, KiB, blocks, and how often that was allocated.
+SHOP = [
+    ([*LIST, (A + b"shop/models.py", b"Product.load_all", 118), (V + b"dbkit/cursor.py", b"Cursor.fetchall", 402),
+      (V + b"dbkit/rows.py", b"Row.__init__", 57)], 3800, 21000, 9),
+    ([*LIST, (A + b"shop/models.py", b"Product.load_all", 121)], 900, 6000, 9),
+    ([*LIST, (V + b"templates/engine.py", b"Template.render", 266), (V + b"templates/nodes.py", b"ForNode.render", 88),
+      (V + b"templates/nodes.py", b"TextNode.render", 31)], 1500, 9000, 60),
+    ([*LIST, (V + b"templates/engine.py", b"Template.render", 266), (V + b"templates/escape.py", b"escape", 19)],
+     400, 5000, 80),
+    ([*SEARCH, (A + b"shop/search.py", b"Index.query", 140), (S + b"heapq.py", b"nlargest", 563)], 700, 4400, 30),
+    ([*SEARCH, (A + b"shop/search.py", b"Index.query", 147), (A + b"shop/search.py", b"tokens", 22)], 350, 7000, 50),
+    ([*HANDLE, (A + b"shop/api.py", b"export", 15), (S + b"json/__init__.py", b"dumps", 231),
+      (S + b"json/encoder.py", b"JSONEncoder.encode", 200)], 1100, 900, 40),
+    (SESSION, 2100, 16000, 3),
+    ([*SERVE, (A + b"shop/cache.py", b"Cache.fill", 88), (S + b"pickle.py", b"loads", 1600)], 1700, 800, 2),
+    ([*SERVE, (A + b"shop/cache.py", b"Cache.fill", 91)], 1200, 3, 2),
+    ([*IMPORT, (V + b"webframe/__init__.py", b"<module>", 8)], 1900, 15000, 1),
+    ([*IMPORT, (V + b"dbkit/__init__.py", b"<module>", 3), (S + b"decimal.py", b"<module>", 101)], 600, 5000, 1),
+]
+
+
+def shop(sessions=1):
+    """As a program would look: docs/img/profile.png is a picture of its page."""
+    stacks = []
+    for interp, part in enumerate((1, .55, .3)):
+        for way, size, blocks, times in SHOP:
+            times_now = sessions if way is SESSION else 1
+            for domain, share in (("obj", .6), ("mem", .3), ("raw", .1)):
+                live = (int(size * 1024 * part * share * times_now), int(blocks * part * share * times_now) + 1)
+                stacks.append(stack(way[::-1], live, (live[0] * times, live[1] * times), interp, domain))
+    stacks.append(stack([], (420_000, 1200), (900_000, 2900), 3, "raw"))
+    return Profile(stacks, interps=[(0, 1, b""), (1, 1, b"tenant-a"), (2, 1, b"tenant-b"), (PROCESS, 1, b"")],
+                   program=b"serve.py", period=524_288)
+
+
+def noise(seed=3):
+    """Names of random bytes, most of which are no text."""
+    rng = random.Random(seed)
+    names = [bytes(rng.choice((rng.randrange(1, 256), 0xe2, 0xf0, 0x90, 0x80, 0xed, 0x9f, 0xc3))
+                   for _ in range(rng.randrange(12))) for _ in range(600)]
+    return Profile([stack([(rng.choice(names), name, 1)], (i + 1, 1)) for i, name in enumerate(names)])
+
+
+ALL = {"noise": noise, "empty": empty, "small": small, "deep": deep, "many": many, "hostile": hostile, "shop": shop}
