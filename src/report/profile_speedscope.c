@@ -114,7 +114,7 @@ void
 pim_profile_speedscope(const pim_profile *profile, pim_out *out)
 {
     const char *before = "\n";
-    pim_out_text(out, "{\"$schema\": \"" SCHEMA "\",\n\"version\": \"0.0.1\",\n"
+    pim_out_text(out, "{\"$schema\": \"" SCHEMA "\",\n"
                       "\"exporter\": \"pimalloc\",\n\"name\": ");
     pim_out_json_string(out, profile->program);
     pim_out_text(out, ",\n\"shared\": {\"frames\": [");
@@ -129,6 +129,12 @@ pim_profile_speedscope(const pim_profile *profile, pim_out *out)
                 before = ",\n";
             }
         }
+    }
+    if (*before == '\n') { // speedscope refuses a file without a profile
+        pim_out_text(out,
+                     "{\"type\": \"sampled\", \"name\": \"nothing\", \"unit\": "
+                     "\"bytes\", \"startValue\": 0, \"endValue\": 0, "
+                     "\"samples\": [], \"weights\": []}");
     }
     pim_out_text(out, "]}\n");
 }
