@@ -92,6 +92,8 @@ const isDifference = () => moments.length > 1;
 const chosen = { metric: "live", unit: "bytes", by: "functions", width: "changes", interp: "",
   domain: "", search: "", zoom: "", sort: "self", order: "down" };
 const usual = { ...chosen };
+// All interpreters without a box of their own; none is called so.
+const TOGETHER = "together";
 
 function readAddress() {
   const query = new URLSearchParams(location.hash.slice(1));
@@ -114,7 +116,7 @@ const column = unit => (chosen.metric === "live" ? LIVE_BYTES : TOTAL_BYTES) + (
 // The stacks of a profile that the choice of interpreter and domain lets pass.
 function* stacksOf(profile) {
   for (const stack of profile.stacks) {
-    if ((chosen.interp === "" || profile.interps[stack[0]] === chosen.interp) &&
+    if ((chosen.interp === "" || chosen.interp === TOGETHER || profile.interps[stack[0]] === chosen.interp) &&
         (chosen.domain === "" || data.domains[stack[1]] === chosen.domain)) { yield stack; }
   }
 }
@@ -297,10 +299,10 @@ function addSwitch(name, label, options) {
   byId("bar").append(group);
 }
 
-function addSelect(name, all, options) {
+function addSelect(name, options, first) {
   if (options.length < 2) { return; }
-  const select = make("select", { ariaLabel: all, onchange: () => choose({ [name]: select.value, zoom: "" }) },
-    new Option(all, ""), ...options.map(text => new Option(text, text)));
+  const select = make("select", { ariaLabel: name, onchange: () => choose({ [name]: select.value, zoom: "" }) },
+    ...first.map(([value, text]) => new Option(text, value)), ...options.map(text => new Option(text, text)));
   controls.push(() => { select.value = chosen[name]; });
   byId("bar").append(select);
 }
@@ -310,8 +312,9 @@ function addControls() {
   addSwitch("unit", "unit", [["bytes", "Bytes"], ["blocks", "Blocks"]]);
   addSwitch("by", "a box is", [["functions", "Functions"], ["lines", "Lines"]]);
   if (isDifference()) { addSwitch("width", "width", [["changes", "Changes"], ["sizes", "Sizes"]]); }
-  addSelect("interp", "All interpreters", [...new Set(moments.flatMap(p => p.interps))]);
-  addSelect("domain", "All domains", data.domains);
+  addSelect("interp", [...new Set(moments.flatMap(p => p.interps))],
+    [["", "Each interpreter"], [TOGETHER, "All together"]]);
+  addSelect("domain", data.domains, [["", "All domains"]]);
   const search = make("input", { type: "search", id: "search", placeholder: "Search names and files",
     oninput: () => choose({ search: search.value }) });
   controls.push(() => { if (search.value !== chosen.search) { search.value = chosen.search; } });

@@ -17,7 +17,8 @@ function grow(root, profile, moment) {
   const bytes = column("bytes"), blocks = column("blocks");
   const { lines, functions } = profile.places, names = chosen.by === "lines" ? lines : functions;
   for (const stack of stacksOf(profile)) {
-    const path = [root, step(root, place(profile.interps[stack[0]], "", -1))];
+    const path = [root];
+    if (chosen.interp !== TOGETHER) { path.push(step(root, place(profile.interps[stack[0]], "", -1))); }
     for (let i = stack.length - 1; i >= FRAMES; i--) {
       path.push(step(path[path.length - 1], names[stack[i]]));
     }
@@ -45,7 +46,7 @@ function plant() {
   let root = node(place("all", "", -1), null);
   moments.forEach((profile, moment) => grow(root, profile, moment));
   measure(root);
-  if (root.kids.size === 1) { root = [...root.kids.values()][0]; root.up = null; }
+  if (chosen.interp !== TOGETHER && root.kids.size === 1) { root = [...root.kids.values()][0]; root.up = null; }
   return root;
 }
 

@@ -76,23 +76,23 @@ def tree_of(profiles, figure, by_line=False, interp=None):
     for moment, profile in enumerate(profiles):
         for stack in profile.stacks:
             label = profile.label(stack["interp"])
-            if interp not in (None, label):
+            if interp not in (None, label, "together"):
                 continue
             frames = [f if by_line else f[:2] for f in reversed(profile.shown(stack))]
-            path = ("all", label, *frames)
+            path = ("all", label, *frames) if interp != "together" else ("all", *frames)
             own.setdefault(path, [0, 0])[moment] += stack[figure]
             for n in range(1, len(path) + 1):
                 full.setdefault(path[:n], [0, 0])[moment] += stack[figure]
     return own, full
 
 
-def widths_of(own, measure):
+def widths_of(own, measure, together=False):
     """{path: width}, without those of width 0."""
     out = {}
     for path, pair in own.items():
         for n in range(1, len(path) + 1):
             out[path[:n]] = out.get(path[:n], 0) + measure(*pair)
-    if len([path for path in out if len(path) == 2]) == 1:
+    if not together and len([path for path in out if len(path) == 2]) == 1:
         del out[("all",)]  # one interpreter is all
     return {path: width for path, width in out.items() if width}
 
@@ -146,10 +146,12 @@ class PageTest(unittest.TestCase):
                 ({"metric": "total"}, "total_bytes", False, None),
                 ({"metric": "total", "unit": "blocks"}, "total_blocks", False, None),
                 ({"unit": "blocks", "by": "lines"}, "live_blocks", True, None),
-                ({"interp": "worker (interp 3)"}, "live_bytes", False, "worker (interp 3)")):
+                ({"interp": "worker (interp 3)"}, "live_bytes", False, "worker (interp 3)"),
+                ({"interp": "together"}, "live_bytes", False, "together")):
             with self.subTest(chosen):
                 own, _ = tree_of([profile], figure, by_line, interp)
-                self.check_boxes(self.render(profile, **chosen), widths_of(own, lambda now, then: now))
+                self.check_boxes(self.render(profile, **chosen),
+                                 widths_of(own, lambda now, then: now, interp == "together"))
 
     def test_a_domain(self):
         profile = made_up.small()
