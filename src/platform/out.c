@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "platform/say.h"
 
 #define PRINTF_MAX 512
@@ -40,9 +41,10 @@ flush(pim_out *out)
     out->used = 0;
 }
 
-static void
-put(pim_out *out, const char *text, size_t bytes)
+void
+pim_out_bytes(pim_out *out, const void *data, size_t bytes)
 {
+    const char *text = data;
     while (bytes != 0) {
         size_t room = sizeof(out->buffer) - out->used;
         size_t n = bytes < room ? bytes : room;
@@ -59,7 +61,7 @@ put(pim_out *out, const char *text, size_t bytes)
 void
 pim_out_text(pim_out *out, const char *text)
 {
-    put(out, text, strlen(text));
+    pim_out_bytes(out, text, strlen(text));
 }
 
 void
@@ -102,14 +104,19 @@ pim_out_count(pim_out *out, uint64_t n, const char *noun)
 void
 pim_out_json_string(pim_out *out, const char *text)
 {
+    const char *character;
+    size_t bytes;
     pim_out_text(out, "\"");
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        pim_out_printf(out,
-                       c == '"' || c == '\\' ? "\\%c"
-                       : c < ' '             ? "\\u%04x"
-                                             : "%c",
-                       c);
+    while ((bytes = pim_utf8_next(&text, &character)) != 0) {
+        unsigned char c = (unsigned char)*character;
+        if (c == '"' || c == '\\') {
+            pim_out_text(out, "\\");
+        }
+        if (c < ' ' || c == '<' || c == '>' || c == '&') {
+            pim_out_printf(out, "\\u%04x", c);
+        } else {
+            pim_out_bytes(out, character, bytes);
+        }
     }
     pim_out_text(out, "\"");
 }

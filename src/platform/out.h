@@ -23,6 +23,7 @@ typedef struct pim_out {
 void pim_out_open_fd(pim_out *out, int fd);
 void pim_out_open_stream(pim_out *out, FILE *stream);
 
+void pim_out_bytes(pim_out *out, const void *data, size_t bytes);
 void pim_out_text(pim_out *out, const char *text);
 
 // Like printf(); one call gives less than 512 bytes.
@@ -39,7 +40,8 @@ pim_number_text pim_number_grouped(uint64_t n);
 // "1 block", "2,000 blocks".
 void pim_out_count(pim_out *out, uint64_t n, const char *noun);
 
-// A string of JSON's, with its quotes.
+// A string of JSON's, with its quotes.  It may stand in HTML's <script>, too,
+// and what is no UTF-8 is replaced.
 void pim_out_json_string(pim_out *out, const char *text);
 
 // Writes what is buffered.  0, or the first failure of all calls so far.  A
