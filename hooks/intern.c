@@ -26,6 +26,7 @@ static PIM_LOCK(lock);
 static _Atomic(uint32_t *) chunks[CHUNKS];
 static uint32_t next; // word that is free; under the lock, like `mapped`
 static uint64_t mapped;
+static unsigned users;
 static _Atomic(lookup *) indices; // the largest first
 
 // --- words -----------------------------------------------------------------
@@ -205,11 +206,10 @@ pim_intern_bytes(void)
     return bytes;
 }
 
-void
-pim_intern_forget(void)
+// Under the lock.
+static void
+forget(void)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
     lookup *i = pim_load_relaxed(&indices);
     pim_store_relaxed(&indices, NULL);
     while (i != NULL) {
@@ -226,6 +226,27 @@ pim_intern_forget(void)
     }
     next = 0;
     mapped = 0;
+}
+
+void
+pim_intern_hold(void)
+{
+    pim_gate_enter();
+    pim_lock_acquire(&lock);
+    users++;
+    pim_lock_release(&lock);
+    pim_gate_exit();
+}
+
+void
+pim_intern_release(void)
+{
+    pim_gate_enter();
+    pim_lock_acquire(&lock);
+    PIM_ASSERT(users != 0);
+    if (--users == 0) {
+        forget();
+    }
     pim_lock_release(&lock);
     pim_gate_exit();
 }

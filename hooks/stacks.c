@@ -49,7 +49,6 @@ name_place(const pim_frame *frame)
         intern_text(text, pim_frames_file(frame->code, text, sizeof(text)));
     uint32_t function =
         intern_text(text, pim_frames_function(frame->code, text, sizeof(text)));
-    pim_side_mark_code(frame->code);
     return intern_place(file, function, pim_frames_line(frame));
 }
 
@@ -60,6 +59,7 @@ place_of(pim_stack_memory *memory, const pim_frame *frame, uint32_t now)
                                 __builtin_ctz(PIM_PLACES_KEPT));
     pim_kept_place *kept = &memory->places[i];
     if (PIM_UNLIKELY(kept->instr != frame->instr || kept->deaths != now)) {
+        pim_side_mark_code(frame->code);
         *kept = (pim_kept_place){frame->instr, name_place(frame), now};
     }
     return kept->place;
@@ -121,6 +121,21 @@ pim_stack_of(pim_stack_memory *memory, const void *tstate, unsigned frames)
            : is_last(memory, found, n, total, now)
                ? memory->stack
                : name_stack(memory, found, n, total, now);
+}
+
+uint32_t
+pim_stack_fresh(const void *tstate, unsigned frames)
+{
+    pim_frame found[PIMALLOC_TRACE_FRAMES_MAX];
+    uint32_t words[1 + PIMALLOC_TRACE_FRAMES_MAX];
+    unsigned n = pim_frames_walk(tstate, found, frames, &words[0]);
+    for (unsigned i = 0; i < n; i++) {
+        words[1 + i] = name_place(&found[i]);
+        if (words[1 + i] == 0) {
+            return 0;
+        }
+    }
+    return n == 0 ? pim_stack_unknown() : pim_intern(PIM_STACK, words, 1 + n);
 }
 
 size_t

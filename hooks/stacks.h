@@ -34,6 +34,10 @@ typedef struct pim_stack_memory {
 uint32_t pim_stack_of(pim_stack_memory *memory, const void *tstate,
                       unsigned frames);
 
+// The same without a memory, and without a mark on code objects, so that nobody
+// needs to see them die: for who asks seldom.
+uint32_t pim_stack_fresh(const void *tstate, unsigned frames);
+
 // That of a thread without a thread state: one frame, of no file.
 uint32_t pim_stack_unknown(void);
 

@@ -171,6 +171,7 @@ push(scope *s, int64_t interp, unsigned frames)
 {
     s->interp = interp;
     s->frames = frames;
+    pim_intern_hold();
     unknown_stack = pim_side_start() ? pim_stack_unknown() : 0;
     pimalloc_hook hook = {.size = sizeof(hook),
                           .name = "trace",
@@ -179,7 +180,12 @@ push(scope *s, int64_t interp, unsigned frames)
                           .resize = trace_resize,
                           .free = trace_free,
                           .interp_ended = trace_ended};
-    return unknown_stack == 0 ? -ENOMEM : pimalloc_hook_push(&hook, interp);
+    int handle =
+        unknown_stack == 0 ? -ENOMEM : pimalloc_hook_push(&hook, interp);
+    if (handle < 0) {
+        pim_intern_release();
+    }
+    return handle;
 }
 
 int
@@ -226,8 +232,8 @@ clear_all(void)
     release();
     if (last) {
         pim_side_drop();
-        pim_intern_forget();
     }
+    pim_intern_release();
 }
 
 int

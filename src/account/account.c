@@ -5,6 +5,8 @@
 
 #include "platform/gate.h"
 
+uint64_t (*_Atomic pim_sample_gap)(void);
+
 // --- looking ---------------------------------------------------------------
 
 static uint64_t
@@ -52,13 +54,43 @@ raise_peaks(pim_account *account)
     }
 }
 
+// The part of a credit that ends with the next sample; all of it while one is
+// due, or none is awaited.
+static int64_t
+until_sample(pim_account *account, int64_t credit)
+{
+    uint64_t (*gap)(void) = pim_load_acquire(&pim_sample_gap);
+    uint64_t handed = pim_account_handed(account);
+    if (gap == NULL) {
+        account->sample_at = 0;
+    } else if (account->sample_at == 0) {
+        account->sample_at = handed + gap();
+    }
+    uint64_t left = account->sample_at - handed - 1;
+    return handed < account->sample_at && left < (uint64_t)credit
+               ? (int64_t)left
+               : credit;
+}
+
 static uint64_t
 raise_and_grant(pim_account *account)
 {
     raise_peaks(account);
     int64_t credit = credit_for(pim_account_live_bytes(account));
+    credit = until_sample(account, credit);
     grant(account, credit);
     return (uint64_t)credit;
+}
+
+void
+pim_account_await_sample(pim_account *account)
+{
+    account->sample_at = 0;
+    int64_t credit = pim_load_relaxed(&account->credit);
+    int64_t left = until_sample(account, credit);
+    if (left != credit) {
+        grant(account, left);
+    }
 }
 
 uint64_t
@@ -137,6 +169,9 @@ pim_account_resize(pim_account *account, size_t size_class, uint64_t before,
     grow_varied(v, after - before);
     if (pim_own_sub_below_zero(&account->credit, (int64_t)(after - before))) {
         raise_and_grant(account);
+    }
+    if (pim_account_sample_is_due(account)) {
+        pim_account_await_sample(account); // there is no new block to sample
     }
 }
 

@@ -17,6 +17,9 @@
 //
 //   live now == live - pending
 //
+// Where samples are taken, a credit ends with the block in which the next one
+// falls: `sample_at` bytes handed out (heap/sampled.h).
+//
 // A class's bytes follow from its blocks.  Spans and large blocks are two more
 // classes.  Their blocks are of many sizes, so their bytes are counted, too:
 // `varied`.
@@ -72,6 +75,7 @@ typedef struct pim_account {
     _Atomic uint64_t blocks_handed[PIM_ACCOUNT_CLASSES];
     _Atomic uint64_t blocks_taken[PIM_ACCOUNT_CLASSES];
     _Atomic uint64_t granted;
+    uint64_t sample_at;       // owner; 0: no sample is awaited
     _Atomic uint32_t looking; // odd while the owner grants a credit
     _Atomic uint64_t peak;    // bytes; these three are raised by any thread
     _Atomic uint64_t peak_blocks;
@@ -93,7 +97,28 @@ typedef struct pim_ledger {
     const _Atomic uint32_t *folding; // odd while pending is taken over
 } pim_ledger;
 
+// --- samples -----------------------------------------------------------------
+
+// Returns in how many bytes the next sample is due, at least one.  Set by who
+// takes samples; NULL: nobody.  Any thread.
+extern uint64_t (*_Atomic pim_sample_gap)(void);
+
 // --- the owner's own view ----------------------------------------------------
+
+PIM_INLINE uint64_t
+pim_account_handed(const pim_account *account)
+{
+    return pim_load_relaxed(&account->granted) -
+           (uint64_t)pim_load_relaxed(&account->credit);
+}
+
+// Whether a sample falls into the block that was just handed out.
+PIM_INLINE bool
+pim_account_sample_is_due(const pim_account *account)
+{
+    return PIM_UNLIKELY(account->sample_at != 0) &&
+           pim_account_handed(account) >= account->sample_at;
+}
 
 PIM_INLINE uint64_t
 pim_account_live_bytes(const pim_account *account)
@@ -115,6 +140,9 @@ pim_account_live_blocks(const pim_account *account, size_t size_class)
 // Counts a block for which the credit did not suffice: raises the peaks and
 // grants another one.  Returns that, in bytes.
 uint64_t pim_account_look(pim_account *account, size_t size_class);
+
+// The sample that was due is taken, or left out: awaits the next one.
+void pim_account_await_sample(pim_account *account);
 
 // A class is about to get another page, or the like: raises its peak.
 PIM_INLINE void

@@ -10,11 +10,14 @@
 
 #include "arena/arena_set.h"
 #include "heap/admit.h"
+#include "heap/free.h"
 #include "heap/grow.h"
+#include "heap/large.h"
 #include "heap/page_list.h"
 #include "heap/purge.h"
 #include "heap/reclaim.h"
 #include "heap/remote.h"
+#include "heap/sampled.h"
 #include "platform/os.h"
 
 // A page from the partial list was used at random for a while.  Its free blocks
@@ -194,13 +197,34 @@ limit_allows_page(pim_heap *heap, unsigned domain_index, unsigned size_class,
 
 // --- requests --------------------------------------------------------------
 
+// A block that is sampled, or another one in its place.  Outside the gate.
+static PIM_COLD void *
+sample(pim_heap *heap, unsigned domain_index, size_t bytes, void *block)
+{
+    unsigned domain = PIM_INDEX_DOMAIN(domain_index);
+    uint64_t mark = pim_heap_take_sample(heap, domain, bytes);
+    if (mark == 0) {
+        return block;
+    }
+    void *marked = pim_large_alloc_marked(heap, domain, bytes, false, mark);
+    if (marked == NULL) {
+        pim_heap_sample_freed(mark);
+        return block;
+    }
+    pim_heap_push(heap, pim_page_of(block), domain_index, block);
+    return marked;
+}
+
 void *
 pim_heap_look(pim_heap *heap, unsigned domain_index, size_t size_class,
               void *block)
 {
-    pim_heap_purge_handed(
-        heap, pim_account_look(&heap->account[domain_index], size_class));
-    return block;
+    pim_account *account = &heap->account[domain_index];
+    pim_heap_purge_handed(heap, pim_account_look(account, size_class));
+    return pim_account_sample_is_due(account) && !pim_gate_is_inside()
+               ? sample(heap, domain_index, pim_classes[size_class].block_size,
+                        block)
+               : block;
 }
 
 static void *
@@ -238,6 +262,12 @@ PIM_NOINLINE void *
 pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index, unsigned size_class)
 {
     void *block = alloc(heap, domain_index, size_class);
-    pim_account_look_at_class(&heap->account[domain_index], size_class);
+    pim_account *account = &heap->account[domain_index];
+    pim_account_look_at_class(account, size_class);
+    if (pim_account_sample_is_due(account) && block != NULL &&
+        !pim_gate_is_inside()) {
+        block = sample(heap, domain_index, pim_classes[size_class].block_size,
+                       block);
+    }
     return block;
 }

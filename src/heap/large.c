@@ -14,6 +14,7 @@
 #include "heap/admit.h"
 #include "heap/purge.h"
 #include "heap/remote.h"
+#include "heap/sampled.h"
 #include "platform/os.h"
 
 _Atomic uint64_t pim_foreign_frees;
@@ -69,10 +70,12 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, pim_large_kind kind)
     large->serial = heap != NULL ? pim_load_relaxed(&heap->serial) : 0;
     large->domain = (uint8_t)domain;
     large->kind = (uint8_t)kind;
+    large->mark = 0;
     large->cookie = pim_large_cookie(block);
     if (heap != NULL) {
         account_new(heap, large);
         pim_large_ring_add(heap, large);
+        large->mark = pim_heap_take_sample(heap, domain, large->usable);
     }
     return block;
 }
@@ -175,6 +178,27 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     return block;
 }
 
+// mimalloc's, whatever its size: a map for each would be too many.
+void *
+pim_large_alloc_marked(pim_heap *heap, unsigned domain, size_t size, bool zero,
+                       uint64_t mark)
+{
+    if (pim_limit_is_set(&heap->limit) &&
+        !pim_limit_admits(heap, size, limited_bytes(domain, size))) {
+        return NULL;
+    }
+    pim_gate_enter();
+    void *block = alloc_mi(heap, domain, size, zero);
+    if (block != NULL) {
+        pim_large *large = pim_large_header(block);
+        pim_heap_sample_freed(large->mark); // the next one was due at once
+        large->mark = mark;
+    }
+    served(heap);
+    pim_gate_exit();
+    return block;
+}
+
 void *
 pim_large_alloc_unowned(unsigned domain, size_t size, bool zero)
 {
@@ -223,6 +247,7 @@ static void
 give(pim_heap *heap, pim_large *large)
 {
     large->cookie = 0;
+    pim_heap_sample_freed(large->mark);
     if (large->kind == PIM_LARGE_MI) {
         pim_mi_free(large);
     } else {
@@ -283,9 +308,11 @@ poison_map(const pim_heap *heap, pim_large *large)
                                 .domain = large->domain,
                                 .live = true};
     pim_extent map = pim_large_extent(large);
+    uint64_t mark = large->mark;
     if (!pim_poison_extent(heap, &map, &about)) {
         return false;
     }
+    pim_heap_sample_freed(mark);
     pim_large_settle_small(large);
     return true;
 }

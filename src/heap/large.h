@@ -10,6 +10,11 @@
 // limit is the reason: outside the gate, unless the heap is the process's.
 void *pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero);
 
+// A block that stands for a sampled one of that size, with its mark.  NULL:
+// there is none to be had, or a limit is in the way, which is not reported.
+void *pim_large_alloc_marked(pim_heap *heap, unsigned domain, size_t size,
+                             bool zero, uint64_t mark);
+
 // A block that is in no heap's account, because no heap is the caller's: it
 // counts it.  Any thread.
 void *pim_large_alloc_unowned(unsigned domain, size_t size, bool zero);

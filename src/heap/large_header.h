@@ -43,7 +43,7 @@ typedef struct pim_large {
     bool is_small; // see pim_small_extents
     uint8_t kind;
     uint8_t domain;
-    uint64_t spare;
+    uint64_t mark; // of a sample; 0: it is none (sampled.h)
     uint64_t cookie;
 } pim_large;
 

@@ -30,10 +30,13 @@
 
 #include "arena/arena_set.h"
 #include "heap/admit.h"
+#include "heap/free.h"
 #include "heap/grow.h"
+#include "heap/large.h"
 #include "heap/page_list.h"
 #include "heap/purge.h"
 #include "heap/reclaim.h"
+#include "heap/sampled.h"
 
 static unsigned
 units_for(size_t size)
@@ -107,6 +110,21 @@ finish(pim_heap *heap, pim_page *page)
     return page != NULL ? pim_page_start(page) : NULL;
 }
 
+// The span is sampled: a block that can bear the mark takes its place.
+static PIM_COLD void *
+exchange(pim_heap *heap, pim_page *page, size_t size, bool zero, uint64_t mark)
+{
+    unsigned domain = page->domain;
+    void *block = pim_page_start(page);
+    void *marked = pim_large_alloc_marked(heap, domain, size, zero, mark);
+    if (marked == NULL) {
+        pim_heap_sample_freed(mark);
+        return zero ? memset(block, 0, size) : block;
+    }
+    pim_heap_push(heap, page, PIM_DOMAIN_INDEX(domain), block);
+    return marked;
+}
+
 void *
 pim_span_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
@@ -120,6 +138,11 @@ pim_span_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
         page = take(heap, domain, size, 0, &is_zero);
     }
     void *block = finish(heap, page);
+    uint64_t mark =
+        block != NULL ? pim_heap_take_sample(heap, domain, size) : 0;
+    if (mark != 0) {
+        return exchange(heap, page, size, zero, mark);
+    }
     return zero && !is_zero && block != NULL ? memset(block, 0, size) : block;
 }
 
