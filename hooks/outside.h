@@ -4,7 +4,7 @@
 #ifndef PIM_HOOKS_OUTSIDE_H
 #define PIM_HOOKS_OUTSIDE_H
 
-#include "hooks/side.h"
+#include "hooks/traced_block.h"
 
 // As their namesakes of side.h; `address` is that of the block.
 bool pim_outside_put(const pim_traced_block *block);

@@ -14,21 +14,7 @@
 #ifndef PIM_HOOKS_SIDE_H
 #define PIM_HOOKS_SIDE_H
 
-#include "base/compiler.h"
-
-typedef struct pim_record {
-    uint32_t stack; // see intern.h; 0: the block is not traced
-    bool is_code;   // a code object that frames were named by lies there
-    uint64_t bytes; // as asked for
-} pim_record;
-
-// What a visit tells of a traced block.
-typedef struct pim_traced_block {
-    const void *address;
-    int64_t interp;  // whose it is now
-    unsigned domain; // enum pim_domain
-    pim_record record;
-} pim_traced_block;
+#include "hooks/traced_block.h"
 
 // Before all others.  False: no memory.
 bool pim_side_start(void);
@@ -51,7 +37,6 @@ bool pim_side_find(const void *object, pim_traced_block *out);
 // Calls visit() with each traced block of an interpreter, or of all
 // (PIMALLOC_EACH), until it returns other than 0; returns that.  Each was live
 // at some moment of the call.  visit() runs under the lock of this file.
-typedef int (*pim_side_visitor)(void *arg, const pim_traced_block *block);
 int pim_side_each(int64_t interp, pim_side_visitor visit, void *arg);
 
 // What the interpreter left is the process's, or not traced any more.
