@@ -10,7 +10,8 @@
   size      no file of src/ has more than 500 lines, no other source more than 600,
             no function of ours more than 60
   braces    if, else, for, while and do always have braces
-  readme    the README's C example is examples/embed15.c, which the tests run
+  readme    the C examples of README.md and docs/hooks.md are those of examples/,
+            which the tests run
   alone     every header compiles without another one in front of it
 
 Prints one line per breach, as file:line: rule: what; exits with 1 if any.
@@ -158,11 +159,12 @@ def check_text(path):
 
 
 def check_readme():
-    readme, example = ROOT / "README.md", ROOT / "examples/embed15.c"
-    if readme.exists() and example.exists():
-        blocks = re.findall(r"^```c\n(.*?)^```", readme.read_text(encoding="utf-8"), re.S | re.M)
-        if example.read_text(encoding="utf-8") not in blocks:
-            yield Path("README.md"), 1, "readme", "no ```c block equals examples/embed15.c"
+    for document, name in (("README.md", "embed15.c"), ("docs/hooks.md", "largest.c")):
+        text, example = ROOT / document, ROOT / "examples" / name
+        if text.exists() and example.exists():
+            blocks = re.findall(r"^```c\n(.*?)^```", text.read_text(encoding="utf-8"), re.S | re.M)
+            if example.read_text(encoding="utf-8") not in blocks:
+                yield Path(document), 1, "readme", f"no ```c block equals examples/{name}"
 
 
 def check_alone(path, options, scratch):
