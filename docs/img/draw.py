@@ -310,5 +310,45 @@ def retirement():
     p.save("retirement.svg")
 
 
-for draw in (layers, address_space, page_life, retirement):
+def hooks():
+    p = Picture(900, 486, "How a request passes hooks, and how samples are taken")
+    p.text(20, 30, "a request", 14, "start", bold=True)
+    p.label(20, 48, 150, 44, "CPython's table:\npim_obj_malloc()", WHITE, 12)
+    p.label(250, 48, 170, 44, "fast path", GREEN, 13)
+    p.label(700, 48, 170, 44, "heap: the block", GREEN, 13)
+    p.line([(170, 70), (248, 70)])
+    p.line([(420, 70), (698, 70)])
+    p.note(559, 62, "no hook sees it, and a block is at hand")
+    p.label(250, 138, 170, 44, "slow path", BLUE, 13)
+    p.line([(335, 92), (335, 136)])
+    p.note(345, 119, "else: of a hooked heap no thread remembers the pair", "start")
+    p.label(250, 228, 170, 44, "pim_hooked", AMBER, 13)
+    p.line([(335, 182), (335, 226)])
+    p.note(345, 209, "somebody hooks", "start")
+    p.line([(420, 160), (785, 160), (785, 94)])
+    p.note(600, 152, "nobody hooks")
+    for x, name in ((462, "newest hook"), (604, "older hook"), (746, "oldest hook")):
+        p.label(x, 228, 122, 44, name, AMBER, 12.5)
+    p.line([(420, 250), (460, 250)])
+    p.line([(584, 250), (602, 250)])
+    p.line([(726, 250), (744, 250)])
+    p.line([(868, 250), (886, 250), (886, 70), (872, 70)], AMBER[1])
+    p.note(462, 292, "the chain: an immutable array; who is in it says so in a record", "start")
+    p.add(f'<line x1="20" y1="318" x2="880" y2="318" stroke="{LINE}" stroke-width="1"/>')
+    p.text(20, 346, "a sample", 14, "start", bold=True)
+    p.label(20, 364, 200, 50, "account: credit ends where\nthe next sample falls", BLUE, 12)
+    p.label(290, 364, 190, 50, "the block is exchanged for\none with a header: a mark", AMBER, 12)
+    p.label(550, 364, 150, 50, "stack, domain, thread:\na sum of samples", AMBER, 12)
+    p.label(752, 364, 128, 50, "pprof, page, ...", WHITE, 12)
+    p.line([(220, 389), (288, 389)])
+    p.line([(480, 389), (548, 389)])
+    p.line([(700, 389), (750, 389)])
+    p.note(20, 448, "malloc tests the credit anyway, so a profile costs the fast paths nothing.  A free of a "
+           "marked block leaves", "start")
+    p.note(20, 466, "the fast path at \"is it in the region?\", and subtracts from the sum what the sample "
+           "stood for.", "start")
+    p.save("hooks.svg")
+
+
+for draw in (layers, address_space, page_life, retirement, hooks):
     draw()
