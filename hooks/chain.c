@@ -54,56 +54,75 @@ covers(const hooked *h, int64_t interp)
     return h->interp == PIMALLOC_EACH || h->interp == interp;
 }
 
-// The next hook that sees the request; NULL: it is served.
-static const hooked *
-advance(pimalloc_next *next)
+// What comes behind a hook.  Copied field by field: a wider copy of what was
+// just written would wait for the stores.
+PIM_INLINE pimalloc_next
+behind(const pimalloc_next *next, unsigned at)
 {
-    while (next->at < next->chain->count) {
-        const hooked *h = &next->chain->hooks[next->at++];
-        if (covers(h, next->interp)) {
-            return h;
-        }
+    return (pimalloc_next){.chain = next->chain,
+                           .at = at + 1,
+                           .domain = next->domain,
+                           .interp = next->interp};
+}
+
+// The place of the next hook that sees the request, or the end of the chain.
+PIM_INLINE unsigned
+advance(const pimalloc_next *next, unsigned at)
+{
+    while (at < next->chain->count &&
+           !covers(&next->chain->hooks[at], next->interp)) {
+        at++;
     }
-    return NULL;
+    return at;
 }
 
 void *
 pimalloc_next_alloc(const pimalloc_next *next, size_t size, int zero)
 {
-    pimalloc_next rest = *next;
-    const hooked *h = advance(&rest);
-    while (h != NULL && h->hook.alloc == NULL) {
-        h = advance(&rest);
+    const chain *c = next->chain;
+    unsigned at = advance(next, next->at);
+    while (at < c->count && c->hooks[at].hook.alloc == NULL) {
+        at = advance(next, at + 1);
     }
-    return h != NULL ? h->hook.alloc(h->hook.ctx, &rest, size, zero)
-                     : pim_unhooked_alloc(rest.domain, size, zero != 0);
+    if (at == c->count) {
+        return pim_unhooked_alloc(next->domain, size, zero != 0);
+    }
+    pimalloc_next rest = behind(next, at);
+    const pimalloc_hook *hook = &c->hooks[at].hook;
+    return hook->alloc(hook->ctx, &rest, size, zero);
 }
 
 void *
 pimalloc_next_resize(const pimalloc_next *next, void *block, size_t size)
 {
-    pimalloc_next rest = *next;
-    const hooked *h = advance(&rest);
-    while (h != NULL && h->hook.resize == NULL) {
-        h = advance(&rest);
+    const chain *c = next->chain;
+    unsigned at = advance(next, next->at);
+    while (at < c->count && c->hooks[at].hook.resize == NULL) {
+        at = advance(next, at + 1);
     }
-    return h != NULL ? h->hook.resize(h->hook.ctx, &rest, block, size)
-                     : pim_unhooked_resize(rest.domain, block, size);
+    if (at == c->count) {
+        return pim_unhooked_resize(next->domain, block, size);
+    }
+    pimalloc_next rest = behind(next, at);
+    const pimalloc_hook *hook = &c->hooks[at].hook;
+    return hook->resize(hook->ctx, &rest, block, size);
 }
 
 void
 pimalloc_next_free(const pimalloc_next *next, void *block)
 {
-    pimalloc_next rest = *next;
-    const hooked *h = advance(&rest);
-    while (h != NULL && h->hook.free == NULL) {
-        h = advance(&rest);
+    const chain *c = next->chain;
+    unsigned at = advance(next, next->at);
+    while (at < c->count && c->hooks[at].hook.free == NULL) {
+        at = advance(next, at + 1);
     }
-    if (h != NULL) {
-        h->hook.free(h->hook.ctx, &rest, block);
-    } else {
-        pim_unhooked_free(rest.domain, block);
+    if (at == c->count) {
+        pim_unhooked_free(next->domain, block);
+        return;
     }
+    pimalloc_next rest = behind(next, at);
+    const pimalloc_hook *hook = &c->hooks[at].hook;
+    hook->free(hook->ctx, &rest, block);
 }
 
 int
