@@ -31,6 +31,7 @@
 #include "pimalloc/pimalloc.h"
 #include "platform/cancel.h"
 #include "platform/huge_page.h"
+#include "platform/module.h"
 #include "platform/privilege.h"
 #include "platform/say.h"
 
@@ -278,6 +279,8 @@ install(const pimalloc_config *config, void *python, bool unasked)
         pim_py.setup_debug_hooks();
         pim_table_note_hooks();
     }
+    // Most programs need nothing more of it than its start and its trial.
+    pim_module_forget_pages((const void *)(uintptr_t)pim_mi.umalloc);
     if (options.verbose) {
         pim_say(
             "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s%s\n",

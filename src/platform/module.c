@@ -6,6 +6,10 @@
 
 #include <link.h>
 #include <stdio.h>
+#include <sys/mman.h>
+
+#include "base/bits.h"
+#include "platform/os.h"
 
 typedef struct search {
     uintptr_t address;
@@ -47,4 +51,25 @@ pim_module_path(const void *address, char path[PATH_MAX])
 {
     path[0] = '\0';
     pim_module_find(address, copy_path, path);
+}
+
+static void
+forget_constant(const struct dl_phdr_info *info, void *arg)
+{
+    (void)arg;
+    uintptr_t page = pim_os_page_size();
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD && (part->p_flags & PF_W) == 0) {
+            uintptr_t from = (info->dlpi_addr + part->p_vaddr) & ~(page - 1);
+            uintptr_t to = info->dlpi_addr + part->p_vaddr + part->p_memsz;
+            madvise((void *)from, pim_align_up(to - from, page), MADV_DONTNEED);
+        }
+    }
+}
+
+void
+pim_module_forget_pages(const void *address)
+{
+    pim_module_find(address, forget_constant, NULL);
 }

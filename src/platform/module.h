@@ -18,4 +18,9 @@ void pim_module_find(const void *address, pim_module_look *look, void *arg);
 // argv[0], which is whatever its caller says.
 void pim_module_path(const void *address, char path[PATH_MAX]);
 
+// Takes the constant parts of the module that an address is in out of what is
+// resident here: what was needed once goes, and what is needed again is mapped
+// again, from the system's cache of files.
+void pim_module_forget_pages(const void *address);
+
 #endif // PIM_PLATFORM_MODULE_H
