@@ -255,7 +255,7 @@ PIMALLOC_EXPORT int pimalloc_stats_save(const char *path, int format);
 // Tells which interpreter's memory a block is in: its id in *interp, or
 // PIMALLOC_PROCESS for what an ended interpreter left and for what was allocated
 // without a thread state.  `address` may lie anywhere in a block of
-// up to 32,800 bytes, and must be the start of a larger one; it must be readable.
+// up to 32,816 bytes, and must be the start of a larger one; it must be readable.
 // An object's block may begin in front of the object (the collector's header and
 // others).  Returns 0, or -ENOENT: no block lies there, or it is raw and raw is
 // not pimalloc's own (raw_is_libc).  The block must not be freed meanwhile.  Any

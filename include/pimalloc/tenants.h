@@ -37,7 +37,7 @@ typedef struct pimalloc_class {
 // if capacity is 0.
 //
 // All classes are there, also those without a block.  The last two have blocks of
-// many sizes: spans of arena space (above 32,800 bytes and up to 1 MiB), and large
+// many sizes: spans of arena space (above 32,816 bytes and up to 1 MiB), and large
 // blocks outside the arenas.  A block is in one class, so that live and total
 // figures of the classes add up to those of the domain (pimalloc_stats()) whenever
 // nobody allocates; peaks of classes come at different moments.
@@ -48,7 +48,7 @@ typedef struct pimalloc_class {
 // an ended interpreter left is live in the process's figures from then on, and was
 // allocated in its own.
 //
-// Raw blocks are spans nowhere: above 32,800 bytes they are large ones, and where
+// Raw blocks are spans nowhere: above 32,816 bytes they are large ones, and where
 // they are libc's or a preloaded mimalloc's they all are.  Of PIMALLOC_PROCESS, those
 // that were allocated without a thread state are counted with what threads keep at
 // hand, or in no class: there the classes do not add up to the domain.
@@ -98,7 +98,7 @@ typedef void (*pimalloc_limit_callback)(void *arg,
 //
 //   soft  A request that would take the live bytes above it returns NULL and
 //         changes nothing, so that Python raises MemoryError.  Once one was
-//         refused, small requests (up to 32,800 bytes) are served beyond it, so
+//         refused, small requests (up to 32,816 bytes) are served beyond it, so
 //         that the error can be handled: up to the hard limit, or if there is
 //         none, to a sixteenth of `soft` above it, at least 1 MiB.  This reserve
 //         closes when the live bytes are as much below `soft`, a sixteenth of it

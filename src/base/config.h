@@ -43,7 +43,7 @@ enum pim_domain { PIM_RAW = 0, PIM_MEM = 1, PIM_OBJ = 2, PIM_DOMAINS = 3 };
 
 // Size classes PIM_ALIGNMENT apart up to the first limit, eight to a doubling
 // from there to the second.
-#define PIM_CLASS_HEADER ((size_t)32)
+#define PIM_CLASS_HEADER ((size_t)48)
 #define PIM_TINY_LOG2 9
 #define PIM_TINY_MAX (((size_t)1 << PIM_TINY_LOG2) + PIM_CLASS_HEADER)
 #define PIM_SMALL_MAX (((size_t)32 << 10) + PIM_CLASS_HEADER)

@@ -19,7 +19,7 @@
 #define SLOT                                                                   \
     PIM_DOMAIN_INDEX(PIM_RAW) // the only one of the raw heap's that is used
 
-// A bin holds up to so many blocks and bytes, but two blocks in any case: 317
+// A bin holds up to so many blocks and bytes, but two blocks in any case: 325
 // KiB for a thread that uses all classes.  With half the bytes for the tiny
 // ones, two threads that replace 1,000 blocks of 16 to 512 bytes each, at
 // random, meet at the lock so often that a block takes up to 19 ns instead of

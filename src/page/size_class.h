@@ -2,9 +2,9 @@
 //
 // Classes lie PIM_ALIGNMENT apart up to PIM_TINY_MAX; from there to
 // PIM_SMALL_MAX there are eight to a doubling, so no block wastes more than a
-// ninth.  Large requests are often a power of two and a header on top
-// (CPython's parser asks for 8,216 bytes by the thousand), so the doublings
-// begin not at powers of two but PIM_CLASS_HEADER bytes above.  Class c of the
+// ninth.  Large requests are often a power of two and a header on top: 33 bytes
+// of a bytes object, 41 of an ASCII string, 24 of what CPython's parser asks for.
+// So the doublings begin not at powers of two but PIM_CLASS_HEADER bytes above.  Class c of the
 // tiny ones holds (c + 1) * PIM_ALIGNMENT bytes.
 
 #ifndef PIM_PAGE_SIZE_CLASS_H

@@ -43,8 +43,8 @@ TEST(small_sizes_come_from_the_raw_heap_and_larger_ones_do_not)
 
 TEST(realloc_moves_between_the_raw_heap_and_mimalloc)
 {
-    static const size_t sizes[] = {10,   16,   17,     500,   60,  4128,
-                                   4129, 3000, 100000, 70000, 200, 1};
+    static const size_t sizes[] = {10,   16,   17,     500,   60,  4144,
+                                   4145, 3000, 100000, 70000, 200, 1};
     pim_usage before = raw_now();
     char *p = pim_raw_malloc(NULL, 1);
     size_t size = 1;

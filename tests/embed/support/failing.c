@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define SMALL 32800
+#define SMALL 32816
 
 typedef struct header {
     size_t size;
