@@ -167,7 +167,7 @@ CASE_ENV(blocks_of_ended_interpreters_are_told_apart, "PIMALLOC_CHECK=1")
     embed_return(&guest);
     snprintf(expected, sizeof(expected),
              "ended interpreter: PyMem_Realloc() in interpreter 0 of a block "
-             "of 2080 bytes, domain mem, of interpreter %lld, which has ended",
+             "of 2096 bytes, domain mem, of interpreter %lld, which has ended",
              (long long)id);
     expect_named(realloc_orphan, expected);
     expect_named(free_orphan_twice,
