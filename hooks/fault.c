@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "cpython/bind.h"
+#include "cpython/fragile.h"
 #include "cpython/symbols.h"
 #include "domain/birth.h"
 #include "domain/hooked.h"
@@ -45,34 +46,24 @@ typedef struct rule {
 static PIM_LOCK(lock); // guards the handles
 static rule rules[PIMALLOC_HOOKS_MAX];
 
-// PyErr_Occurred(); NULL: it is hidden, or there is no Python.
-static PyObject *(*_Atomic error_now)(void);
-
 // --- what CPython survives -------------------------------------------------
-
-// Whether an error is set in the calling thread.  CPython asks for memory while
-// it works on one: to enter a handler, in a loop until it has it.
-static bool
-is_in_error(void)
-{
-    PyObject *(*ask)(void) = pim_load_relaxed(&error_now);
-    return ask != NULL && pim_py.tstate() != NULL && ask() != NULL;
-}
 
 // Until Python is initialised, from its finalisation on, while it makes an
 // interpreter, and where others on top of us take notes, a refusal may end the
-// process.  Limits spare the same (account/limit.h).
+// process.  Limits spare the same (account/limit.h).  Other requests are too
+// fragile to be played with.
 static bool
 is_survived(const rule *r, const pimalloc_next *next, size_t size)
 {
     int64_t interp = pimalloc_next_interp(next);
-    bool is_raw = pimalloc_next_domain(next) == PIMALLOC_RAW;
+    unsigned domain = (unsigned)pimalloc_next_domain(next);
     bool is_down = pim_py.is_initialized != NULL && !pim_py.is_initialized();
-    bool is_spared =
-        is_raw && ((pim_limit_spares != NULL && pim_limit_spares(size)) ||
-                   !pim_birth_survives(size));
+    bool is_spared = domain == PIM_RAW &&
+                     ((pim_limit_spares != NULL && pim_limit_spares(size)) ||
+                      !pim_birth_survives(size));
     return !is_down && !is_spared &&
-           !(r->is_for_newborns && pim_current_makes(interp)) && !is_in_error();
+           !(r->is_for_newborns && pim_current_makes(interp)) &&
+           !pim_is_fragile(domain, size);
 }
 
 // --- what matches ----------------------------------------------------------
@@ -281,15 +272,6 @@ push(rule *r)
     return pimalloc_hook_push(&own, r->terms.interp);
 }
 
-static void
-find_error_now(void)
-{
-    void *symbol = pim_py_symbol("PyErr_Occurred");
-    PyObject *(*function)(void);
-    memcpy(&function, &symbol, sizeof(function));
-    pim_store_relaxed(&error_now, pim_py.tstate != NULL ? function : NULL);
-}
-
 static int
 add(const pimalloc_fault *fault, bool is_early)
 {
@@ -303,7 +285,7 @@ add(const pimalloc_fault *fault, bool is_early)
     if (r == NULL) {
         return -ENOSPC;
     }
-    find_error_now();
+    pim_fragile_start();
     pim_current_made();
     fill(r, fault, is_early);
     int handle = push(r);
