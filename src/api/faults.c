@@ -93,3 +93,19 @@ pim_faults_start(const pim_options *options)
         pim_fault_begin();
     }
 }
+
+void
+pim_faults_tell(void)
+{
+    for (size_t i = 0; i < PIM_ARRAY_LEN(handles); i++) {
+        uint64_t matched;
+        uint64_t failed;
+        if (handles[i] != 0 &&
+            pimalloc_fault_counts(handles[i], &matched, &failed) == 0) {
+            pim_say("pimalloc: rule %zu of PIMALLOC_FAULTS: %llu requests "
+                    "matched, %llu of them failed\n",
+                    i + 1, (unsigned long long)matched,
+                    (unsigned long long)failed);
+        }
+    }
+}

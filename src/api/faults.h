@@ -8,4 +8,7 @@
 // Python is installed and about to be initialised.  Outside the gate.
 void pim_faults_start(const pim_options *options);
 
+// Writes a line for each rule: what it did so far.  Outside the gate.
+void pim_faults_tell(void);
+
 #endif // PIM_API_FAULTS_H

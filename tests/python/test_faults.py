@@ -306,6 +306,13 @@ class Page(unittest.TestCase):
                                       PIMALLOC_FAULTS=rules)
             self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "failed\n", ""))
 
+    def test_rules_of_the_environment_say_what_they_did(self):
+        done = support.run_python(f"[bytes({BIG}) for i in range(5)]", PIMALLOC_VERBOSE="1",
+                                  PIMALLOC_FAULTS=f"nth=9,min_size={BIG},max_size={BIG + 99}")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("pimalloc: rule 1 of PIMALLOC_FAULTS: 5 requests matched, 0 of them failed\n",
+                      done.stderr)
+
     def test_bad_rules_of_the_environment(self):
         done = support.run_python("print(7)", PIMALLOC_FAULTS="every=1,size=3")
         self.assertEqual((done.returncode, done.stdout), (0, "7\n"))
