@@ -330,3 +330,9 @@ pim_frames_refusal(void)
 {
     return pim_load_acquire(&refusal);
 }
+
+bool
+pim_frames_judged(void)
+{
+    return judged != NULL && judged == pim_py.runtime;
+}

@@ -31,6 +31,9 @@ bool pim_frames_start(void);
 // Why there are no frames; NULL: there are.
 const char *pim_frames_refusal(void);
 
+// Whether that was said for good: no later start says anything else.
+bool pim_frames_judged(void);
+
 // Copies the newest `capacity` frames of a thread state, newest first.  Returns
 // how many; *total: how many the stack has.  total NULL: that is not asked, so
 // that no more of the stack is read.  Of the calling thread's own state, attached

@@ -119,6 +119,87 @@ PIMALLOC_EXPORT int pimalloc_hook_toggle(int handle, int on);
 // thread that was in it may still be: keep its ctx.
 PIMALLOC_EXPORT int pimalloc_hook_pop(int handle);
 
+// --- faults ----------------------------------------------------------------
+//
+// Requests that fail on purpose, so that a program's error paths are tested
+// (docs/faults.md).
+//
+//     pimalloc_fault fault = {.size = sizeof(fault), .every = 100,
+//                             .interp = interp, .domains = PIMALLOC_FAULT_OBJ};
+//     int handle = pimalloc_fault_add(&fault);
+//     ...
+//     pimalloc_fault_remove(handle, &matched, &failed);
+//
+// A request that is failed is answered with NULL, from which CPython makes
+// MemoryError; a block that could not grow is as it was.  malloc, calloc and a
+// realloc that needs more than the block has may fail; other reallocs and frees
+// never do.
+//
+// What CPython does not survive neither fails nor counts: requests before Python
+// is initialised and from Py_Finalize on; those of an interpreter that is being
+// made, but for the first one, of its state, where CPython can be told so (from
+// 3.13.8 on, without a thread state); raw requests for the notes of tracemalloc
+// and its like; and requests made while an error is set, which may be CPython's
+// work on that error.
+
+// One rule.  Exactly one of nth, every and probability is not 0.
+typedef struct pimalloc_fault {
+    size_t size;        // sizeof(pimalloc_fault)
+    uint64_t nth;       // of the requests that match, this one fails, once
+    uint64_t every;     // each so-manieth fails
+    double probability; // each fails with that probability, up to 1
+    uint64_t seed; // which ones then: the nth that matches depends on it and
+                   // on n alone
+
+    // What matches.
+    int64_t interp;       // an id, which may be to come; PIMALLOC_EACH: all,
+                          // but not the process; PIMALLOC_PROCESS: the process
+    unsigned domains;     // 1 << enum pimalloc_domain, or several; 0: all
+    size_t min_size;      // bytes asked for
+    size_t max_size;      // 0: no bound
+    const char *function; // only while a function of that qualified name is
+                          // among the newest PIMALLOC_FAULT_FRAMES on the
+                          // thread's Python stack; NULL: always
+} pimalloc_fault;
+
+#define PIMALLOC_FAULT_RAW (1u << PIMALLOC_RAW)
+#define PIMALLOC_FAULT_MEM (1u << PIMALLOC_MEM)
+#define PIMALLOC_FAULT_OBJ (1u << PIMALLOC_OBJ)
+
+#define PIMALLOC_FAULT_FRAMES 256
+#define PIMALLOC_FAULT_NAME_MAX 255 // bytes of function
+
+// Adds a rule, of which it copies all.  Each is a hook of its own: of several the
+// newest is asked first, and what it fails the others do not see.  When the
+// interpreter of a rule ends, the rule stays and matches nothing any more.  A
+// forked child has the rules, and counts on by itself.
+//
+// Returns a handle, which is positive; -EINVAL (a size that this version does
+// not know, none or several of nth, every and probability, no such interpreter
+// or domain, an empty range of sizes, a name that is empty or too long),
+// -ENOTSUP (function, and pimalloc_fault_refusal() says why not), or what
+// pimalloc_hook_push() returns.
+//
+// Any thread, without a GIL or with one; with `function` with one, in Python
+// code.  Not while CPython makes the interpreter.
+PIMALLOC_EXPORT int pimalloc_fault_add(const pimalloc_fault *fault);
+
+// Takes a rule out.  Then no request fails by it, and *matched and *failed, which
+// may be NULL, have the last counts.  0; -ENOENT: no such rule; -EDEADLK: called
+// inside a hook; -EBUSY: a thread does not leave a hook; call again.  Threads as
+// above.
+PIMALLOC_EXPORT int pimalloc_fault_remove(int handle, uint64_t *matched,
+                                          uint64_t *failed);
+
+// How many requests matched a rule so far, and how many of them failed.  0;
+// -ENOENT.  Threads as above.
+PIMALLOC_EXPORT int pimalloc_fault_counts(int handle, uint64_t *matched,
+                                          uint64_t *failed);
+
+// Why no rule can have a function: a sentence without a full stop; NULL: it can.
+// Threads as above.
+PIMALLOC_EXPORT const char *pimalloc_fault_refusal(void);
+
 #ifdef __cplusplus
 }
 #endif

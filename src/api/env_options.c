@@ -10,6 +10,7 @@
 
 #include "pimalloc/tenants.h"
 #include "platform/privilege.h"
+#include "platform/rules.h"
 #include "platform/say.h"
 #include "platform/signals.h"
 #include "platform/values.h"
@@ -59,6 +60,14 @@ static bool
 parse_limit(const char *value, pim_options *out)
 {
     return pim_limits_of(value, &out->limit_soft, &out->limit_hard) == NULL;
+}
+
+static bool
+parse_faults(const char *value, pim_options *out)
+{
+    static char *kept;
+    out->faults = pim_rules_lack(value) == NULL ? keep(value, &kept) : NULL;
+    return out->faults != NULL;
 }
 
 static bool
@@ -157,6 +166,11 @@ static const option options[] = {
     {"CHECK", SWITCH(check)},
     {"CHILDREN", "0 or 1", .parse = parse_children},
     {"DEBUG", SWITCH(debug)},
+    {"FAULTS",
+     "KEY=VALUE,... of nth, every or probability, seed, min_size, max_size, "
+     "domain, interp and function, and a semicolon between rules: "
+     "every=1000,domain=obj",
+     .parse = parse_faults},
     {"LEAKS", "text, json or fail, with or without :FILE; 0 or 1",
      .parse = parse_leaks},
     {"LIMIT",

@@ -26,6 +26,7 @@ typedef struct pim_options {
     uint64_t limit_soft;    // PIMALLOC_LIMIT=SOFT[:HARD]: bytes; 0 if not set
     uint64_t limit_hard;
     pim_tree limit_tree; // PIMALLOC_LIMIT_TREE
+    const char *faults;  // PIMALLOC_FAULTS: rules that can be read, or NULL
     bool purge_thread;   // PIMALLOC_PURGE_THREAD=1
     int teardown;        // PIMALLOC_TEARDOWN: enum pimalloc_policy, 0: not set
 

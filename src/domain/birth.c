@@ -64,6 +64,14 @@ pim_birth_admits(size_t size)
                                   &pim_thread_credit);
 }
 
+bool
+pim_birth_survives(size_t size)
+{
+    return awaited == NULL &&
+           (!may_be_state(size) ||
+            how_to_refuse(pim_current_owner() != NULL) == PIM_REFUSE_STATE);
+}
+
 void
 pim_birth_asked(const void *block, size_t size)
 {

@@ -28,6 +28,11 @@ void pim_birth_expect(size_t state_bytes);
 // an interpreter's, and there is no room for one.
 bool pim_birth_admits(size_t size);
 
+// Whether CPython survives that a raw request of this thread gets nothing: not
+// between the state of an interpreter and its first request, nor where it is
+// that of a state and cannot be told so.
+bool pim_birth_survives(size_t size);
+
 // There it is; NULL: there was no memory.
 void pim_birth_asked(const void *block, size_t size);
 

@@ -58,4 +58,7 @@ void pim_raw_give(void *block);
 int64_t pim_request_interp(unsigned domain);
 int64_t pim_block_interp(unsigned domain, const void *block);
 
+// How many bytes a block has; 0: nobody knows.  Outside the gate.
+size_t pim_block_bytes(unsigned domain, void *block);
+
 #endif // PIM_DOMAIN_HOOKED_H

@@ -265,6 +265,16 @@ pim_raw_foreign_libc_bytes(void *block)
     return owner_of(block) == OWNER_LIBC ? malloc_usable_size(block) : 0;
 }
 
+size_t
+pim_raw_foreign_bytes(void *block)
+{
+    raw_owner owner = owner_of(block);
+    return owner == OWNER_REPLACED ? 0
+           : owner == OWNER_SOURCE && pim_raw_from == PIM_RAW_MIMALLOC
+               ? pim_mi.usable_size(block)
+               : malloc_usable_size(block);
+}
+
 void *
 pim_raw_foreign_realloc(void *block, size_t size)
 {

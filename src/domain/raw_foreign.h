@@ -21,6 +21,9 @@ void *pim_raw_foreign_alloc(size_t size, bool zero);
 // not the source; 0: it is another's.
 size_t pim_raw_foreign_libc_bytes(void *block);
 
+// The same of any block that is in no heap of ours, its tag included.
+size_t pim_raw_foreign_bytes(void *block);
+
 // A block that is in no heap of ours, not NULL, whatever the source.  realloc:
 // and not one of the above.
 void *pim_raw_foreign_realloc(void *block, size_t size);

@@ -68,3 +68,15 @@ pim_block_interp(unsigned domain, const void *block)
     }
     return id;
 }
+
+size_t
+pim_block_bytes(unsigned domain, void *block)
+{
+    if (pim_region_contains(block)) {
+        return pim_page_of(block)->block_size;
+    }
+    bool is_heaps = domain != PIM_RAW || pim_raw_from == PIM_RAW_OWN;
+    size_t bytes = is_heaps ? pim_large_usable(block) : 0;
+    return bytes != 0 || domain != PIM_RAW ? bytes
+                                           : pim_raw_foreign_bytes(block);
+}

@@ -43,17 +43,52 @@ grow_up(pim_current *self)
     self->newborn = NULL;
 }
 
+// Main is begun with Python itself.
 void
-pim_current_begin(pim_heap *heap)
+pim_current_begin(pim_heap *heap, const pim_maker *maker)
 {
     pim_current *self = &pim_current_self;
-    if (pim_load_relaxed(&heap->limit.newborn)) {
+    if (heap->id != 0) {
         grow_up(self); // who makes another one is made
         self->newborn = heap;
         self->newborns = pim_load_relaxed(&heap->serial);
-        pim_budget_acquire();
-        self->mother = heap->limit.budget->parent;
-        pim_budget_release();
+        self->mother = maker != NULL ? maker->budget : NULL;
+    }
+}
+
+static uint64_t
+live_bytes(const pim_heap *heap)
+{
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < PIM_DOMAINS; i++) {
+        bytes += pim_account_live_bytes(&heap->account[i]);
+    }
+    return bytes;
+}
+
+bool
+pim_current_makes(int64_t id)
+{
+    pim_current *self = &pim_current_self;
+    if (self->newborn == NULL) {
+        return false;
+    }
+    pim_gate_enter();
+    bool is_one = pim_load_relaxed(&self->newborn->serial) == self->newborns;
+    bool is_made = !is_one || live_bytes(self->newborn) > PIM_LIMIT_BIRTH;
+    bool is_this = id == PIM_PROCESS_ID || self->newborn->id == id;
+    pim_gate_exit();
+    if (is_made) {
+        grow_up(self);
+    }
+    return !is_made && is_this;
+}
+
+void
+pim_current_made(void)
+{
+    if (pim_current_self.newborn != NULL) {
+        grow_up(&pim_current_self);
     }
 }
 
@@ -68,7 +103,8 @@ pim_current_changed(pim_heap *heap)
     if (self->newborn == NULL) {
         pim_limit_born(&heap->limit);
     } else if (heap != self->newborn &&
-               (heap->id != 0 || heap->limit.budget == self->mother)) {
+               (heap->id != 0 || self->mother == NULL ||
+                heap->limit.budget == self->mother)) {
         grow_up(self);
     }
 }

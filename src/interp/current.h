@@ -65,7 +65,7 @@ typedef struct pim_current {
     pim_maker maker;   // of the next one
     pim_heap *newborn; // that CPython may be making here; NULL: none
     uint64_t newborns; // its serial
-    const struct pim_budget *mother; // its maker's
+    const struct pim_budget *mother; // its maker's; NULL: it had none
 } pim_current;
 
 extern PIM_TLS pim_current pim_current_self;
@@ -184,8 +184,18 @@ pim_current_set_word(pim_current *self, ptrdiff_t word)
     self->proven = !pim_load_relaxed(&pim_hooked_process);
 }
 
-// The heap is that of a newborn interpreter.
-void pim_current_begin(pim_heap *heap);
+// The heap is that of a newborn interpreter; maker: whose thread state was
+// current last, NULL: nobody's.
+void pim_current_begin(pim_heap *heap, const pim_maker *maker);
+
+// Whether CPython may be making that interpreter in the calling thread, or with
+// PIM_PROCESS_ID any: no other was current since, and it has no more than a
+// newborn needs.  Outside the gate.
+bool pim_current_makes(int64_t id);
+
+// The program's own code runs in the calling thread, so nothing is being made
+// there.  Outside the gate.
+void pim_current_made(void);
 
 // Another interpreter is current than before, so one that was newborn may be
 // made; or the heap is to give up its current pages.  Owner of the heap.

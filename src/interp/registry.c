@@ -94,7 +94,7 @@ heap_new(int64_t id, uint32_t generation, const pim_maker *maker)
         snprintf(heap->name, sizeof(heap->name), "pimalloc:interp%lld",
                  (long long)id);
         pim_store_release(&heap->serial, ++last_serial);
-        pim_current_begin(heap);
+        pim_current_begin(heap, maker);
     }
     return heap;
 }

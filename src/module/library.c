@@ -60,6 +60,10 @@ pim_library_find(pim_library *library)
         {"pimalloc_limit_count_for", &in.limit_count_for},
         {"pimalloc_limit_count_made", &in.limit_count_made},
         {"pimalloc_prefork_freeze", &in.prefork_freeze},
+        {"pimalloc_fault_add", &in.fault_add},
+        {"pimalloc_fault_remove", &in.fault_remove},
+        {"pimalloc_fault_counts", &in.fault_counts},
+        {"pimalloc_fault_refusal", &in.fault_refusal},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (!find(wanted[i].name, wanted[i].function)) {

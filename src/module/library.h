@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "module/limited.h"
+#include "pimalloc/hooks.h"
 #include "pimalloc/tenants.h"
 
 // What the module calls; all NULL if `found` is not set.
@@ -28,6 +29,10 @@ typedef struct pim_library {
     __typeof__(pimalloc_limit_count_for) *limit_count_for;
     __typeof__(pimalloc_limit_count_made) *limit_count_made;
     __typeof__(pimalloc_prefork_freeze) *prefork_freeze;
+    __typeof__(pimalloc_fault_add) *fault_add;
+    __typeof__(pimalloc_fault_remove) *fault_remove;
+    __typeof__(pimalloc_fault_counts) *fault_counts;
+    __typeof__(pimalloc_fault_refusal) *fault_refusal;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

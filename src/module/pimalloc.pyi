@@ -4,12 +4,16 @@ Classes marked @type_check_only are for annotations: import them under
 TYPE_CHECKING.
 """
 
+from collections.abc import Iterable
+from types import TracebackType
 from typing import (
     Final,
     Literal,
     Protocol,
+    Self,
     SupportsIndex,
     TypedDict,
+    final,
     overload,
     type_check_only,
 )
@@ -171,3 +175,45 @@ def count_made(
 
     Only the main interpreter may call it.
     """
+
+_Domain = Literal["raw", "mem", "obj"]
+
+@final
+class faults:
+    """Lets requests for memory fail inside a with block, on purpose.
+
+    Exactly one of nth, every and probability says which of those that match.
+    """
+
+    def __new__(
+        cls,
+        *,
+        nth: SupportsIndex | None = None,
+        every: SupportsIndex | None = None,
+        probability: float = 0.0,
+        seed: int = 0,
+        min_size: SupportsIndex | None = None,
+        max_size: SupportsIndex | None = None,
+        domains: _Domain | Iterable[_Domain] | None = None,
+        interp: SupportsIndex | _HasId | None = None,
+        function: str | None = None,
+    ) -> Self: ...
+    @property
+    def matched(self) -> int:
+        """How many requests matched so far."""
+
+    @property
+    def failed(self) -> int:
+        """How many of them failed."""
+
+    def __enter__(self) -> Self:
+        """Adds the rule."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Literal[False]:
+        """Removes it; exceptions pass."""

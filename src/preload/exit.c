@@ -14,6 +14,7 @@
 
 #include "cpython/symbols.h"
 #include "cpython/bind.h"
+#include "api/faults.h"
 #include "api/leaks.h"
 #include "pimalloc/pimalloc.h"
 #include "platform/path.h"
@@ -81,6 +82,9 @@ process_ends(void)
     }
     if (served && pim_preload_options.leaks != PIM_LEAKS_UNTOLD) {
         tell_leaks();
+    }
+    if (served && pim_preload_options.verbose) {
+        pim_faults_tell();
     }
     pim_preload_leaks_told();
 }

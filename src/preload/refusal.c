@@ -30,7 +30,8 @@ missed(void)
            : limit && leaks ? ", PIMALLOC_LIMIT and PIMALLOC_LEAKS do nothing"
            : limit          ? ", PIMALLOC_LIMIT does nothing"
            : leaks          ? ", PIMALLOC_LEAKS does nothing"
-                            : "";
+           : o->faults != NULL ? ", PIMALLOC_FAULTS does nothing"
+                               : "";
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "pimalloc/pimalloc.h"
 #include "platform/path.h"
+#include "platform/rules.h"
 #include "platform/signals.h"
 #include "platform/values.h"
 #include "run/run.h"
@@ -107,6 +108,8 @@ read_form(const option *o, const char *value)
 static const option options[PIM_OPT_COUNT] = {
     [PIM_OPT_CHECK] = {"--check", .flag = ""},
     [PIM_OPT_DEBUG] = {"--debug", "PIMALLOC_DEBUG", .flag = "1"},
+    [PIM_OPT_FAULTS] = {"--faults", "PIMALLOC_FAULTS",
+                        .needs = "KEY=VALUE,... such as every=1000,domain=obj"},
     [PIM_OPT_HELP] = {"--help", .flag = ""},
     [PIM_OPT_LEAKS] = {"--leaks", "PIMALLOC_LEAKS",
                        .forms = {"text", "json", "fail"}},
@@ -133,7 +136,8 @@ lack_of(size_t i, const char *value)
     uint64_t soft;
     uint64_t hard;
     int number = pim_signal_of(value);
-    return i == PIM_OPT_LIMIT ? pim_limits_of(value, &soft, &hard)
+    return i == PIM_OPT_LIMIT    ? pim_limits_of(value, &soft, &hard)
+           : i == PIM_OPT_FAULTS ? pim_rules_lack(value)
            : i == PIM_OPT_LIMIT_TREE
                ? (pim_tree_of(value) == PIM_TREE_UNSAID ? "is unknown" : NULL)
            : number == 0 ? "is unknown: there is no signal of that name"
@@ -175,6 +179,10 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
                              MemoryError, and give small pieces up to HARD\n\
   --limit-tree=WHOSE       count what an interpreter makes for it, too: of none,\n\
                              tenants (default: all but the main one) or all\n\
+  --faults=RULE[;RULE]...  let requests for memory fail, to test error paths:\n\
+                             RULE is KEY=VALUE,... with nth, every or\n\
+                             probability, and seed, min_size, max_size, domain,\n\
+                             interp, function; every=1000,domain=obj\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\

@@ -80,6 +80,7 @@ const char *pim_image_privilege(const char *path);
 enum pim_run_option {
     PIM_OPT_CHECK,
     PIM_OPT_DEBUG,
+    PIM_OPT_FAULTS,
     PIM_OPT_HELP,
     PIM_OPT_LEAKS,
     PIM_OPT_LIMIT,

@@ -150,7 +150,7 @@ class TestCase(unittest.TestCase):
         return verbose
 
     def assert_missed(self, command, reason, status, **options):
-        """Who asked for limits or leaks is told, unasked, that there are none."""
+        """Who asked for limits, faults or leaks is told, unasked, that there are none."""
         for value in ("64M", "64M:65M"):
             done = run(*command, **{**options, "PIMALLOC_LIMIT": value})
             self.assertEqual(done.status, status, str(done))
@@ -158,6 +158,10 @@ class TestCase(unittest.TestCase):
             if reason is not None:
                 self.assertRegex(done.why_not[0], reason)
                 self.assertIn(", PIMALLOC_LIMIT does nothing: ", done.stderr)
+        faulty = run(*command, **{**options, "PIMALLOC_FAULTS": "every=1000"})
+        self.assertEqual(len(faulty.why_not), reason is not None, str(faulty))
+        if reason is not None:
+            self.assertIn(", PIMALLOC_FAULTS does nothing: ", faulty.stderr)
         failing = run(*command, **{**options, "PIMALLOC_LEAKS": "fail"})
         self.assertEqual(failing.status, (status or 23) if reason else status, str(failing))
         self.assertEqual(len(failing.why_not), reason is not None, str(failing))

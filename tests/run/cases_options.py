@@ -218,6 +218,26 @@ def limit_tree(b):
 
 
 @case
+def faults(b):
+    """--faults takes rules and refuses what is none"""
+    for word in ("every=1000,domain=obj", "nth=3;probability=0.01,seed=7,interp=process",
+                 "every=1,function=f.<locals>.g,min_size=4K,max_size=1M"):
+        equal(b.variable("PIMALLOC_FAULTS", f"--faults={word}"), word)
+    for word, lack in (("", "something else than nth="), ("every", "something else than nth="),
+                       ("every=1,size=3", "something else than nth="),
+                       ("every=1;", None), ("every=x", "not whole"), ("every=0", "count from 1"),
+                       ("every=1,nth=1", "none or several"), ("domain=obj", "none or several"),
+                       ("probability=1.5", "up to 1"), ("every=1,domain=x", "none of raw, mem"),
+                       ("every=1,interp=-1", "neither an id"), ("every=1,function=", "a name"),
+                       ("every=1,min_size=2,max_size=1", "below min_size")):
+        if lack is not None:
+            b.fails(125, f"--faults={word}", "true", says=[f'"{word}"', lack, "--faults needs"])
+        else:
+            equal(b.variable("PIMALLOC_FAULTS", f"--faults={word}"), word)
+    b.fails(125, "--faults", "true", says=["needs KEY=VALUE"])
+
+
+@case
 def module_path(b):
     """--with-module appends to PYTHONPATH, once"""
     b.fails(125, "--with-module", "true", says=["pimalloc.abi3.so is missing"])

@@ -8,6 +8,7 @@
 
 #include "api/env_options.h"
 #include "pimalloc/tenants.h"
+#include "platform/rules.h"
 #include "support/core.h"
 
 #define FILE_NAME "/tmp/a:b %p.json"
@@ -43,6 +44,7 @@ describe(const pim_options *o, char *text)
     add(text, "region", (long long)o->region_bytes, 0);
     add(text, "soft", (long long)o->limit_soft, 0);
     add(text, "hard", (long long)o->limit_hard, 0);
+    add_text(text, "faults", o->faults);
     add(text, "tree", o->limit_tree, PIM_TREE_UNSAID);
     add(text, "getter", o->tstate_by_call, false);
     add(text, "verbose", o->verbose, false);
@@ -252,11 +254,11 @@ TEST(texts_outlive_the_environment)
 TEST(empty_values_count_as_not_set)
 {
     static const char *const names[] = {
-        "PIMALLOC_MIMALLOC",  "PIMALLOC_REGION",    "PIMALLOC_TSTATE",
-        "PIMALLOC_VERBOSE",   "PIMALLOC_DEBUG",     "PIMALLOC_STATS",
-        "PIMALLOC_CHECK",     "PIMALLOC_X",         "PIMALLOC_STATS_SIGNAL",
-        "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT",     "PIMALLOC_PURGE_THREAD",
-        "PIMALLOC_TEARDOWN",  "PIMALLOC_LIMIT_TREE"};
+        "PIMALLOC_MIMALLOC",  "PIMALLOC_REGION",     "PIMALLOC_TSTATE",
+        "PIMALLOC_VERBOSE",   "PIMALLOC_DEBUG",      "PIMALLOC_STATS",
+        "PIMALLOC_CHECK",     "PIMALLOC_X",          "PIMALLOC_STATS_SIGNAL",
+        "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT",      "PIMALLOC_PURGE_THREAD",
+        "PIMALLOC_TEARDOWN",  "PIMALLOC_LIMIT_TREE", "PIMALLOC_FAULTS"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_read(names[i], "", "");
     }
@@ -314,6 +316,84 @@ TEST(signals_that_are_taken_are_refused)
     }
 }
 
+TEST(rules_of_faults_are_kept_as_text)
+{
+    static const char *const good[] = {
+        "every=1", "nth=18446744073709551615;every=2,", // the last is bad
+    };
+    expect_read("PIMALLOC_FAULTS", good[0], " faults=every=1");
+    expect_refused("PIMALLOC_FAULTS", good[1], "KEY=VALUE");
+    expect_refused("PIMALLOC_FAULTS", "nth=1;;nth=2", "KEY=VALUE");
+}
+
+// What is wrong with a rule; NULL: nothing.
+static const char *
+read_rule(const char *text, pimalloc_fault *out)
+{
+    static char function[PIMALLOC_FAULT_NAME_MAX + 1];
+    return pim_rule_of(&text, out, function);
+}
+
+TEST(rules_say_what_they_mean)
+{
+    pimalloc_fault f;
+    EXPECT_NULL(read_rule("every=12,domain=raw+obj,interp=3,min_size=2K,"
+                          "max_size=1M,function=C.f.<locals>.g;nth=1",
+                          &f));
+    EXPECT_EQ(f.every, 12);
+    EXPECT_EQ(f.domains, PIMALLOC_FAULT_RAW | PIMALLOC_FAULT_OBJ);
+    EXPECT_EQ(f.interp, 3);
+    EXPECT_EQ(f.min_size, 2048);
+    EXPECT_EQ(f.max_size, 1 << 20);
+    EXPECT_EQ(strcmp(f.function, "C.f.<locals>.g"), 0);
+    EXPECT_NULL(read_rule("probability=0.125,seed=0", &f));
+    EXPECT(f.probability == 0.125);
+    EXPECT_EQ(f.interp, PIMALLOC_EACH);
+    EXPECT_NULL(read_rule("probability=1", &f));
+    EXPECT(f.probability == 1);
+    EXPECT_NULL(read_rule("nth=1,interp=process", &f));
+    EXPECT_EQ(f.interp, PIMALLOC_PROCESS);
+}
+
+TEST(rules_that_mean_nothing_are_refused)
+{
+    static const char *const bad[] = {"",
+                                      "every",
+                                      "every=",
+                                      "every=-1",
+                                      "every=1x",
+                                      "every=0",
+                                      "every=1,",
+                                      ",every=1",
+                                      "EVERY=1",
+                                      "probability=0",
+                                      "probability=.",
+                                      "probability=1.1",
+                                      "nth=1 ",
+                                      "probability=1e",
+                                      "nth=1,every=1",
+                                      "seed=1",
+                                      "every=1T",
+                                      "nth=1,domain=",
+                                      "nth=1,domain=+",
+                                      "nth=1,domain=raw+",
+                                      "nth=1,i=1",
+                                      "nth=1,interp=x",
+                                      "nth=1,function=",
+                                      "nth=1,max_size=0",
+                                      "every=99999999999999999999"};
+    pimalloc_fault f;
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(bad); i++) {
+        if (read_rule(bad[i], &f) == NULL) {
+            expect_failed(__FILE__, __LINE__, bad[i]);
+        }
+    }
+    EXPECT_NOT_NULL(pim_rules_lack("every=1;every=1;every=1;every=1;every=1;"
+                                   "every=1;every=1;every=1;every=1;every=1;"
+                                   "every=1;every=1;every=1;every=1;every=1;"
+                                   "every=1;every=1"));
+}
+
 TEST(unknown_names_are_reported_with_the_valid_ones)
 {
     expect_refused("PIMALLOC_VERBOS", "1", "no option PIMALLOC_VERBOS;");
@@ -322,8 +402,8 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
     expect_refused("PIMALLOC_region", "1G", "PIMALLOC_REGION");
     expect_refused("PIMALLOC_X", "1",
                    "valid are PIMALLOC_CHECK, PIMALLOC_CHILDREN, "
-                   "PIMALLOC_DEBUG, PIMALLOC_LEAKS, PIMALLOC_LIMIT, "
-                   "PIMALLOC_LIMIT_TREE, PIMALLOC_MIMALLOC, "
+                   "PIMALLOC_DEBUG, PIMALLOC_FAULTS, PIMALLOC_LEAKS, "
+                   "PIMALLOC_LIMIT, PIMALLOC_LIMIT_TREE, PIMALLOC_MIMALLOC, "
                    "PIMALLOC_PURGE_THREAD, PIMALLOC_REGION, PIMALLOC_STATS, "
                    "PIMALLOC_STATS_SIGNAL, PIMALLOC_TEARDOWN, PIMALLOC_TSTATE, "
                    "PIMALLOC_VERBOSE\n");
