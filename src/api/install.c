@@ -26,6 +26,7 @@
 #include "domain/check.h"
 #include "domain/domain.h"
 #include "hooks/chain.h"
+#include "hooks/record.h"
 #include "interp/registry.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
@@ -235,9 +236,9 @@ start_purging(const pim_options *options)
 }
 
 static int
-install(const pimalloc_config *config, void *python, bool unasked)
+install(const pimalloc_config *config, void *python, bool unasked,
+        pim_options *options)
 {
-    pim_options options;
     if (config != NULL && config->size != sizeof(*config)) {
         return fail(-EINVAL, "pimalloc_config.size is not the size of the "
                              "structure this library knows; set it to "
@@ -248,40 +249,40 @@ install(const pimalloc_config *config, void *python, bool unasked)
     if (err != 0) {
         return err;
     }
-    pim_options_read(&options);
+    pim_options_read(options);
     if (config != NULL && config->region_bytes != 0) {
-        options.region_bytes = config->region_bytes;
+        options->region_bytes = config->region_bytes;
     }
-    err = load_mimalloc(config, options.mimalloc);
-    err = err == 0 ? set_teardown(config, options.teardown) : err;
-    err = err == 0 ? open_region(options.region_bytes) : err;
+    err = load_mimalloc(config, options->mimalloc);
+    err = err == 0 ? set_teardown(config, options->teardown) : err;
+    err = err == 0 ? open_region(options->region_bytes) : err;
     if (err != 0) {
         return err;
     }
-    start_checks(options.check);
+    start_checks(options->check);
     pim_huge_page_look(PIM_HUGE_PAGE_FILE);
     if (python == NULL) { // the preload library keeps what it names
         pim_py_keep_loaded();
     }
     pim_process_heap_init();
     pim_raw_set_source(raw_source(unasked), pim_table_replaced_raw());
-    set_default_limit(&options);
-    pim_tstate_start(options.tstate_by_call);
+    set_default_limit(options);
+    pim_tstate_start(options->tstate_by_call);
     pim_interp_new_runtime(); // what threads know of the last one ends here
-    pim_leaks_start(&options);
+    pim_leaks_start(options);
     pim_table_install();
-    pim_identity_start(options.verbose);
+    pim_identity_start(options->verbose);
     pim_wrapper_start();
     pim_chain_start();
-    start_purging(&options);
-    hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
+    start_purging(options);
+    hooks_on_top = options->debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
         pim_py.setup_debug_hooks();
         pim_table_note_hooks();
     }
     // Most programs need nothing more of it than its start and its trial.
     pim_module_forget_pages((const void *)(uintptr_t)pim_mi.umalloc);
-    if (options.verbose) {
+    if (options->verbose) {
         pim_say(
             "pimalloc: installed, CPython %s, mimalloc %d.%d.%d, raw on %s%s\n",
             pim_py.get_version(), PIM_VERSION_PARTS(pim_mi_version()),
@@ -294,13 +295,17 @@ int
 pim_install(const pimalloc_config *config, void *python, bool unasked)
 {
     PIM_NO_CANCEL;
+    pim_options options;
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
-    int err = install(config, python, unasked);
+    int err = install(config, python, unasked, &options);
     failure_code = err; // a failure before a success explains nothing any more
     pim_lock_release(&install_lock);
     pim_gate_exit();
+    if (err == 0) { // the chain is changed outside the gate
+        pim_record_begin(options.record);
+    }
     return err;
 }
 

@@ -60,6 +60,8 @@ pim_library_find(pim_library *library)
         {"pimalloc_limit_count_for", &in.limit_count_for},
         {"pimalloc_limit_count_made", &in.limit_count_made},
         {"pimalloc_prefork_freeze", &in.prefork_freeze},
+        {"pimalloc_record_start", &in.record_start},
+        {"pimalloc_record_stop", &in.record_stop},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (!find(wanted[i].name, wanted[i].function)) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "module/limited.h"
+#include "pimalloc/record.h"
 #include "pimalloc/tenants.h"
 
 // What the module calls; all NULL if `found` is not set.
@@ -28,6 +29,8 @@ typedef struct pim_library {
     __typeof__(pimalloc_limit_count_for) *limit_count_for;
     __typeof__(pimalloc_limit_count_made) *limit_count_made;
     __typeof__(pimalloc_prefork_freeze) *prefork_freeze;
+    __typeof__(pimalloc_record_start) *record_start;
+    __typeof__(pimalloc_record_stop) *record_stop;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with
