@@ -261,9 +261,9 @@ in_child(bool adrift)
         pim_store_release(&pim_hooked, NULL);
         return;
     }
-    const chain *now = pim_load_acquire(&shown);
-    for (unsigned i = 0; i < now->count; i++) {
-        const hooked *h = &now->hooks[i];
+    const chain now = *pim_load_acquire(&shown); // hooks may change it
+    for (unsigned i = 0; i < now.count; i++) {
+        const hooked *h = &now.hooks[i];
         if (h->hook.forked != NULL) {
             h->hook.forked(h->hook.ctx);
         }

@@ -39,7 +39,7 @@ print(json.dumps({
 
 class Host(NamedTuple):
     """A program of the build tree with a Python in it."""
-    kind: str       # micro or macro
+    kind: str       # micro, macro or player
     version: str    # of its Python: 3.14.10, 3.14.10d for a debug build
     path: Path
 
@@ -55,7 +55,7 @@ def find_hosts(build):
     """The hosts of a build tree, the newest Python first."""
     hosts = []
     for path in (build / "bin").glob("bench_*_py*"):
-        match = re.fullmatch(r"bench_(micro|macro)_py(\d+\.\d+.*)", path.name)
+        match = re.fullmatch(r"bench_(micro|macro|player)_py(\d+\.\d+.*)", path.name)
         if match and path.is_file() and os.access(path, os.X_OK):
             hosts.append(Host(match.group(1), match.group(2), path))
     return sorted(hosts, key=lambda host: numbers(host.version), reverse=True)

@@ -76,7 +76,8 @@ typedef struct pimalloc_hook {
     void (*interp_ended)(void *ctx, int64_t interp, int kept);
 
     // In a forked child, by its only thread, before fork() returns there.  No
-    // other thread is in the hook any more; what it was at is half done.
+    // other thread is in the hook any more; what it was at is half done.  Here
+    // the chain may be changed.
     void (*forked)(void *ctx);
 } pimalloc_hook;
 

@@ -51,6 +51,14 @@ parse_mimalloc(const char *value, pim_options *out)
 }
 
 static bool
+parse_record(const char *value, pim_options *out)
+{
+    static char *kept;
+    out->record = keep(value, &kept);
+    return out->record != NULL;
+}
+
+static bool
 parse_region(const char *value, pim_options *out)
 {
     return pim_size_of(value, &out->region_bytes) == NULL;
@@ -180,6 +188,7 @@ static const option options[] = {
     {"LIMIT_TREE", "none, tenants or all", .parse = parse_limit_tree},
     {"MIMALLOC", "the path of libmimalloc.so.3", .parse = parse_mimalloc},
     {"PURGE_THREAD", SWITCH(purge_thread)},
+    {"RECORD", "the path of a file", .parse = parse_record},
     {"REGION", "a whole number with K, M, G or T such as 64G, 1M at least",
      .parse = parse_region},
     {INTERNAL, SWITCH(run_check)},

@@ -28,6 +28,7 @@ typedef struct pim_options {
     pim_tree limit_tree; // PIMALLOC_LIMIT_TREE
     const char *faults;  // PIMALLOC_FAULTS: rules that can be read, or NULL
     bool purge_thread;   // PIMALLOC_PURGE_THREAD=1
+    const char *record;  // PIMALLOC_RECORD: the file, or NULL
     int teardown;        // PIMALLOC_TEARDOWN: enum pimalloc_policy, 0: not set
 
     // Acted upon by the preload library only.

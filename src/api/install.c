@@ -27,6 +27,7 @@
 #include "domain/check.h"
 #include "domain/domain.h"
 #include "hooks/chain.h"
+#include "hooks/record.h"
 #include "interp/registry.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
@@ -305,6 +306,8 @@ pim_install(const pimalloc_config *config, void *python, bool unasked)
     pim_gate_exit();
     if (err == 0) {
         pim_faults_start(&options);
+    if (err == 0) { // the chain is changed outside the gate
+        pim_record_begin(options.record);
     }
     return err;
 }

@@ -64,6 +64,8 @@ pim_library_find(pim_library *library)
         {"pimalloc_fault_remove", &in.fault_remove},
         {"pimalloc_fault_counts", &in.fault_counts},
         {"pimalloc_fault_refusal", &in.fault_refusal},
+        {"pimalloc_record_start", &in.record_start},
+        {"pimalloc_record_stop", &in.record_stop},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (!find(wanted[i].name, wanted[i].function)) {

@@ -11,6 +11,7 @@
 
 #include "module/limited.h"
 #include "pimalloc/hooks.h"
+#include "pimalloc/record.h"
 #include "pimalloc/tenants.h"
 
 // What the module calls; all NULL if `found` is not set.
@@ -33,6 +34,8 @@ typedef struct pim_library {
     __typeof__(pimalloc_fault_remove) *fault_remove;
     __typeof__(pimalloc_fault_counts) *fault_counts;
     __typeof__(pimalloc_fault_refusal) *fault_refusal;
+    __typeof__(pimalloc_record_start) *record_start;
+    __typeof__(pimalloc_record_stop) *record_stop;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

@@ -6,6 +6,7 @@ TYPE_CHECKING.
 
 from collections.abc import Iterable
 from types import TracebackType
+from os import PathLike
 from typing import (
     Final,
     Literal,
@@ -145,6 +146,18 @@ def prefork_freeze() -> None:
 
 def print_stats(file: _Writable | None = None) -> None:
     """Writes a table of all figures; None is sys.stderr."""
+
+def record_start(
+    file: str | bytes | PathLike[str] | PathLike[bytes],
+    interp: SupportsIndex | _HasId | None = None,
+) -> None:
+    """Logs all requests for memory in a file, until record_stop().
+
+    None: everybody's.  RuntimeError if a recording is on; OSError.
+    """
+
+def record_stop() -> None:
+    """Ends the recording and completes its file; RuntimeError if none is on."""
 
 def set_limit(
     soft: SupportsIndex | None,

@@ -1,4 +1,5 @@
-// file.c -- files that are whole at any moment, and files that are appended to.
+// file.c -- files that are whole at any moment, that are appended to, and that grow
+// block by block.
 //
 //   replaced:  dir/.pimalloc-<pid>-<time>.tmp  --written, closed, renamed-->  path
 //
@@ -16,7 +17,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -100,6 +103,29 @@ open_to_replace(pim_file *file, bool is_link)
     return err;
 }
 
+// A file system without locks is no reason to refuse.
+static int
+open_anew(pim_file *file, bool is_link)
+{
+    struct stat s;
+    int err = open_itself(file, is_link, O_CREAT, &s);
+    if (err != 0) {
+        return err;
+    }
+    if (!S_ISREG(s.st_mode)) {
+        err = -ESPIPE;
+    } else if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 &&
+               errno == EWOULDBLOCK) {
+        err = -EBUSY;
+    } else if (ftruncate(file->fd, 0) != 0) {
+        err = -errno;
+    }
+    if (err != 0) {
+        close(file->fd);
+    }
+    return err;
+}
+
 int
 pim_file_open(pim_file *file, const char *user_path, pim_file_mode mode)
 {
@@ -111,6 +137,9 @@ pim_file_open(pim_file *file, const char *user_path, pim_file_mode mode)
         return err;
     }
     int fd = stat(file->path, &s) == 0 ? standard_output_into(&s) : -1;
+    if (fd >= 0 && mode == PIM_FILE_ANEW) {
+        return -ESPIPE;
+    }
     if (fd >= 0) {
         file->fd = fd;
         file->is_borrowed = true;
@@ -120,9 +149,45 @@ pim_file_open(pim_file *file, const char *user_path, pim_file_mode mode)
     if (err != 0) {
         return err;
     }
-    return mode == PIM_FILE_REPLACE
-               ? open_to_replace(file, is_link)
+    return mode == PIM_FILE_REPLACE ? open_to_replace(file, is_link)
+           : mode == PIM_FILE_ANEW
+               ? open_anew(file, is_link)
                : open_itself(file, is_link, O_APPEND | O_CREAT, &s);
+}
+
+static int
+write_all_at(int fd, const char *data, size_t bytes, uint64_t place)
+{
+    while (bytes != 0) {
+        ssize_t n = pwrite(fd, data, bytes, (off_t)place);
+        if (n >= 0) {
+            data += n;
+            bytes -= (size_t)n;
+            place += (uint64_t)n;
+        } else if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+int
+pim_file_write_at(const pim_file *file, const void *data, size_t bytes,
+                  uint64_t place)
+{
+    sigset_t too_long;
+    sigset_t before;
+    sigset_t pending;
+    sigemptyset(&too_long);
+    sigaddset(&too_long, SIGXFSZ);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &too_long, &before);
+    int err = write_all_at(file->fd, data, bytes, place);
+    if (err == -EFBIG && sigismember(&pending, SIGXFSZ) == 0) {
+        sigtimedwait(&too_long, NULL, &(struct timespec){0});
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return err;
 }
 
 int

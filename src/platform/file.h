@@ -19,7 +19,10 @@ typedef enum pim_file_mode {
     // A regular file gets the new content when it is closed, as a whole.
     PIM_FILE_REPLACE,
     // Every write goes to the end.
-    PIM_FILE_APPEND
+    PIM_FILE_APPEND,
+    // A regular file is emptied, and locked against other processes that do so;
+    // for pim_file_write_at().
+    PIM_FILE_ANEW
 } pim_file_mode;
 
 typedef struct pim_file {
@@ -31,8 +34,15 @@ typedef struct pim_file {
 } pim_file;
 
 // user_path: as pim_path_expand() takes it.  0 or -errno: -ENXIO for a pipe
-// without a reader, -EACCES for what is planted.  Then nothing is to be closed.
+// without a reader, -EACCES for what is planted; PIM_FILE_ANEW: -ESPIPE for what
+// is no regular file, or is what stdout goes to, and -EBUSY.  Then nothing is to be
+// closed.
 int pim_file_open(pim_file *file, const char *user_path, pim_file_mode mode);
+
+// Writes all of it at a place of the file, which may lie behind its end.  0 or
+// -errno; no signal tells that the file is longer than the process may make it.
+int pim_file_write_at(const pim_file *file, const void *data, size_t bytes,
+                      uint64_t place);
 
 // Closes it.  err: what writing it came to; if that is not 0, a file that was
 // to be replaced stays.  Returns err, or else what closing came to.

@@ -37,7 +37,7 @@
 
 // Called inside the gate, in this order, when a thread that has a record ends;
 // NULL: nothing.
-enum { PIM_EXIT_RAW, PIM_EXIT_MI, PIM_EXITS };
+enum { PIM_EXIT_HOOKS, PIM_EXIT_RAW, PIM_EXIT_MI, PIM_EXITS };
 extern void (*_Atomic pim_gate_on_thread_exit[PIM_EXITS])(void);
 
 // Called in a forked child, in this order, by its only thread, which may enter;

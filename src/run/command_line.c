@@ -22,6 +22,7 @@ typedef struct option {
     const char *variable; // NULL: none
     const char *flag;     // its value if the option takes none
     const char *forms[3]; // of [=FORM][:FILE]; the first is the default
+    const char *file;     // else of [=FILE], the default
     const char *needs;    // else what it needs behind =
 } option;
 
@@ -103,6 +104,22 @@ read_form(const option *o, const char *value)
     return pim_text("%s:%s", o->forms[form], file);
 }
 
+// --- [=FILE] -----------------------------------------------------------------
+
+// Returns an absolute FILE.
+static const char *
+read_file(const option *o, const char *value)
+{
+    if (*value == ':' || strcmp(value, "=") == 0) {
+        pim_fail("%s needs a file: %s=FILE; alone it means %s=%s", o->name,
+                 o->name, o->name, o->file);
+    }
+    const char *file = *value == '=' ? value + 1 : o->file;
+    file = *file != '/' ? absolute(o, file) : file;
+    check_file(o, file);
+    return file;
+}
+
 // --- options -----------------------------------------------------------------
 
 static const option options[PIM_OPT_COUNT] = {
@@ -118,6 +135,8 @@ static const option options[PIM_OPT_COUNT] = {
     [PIM_OPT_LIMIT_TREE] = {"--limit-tree", "PIMALLOC_LIMIT_TREE",
                             .needs = "none, tenants or all: --limit-tree=all"},
     [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN", .flag = "0"},
+    [PIM_OPT_RECORD] = {"--record", "PIMALLOC_RECORD",
+                        .file = "pimalloc-%p.record"},
     [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
                        .forms = {"text", "json", "openmetrics"}},
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
@@ -183,6 +202,8 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
                              RULE is KEY=VALUE,... with nth, every or\n\
                              probability, and seed, min_size, max_size, domain,\n\
                              interp, function; every=1000,domain=obj\n\
+  --record[=FILE]          log all requests for memory in FILE (default:\n\
+                             pimalloc-%p.record, where %p is the process id)\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\
@@ -220,6 +241,7 @@ read_one(const char *argument, pim_run_options *out)
     }
     out->given[i] = o->flag != NULL    ? o->flag
                     : o->needs != NULL ? read_needed(i, value)
+                    : o->file != NULL  ? read_file(o, value)
                                        : read_form(o, value);
     if (i == PIM_OPT_HELP) {
         fputs(usage, stdout);

@@ -22,8 +22,8 @@ typedef struct watcher {
     atomic_uint unknown; // frees and resizes of blocks that were not seen
     atomic_uint live;    // blocks
     atomic_uint born, ended, forked;
-    unsigned char domains[3]; // that it saw
-    int64_t interp;           // of the last request
+    atomic_uchar domains[3]; // that it saw
+    _Atomic int64_t interp;  // of the last request
     atomic_flag lock;
     void *block[WATCHER_BLOCKS]; // seen and not freed
 } watcher;

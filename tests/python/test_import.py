@@ -13,7 +13,8 @@ import pimalloc
 import support
 
 CALLS = ["stats()", "stats(0)", "stats(pimalloc.PROCESS)", "interpreters()", "owner(None)",
-         "classes(0)", "trim()", "trim(pimalloc.EACH)", "prefork_freeze()", "print_stats()"]
+         "classes(0)", "trim()", "trim(pimalloc.EACH)", "prefork_freeze()",
+         "print_stats()", "record_start('x')", "record_stop()"]
 
 
 class WithoutPimalloc(unittest.TestCase):

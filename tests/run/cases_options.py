@@ -143,6 +143,19 @@ def leaks_forms(b):
 
 
 @case
+def record_files(b):
+    """--record takes a file, which becomes absolute, and has a default"""
+    here = os.path.realpath(b.scratch)
+    for word, wanted in (("--record", f"{here}/pimalloc-%p.record"), ("--record=x", f"{here}/x"),
+                         ("--record=a:b", f"{here}/a:b"), ("--record=/tmp/%p", "/tmp/%p")):
+        equal(b.variable("PIMALLOC_RECORD", word, cwd=here), wanted, word)
+    for word in ("--record=", "--record:x"):
+        b.fails(125, word, "true", says=["--record needs a file: --record=FILE"])
+    b.fails(125, "--record=/no/such/x", "true", says=["--record: /no/such is no directory"])
+    b.fails(125, "--record=/dev", "true", says=["/dev is a directory"])
+
+
+@case
 def stats_in_a_directory_with_a_per_cent_sign(b):
     """a per cent sign in the current directory stands for itself, and %% in FILE for one"""
     here = Path(os.path.realpath(b.scratch)) / "100%pure"

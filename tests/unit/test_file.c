@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "support/child.h"
 #include "support/expect.h"
 
 #define SOMEBODY 65534
@@ -67,6 +68,7 @@ expect_refused(const char *name, int err)
 {
     EXPECT_EQ(save(name, PIM_FILE_APPEND, "ours\n"), err);
     EXPECT_EQ(save(name, PIM_FILE_REPLACE, "ours\n"), err);
+    EXPECT_EQ(save(name, PIM_FILE_ANEW, "ours\n"), err);
 }
 
 TEST(file_is_appended_to_or_replaced)
@@ -180,6 +182,28 @@ remove_folder(void **state)
     (void)state;
     snprintf(command, sizeof(command), "rm -r %s", folder);
     return system(command);
+}
+
+static void
+open_anew(void *arg)
+{
+    pim_file file;
+    EXPECT_EQ(pim_file_open(&file, path_of(arg), PIM_FILE_ANEW), -EBUSY);
+}
+
+TEST(file_that_grows_by_places_is_emptied_first_and_one_processs)
+{
+    static char name[] = "places";
+    pim_file file;
+    char said[100];
+    put(name, "what was there before\n");
+    EXPECT_EQ(pim_file_open(&file, path_of(name), PIM_FILE_ANEW), 0);
+    EXPECT_EQ(pim_file_write_at(&file, "second", 6, 5), 0);
+    EXPECT_EQ(pim_file_write_at(&file, "first", 5, 0), 0);
+    EXPECT_EQ(child_run(open_anew, name, said, sizeof(said)), 0);
+    EXPECT_EQ(pim_file_close(&file, 0), 0);
+    EXPECT_EQ(strcmp(content(name), "firstsecond"), 0);
+    EXPECT_EQ(pim_file_open(&file, "/dev/null", PIM_FILE_ANEW), -ESPIPE);
 }
 
 SUITE(.set_up = make_folder, .tear_down = remove_folder)

@@ -41,6 +41,7 @@ describe(const pim_options *o, char *text)
 {
     text[0] = '\0';
     add_text(text, "mimalloc", o->mimalloc);
+    add_text(text, "record", o->record);
     add(text, "region", (long long)o->region_bytes, 0);
     add(text, "soft", (long long)o->limit_soft, 0);
     add(text, "hard", (long long)o->limit_hard, 0);
@@ -160,6 +161,7 @@ TEST_OF(nothing_set_is_the_default, expect_read(NULL, NULL, ""))
 TEST(each_option_is_read)
 {
     expect_read("PIMALLOC_MIMALLOC", "/x/lib.so", " mimalloc=/x/lib.so");
+    expect_read("PIMALLOC_RECORD", FILE_NAME, " record=" FILE_NAME);
     expect_read("PIMALLOC_REGION", "64G", number("region", 64LL << 30));
     expect_read("PIMALLOC_REGION", "65536M", number("region", 64LL << 30));
     expect_read("PIMALLOC_REGION", "67108864K", number("region", 64LL << 30));
@@ -259,6 +261,7 @@ TEST(empty_values_count_as_not_set)
         "PIMALLOC_CHECK",     "PIMALLOC_X",          "PIMALLOC_STATS_SIGNAL",
         "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT",      "PIMALLOC_PURGE_THREAD",
         "PIMALLOC_TEARDOWN",  "PIMALLOC_LIMIT_TREE", "PIMALLOC_FAULTS"};
+        "PIMALLOC_TEARDOWN",  "PIMALLOC_LIMIT_TREE", "PIMALLOC_RECORD"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_read(names[i], "", "");
     }
@@ -407,6 +410,11 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
                    "PIMALLOC_PURGE_THREAD, PIMALLOC_REGION, PIMALLOC_STATS, "
                    "PIMALLOC_STATS_SIGNAL, PIMALLOC_TEARDOWN, PIMALLOC_TSTATE, "
                    "PIMALLOC_VERBOSE\n");
+                   "PIMALLOC_DEBUG, PIMALLOC_LEAKS, PIMALLOC_LIMIT, "
+                   "PIMALLOC_LIMIT_TREE, PIMALLOC_MIMALLOC, "
+                   "PIMALLOC_PURGE_THREAD, PIMALLOC_RECORD, PIMALLOC_REGION, "
+                   "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_TEARDOWN, "
+                   "PIMALLOC_TSTATE, PIMALLOC_VERBOSE\n");
 }
 
 SUITE()
