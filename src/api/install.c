@@ -304,9 +304,8 @@ pim_install(const pimalloc_config *config, void *python, bool unasked)
     failure_code = err; // a failure before a success explains nothing any more
     pim_lock_release(&install_lock);
     pim_gate_exit();
-    if (err == 0) {
-        pim_faults_start(&options);
     if (err == 0) { // the chain is changed outside the gate
+        pim_faults_start(&options);
         pim_record_begin(options.record);
     }
     return err;

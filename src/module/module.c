@@ -337,8 +337,7 @@ module_exec(PyObject *module)
 {
     pim_module_state *state = pim_module_state_of(module);
     if (pim_library_find(&state->library) != 0 || pim_limits_add(module) != 0 ||
-        pim_faults_add(module) != 0) {
-        pim_record_add(module) != 0) {
+        pim_faults_add(module) != 0 || pim_record_add(module) != 0) {
         return -1;
     }
     state->not_active_error = PyErr_NewExceptionWithDoc(

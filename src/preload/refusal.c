@@ -27,19 +27,12 @@ missed(void)
 {
     static char text[128];
     const pim_options *o = &pim_preload_options;
-    bool limit = o->limit_soft != 0;
-    bool leaks = o->leaks != PIM_LEAKS_UNTOLD;
-    return o->run_check     ? ""
-           : limit && leaks ? ", PIMALLOC_LIMIT and PIMALLOC_LEAKS do nothing"
-           : limit          ? ", PIMALLOC_LIMIT does nothing"
-           : leaks          ? ", PIMALLOC_LEAKS does nothing"
-           : o->faults != NULL ? ", PIMALLOC_FAULTS does nothing"
-                               : "";
     const struct {
         const char *name;
         bool asked;
     } wishes[] = {{"PIMALLOC_LIMIT", o->limit_soft != 0},
                   {"PIMALLOC_LEAKS", o->leaks != PIM_LEAKS_UNTOLD},
+                  {"PIMALLOC_FAULTS", o->faults != NULL},
                   {"PIMALLOC_RECORD", o->record != NULL}};
     unsigned asked = 0;
     text[0] = '\0';

@@ -74,18 +74,16 @@ prepare(const pim_run_options *o, bool preloads, const char *library,
     }
 }
 
-// COMMAND runs all the same.  It is said where limits, leaks or faults were
-// asked for, and --leaks=fail must not take silence for an answer.
-// COMMAND runs all the same.  It is said where limits, leaks or a recording
-// were asked for, and --leaks=fail must not take silence for an answer.
+// COMMAND runs all the same.  It is said where something was asked for that is
+// missed then, and --leaks=fail must not take silence for an answer.
 static void
 tell_not_served(const pim_run_options *o, const pim_target *target)
 {
     const char *leaks = o->given[PIM_OPT_LEAKS];
-    bool missed = !target->hands_on &&
-                  (o->given[PIM_OPT_LIMIT] != NULL || leaks != NULL ||
-                   o->given[PIM_OPT_FAULTS] != NULL);
-                   o->given[PIM_OPT_RECORD] != NULL);
+    bool missed =
+        !target->hands_on &&
+        (o->given[PIM_OPT_LIMIT] != NULL || leaks != NULL ||
+         o->given[PIM_OPT_FAULTS] != NULL || o->given[PIM_OPT_RECORD] != NULL);
     if (missed && leaks != NULL && strncmp(leaks, "fail", 4) == 0) {
         pim_fail("--leaks=fail could tell nothing of %s, which is not served: "
                  "%s",
@@ -93,8 +91,9 @@ tell_not_served(const pim_run_options *o, const pim_target *target)
     }
     if (missed || o->given[PIM_OPT_VERBOSE] != NULL) {
         warnx("%s is not served%s: %s", target->file,
-              missed ? ", and --limit, --leaks and --faults do nothing" : "",
-              missed ? ", and --limit, --leaks and --record do nothing" : "",
+              missed
+                  ? ", and --limit, --leaks, --faults and --record do nothing"
+                  : "",
               target->why);
     }
 }

@@ -186,20 +186,13 @@ def static_program_without_children(b):
 
 
 @case
-def limits_and_leaks_of_what_is_not_served(b):
-    """who asks for limits, leaks or faults of what is not served is told that there are none"""
+def what_is_missed_where_nothing_is_served(b):
+    """who asks for limits, leaks and the like of what is not served is told that there are none"""
     static = b.compile("static-alone", "-static")
-    for word in ("--limit=64M", "--leaks", "--leaks=json", "--faults=every=9"):
+    for word in ("--limit=64M", "--leaks", "--leaks=json", "--faults=every=9", "--record"):
         done = b.run(word, "--no-children", static)
         equal((done.returncode, done.stderr.count("\n")), (7, 1))
-        contains(done.stderr, f"{static} is not served, and --limit, --leaks and --faults do nothing: ")
-def limits_leaks_and_recordings_of_what_is_not_served(b):
-    """who asks for limits, leaks or a recording of what is not served is told that there are none"""
-    static = b.compile("static-alone", "-static")
-    for word in ("--limit=64M", "--leaks", "--leaks=json", "--record"):
-        done = b.run(word, "--no-children", static)
-        equal((done.returncode, done.stderr.count("\n")), (7, 1))
-        contains(done.stderr, f"{static} is not served, and --limit, --leaks and --record do nothing: ")
+        contains(done.stderr, f"{static} is not served, and --limit, --leaks, --faults and --record do nothing: ")
         equal(b.run(word, static).stderr, "", "its child processes are served")
         done = b.run(word, "env", "-i", "/bin/sh", "-c", "exit 3")
         equal((done.returncode, done.stderr.count("\n")), (3, 1))
