@@ -52,7 +52,8 @@ def errors(page, functions):
     """What may fail is named among the errors, but for what says so of all."""
     section = page[page.index(".Sh ERRORS"):page.index(".Sh SEE ALSO")]
     for returns, name in functions:
-        if (returns.strip() == "int" and name not in ("pimalloc_active", "pimalloc_version")
+        if (returns.strip() == "int" and name not in ("pimalloc_active", "pimalloc_version",
+                                                        "pimalloc_next_domain")
                 and f"Fn {name}" not in section):
             yield f"pimalloc.3 names no error of {name}()"
 
