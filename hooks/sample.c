@@ -115,6 +115,7 @@ static uint64_t
 add_sample(const pim_sample_sum *like, size_t bytes)
 {
     uint64_t mark = 0;
+    bytes = bytes < SIZE_MASK ? bytes : SIZE_MASK; // as its free will say
     acquire();
     uint32_t number = 0;
     if (running) {
@@ -130,7 +131,7 @@ add_sample(const pim_sample_sum *like, size_t bytes)
         sum->total_blocks += blocks;
         sum->total_bytes += blocks * (double)bytes;
         mark = ((uint64_t)(number - 1) << PROFILE_BITS | profile) << SIZE_BITS |
-               (bytes & SIZE_MASK);
+               bytes;
     }
     release();
     return mark;
@@ -248,6 +249,7 @@ pimalloc_profile_start(uint64_t mean, unsigned depth)
     if (err == 0) {
         pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_SAMPLES], in_child);
         pim_store_release(&pim_sampler_now, &sampler);
+        pim_add_relaxed(&pim_sample_epoch, 1);
         pim_store_release(&pim_sample_gap, gap);
     }
     return err;

@@ -7,7 +7,8 @@
 //
 // Sampled are the mem and obj domains of every interpreter, and raw from CPython
 // 3.14 on, where a thread state is current.  What a block grows by in place is
-// not.
+// not, nor are the first 64 KiB of each domain and interpreter that was there
+// before the profile.
 //
 // Any thread, with a GIL or without, not in a signal handler.  From Python:
 // pimalloc.profile_start(); for a program as it is: pimalloc-run --profile.
@@ -57,10 +58,10 @@ typedef struct pimalloc_profile_figures {
 PIMALLOC_EXPORT int pimalloc_profile_get(pimalloc_profile_figures *out);
 
 enum pimalloc_profile_format {
+    PIMALLOC_HTML,       // a page for people; works without a network
     PIMALLOC_PPROF,      // for `go tool pprof` and what reads its files
     PIMALLOC_FOLDED,     // a line for each stack
     PIMALLOC_SPEEDSCOPE, // for speedscope
-    PIMALLOC_HTML,       // a page for people; works without a network
 };
 
 // Writes what is noted now to a file, whole or not at all; path as in

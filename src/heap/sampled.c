@@ -4,6 +4,15 @@
 
 _Atomic(const pim_sampler *) pim_sampler_now;
 
+void
+pim_heap_skip_sample(pim_heap *heap, unsigned domain)
+{
+    pim_account *account = &heap->account[PIM_DOMAIN_INDEX(domain)];
+    if (pim_account_sample_is_due(account)) {
+        pim_account_await_sample(account);
+    }
+}
+
 uint64_t
 pim_heap_take_sample(pim_heap *heap, unsigned domain, size_t bytes)
 {

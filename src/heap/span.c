@@ -98,31 +98,41 @@ take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
     return page;
 }
 
-// Counts the span's block and returns it; NULL for NULL.
-static void *
-finish(pim_heap *heap, pim_page *page)
-{
-    if (page != NULL) {
-        pim_account_add(&heap->account[PIM_DOMAIN_INDEX(page->domain)],
-                        PIM_CLASS_SPAN, page->block_size);
-    }
-    pim_limit_done(&heap->limit);
-    return page != NULL ? pim_page_start(page) : NULL;
-}
-
-// The span is sampled: a block that can bear the mark takes its place.
+// The span is sampled: a block that can bear the mark takes its place.  NULL:
+// there is none.
 static PIM_COLD void *
 exchange(pim_heap *heap, pim_page *page, size_t size, bool zero, uint64_t mark)
 {
     unsigned domain = page->domain;
-    void *block = pim_page_start(page);
     void *marked = pim_large_alloc_marked(heap, domain, size, zero, mark);
     if (marked == NULL) {
         pim_heap_sample_freed(mark);
-        return zero ? memset(block, 0, size) : block;
+        return NULL;
     }
-    pim_heap_push(heap, page, PIM_DOMAIN_INDEX(domain), block);
+    pim_heap_push(heap, page, PIM_DOMAIN_INDEX(domain), pim_page_start(page));
     return marked;
+}
+
+// Counts the span's block and returns it, or what takes its place; NULL for
+// NULL.  is_zero: of a span, not of what takes its place.
+static void *
+finish(pim_heap *heap, pim_page *page, size_t size, bool zero, bool is_zero)
+{
+    if (page == NULL) {
+        pim_limit_done(&heap->limit);
+        return NULL;
+    }
+    unsigned domain = page->domain;
+    pim_account_add(&heap->account[PIM_DOMAIN_INDEX(domain)], PIM_CLASS_SPAN,
+                    page->block_size);
+    pim_limit_done(&heap->limit);
+    uint64_t mark = pim_heap_take_sample(heap, domain, page->block_size);
+    void *marked = mark != 0 ? exchange(heap, page, size, zero, mark) : NULL;
+    if (marked != NULL) {
+        return marked;
+    }
+    void *block = pim_page_start(page);
+    return zero && !is_zero ? memset(block, 0, size) : block;
 }
 
 void *
@@ -137,13 +147,7 @@ pim_span_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
     if (page == NULL) {
         page = take(heap, domain, size, 0, &is_zero);
     }
-    void *block = finish(heap, page);
-    uint64_t mark =
-        block != NULL ? pim_heap_take_sample(heap, domain, size) : 0;
-    if (mark != 0) {
-        return exchange(heap, page, size, zero, mark);
-    }
-    return zero && !is_zero && block != NULL ? memset(block, 0, size) : block;
+    return finish(heap, page, size, zero, is_zero);
 }
 
 void *
@@ -158,7 +162,7 @@ pim_span_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     pim_page *page = is_admitted(heap, size, units)
                          ? take(heap, domain, size, room, &ignored)
                          : NULL;
-    return finish(heap, page);
+    return finish(heap, page, size, false, false);
 }
 
 // Whether the block is to shrink, and is better off in a class.

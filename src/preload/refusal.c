@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,19 +19,35 @@ pim_preload_without_name(const char *text)
     return strncmp(text, name, length) == 0 ? text + length : text;
 }
 
-// What was asked for and is not done where Python is not served; "": nothing
-// that would be missed.  pimalloc-run --check tells it in its answer.
+// What was asked for and is not done where Python is not served, each behind a
+// comma; "": nothing that would be missed.  pimalloc-run --check tells it in its
+// answer.
 static const char *
 missed(void)
 {
+    static char text[128];
     const pim_options *o = &pim_preload_options;
-    bool limit = o->limit_soft != 0;
-    bool leaks = o->leaks != PIM_LEAKS_UNTOLD;
-    return o->run_check     ? ""
-           : limit && leaks ? ", PIMALLOC_LIMIT and PIMALLOC_LEAKS do nothing"
-           : limit          ? ", PIMALLOC_LIMIT does nothing"
-           : leaks          ? ", PIMALLOC_LEAKS does nothing"
-                            : "";
+    const struct {
+        const char *name;
+        bool asked;
+    } wishes[] = {{"PIMALLOC_LIMIT", o->limit_soft != 0},
+                  {"PIMALLOC_LEAKS", o->leaks != PIM_LEAKS_UNTOLD},
+                  {"PIMALLOC_PROFILE", o->profile_format >= 0}};
+    unsigned asked = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < PIM_ARRAY_LEN(wishes) && !o->run_check; i++) {
+        if (wishes[i].asked) {
+            size_t used = strlen(text);
+            snprintf(text + used, sizeof(text) - used, "%s%s",
+                     asked++ == 0 ? ", " : " and ", wishes[i].name);
+        }
+    }
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof(text) - used, "%s",
+             asked == 0   ? ""
+             : asked == 1 ? " does nothing"
+                          : " do nothing");
+    return text;
 }
 
 static void

@@ -68,6 +68,7 @@ may_speak(bool has_python)
            secure_getenv("PIMALLOC_STATS_SIGNAL") != NULL ||
            secure_getenv("PIMALLOC_LEAKS") != NULL ||
            secure_getenv("PIMALLOC_LIMIT") != NULL ||
+           secure_getenv("PIMALLOC_PROFILE") != NULL ||
            secure_getenv("PIMALLOC_VERBOSE") != NULL;
 }
 

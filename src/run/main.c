@@ -74,14 +74,15 @@ prepare(const pim_run_options *o, bool preloads, const char *library,
     }
 }
 
-// COMMAND runs all the same.  It is said where limits or leaks were asked for,
-// and --leaks=fail must not take silence for an answer.
+// COMMAND runs all the same.  It is said where limits, leaks or a profile were
+// asked for, and --leaks=fail must not take silence for an answer.
 static void
 tell_not_served(const pim_run_options *o, const pim_target *target)
 {
     const char *leaks = o->given[PIM_OPT_LEAKS];
-    bool missed =
-        !target->hands_on && (o->given[PIM_OPT_LIMIT] != NULL || leaks != NULL);
+    bool missed = !target->hands_on &&
+                  (o->given[PIM_OPT_LIMIT] != NULL || leaks != NULL ||
+                   o->given[PIM_OPT_PROFILE] != NULL);
     if (missed && leaks != NULL && strncmp(leaks, "fail", 4) == 0) {
         pim_fail("--leaks=fail could tell nothing of %s, which is not served: "
                  "%s",
@@ -89,7 +90,7 @@ tell_not_served(const pim_run_options *o, const pim_target *target)
     }
     if (missed || o->given[PIM_OPT_VERBOSE] != NULL) {
         warnx("%s is not served%s: %s", target->file,
-              missed ? ", and --limit and --leaks do nothing" : "",
+              missed ? ", and --limit, --leaks and --profile do nothing" : "",
               target->why);
     }
 }

@@ -192,7 +192,7 @@ def limits_and_leaks_of_what_is_not_served(b):
     for word in ("--limit=64M", "--leaks", "--leaks=json"):
         done = b.run(word, "--no-children", static)
         equal((done.returncode, done.stderr.count("\n")), (7, 1))
-        contains(done.stderr, f"{static} is not served, and --limit and --leaks do nothing: ")
+        contains(done.stderr, f"{static} is not served, and --limit, --leaks and --profile do nothing: ")
         equal(b.run(word, static).stderr, "", "its child processes are served")
         done = b.run(word, "env", "-i", "/bin/sh", "-c", "exit 3")
         equal((done.returncode, done.stderr.count("\n")), (3, 1))
