@@ -335,6 +335,13 @@ pim_frames_start(void)
     return pim_load_acquire(&refusal) == NULL;
 }
 
+bool
+pim_frames_are_judged(void)
+{
+    const char *why = pim_load_acquire(&refusal);
+    return why != not_asked && why != no_python;
+}
+
 const char *
 pim_frames_refusal(void)
 {

@@ -28,6 +28,9 @@ typedef struct pim_frame {
 // was running there was nothing to compare, and the next call tries again.
 bool pim_frames_start(void);
 
+// Whether it found out, so that another call would find the same.
+bool pim_frames_are_judged(void);
+
 // Why there are no frames; NULL: there are.
 const char *pim_frames_refusal(void);
 

@@ -8,6 +8,7 @@
 
 #include "arena/region.h"
 #include "base/bits.h"
+#include "base/keep_errno.h"
 #include "cpython/symbols.h"
 #include "heap/sampled.h"
 #include "hooks/frames.h"
@@ -140,6 +141,7 @@ add_sample(const pim_sample_sum *like, size_t bytes)
 static uint64_t
 take(const pim_heap *heap, unsigned domain, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     const void *tstate = pim_py.tstate();
     pim_sample_sum like = {
         .stack = tstate != NULL ? pim_stack_fresh(tstate, frames)
@@ -265,7 +267,7 @@ pimalloc_profile_stop(void)
     if (was) {
         pim_store_release(&pim_sample_gap, NULL);
     }
-    return was ? 0 : -ENOENT;
+    return was ? 0 : -ESRCH;
 }
 
 // --- questions ---------------------------------------------------------------

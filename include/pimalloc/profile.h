@@ -39,7 +39,7 @@ extern "C" {
 // not yet, samples have none: pimalloc_profile_why() says why.
 PIMALLOC_EXPORT int pimalloc_profile_start(uint64_t period, unsigned frames);
 
-// Ends it.  What was noted can still be saved.  0; -ENOENT: none runs.
+// Ends it.  What was noted can still be saved.  0; -ESRCH: none runs.
 PIMALLOC_EXPORT int pimalloc_profile_stop(void);
 
 // Why stacks cannot be read, in one line; NULL: they can, or nobody asked.
@@ -66,12 +66,12 @@ enum pimalloc_profile_format {
 
 // Writes what is noted now to a file, whole or not at all; path as in
 // pimalloc_stats_save().  docs/profiles.md has the formats.  0; -EINVAL: the
-// format; -ENOENT: there was no profile; -ENOMEM; or why the file cannot be
+// format; -ESRCH: there was no profile; -ENOMEM; or why the file cannot be
 // written.
 PIMALLOC_EXPORT int pimalloc_profile_save(const char *path, int format);
 
-// Remembers what is noted now.  PIMALLOC_HTML compares with it from then on.  0;
-// -ENOENT; -ENOMEM.
+// Remembers what is noted now.  PIMALLOC_HTML compares with it from then on, until
+// another profile begins.  0; -ESRCH: there was none; -ENOMEM.
 PIMALLOC_EXPORT int pimalloc_profile_mark(void);
 
 #ifdef __cplusplus

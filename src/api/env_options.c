@@ -128,8 +128,8 @@ parse_stats(const char *value, pim_options *out)
     static const char *const forms[] = {"0", "1", "text", "json",
                                         "openmetrics"};
     static char *kept;
-    int form = form_of(value, forms, PIM_ARRAY_LEN(forms), &kept,
-                       &out->stats_file);
+    int form =
+        form_of(value, forms, PIM_ARRAY_LEN(forms), &kept, &out->stats_file);
     if (form >= 0) {
         out->stats_format = form - 1; // enum pimalloc_format
     }
@@ -141,8 +141,8 @@ parse_leaks(const char *value, pim_options *out)
 {
     static const char *const forms[] = {"0", "1", "text", "json", "fail"};
     static char *kept;
-    int form = form_of(value, forms, PIM_ARRAY_LEN(forms), &kept,
-                       &out->leaks_file);
+    int form =
+        form_of(value, forms, PIM_ARRAY_LEN(forms), &kept, &out->leaks_file);
     if (form >= 0) {
         out->leaks = (pim_leaks_form)form;
     }
@@ -155,8 +155,8 @@ parse_profile(const char *value, pim_options *out)
     static const char *const forms[] = {"0",     "1",      "html",
                                         "pprof", "folded", "speedscope"};
     static char *kept;
-    int form = form_of(value, forms, PIM_ARRAY_LEN(forms), &kept,
-                       &out->profile_file);
+    int form =
+        form_of(value, forms, PIM_ARRAY_LEN(forms), &kept, &out->profile_file);
     if (form >= 0) {
         out->profile_format = form - 1; // enum pimalloc_profile_format
     }

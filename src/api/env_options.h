@@ -37,7 +37,8 @@ typedef struct pim_options {
     const char *stats_file; // PIMALLOC_STATS: what follows the colon, or NULL
     int stats_signal;       // PIMALLOC_STATS_SIGNAL: its number, or 0
     int profile_format; // PIMALLOC_PROFILE: enum pimalloc_profile_format, or -1
-    const char *profile_file; // PIMALLOC_PROFILE: what follows the colon, or NULL
+    const char
+        *profile_file; // PIMALLOC_PROFILE: what follows the colon, or NULL
     uint64_t profile_period;  // PIMALLOC_PROFILE_PERIOD: bytes, or 0
     unsigned profile_seconds; // PIMALLOC_PROFILE_EVERY: or 0
     unsigned profile_keep;    // what follows its colon

@@ -27,7 +27,8 @@
 #define SLEEP_MIN_NS 2000000L
 #define SLEEP_MAX_NS 100000000L
 
-static void (*_Atomic calls[PIM_CALLS_SOON])(void);
+static bool (*_Atomic calls[PIM_CALLS_SOON])(void);
+static _Atomic bool queued; // CPython knows of them
 
 static bool
 find(const char *name, void *function)
@@ -44,12 +45,23 @@ call_all(void *arg)
 {
     (void)arg;
     for (unsigned i = 0; i < PIM_CALLS_SOON; i++) {
-        void (*call)(void) = atomic_exchange(&calls[i], NULL);
-        if (call != NULL) {
-            call();
+        bool (*call)(void) = pim_load_acquire(&calls[i]);
+        if (call != NULL && call()) {
+            pim_store_release(&calls[i], NULL);
         }
     }
+    pim_store_release(&queued, false);
     return 0;
+}
+
+static bool
+are_left(void)
+{
+    bool any = false;
+    for (unsigned i = 0; i < PIM_CALLS_SOON; i++) {
+        any = any || pim_load_acquire(&calls[i]) != NULL;
+    }
+    return any;
 }
 
 static void *
@@ -60,16 +72,20 @@ wait_for_python(void *arg)
     if (!find("Py_AddPendingCall", &add)) {
         return arg;
     }
-    while (!pim_py.is_initialized() || add(call_all, NULL) != 0) {
+    while (are_left()) {
         struct timespec pause = {.tv_nsec = ns};
         nanosleep(&pause, NULL);
         ns = ns < SLEEP_MAX_NS / 2 ? ns * 2 : SLEEP_MAX_NS;
+        if (pim_py.is_initialized() && !atomic_exchange(&queued, true) &&
+            add(call_all, NULL) != 0) {
+            pim_store_release(&queued, false);
+        }
     }
     return arg;
 }
 
 int
-pim_py_call_soon(void (*call)(void))
+pim_py_call_soon(bool (*call)(void))
 {
     pthread_t thread;
     unsigned i = 0;

@@ -7,11 +7,12 @@
 
 #include "base/compiler.h"
 
-// Has `call` called once, in the main thread of the main interpreter, as soon as
-// that runs Python code: with its GIL, between two instructions.  Up to
-// PIM_CALLS_SOON of them.  0 or -errno.  By one thread at a time.
+// Has `call` called in the main thread of the main interpreter, as soon as that
+// runs Python code: with its GIL, between two instructions.  False: it is to be
+// called again somewhat later.  Up to PIM_CALLS_SOON of them.  0 or -errno.  By
+// one thread at a time.
 #define PIM_CALLS_SOON 4
-int pim_py_call_soon(void (*call)(void));
+int pim_py_call_soon(bool (*call)(void));
 
 // Has `call` called when the main interpreter begins to end: after the program's
 // own functions of the module atexit, before anything is taken apart.  From such

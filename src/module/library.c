@@ -60,6 +60,12 @@ pim_library_find(pim_library *library)
         {"pimalloc_limit_count_for", &in.limit_count_for},
         {"pimalloc_limit_count_made", &in.limit_count_made},
         {"pimalloc_prefork_freeze", &in.prefork_freeze},
+        {"pimalloc_profile_start", &in.profile_start},
+        {"pimalloc_profile_stop", &in.profile_stop},
+        {"pimalloc_profile_why", &in.profile_why},
+        {"pimalloc_profile_get", &in.profile_get},
+        {"pimalloc_profile_save", &in.profile_save},
+        {"pimalloc_profile_mark", &in.profile_mark},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (!find(wanted[i].name, wanted[i].function)) {

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "module/limited.h"
+#include "pimalloc/profile.h"
 #include "pimalloc/tenants.h"
 
 // What the module calls; all NULL if `found` is not set.
@@ -28,6 +29,12 @@ typedef struct pim_library {
     __typeof__(pimalloc_limit_count_for) *limit_count_for;
     __typeof__(pimalloc_limit_count_made) *limit_count_made;
     __typeof__(pimalloc_prefork_freeze) *prefork_freeze;
+    __typeof__(pimalloc_profile_start) *profile_start;
+    __typeof__(pimalloc_profile_stop) *profile_stop;
+    __typeof__(pimalloc_profile_why) *profile_why;
+    __typeof__(pimalloc_profile_get) *profile_get;
+    __typeof__(pimalloc_profile_save) *profile_save;
+    __typeof__(pimalloc_profile_mark) *profile_mark;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

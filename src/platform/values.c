@@ -100,9 +100,8 @@ pim_every_of(const char *text, unsigned *seconds, unsigned *keep)
 {
     const char *colon = text + strcspn(text, ":");
     unsigned first = count_of(text, colon);
-    unsigned second = *colon == ':'
-                          ? count_of(colon + 1, colon + strlen(colon))
-                          : *keep;
+    unsigned second =
+        *colon == ':' ? count_of(colon + 1, colon + strlen(colon)) : *keep;
     if (first == 0 || (*colon == ':' && second == 0)) {
         return "has a number that is none of 1 to 1000000";
     }

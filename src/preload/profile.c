@@ -132,8 +132,7 @@ pim_preload_write_profile(void)
     }
     unsigned number = pim_add_relaxed(&written, 1) + 1;
     numbered(number, path);
-    int err =
-        pimalloc_profile_save(path, pim_preload_options.profile_format);
+    int err = pimalloc_profile_save(path, pim_preload_options.profile_format);
     if (err != 0) {
         say_not_written(path, err);
     } else {
@@ -152,11 +151,16 @@ pim_preload_end_profile(void)
 
 // --- beginning ---------------------------------------------------------------
 
-static void
+static bool
 python_runs(void)
 {
+    static bool watches_end;
+    if (!watches_end) {
+        watches_end = true;
+        pim_py_call_at_exit(pim_preload_end_profile);
+    }
     pim_frames_start();
-    pim_py_call_at_exit(pim_preload_end_profile);
+    return pim_frames_are_judged();
 }
 
 static void

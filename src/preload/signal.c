@@ -113,7 +113,8 @@ pim_preload_watch_signal(void)
     if (err != 0) {
         pim_say("pimalloc: no thread for %s: %s; the signal keeps its "
                 "meaning\n",
-                number != 0 ? "PIMALLOC_STATS_SIGNAL" : "PIMALLOC_PROFILE_EVERY",
+                number != 0 ? "PIMALLOC_STATS_SIGNAL"
+                            : "PIMALLOC_PROFILE_EVERY",
                 strerror(-err));
         return;
     }

@@ -271,7 +271,7 @@ collect(collected *c)
         return -ENOMEM;
     }
     int err =
-        pim_sample_copy(sums, &state) ? collect_from(c, sums, &state) : -ENOENT;
+        pim_sample_copy(sums, &state) ? collect_from(c, sums, &state) : -ESRCH;
     pim_os->unmap(sums, bytes);
     return err;
 }

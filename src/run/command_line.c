@@ -120,13 +120,15 @@ static const option options[PIM_OPT_COUNT] = {
                          .forms = {"html", "pprof", "folded", "speedscope"},
                          .usual = "a file in the current directory"},
     [PIM_OPT_PROFILE_EVERY] = {"--profile-every", "PIMALLOC_PROFILE_EVERY",
-                               .needs = "SECONDS or SECONDS:KEEP, whole numbers: "
-                                        "--profile-every=60:24"},
+                               .needs =
+                                   "SECONDS or SECONDS:KEEP, whole numbers: "
+                                   "--profile-every=60:24"},
     [PIM_OPT_PROFILE_PERIOD] = {"--profile-period", "PIMALLOC_PROFILE_PERIOD",
                                 .needs = "bytes from 1K to 1T: "
                                          "--profile-period=64K"},
     [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
-                       .forms = {"text", "json", "openmetrics"}, .usual = "stderr"},
+                       .forms = {"text", "json", "openmetrics"},
+                       .usual = "stderr"},
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
                               .needs = "a signal that COMMAND does not "
                                        "use, such as USR1, SIGUSR1 or 10"},
@@ -145,9 +147,8 @@ lack_of(size_t i, const char *value)
     unsigned seconds;
     unsigned keep = 1;
     int number = pim_signal_of(value);
-    return i == PIM_OPT_LIMIT ? pim_limits_of(value, &soft, &hard)
-           : i == PIM_OPT_PROFILE_EVERY
-               ? pim_every_of(value, &seconds, &keep)
+    return i == PIM_OPT_LIMIT            ? pim_limits_of(value, &soft, &hard)
+           : i == PIM_OPT_PROFILE_EVERY  ? pim_every_of(value, &seconds, &keep)
            : i == PIM_OPT_PROFILE_PERIOD ? pim_period_of(value, &soft)
            : i == PIM_OPT_LIMIT_TREE
                ? (pim_tree_of(value) == PIM_TREE_UNSAID ? "is unknown" : NULL)
