@@ -202,14 +202,14 @@ expect_estimates(uint64_t period, uint64_t bytes)
 
 TEST(estimates_are_the_totals)
 {
-    expect_estimates(PERIOD, 64 * MIB);
+    expect_estimates(PERIOD, 96 * MIB);
 }
 
 // Where most blocks are samples, and what takes their places is as much as they
 // are.
 TEST(so_they_are_where_samples_are_many)
 {
-    expect_estimates(1024, 4 * MIB);
+    expect_estimates(1024, 8 * MIB);
 }
 
 // --- what is live ------------------------------------------------------------
