@@ -173,7 +173,7 @@ pim_account_resize(pim_account *account, size_t size_class, uint64_t before,
     if (pim_own_sub_below_zero(&account->credit, (int64_t)(after - before))) {
         raise_and_grant(account);
     }
-    if (pim_account_sample_is_due(account)) {
+    if (pim_account_sample_is_due(account, 0)) {
         pim_account_await_sample(account); // there is no new block to sample
     }
 }

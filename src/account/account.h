@@ -116,12 +116,13 @@ pim_account_handed(const pim_account *account)
            (uint64_t)pim_load_relaxed(&account->credit);
 }
 
-// Whether a sample falls into the block that was just handed out.
+// Whether a sample falls into the block that was just handed out, or into the
+// next so many bytes.
 PIM_INLINE bool
-pim_account_sample_is_due(const pim_account *account)
+pim_account_sample_is_due(const pim_account *account, uint64_t ahead)
 {
     return PIM_UNLIKELY(account->sample_at != 0) &&
-           pim_account_handed(account) >= account->sample_at &&
+           pim_account_handed(account) + ahead >= account->sample_at &&
            account->sampled_for == pim_load_relaxed(&pim_sample_epoch);
 }
 

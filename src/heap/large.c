@@ -78,7 +78,7 @@ finish(pim_heap *heap, pim_large *large, unsigned domain, pim_large_kind kind,
         account_new(heap, large);
         pim_large_ring_add(heap, large);
         if (mark == 0) {
-            large->mark = pim_heap_take_sample(heap, domain, large->usable);
+            large->mark = pim_heap_take_sample(heap, domain, large->usable, 0);
         } else {
             pim_heap_skip_sample(heap, domain);
         }

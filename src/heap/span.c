@@ -98,41 +98,34 @@ take(pim_heap *heap, unsigned domain, size_t size, unsigned room, bool *is_zero)
     return page;
 }
 
-// The span is sampled: a block that can bear the mark takes its place.  NULL:
-// there is none.
-static PIM_COLD void *
-exchange(pim_heap *heap, pim_page *page, size_t size, bool zero, uint64_t mark)
+// Counts the span's block and returns it; NULL for NULL.
+static void *
+finish(pim_heap *heap, pim_page *page)
 {
-    unsigned domain = page->domain;
+    if (page != NULL) {
+        pim_account_add(&heap->account[PIM_DOMAIN_INDEX(page->domain)],
+                        PIM_CLASS_SPAN, page->block_size);
+        pim_heap_skip_sample(heap, page->domain); // see sample()
+    }
+    pim_limit_done(&heap->limit);
+    return page != NULL ? pim_page_start(page) : NULL;
+}
+
+// A sampled block that takes the place of such a span; NULL: it is not to be
+// sampled, or there is none to be had.
+static void *
+sample(pim_heap *heap, unsigned domain, size_t size, bool zero)
+{
+    size_t bytes = (size_t)units_for(size) << PIM_UNIT_SHIFT;
+    uint64_t mark = pim_heap_take_sample(heap, domain, bytes, bytes);
+    if (PIM_LIKELY(mark == 0)) {
+        return NULL;
+    }
     void *marked = pim_large_alloc_marked(heap, domain, size, zero, mark);
     if (marked == NULL) {
         pim_heap_sample_freed(mark);
-        return NULL;
     }
-    pim_heap_push(heap, page, PIM_DOMAIN_INDEX(domain), pim_page_start(page));
     return marked;
-}
-
-// Counts the span's block and returns it, or what takes its place; NULL for
-// NULL.  is_zero: of a span, not of what takes its place.
-static void *
-finish(pim_heap *heap, pim_page *page, size_t size, bool zero, bool is_zero)
-{
-    if (page == NULL) {
-        pim_limit_done(&heap->limit);
-        return NULL;
-    }
-    unsigned domain = page->domain;
-    pim_account_add(&heap->account[PIM_DOMAIN_INDEX(domain)], PIM_CLASS_SPAN,
-                    page->block_size);
-    pim_limit_done(&heap->limit);
-    uint64_t mark = pim_heap_take_sample(heap, domain, page->block_size);
-    void *marked = mark != 0 ? exchange(heap, page, size, zero, mark) : NULL;
-    if (marked != NULL) {
-        return marked;
-    }
-    void *block = pim_page_start(page);
-    return zero && !is_zero ? memset(block, 0, size) : block;
 }
 
 void *
@@ -140,14 +133,16 @@ pim_span_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     unsigned units = units_for(size);
     bool is_zero = false;
-    if (!is_admitted(heap, size, units)) {
-        return NULL;
+    void *block = sample(heap, domain, size, zero);
+    if (block != NULL || !is_admitted(heap, size, units)) {
+        return block;
     }
     pim_page *page = reuse(heap, domain, units, size);
     if (page == NULL) {
         page = take(heap, domain, size, 0, &is_zero);
     }
-    return finish(heap, page, size, zero, is_zero);
+    block = finish(heap, page);
+    return zero && !is_zero && block != NULL ? memset(block, 0, size) : block;
 }
 
 void *
@@ -159,10 +154,11 @@ pim_span_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     if (room > PIM_SPAN_UNITS - units) {
         room = PIM_SPAN_UNITS - units;
     }
-    pim_page *page = is_admitted(heap, size, units)
-                         ? take(heap, domain, size, room, &ignored)
-                         : NULL;
-    return finish(heap, page, size, false, false);
+    void *block = sample(heap, domain, size, false);
+    if (block != NULL || !is_admitted(heap, size, units)) {
+        return block;
+    }
+    return finish(heap, take(heap, domain, size, room, &ignored));
 }
 
 // Whether the block is to shrink, and is better off in a class.
