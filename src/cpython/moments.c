@@ -22,8 +22,8 @@
 
 #define STACK_BYTES ((size_t)128 << 10)
 
-// How long the thread sleeps, ever longer: some programs take their time before
-// they begin with Python.
+// How long the thread sleeps, ever longer: short programs are over soon, and some
+// take their time before they begin with Python.
 #define SLEEP_MIN_NS 2000000L
 #define SLEEP_MAX_NS 100000000L
 
@@ -75,7 +75,7 @@ wait_for_python(void *arg)
     while (are_left()) {
         struct timespec pause = {.tv_nsec = ns};
         nanosleep(&pause, NULL);
-        ns = ns < SLEEP_MAX_NS / 2 ? ns * 2 : SLEEP_MAX_NS;
+        ns = ns < SLEEP_MAX_NS ? ns + ns / 32 : SLEEP_MAX_NS;
         if (pim_py.is_initialized() && !atomic_exchange(&queued, true) &&
             add(call_all, NULL) != 0) {
             pim_store_release(&queued, false);

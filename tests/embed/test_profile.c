@@ -141,8 +141,10 @@ CASE(a_profile_outlives_a_runtime)
         EXPECT_GT(figures().samples, samples + 100);
         embed_stop();
     }
-    const char *text = folded();
-    EXPECT(strlen(text) > 0);
+    EXPECT_EQ(pimalloc_profile_save(scratch_path("p"), PIMALLOC_SPEEDSCOPE), 0);
+    const char *text = scratch_read(scratch_path("p"));
+    EXPECT_HAS(text, "\"main: allocated bytes\"");
+    EXPECT_HAS(text, "\"main, runtime 3: allocated bytes\"");
     EXPECT_EQ(pimalloc_profile_stop(), 0);
     scratch_remove(1);
 }

@@ -9,14 +9,18 @@ from pathlib import Path
 import support
 from support import python, run
 
-# 4 MB that a function asks for, and what waits for files of ours.
+# 4 MB that a function asks for, and what waits for files of ours.  It begins when
+# stacks can be read, which a short program would not wait for.
 START = """
-import os, signal, sys, time
+import ctypes, os, signal, sys, time
 me = os.getpid()
+why = ctypes.PyDLL(None).pimalloc_profile_why
+why.restype = ctypes.c_char_p
 def things(n=40000): return [str(i) * 20 for i in range(n)]
 def files(): return sorted(n for n in os.listdir(FOLDER) if not n.startswith('.'))
 def wait(condition):
     while not condition(): time.sleep(0.001)
+wait(lambda: why() is None)
 """
 
 
