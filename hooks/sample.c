@@ -185,13 +185,22 @@ begin(void)
     begun_ns = now_ns();
 }
 
-// What the parent noted is not the child's.
+void
+pim_sample_seed(uint64_t value)
+{
+    pim_store_relaxed(&seed, value);
+}
+
+// What the parent noted is not the child's, nor are its random numbers, or what
+// all children say together were less sure than it looks.
 static void
 in_child(bool adrift)
 {
     running = running && !adrift;
     if (table != NULL && !adrift) {
         begin();
+        pim_sample_seed(
+            pim_random_at(pim_load_relaxed(&seed), (uint64_t)pim_process_id()));
     }
 }
 
@@ -217,13 +226,11 @@ begin_with(uint64_t mean, unsigned depth)
         holds = true;
     }
     running = true;
+    pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_SAMPLES], in_child);
+    pim_store_release(&pim_sampler_now, &sampler);
+    atomic_fetch_add(&pim_sample_epoch, 1);
+    pim_store_release(&pim_sample_gap, gap);
     return 0;
-}
-
-void
-pim_sample_seed(uint64_t value)
-{
-    pim_store_relaxed(&seed, value);
 }
 
 int
@@ -248,12 +255,6 @@ pimalloc_profile_start(uint64_t mean, unsigned depth)
     acquire();
     int err = begin_with(mean, depth);
     release();
-    if (err == 0) {
-        pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_SAMPLES], in_child);
-        pim_store_release(&pim_sampler_now, &sampler);
-        pim_add_relaxed(&pim_sample_epoch, 1);
-        pim_store_release(&pim_sample_gap, gap);
-    }
     return err;
 }
 
@@ -263,10 +264,8 @@ pimalloc_profile_stop(void)
     acquire();
     bool was = running;
     running = false;
+    pim_store_release(&pim_sample_gap, NULL);
     release();
-    if (was) {
-        pim_store_release(&pim_sample_gap, NULL);
-    }
     return was ? 0 : -ESRCH;
 }
 

@@ -34,7 +34,7 @@ extern "C" {
 // Begins a profile, empty.  period: mean bytes between two samples, 1 KiB to
 // 1 TiB; frames: so many of a stack, the newest, 1 to 256; 0: the above.
 //
-// 0; -EINVAL; -EALREADY (one runs); -ENOENT (pimalloc is not installed);
+// 0; -EINVAL; -EALREADY (one runs; stacks are looked for again); -ENOENT (pimalloc is not installed);
 // -ENOTSUP (this build counts nothing).  Where stacks cannot be read, or could
 // not yet, samples have none: pimalloc_profile_why() says why.
 PIMALLOC_EXPORT int pimalloc_profile_start(uint64_t period, unsigned frames);

@@ -62,7 +62,7 @@ until_sample(pim_account *account, int64_t credit)
 {
     uint64_t (*gap)(void) = pim_load_acquire(&pim_sample_gap);
     uint64_t handed = pim_account_handed(account);
-    uint32_t epoch = pim_load_relaxed(&pim_sample_epoch);
+    uint32_t epoch = pim_load_acquire(&pim_sample_epoch); // before the gap
     if (gap == NULL) {
         account->sample_at = 0;
     } else if (account->sample_at == 0 || account->sampled_for != epoch) {
