@@ -44,6 +44,7 @@ static bool running;
 static uint8_t profile; // counts, so that marks of the last one are known
 static unsigned frames;
 static int64_t begun_ns;
+static _Atomic bool holds; // the numbers of stacks, for good
 static _Atomic uint64_t period;
 static _Atomic uint64_t seed;
 static _Atomic uint64_t draws;
@@ -207,7 +208,6 @@ in_child(bool adrift)
 static int
 begin_with(uint64_t mean, unsigned depth)
 {
-    static bool holds; // the numbers of stacks
     if (running) {
         return -EALREADY;
     }
@@ -221,10 +221,6 @@ begin_with(uint64_t mean, unsigned depth)
     frames = depth;
     pim_store_relaxed(&period, mean);
     pim_store_relaxed(&draws, 0);
-    if (!holds) {
-        pim_intern_hold();
-        holds = true;
-    }
     running = true;
     pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_SAMPLES], in_child);
     pim_store_release(&pim_sampler_now, &sampler);
@@ -252,6 +248,9 @@ pimalloc_profile_start(uint64_t mean, unsigned depth)
         pim_sample_seed((uint64_t)now_ns());
     }
     pim_frames_start();
+    if (!atomic_exchange(&holds, true)) {
+        pim_intern_hold();
+    }
     acquire();
     int err = begin_with(mean, depth);
     release();
