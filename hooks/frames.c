@@ -311,18 +311,35 @@ prove(void)
     return is_readable(tstate) && is_same_stack(&py, tstate) ? NULL : differs;
 }
 
+static void
+judge(void)
+{
+    if (judged != NULL && judged == pim_py.runtime) {
+        return;
+    }
+    pim_store_release(&refusal, not_asked);
+    const char *why = pim_frame_layout_find(&pim_py, &layout);
+    why = why != NULL ? why : prove();
+    judged = why != no_python ? pim_py.runtime : NULL;
+    pim_store_release(&refusal, why);
+}
+
 bool
 pim_frames_start(void)
 {
-    const char *why = pim_load_acquire(&refusal);
-    if (judged == NULL || judged != pim_py.runtime) {
-        pim_store_release(&refusal, not_asked);
-        why = pim_frame_layout_find(&pim_py, &layout);
-        why = why != NULL ? why : prove();
-        judged = why != no_python ? pim_py.runtime : NULL;
-        pim_store_release(&refusal, why);
+    static _Atomic bool busy; // no lock: the proof runs CPython's code
+    if (!atomic_exchange(&busy, true)) {
+        judge();
+        pim_store_release(&busy, false);
     }
-    return why == NULL;
+    return pim_load_acquire(&refusal) == NULL;
+}
+
+bool
+pim_frames_are_judged(void)
+{
+    const char *why = pim_load_acquire(&refusal);
+    return why != not_asked && why != no_python;
 }
 
 const char *

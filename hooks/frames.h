@@ -21,12 +21,15 @@ typedef struct pim_frame {
 
 // Finds the layout and proves it on the calling thread, which has an attached
 // thread state and no exception, and is not inside an allocation: CPython makes
-// objects of the frames that are compared.  One thread at a time.  False:
-// pim_frames_refusal() says why.
+// objects of the frames that are compared.  Does nothing while another thread is
+// at it.  False: pim_frames_refusal() says why.
 //
 // What it found holds for the runtime, with one exception: where no Python code
 // was running there was nothing to compare, and the next call tries again.
 bool pim_frames_start(void);
+
+// Whether it found out, so that another call would find the same.
+bool pim_frames_are_judged(void);
 
 // Why there are no frames; NULL: there are.
 const char *pim_frames_refusal(void);

@@ -8,7 +8,7 @@
 
 // Terms of the series; what they leave out is below 1e-15.
 #define LN_TERMS 12
-#define EXP_TERMS 14
+#define EXP_TERMS 17
 
 // ln(x) of 0 < x <= 1: the exponent, and a mantissa m of 0.75 to 1.5, of which
 // ln(m) = 2 (z + z^3 / 3 + ...) with z = (m - 1) / (m + 1).

@@ -8,6 +8,7 @@
 
 #include "arena/region.h"
 #include "base/bits.h"
+#include "base/keep_errno.h"
 #include "cpython/symbols.h"
 #include "heap/sampled.h"
 #include "hooks/frames.h"
@@ -43,6 +44,7 @@ static bool running;
 static uint8_t profile; // counts, so that marks of the last one are known
 static unsigned frames;
 static int64_t begun_ns;
+static _Atomic bool holds; // the numbers of stacks, for good
 static _Atomic uint64_t period;
 static _Atomic uint64_t seed;
 static _Atomic uint64_t draws;
@@ -115,6 +117,7 @@ static uint64_t
 add_sample(const pim_sample_sum *like, size_t bytes)
 {
     uint64_t mark = 0;
+    bytes = bytes < SIZE_MASK ? bytes : SIZE_MASK; // as its free will say
     acquire();
     uint32_t number = 0;
     if (running) {
@@ -130,7 +133,7 @@ add_sample(const pim_sample_sum *like, size_t bytes)
         sum->total_blocks += blocks;
         sum->total_bytes += blocks * (double)bytes;
         mark = ((uint64_t)(number - 1) << PROFILE_BITS | profile) << SIZE_BITS |
-               (bytes & SIZE_MASK);
+               bytes;
     }
     release();
     return mark;
@@ -139,6 +142,7 @@ add_sample(const pim_sample_sum *like, size_t bytes)
 static uint64_t
 take(const pim_heap *heap, unsigned domain, size_t bytes)
 {
+    PIM_KEEP_ERRNO;
     const void *tstate = pim_py.tstate();
     pim_sample_sum like = {
         .stack = tstate != NULL ? pim_stack_fresh(tstate, frames)
@@ -182,20 +186,28 @@ begin(void)
     begun_ns = now_ns();
 }
 
-// What the parent noted is not the child's.
+void
+pim_sample_seed(uint64_t value)
+{
+    pim_store_relaxed(&seed, value);
+}
+
+// What the parent noted is not the child's, nor are its random numbers, or what
+// all children say together were less sure than it looks.
 static void
 in_child(bool adrift)
 {
     running = running && !adrift;
     if (table != NULL && !adrift) {
         begin();
+        pim_sample_seed(
+            pim_random_at(pim_load_relaxed(&seed), (uint64_t)pim_process_id()));
     }
 }
 
 static int
 begin_with(uint64_t mean, unsigned depth)
 {
-    static bool holds; // the numbers of stacks
     if (running) {
         return -EALREADY;
     }
@@ -209,18 +221,12 @@ begin_with(uint64_t mean, unsigned depth)
     frames = depth;
     pim_store_relaxed(&period, mean);
     pim_store_relaxed(&draws, 0);
-    if (!holds) {
-        pim_intern_hold();
-        holds = true;
-    }
     running = true;
+    pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_SAMPLES], in_child);
+    pim_store_release(&pim_sampler_now, &sampler);
+    atomic_fetch_add(&pim_sample_epoch, 1);
+    pim_store_release(&pim_sample_gap, gap);
     return 0;
-}
-
-void
-pim_sample_seed(uint64_t value)
-{
-    pim_store_relaxed(&seed, value);
 }
 
 int
@@ -242,14 +248,12 @@ pimalloc_profile_start(uint64_t mean, unsigned depth)
         pim_sample_seed((uint64_t)now_ns());
     }
     pim_frames_start();
+    if (!atomic_exchange(&holds, true)) {
+        pim_intern_hold();
+    }
     acquire();
     int err = begin_with(mean, depth);
     release();
-    if (err == 0) {
-        pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_SAMPLES], in_child);
-        pim_store_release(&pim_sampler_now, &sampler);
-        pim_store_release(&pim_sample_gap, gap);
-    }
     return err;
 }
 
@@ -259,11 +263,9 @@ pimalloc_profile_stop(void)
     acquire();
     bool was = running;
     running = false;
+    pim_store_release(&pim_sample_gap, NULL);
     release();
-    if (was) {
-        pim_store_release(&pim_sample_gap, NULL);
-    }
-    return was ? 0 : -ENOENT;
+    return was ? 0 : -ESRCH;
 }
 
 // --- questions ---------------------------------------------------------------

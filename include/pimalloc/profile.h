@@ -7,7 +7,8 @@
 //
 // Sampled are the mem and obj domains of every interpreter, and raw from CPython
 // 3.14 on, where a thread state is current.  What a block grows by in place is
-// not.
+// not, nor are the first 64 KiB of each domain and interpreter that was there
+// before the profile.
 //
 // Any thread, with a GIL or without, not in a signal handler.  From Python:
 // pimalloc.profile_start(); for a program as it is: pimalloc-run --profile.
@@ -33,12 +34,12 @@ extern "C" {
 // Begins a profile, empty.  period: mean bytes between two samples, 1 KiB to
 // 1 TiB; frames: so many of a stack, the newest, 1 to 256; 0: the above.
 //
-// 0; -EINVAL; -EALREADY (one runs); -ENOENT (pimalloc is not installed);
+// 0; -EINVAL; -EALREADY (one runs; stacks are looked for again); -ENOENT (pimalloc is not installed);
 // -ENOTSUP (this build counts nothing).  Where stacks cannot be read, or could
 // not yet, samples have none: pimalloc_profile_why() says why.
 PIMALLOC_EXPORT int pimalloc_profile_start(uint64_t period, unsigned frames);
 
-// Ends it.  What was noted can still be saved.  0; -ENOENT: none runs.
+// Ends it.  What was noted can still be saved.  0; -ESRCH: none runs.
 PIMALLOC_EXPORT int pimalloc_profile_stop(void);
 
 // Why stacks cannot be read, in one line; NULL: they can, or nobody asked.
@@ -57,20 +58,20 @@ typedef struct pimalloc_profile_figures {
 PIMALLOC_EXPORT int pimalloc_profile_get(pimalloc_profile_figures *out);
 
 enum pimalloc_profile_format {
+    PIMALLOC_HTML,       // a page for people; works without a network
     PIMALLOC_PPROF,      // for `go tool pprof` and what reads its files
     PIMALLOC_FOLDED,     // a line for each stack
     PIMALLOC_SPEEDSCOPE, // for speedscope
-    PIMALLOC_HTML,       // a page for people; works without a network
 };
 
 // Writes what is noted now to a file, whole or not at all; path as in
 // pimalloc_stats_save().  docs/profiles.md has the formats.  0; -EINVAL: the
-// format; -ENOENT: there was no profile; -ENOMEM; or why the file cannot be
+// format; -ESRCH: there was no profile; -ENOMEM; or why the file cannot be
 // written.
 PIMALLOC_EXPORT int pimalloc_profile_save(const char *path, int format);
 
-// Remembers what is noted now.  PIMALLOC_HTML compares with it from then on.  0;
-// -ENOENT; -ENOMEM.
+// Remembers what is noted now.  PIMALLOC_HTML compares with it from then on, until
+// another profile begins.  0; -ESRCH: there was none; -ENOMEM.
 PIMALLOC_EXPORT int pimalloc_profile_mark(void);
 
 #ifdef __cplusplus

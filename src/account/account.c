@@ -6,6 +6,7 @@
 #include "platform/gate.h"
 
 uint64_t (*_Atomic pim_sample_gap)(void);
+_Atomic uint32_t pim_sample_epoch;
 
 // --- looking ---------------------------------------------------------------
 
@@ -61,9 +62,11 @@ until_sample(pim_account *account, int64_t credit)
 {
     uint64_t (*gap)(void) = pim_load_acquire(&pim_sample_gap);
     uint64_t handed = pim_account_handed(account);
+    uint32_t epoch = pim_load_acquire(&pim_sample_epoch); // before the gap
     if (gap == NULL) {
         account->sample_at = 0;
-    } else if (account->sample_at == 0) {
+    } else if (account->sample_at == 0 || account->sampled_for != epoch) {
+        account->sampled_for = epoch;
         account->sample_at = handed + gap();
     }
     uint64_t left = account->sample_at - handed - 1;
@@ -170,7 +173,7 @@ pim_account_resize(pim_account *account, size_t size_class, uint64_t before,
     if (pim_own_sub_below_zero(&account->credit, (int64_t)(after - before))) {
         raise_and_grant(account);
     }
-    if (pim_account_sample_is_due(account)) {
+    if (pim_account_sample_is_due(account, 0)) {
         pim_account_await_sample(account); // there is no new block to sample
     }
 }

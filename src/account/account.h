@@ -77,6 +77,7 @@ typedef struct pim_account {
     _Atomic uint64_t granted;
     uint64_t sample_at;       // owner; 0: no sample is awaited
     _Atomic uint32_t looking; // odd while the owner grants a credit
+    uint32_t sampled_for;     // owner; whose sample is awaited
     _Atomic uint64_t peak;    // bytes; these three are raised by any thread
     _Atomic uint64_t peak_blocks;
     _Atomic uint64_t class_peak[PIM_ACCOUNT_CLASSES]; // blocks
@@ -103,6 +104,9 @@ typedef struct pim_ledger {
 // takes samples; NULL: nobody.  Any thread.
 extern uint64_t (*_Atomic pim_sample_gap)(void);
 
+// Changes with whatever the gap depends on: what was awaited before is not.
+extern _Atomic uint32_t pim_sample_epoch;
+
 // --- the owner's own view ----------------------------------------------------
 
 PIM_INLINE uint64_t
@@ -112,12 +116,14 @@ pim_account_handed(const pim_account *account)
            (uint64_t)pim_load_relaxed(&account->credit);
 }
 
-// Whether a sample falls into the block that was just handed out.
+// Whether a sample falls into the block that was just handed out, or into the
+// next so many bytes.
 PIM_INLINE bool
-pim_account_sample_is_due(const pim_account *account)
+pim_account_sample_is_due(const pim_account *account, uint64_t ahead)
 {
     return PIM_UNLIKELY(account->sample_at != 0) &&
-           pim_account_handed(account) >= account->sample_at;
+           pim_account_handed(account) + ahead >= account->sample_at &&
+           account->sampled_for == pim_load_relaxed(&pim_sample_epoch);
 }
 
 PIM_INLINE uint64_t

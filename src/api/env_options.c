@@ -118,15 +118,16 @@ parse_teardown(const char *value, pim_options *out)
     return i >= 0;
 }
 
-// Returns 0 for 0, 1 for 1 and text, 2 for json and 3 for `third`; *file is what
-// follows a colon behind one of these words, or NULL.  -1: it is none of them,
-// and *file is as it was.
+// forms: "0", "1", for which the third stands, too, and others.  Returns 0 for
+// "0", 1 for "1" and the third, 2 for the fourth; *file is what follows a colon
+// behind one of these words, or NULL.  -1: it is none of them, and *file is as
+// it was.
 static int
-form_of(const char *value, const char *third, char **kept, const char **file)
+form_of(const char *value, const char *const *forms, size_t count, char **kept,
+        const char **file)
 {
-    const char *const forms[] = {"0", "1", "text", "json", third};
     const char *path;
-    int form = pim_form_of(value, forms, PIM_ARRAY_LEN(forms), &path);
+    int form = pim_form_of(value, forms, count, &path);
     if (form < 0 || (path != NULL && (*path == '\0' || form < 2))) {
         return -1;
     }
@@ -141,8 +142,11 @@ form_of(const char *value, const char *third, char **kept, const char **file)
 static bool
 parse_stats(const char *value, pim_options *out)
 {
+    static const char *const forms[] = {"0", "1", "text", "json",
+                                        "openmetrics"};
     static char *kept;
-    int form = form_of(value, "openmetrics", &kept, &out->stats_file);
+    int form =
+        form_of(value, forms, PIM_ARRAY_LEN(forms), &kept, &out->stats_file);
     if (form >= 0) {
         out->stats_format = form - 1; // enum pimalloc_format
     }
@@ -152,12 +156,41 @@ parse_stats(const char *value, pim_options *out)
 static bool
 parse_leaks(const char *value, pim_options *out)
 {
+    static const char *const forms[] = {"0", "1", "text", "json", "fail"};
     static char *kept;
-    int form = form_of(value, "fail", &kept, &out->leaks_file);
+    int form =
+        form_of(value, forms, PIM_ARRAY_LEN(forms), &kept, &out->leaks_file);
     if (form >= 0) {
         out->leaks = (pim_leaks_form)form;
     }
     return form >= 0;
+}
+
+static bool
+parse_profile(const char *value, pim_options *out)
+{
+    static const char *const forms[] = {"0",     "1",      "html",
+                                        "pprof", "folded", "speedscope"};
+    static char *kept;
+    int form =
+        form_of(value, forms, PIM_ARRAY_LEN(forms), &kept, &out->profile_file);
+    if (form >= 0) {
+        out->profile_format = form - 1; // enum pimalloc_profile_format
+    }
+    return form >= 0;
+}
+
+static bool
+parse_profile_period(const char *value, pim_options *out)
+{
+    return pim_period_of(value, &out->profile_period) == NULL;
+}
+
+static bool
+parse_profile_every(const char *value, pim_options *out)
+{
+    return pim_every_of(value, &out->profile_seconds, &out->profile_keep) ==
+           NULL;
 }
 
 static bool
@@ -187,6 +220,14 @@ static const option options[] = {
      .parse = parse_limit},
     {"LIMIT_TREE", "none, tenants or all", .parse = parse_limit_tree},
     {"MIMALLOC", "the path of libmimalloc.so.3", .parse = parse_mimalloc},
+    {"PROFILE",
+     "html, pprof, folded or speedscope, with or without :FILE; 0 or 1",
+     .parse = parse_profile},
+    {"PROFILE_EVERY", "SECONDS or SECONDS:KEEP, whole numbers such as 60:24",
+     .parse = parse_profile_every},
+    {"PROFILE_PERIOD",
+     "a whole number with K, M, G or T such as 64K, from 1K to 1T",
+     .parse = parse_profile_period},
     {"PURGE_THREAD", SWITCH(purge_thread)},
     {"RECORD", "the path of a file", .parse = parse_record},
     {"REGION", "a whole number with K, M, G or T such as 64G, 1M at least",
@@ -261,7 +302,9 @@ pim_options_read(pim_options *out)
         *out = kept;
         return;
     }
-    *out = (pim_options){.stats_format = -1};
+    *out = (pim_options){.stats_format = -1,
+                         .profile_format = -1,
+                         .profile_keep = PIM_PROFILE_KEEP};
     if (pim_is_privileged()) {
         pim_privilege_forget(PREFIX);
         return;

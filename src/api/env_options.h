@@ -14,6 +14,9 @@ typedef enum pim_leaks_form {
     PIM_LEAKS_FAIL // as text; preload library only: and an exit status
 } pim_leaks_form;
 
+// Files of a profile that are kept where nobody says how many.
+#define PIM_PROFILE_KEEP 24
+
 typedef struct pim_options {
     const char *mimalloc;   // PIMALLOC_MIMALLOC: path of the library to load
     uint64_t region_bytes;  // PIMALLOC_REGION: 0 if not set
@@ -35,6 +38,12 @@ typedef struct pim_options {
     int stats_format; // PIMALLOC_STATS: enum pimalloc_format, -1: not asked
     const char *stats_file; // PIMALLOC_STATS: what follows the colon, or NULL
     int stats_signal;       // PIMALLOC_STATS_SIGNAL: its number, or 0
+    int profile_format; // PIMALLOC_PROFILE: enum pimalloc_profile_format, or -1
+    const char
+        *profile_file; // PIMALLOC_PROFILE: what follows the colon, or NULL
+    uint64_t profile_period;  // PIMALLOC_PROFILE_PERIOD: bytes, or 0
+    unsigned profile_seconds; // PIMALLOC_PROFILE_EVERY: or 0
+    unsigned profile_keep;    // what follows its colon
     bool run_check; // PIMALLOC_RUN_CHECK=1: internal, of pimalloc-run --check
 } pim_options;
 

@@ -350,7 +350,8 @@ pimalloc_strerror(int err)
     case 0:
         return "pimalloc: no error";
     case -EALREADY:
-        return "pimalloc: it is installed already; nothing is to be done";
+        return "pimalloc: it is installed, or a profile runs, already; nothing "
+               "is to be done";
     case -EBUSY:
         return "pimalloc: Python runs already; install before "
                "Py_InitializeFromConfig()";
@@ -365,6 +366,8 @@ pimalloc_strerror(int err)
         return "pimalloc: no CPython 3.12 or newer can be seen in this process";
     case -ENOENT:
         return "pimalloc: there is no such library, interpreter, block or file";
+    case -ESRCH:
+        return "pimalloc: there is no profile; start one";
     case -EPROTO:
         return "pimalloc: the libmimalloc found is none that will do: 3.6 or "
                "newer, below 4";

@@ -12,6 +12,7 @@
 
 #include "domain/raw_count.h"
 #include "heap/remote.h"
+#include "heap/sampled.h"
 #include "interp/lives.h"
 
 #define WHO_BITS 32
@@ -85,6 +86,7 @@ pim_raw_tag_put(pim_heap *heap, void *block, size_t bytes)
     if (who != 0) {
         pim_account_add(&heap->account[PIM_DOMAIN_INDEX(PIM_RAW)],
                         PIM_CLASS_LARGE, usable);
+        pim_heap_skip_sample(heap, PIM_RAW); // no header could bear a mark
     } else {
         pim_raw_count_alloc(usable);
     }

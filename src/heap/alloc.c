@@ -202,7 +202,7 @@ static PIM_COLD void *
 sample(pim_heap *heap, unsigned domain_index, size_t bytes, void *block)
 {
     unsigned domain = PIM_INDEX_DOMAIN(domain_index);
-    uint64_t mark = pim_heap_take_sample(heap, domain, bytes);
+    uint64_t mark = pim_heap_take_sample(heap, domain, bytes, 0);
     if (mark == 0) {
         return block;
     }
@@ -221,7 +221,7 @@ pim_heap_look(pim_heap *heap, unsigned domain_index, size_t size_class,
 {
     pim_account *account = &heap->account[domain_index];
     pim_heap_purge_handed(heap, pim_account_look(account, size_class));
-    return pim_account_sample_is_due(account) && !pim_gate_is_inside()
+    return pim_account_sample_is_due(account, 0) && !pim_gate_is_inside()
                ? sample(heap, domain_index, pim_classes[size_class].block_size,
                         block)
                : block;
@@ -264,7 +264,7 @@ pim_heap_alloc_slow(pim_heap *heap, unsigned domain_index, unsigned size_class)
     void *block = alloc(heap, domain_index, size_class);
     pim_account *account = &heap->account[domain_index];
     pim_account_look_at_class(account, size_class);
-    if (pim_account_sample_is_due(account) && block != NULL &&
+    if (pim_account_sample_is_due(account, 0) && block != NULL &&
         !pim_gate_is_inside()) {
         block = sample(heap, domain_index, pim_classes[size_class].block_size,
                        block);

@@ -62,20 +62,26 @@ account_free(const pim_heap *caller, pim_large *large)
     return heap;
 }
 
+// mark: of the block for which it stands; 0: it stands for itself.
 static void *
-finish(pim_heap *heap, pim_large *large, unsigned domain, pim_large_kind kind)
+finish(pim_heap *heap, pim_large *large, unsigned domain, pim_large_kind kind,
+       uint64_t mark)
 {
     void *block = pim_large_block(large);
     large->heap = heap;
     large->serial = heap != NULL ? pim_load_relaxed(&heap->serial) : 0;
     large->domain = (uint8_t)domain;
     large->kind = (uint8_t)kind;
-    large->mark = 0;
+    large->mark = mark;
     large->cookie = pim_large_cookie(block);
     if (heap != NULL) {
         account_new(heap, large);
         pim_large_ring_add(heap, large);
-        large->mark = pim_heap_take_sample(heap, domain, large->usable);
+        if (mark == 0) {
+            large->mark = pim_heap_take_sample(heap, domain, large->usable, 0);
+        } else {
+            pim_heap_skip_sample(heap, domain);
+        }
     }
     return block;
 }
@@ -95,7 +101,7 @@ finish_map(pim_heap *heap, unsigned domain, size_t used, const pim_extent *map,
     pim_large *large = pim_large_set_extent(map);
     large->is_small = is_small;
     large->usable = used - PIM_LARGE_HEADER;
-    return finish(heap, large, domain, PIM_LARGE_MAP);
+    return finish(heap, large, domain, PIM_LARGE_MAP, 0);
 }
 
 static void *
@@ -120,7 +126,7 @@ alloc_map(pim_heap *heap, unsigned domain, size_t size, bool zero)
 }
 
 static void *
-alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
+alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero, uint64_t mark)
 {
     size_t bytes;
     pim_large *large = pim_mi_alloc(size + PIM_LARGE_HEADER, zero, &bytes);
@@ -128,7 +134,7 @@ alloc_mi(pim_heap *heap, unsigned domain, size_t size, bool zero)
         return NULL;
     }
     large->usable = bytes - PIM_LARGE_HEADER;
-    return finish(heap, large, domain, PIM_LARGE_MI);
+    return finish(heap, large, domain, PIM_LARGE_MI, mark);
 }
 
 // What a request takes of a limit.  Raw blocks have no spans: mimalloc's
@@ -171,7 +177,7 @@ pim_large_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
         block = alloc_map(heap, domain, size, zero);
     }
     if (block == NULL) {
-        block = alloc_mi(heap, domain, size, zero);
+        block = alloc_mi(heap, domain, size, zero, 0);
     }
     served(heap);
     pim_gate_exit();
@@ -188,12 +194,7 @@ pim_large_alloc_marked(pim_heap *heap, unsigned domain, size_t size, bool zero,
         return NULL;
     }
     pim_gate_enter();
-    void *block = alloc_mi(heap, domain, size, zero);
-    if (block != NULL) {
-        pim_large *large = pim_large_header(block);
-        pim_heap_sample_freed(large->mark); // the next one was due at once
-        large->mark = mark;
-    }
+    void *block = alloc_mi(heap, domain, size, zero, mark);
     served(heap);
     pim_gate_exit();
     return block;
@@ -206,7 +207,7 @@ pim_large_alloc_unowned(unsigned domain, size_t size, bool zero)
         return NULL;
     }
     pim_gate_enter();
-    void *block = alloc_mi(NULL, domain, size, zero);
+    void *block = alloc_mi(NULL, domain, size, zero, 0);
     pim_gate_exit();
     return block;
 }

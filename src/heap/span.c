@@ -105,23 +105,26 @@ finish(pim_heap *heap, pim_page *page)
     if (page != NULL) {
         pim_account_add(&heap->account[PIM_DOMAIN_INDEX(page->domain)],
                         PIM_CLASS_SPAN, page->block_size);
+        pim_heap_skip_sample(heap, page->domain); // see sample()
     }
     pim_limit_done(&heap->limit);
     return page != NULL ? pim_page_start(page) : NULL;
 }
 
-// The span is sampled: a block that can bear the mark takes its place.
-static PIM_COLD void *
-exchange(pim_heap *heap, pim_page *page, size_t size, bool zero, uint64_t mark)
+// A sampled block that takes the place of such a span; NULL: it is not to be
+// sampled, or there is none to be had.
+static void *
+sample(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
-    unsigned domain = page->domain;
-    void *block = pim_page_start(page);
+    size_t bytes = (size_t)units_for(size) << PIM_UNIT_SHIFT;
+    uint64_t mark = pim_heap_take_sample(heap, domain, bytes, bytes);
+    if (PIM_LIKELY(mark == 0)) {
+        return NULL;
+    }
     void *marked = pim_large_alloc_marked(heap, domain, size, zero, mark);
     if (marked == NULL) {
         pim_heap_sample_freed(mark);
-        return zero ? memset(block, 0, size) : block;
     }
-    pim_heap_push(heap, page, PIM_DOMAIN_INDEX(domain), block);
     return marked;
 }
 
@@ -130,19 +133,15 @@ pim_span_alloc(pim_heap *heap, unsigned domain, size_t size, bool zero)
 {
     unsigned units = units_for(size);
     bool is_zero = false;
-    if (!is_admitted(heap, size, units)) {
-        return NULL;
+    void *block = sample(heap, domain, size, zero);
+    if (block != NULL || !is_admitted(heap, size, units)) {
+        return block;
     }
     pim_page *page = reuse(heap, domain, units, size);
     if (page == NULL) {
         page = take(heap, domain, size, 0, &is_zero);
     }
-    void *block = finish(heap, page);
-    uint64_t mark =
-        block != NULL ? pim_heap_take_sample(heap, domain, size) : 0;
-    if (mark != 0) {
-        return exchange(heap, page, size, zero, mark);
-    }
+    block = finish(heap, page);
     return zero && !is_zero && block != NULL ? memset(block, 0, size) : block;
 }
 
@@ -155,10 +154,11 @@ pim_span_alloc_growing(pim_heap *heap, unsigned domain, size_t size)
     if (room > PIM_SPAN_UNITS - units) {
         room = PIM_SPAN_UNITS - units;
     }
-    pim_page *page = is_admitted(heap, size, units)
-                         ? take(heap, domain, size, room, &ignored)
-                         : NULL;
-    return finish(heap, page);
+    void *block = sample(heap, domain, size, false);
+    if (block != NULL || !is_admitted(heap, size, units)) {
+        return block;
+    }
+    return finish(heap, take(heap, domain, size, room, &ignored));
 }
 
 // Whether the block is to shrink, and is better off in a class.

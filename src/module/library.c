@@ -66,6 +66,12 @@ pim_library_find(pim_library *library)
         {"pimalloc_fault_refusal", &in.fault_refusal},
         {"pimalloc_record_start", &in.record_start},
         {"pimalloc_record_stop", &in.record_stop},
+        {"pimalloc_profile_start", &in.profile_start},
+        {"pimalloc_profile_stop", &in.profile_stop},
+        {"pimalloc_profile_why", &in.profile_why},
+        {"pimalloc_profile_get", &in.profile_get},
+        {"pimalloc_profile_save", &in.profile_save},
+        {"pimalloc_profile_mark", &in.profile_mark},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (!find(wanted[i].name, wanted[i].function)) {

@@ -12,6 +12,7 @@
 #include "module/limited.h"
 #include "pimalloc/hooks.h"
 #include "pimalloc/record.h"
+#include "pimalloc/profile.h"
 #include "pimalloc/tenants.h"
 
 // What the module calls; all NULL if `found` is not set.
@@ -36,6 +37,12 @@ typedef struct pim_library {
     __typeof__(pimalloc_fault_refusal) *fault_refusal;
     __typeof__(pimalloc_record_start) *record_start;
     __typeof__(pimalloc_record_stop) *record_stop;
+    __typeof__(pimalloc_profile_start) *profile_start;
+    __typeof__(pimalloc_profile_stop) *profile_stop;
+    __typeof__(pimalloc_profile_why) *profile_why;
+    __typeof__(pimalloc_profile_get) *profile_get;
+    __typeof__(pimalloc_profile_save) *profile_save;
+    __typeof__(pimalloc_profile_mark) *profile_mark;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

@@ -92,6 +92,16 @@ class Limits(TypedDict):
     left_bytes: int
 
 @type_check_only
+class Profile(TypedDict):
+    """The figures of a profile; bytes are estimates."""
+
+    period: int | None
+    samples: int
+    dropped: int
+    live_bytes: int
+    total_bytes: int
+
+@type_check_only
 class _HasId(Protocol):
     @property
     def id(self) -> SupportsIndex: ...
@@ -230,3 +240,23 @@ class faults:
         /,
     ) -> Literal[False]:
         """Removes it; exceptions pass."""
+def profile_start(period: SupportsIndex = 524288, frames: SupportsIndex = 64) -> None:
+    """Begins a profile of all interpreters: where memory comes from, by samples.
+
+    period: mean bytes between two samples; frames: so many of a stack.
+    """
+
+def profile_stop() -> None:
+    """Ends the profile; what it noted can still be saved."""
+
+def profile() -> Profile:
+    """The figures of the profile; period is None if none runs."""
+
+def profile_mark() -> None:
+    """Remembers what the profile says now; pages compare with it from then on."""
+
+def profile_save(
+    path: str | bytes | PathLike[str] | PathLike[bytes],
+    format: Literal["html", "pprof", "folded", "speedscope"] = "html",
+) -> None:
+    """Writes the profile to a file; %p in the path is the process's id."""

@@ -6,8 +6,9 @@
 // LOCK-2  Order: install, raw heap, process heap, registry, region, extents,
 //         budgets, a heap's limit, rings of large blocks.  While the lock of
 //         the thread-state search, the look at the raw table, the watch of
-//         leaks, the shadow map or mimalloc's first arena is held, no other is
-//         taken.  No lock is held while the gate is entered at depth 0.
+//         leaks, the shadow map, mimalloc's first arena, the samples of a
+//         profile or its marked moment is held, no other is taken.  No lock is
+//         held while the gate is entered at depth 0.
 
 #ifndef PIM_PLATFORM_LOCK_H
 #define PIM_PLATFORM_LOCK_H

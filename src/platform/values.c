@@ -8,7 +8,7 @@
 
 // Reads up to `end`, a colon or the text's own end.
 static const char *
-lack_of_size(const char *text, const char *end, uint64_t *out)
+lack_of_bytes(const char *text, const char *end, uint64_t *out)
 {
     static const char units[] = "KMGT";
     char *unit;
@@ -26,12 +26,21 @@ lack_of_size(const char *text, const char *end, uint64_t *out)
     if (errno != 0 || n > UINT64_MAX >> shift) {
         return "has more than 64 bits";
     }
-    _Static_assert(PIM_SIZE_MIN == 1 << 20, "the text says 1M");
-    if (n << shift < PIM_SIZE_MIN) {
-        return "is less than 1M; a number without a unit is bytes";
-    }
     *out = (uint64_t)n << shift;
     return NULL;
+}
+
+static const char *
+lack_of_size(const char *text, const char *end, uint64_t *out)
+{
+    uint64_t bytes = 0;
+    const char *lack = lack_of_bytes(text, end, &bytes);
+    _Static_assert(PIM_SIZE_MIN == 1 << 20, "the text says 1M");
+    if (lack == NULL && bytes < PIM_SIZE_MIN) {
+        lack = "is less than 1M; a number without a unit is bytes";
+    }
+    *out = lack == NULL ? bytes : *out;
+    return lack;
 }
 
 const char *
@@ -58,6 +67,47 @@ pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard)
         *hard = second;
     }
     return lack;
+}
+
+const char *
+pim_period_of(const char *text, uint64_t *out)
+{
+    uint64_t bytes = 0;
+    const char *lack = lack_of_bytes(text, text + strlen(text), &bytes);
+    if (lack == NULL &&
+        (bytes < (uint64_t)1 << 10 || bytes > (uint64_t)1 << 40)) {
+        lack = "is not within 1K and 1T; a number without a unit is bytes";
+    }
+    *out = lack == NULL ? bytes : *out;
+    return lack;
+}
+
+// Reads up to `end`; 0: it is no number, or one that is out of range.
+static unsigned
+count_of(const char *text, const char *end)
+{
+    char *stop;
+    errno = 0;
+    unsigned long n = strtoul(text, &stop, 10);
+    return *text >= '0' && *text <= '9' && stop == end && errno == 0 &&
+                   n <= 1000000
+               ? (unsigned)n
+               : 0;
+}
+
+const char *
+pim_every_of(const char *text, unsigned *seconds, unsigned *keep)
+{
+    const char *colon = text + strcspn(text, ":");
+    unsigned first = count_of(text, colon);
+    unsigned second =
+        *colon == ':' ? count_of(colon + 1, colon + strlen(colon)) : *keep;
+    if (first == 0 || (*colon == ':' && second == 0)) {
+        return "has a number that is none of 1 to 1000000";
+    }
+    *seconds = first;
+    *keep = second;
+    return NULL;
 }
 
 bool

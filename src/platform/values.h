@@ -18,6 +18,13 @@ const char *pim_size_of(const char *text, uint64_t *out);
 // SOFT[:HARD], of which HARD is not below SOFT, and 0 if it is left out.
 const char *pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard);
 
+// Bytes between two samples, 1K to 1T.
+const char *pim_period_of(const char *text, uint64_t *out);
+
+// SECONDS[:KEEP], whole numbers of 1 to 1000000; *keep: as it was if it is left
+// out.
+const char *pim_every_of(const char *text, unsigned *seconds, unsigned *keep);
+
 // Whether the first `length` characters of the text are the word.
 bool pim_is_word(const char *word, const char *text, size_t length);
 

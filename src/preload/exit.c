@@ -80,6 +80,9 @@ process_ends(void)
     if (served && pim_preload_options.stats_format >= 0) {
         pim_preload_tell_figures();
     }
+    if (served) {
+        pim_preload_end_profile();
+    }
     if (served && pim_preload_options.leaks != PIM_LEAKS_UNTOLD) {
         tell_leaks();
     }

@@ -98,6 +98,7 @@ try_install(void *python)
         return;
     }
     pim_preload_installed = true;
+    pim_preload_begin_profile();
     pim_preload_watch_signal();
     pim_preload_watch_exit();
 }

@@ -5,8 +5,9 @@
 //   start.c     the start of the process: is there a Python already?
 //   locale.c    the one function of libc that is interposed, and why
 //   install.c   when does a Python in this process get pimalloc?
-//   signal.c    figures on a signal
+//   signal.c    figures and a profile on a signal, or every so often
 //   exit.c      what the process tells when it ends
+//   profile.c   the profile that was asked for, and its files
 //   refusal.c   why a Python is not served, in words
 //   status.c    the exit status with PIMALLOC_LEAKS=fail
 //   state.c     the options, and what became of the Python that was tried last
@@ -93,7 +94,14 @@ void pim_preload_watch_exit(void);
 // What was left is told, so the status may be changed.
 void pim_preload_leaks_told(void);
 
-// Begins to watch for the signal that asks for figures, if there is one.
+// The profile that PIMALLOC_PROFILE asks for, if it does: begins it; writes it
+// to the next file, in any thread; and for the last time in this process.
+void pim_preload_begin_profile(void);
+void pim_preload_write_profile(void);
+void pim_preload_end_profile(void);
+
+// Begins to watch for the signal that asks for figures, and to write the profile
+// every so often, if that is asked for.
 void pim_preload_watch_signal(void);
 
 #endif // PIM_PRELOAD_PRELOAD_H

@@ -33,7 +33,8 @@ missed(void)
     } wishes[] = {{"PIMALLOC_LIMIT", o->limit_soft != 0},
                   {"PIMALLOC_LEAKS", o->leaks != PIM_LEAKS_UNTOLD},
                   {"PIMALLOC_FAULTS", o->faults != NULL},
-                  {"PIMALLOC_RECORD", o->record != NULL}};
+                  {"PIMALLOC_RECORD", o->record != NULL},
+                  {"PIMALLOC_PROFILE", o->profile_format >= 0}};
     unsigned asked = 0;
     text[0] = '\0';
     for (size_t i = 0; i < PIM_ARRAY_LEN(wishes) && !o->run_check; i++) {

@@ -70,6 +70,7 @@ may_speak(bool has_python)
            secure_getenv("PIMALLOC_LIMIT") != NULL ||
            secure_getenv("PIMALLOC_FAULTS") != NULL ||
            secure_getenv("PIMALLOC_RECORD") != NULL ||
+           secure_getenv("PIMALLOC_PROFILE") != NULL ||
            secure_getenv("PIMALLOC_VERBOSE") != NULL;
 }
 

@@ -18,6 +18,7 @@
 #include "account/account.h"
 #include "hooks/intern.h"
 #include "hooks/sample.h"
+#include "hooks/stacks.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
 #include "platform/os.h"
@@ -181,6 +182,7 @@ collect_stacks(collected *c, const pim_sample_sum *sums, size_t count,
     pim_profile *p = &c->profile;
     pim_profile_stack *stacks = take(c, count * sizeof(*stacks));
     pim_profile_interp *interps = take(c, count * sizeof(*interps));
+    uint32_t unknown = pim_stack_unknown();
     for (size_t i = 0; i < count && stacks != NULL && interps != NULL; i++) {
         unsigned words;
         const pim_sample_sum *sum = &sums[i];
@@ -194,8 +196,8 @@ collect_stacks(collected *c, const pim_sample_sum *sums, size_t count,
         }
         stacks[i] = (pim_profile_stack){
             .frames = frames,
-            .depth = words - 1,
-            .full_depth = stack[0],
+            .depth = sum->stack != unknown ? words - 1 : 0,
+            .full_depth = sum->stack != unknown ? stack[0] : 0,
             .domain = sum->domain,
             .interp = interp_of(interps, &p->interp_count, sum),
             .thread = sum->thread,
@@ -269,7 +271,7 @@ collect(collected *c)
         return -ENOMEM;
     }
     int err =
-        pim_sample_copy(sums, &state) ? collect_from(c, sums, &state) : -ENOENT;
+        pim_sample_copy(sums, &state) ? collect_from(c, sums, &state) : -ESRCH;
     pim_os->unmap(sums, bytes);
     return err;
 }
@@ -324,7 +326,8 @@ pimalloc_profile_save(const char *path, int format)
         return err;
     }
     collected earlier = exchange_remembered((collected){.map = NULL});
-    bool compares = format == PIMALLOC_HTML && earlier.map != NULL;
+    bool compares = format == PIMALLOC_HTML && earlier.map != NULL &&
+                    earlier.profile.begun_ns == now.profile.begun_ns;
     err = pim_profile_save(&now.profile, compares ? &earlier.profile : NULL,
                            names[format], path);
     give_back(&earlier);

@@ -21,7 +21,8 @@ typedef struct option {
     const char *name;
     const char *variable; // NULL: none
     const char *flag;     // its value if the option takes none
-    const char *forms[3]; // of [=FORM][:FILE]; the first is the default
+    const char *forms[4]; // of [=FORM][:FILE]; the first is the default
+    const char *usual;    // where it writes without FILE
     const char *file;     // else of [=FILE], the default
     const char *needs;    // else what it needs behind =
 } option;
@@ -82,22 +83,22 @@ read_form(const option *o, const char *value)
     const char *name = value + (*value == '=');
     bool is_default = *value != '=' || *name == ':';
     const char *file = *name == ':' ? name + 1 : NULL;
-    int form = is_default ? 0
-                          : pim_form_of(name, o->forms, PIM_ARRAY_LEN(o->forms),
-                                        &file);
+    size_t count = o->forms[3] != NULL ? 4 : 3;
+    int form = is_default ? 0 : pim_form_of(name, o->forms, count, &file);
     if (form < 0) {
-        pim_fail("%s: there is no format \"%.*s\"; valid are %s, %s and %s, "
-                 "and a file follows a colon: %s=json:FILE",
+        const char *last = o->forms[count - 1];
+        pim_fail("%s: there is no format \"%.*s\"; valid are %s, %s%s%s and "
+                 "%s, and a file follows a colon: %s=%s:FILE",
                  o->name, (int)strcspn(name, ":"), name, o->forms[0],
-                 o->forms[1], o->forms[2], o->name);
+                 o->forms[1], count > 3 ? ", " : "",
+                 count > 3 ? o->forms[2] : "", last, o->name, o->forms[1]);
     }
     if (file == NULL) {
         return o->forms[form];
     }
     if (*file == '\0') {
-        pim_fail("%s: no file follows the colon; leave the colon out for "
-                 "stderr",
-                 o->name);
+        pim_fail("%s: no file follows the colon; leave the colon out for %s",
+                 o->name, o->usual);
     }
     file = *file != '/' ? absolute(o, file) : file;
     check_file(o, file);
@@ -129,16 +130,27 @@ static const option options[PIM_OPT_COUNT] = {
                         .needs = "KEY=VALUE,... such as every=1000,domain=obj"},
     [PIM_OPT_HELP] = {"--help", .flag = ""},
     [PIM_OPT_LEAKS] = {"--leaks", "PIMALLOC_LEAKS",
-                       .forms = {"text", "json", "fail"}},
+                       .forms = {"text", "json", "fail"}, .usual = "stderr"},
     [PIM_OPT_LIMIT] = {"--limit", "PIMALLOC_LIMIT",
                        .needs = "SOFT or SOFT:HARD: --limit=64M:72M"},
     [PIM_OPT_LIMIT_TREE] = {"--limit-tree", "PIMALLOC_LIMIT_TREE",
                             .needs = "none, tenants or all: --limit-tree=all"},
     [PIM_OPT_NO_CHILDREN] = {"--no-children", "PIMALLOC_CHILDREN", .flag = "0"},
+    [PIM_OPT_PROFILE] = {"--profile", "PIMALLOC_PROFILE",
+                         .forms = {"html", "pprof", "folded", "speedscope"},
+                         .usual = "a file in the current directory"},
+    [PIM_OPT_PROFILE_EVERY] = {"--profile-every", "PIMALLOC_PROFILE_EVERY",
+                               .needs =
+                                   "SECONDS or SECONDS:KEEP, whole numbers: "
+                                   "--profile-every=60:24"},
+    [PIM_OPT_PROFILE_PERIOD] = {"--profile-period", "PIMALLOC_PROFILE_PERIOD",
+                                .needs = "bytes from 1K to 1T: "
+                                         "--profile-period=64K"},
     [PIM_OPT_RECORD] = {"--record", "PIMALLOC_RECORD",
                         .file = "pimalloc-%p.record"},
     [PIM_OPT_STATS] = {"--stats", "PIMALLOC_STATS",
-                       .forms = {"text", "json", "openmetrics"}},
+                       .forms = {"text", "json", "openmetrics"},
+                       .usual = "stderr"},
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
                               .needs = "a signal that COMMAND does not "
                                        "use, such as USR1, SIGUSR1 or 10"},
@@ -154,9 +166,13 @@ lack_of(size_t i, const char *value)
 {
     uint64_t soft;
     uint64_t hard;
+    unsigned seconds;
+    unsigned keep = 1;
     int number = pim_signal_of(value);
-    return i == PIM_OPT_LIMIT    ? pim_limits_of(value, &soft, &hard)
-           : i == PIM_OPT_FAULTS ? pim_rules_lack(value)
+    return i == PIM_OPT_LIMIT            ? pim_limits_of(value, &soft, &hard)
+           : i == PIM_OPT_FAULTS         ? pim_rules_lack(value)
+           : i == PIM_OPT_PROFILE_EVERY  ? pim_every_of(value, &seconds, &keep)
+           : i == PIM_OPT_PROFILE_PERIOD ? pim_period_of(value, &soft)
            : i == PIM_OPT_LIMIT_TREE
                ? (pim_tree_of(value) == PIM_TREE_UNSAID ? "is unknown" : NULL)
            : number == 0 ? "is unknown: there is no signal of that name"
@@ -189,6 +205,15 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
                              text (default), json or openmetrics; to stderr, or\n\
                              to FILE, where %p is the process id and %% is %\n\
   --stats-signal=SIGNAL    write them also at SIGNAL (USR1, SIGUSR1 or 10)\n\
+  --profile[=FORMAT][:FILE]\n\
+                           find out where memory comes from, by samples: FORMAT\n\
+                             is html (default), pprof, folded or speedscope;\n\
+                             FILE is by default pimalloc-%p.html or the like;\n\
+                             written when Python ends and at --stats-signal\n\
+  --profile-every=SECONDS[:KEEP]\n\
+                           write it every so often, too; %n in FILE is the\n\
+                             number of the file, and the last KEEP (24) stay\n\
+  --profile-period=BYTES   one sample in so many bytes (default: 512K)\n\
   --leaks[=FORM][:FILE]    say what each interpreter left when it ended: FORM is\n\
                              text (default), json, or fail: as text, and the\n\
                              exit status is 23 instead of 0 if it is more than\n\
@@ -220,6 +245,7 @@ cannot be executed, 127 if it is not found.\n\
 \n\
   pimalloc-run --stats python3 app.py\n\
   pimalloc-run --stats=json:app-%p.json -- python3 app.py --verbose\n\
+  pimalloc-run --profile python3 app.py\n\
   pimalloc-run --check python3\n";
 
 static void

@@ -74,16 +74,25 @@ prepare(const pim_run_options *o, bool preloads, const char *library,
     }
 }
 
+static bool
+is_missed(const pim_run_options *o)
+{
+    static const int missed[] = {PIM_OPT_LIMIT, PIM_OPT_LEAKS, PIM_OPT_FAULTS,
+                                 PIM_OPT_PROFILE, PIM_OPT_RECORD};
+    bool any = false;
+    for (size_t i = 0; i < PIM_ARRAY_LEN(missed); i++) {
+        any = any || o->given[missed[i]] != NULL;
+    }
+    return any;
+}
+
 // COMMAND runs all the same.  It is said where something was asked for that is
 // missed then, and --leaks=fail must not take silence for an answer.
 static void
 tell_not_served(const pim_run_options *o, const pim_target *target)
 {
     const char *leaks = o->given[PIM_OPT_LEAKS];
-    bool missed =
-        !target->hands_on &&
-        (o->given[PIM_OPT_LIMIT] != NULL || leaks != NULL ||
-         o->given[PIM_OPT_FAULTS] != NULL || o->given[PIM_OPT_RECORD] != NULL);
+    bool missed = !target->hands_on && is_missed(o);
     if (missed && leaks != NULL && strncmp(leaks, "fail", 4) == 0) {
         pim_fail("--leaks=fail could tell nothing of %s, which is not served: "
                  "%s",
@@ -91,9 +100,7 @@ tell_not_served(const pim_run_options *o, const pim_target *target)
     }
     if (missed || o->given[PIM_OPT_VERBOSE] != NULL) {
         warnx("%s is not served%s: %s", target->file,
-              missed
-                  ? ", and --limit, --leaks, --faults and --record do nothing"
-                  : "",
+              missed ? ", and what was asked for with it does nothing" : "",
               target->why);
     }
 }

@@ -160,7 +160,7 @@ def section_13(design):
 
 def check_tests(design):
     begin, end = section_13(design)
-    kinds = "unit|thread|model|embed|fault|misuse|tstate|mi"
+    kinds = "unit|thread|model|embed|fault|misuse|tstate|mi|hooks"
     content = ""
     for match in re.finditer(rf"(?<![\w/])(?:tests/)?((?:{kinds})/[\w/]+)(?:\.c)?|`(\w+)`"
                              r"|(\n\||\. )", design[begin:end]):

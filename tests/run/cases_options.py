@@ -156,6 +156,33 @@ def record_files(b):
 
 
 @case
+def profile(b):
+    """--profile takes one of four formats and a file, its period and its turns"""
+    here = os.path.realpath(b.scratch)
+    for word, wanted in (("--profile", "html"), ("--profile=pprof", "pprof"),
+                         ("--profile=folded", "folded"), ("--profile=speedscope", "speedscope"),
+                         ("--profile:x-%n", f"html:{here}/x-%n"),
+                         ("--profile=pprof:%p.pb.gz", f"pprof:{here}/%p.pb.gz")):
+        equal(b.variable("PIMALLOC_PROFILE", word, cwd=here), wanted, word)
+    for word in ("--profile=svg", "--profile=", "--profile=json:x"):
+        b.fails(125, word, "true", says=["--profile: there is no format",
+                                         "html, pprof, folded and speedscope", "=pprof:FILE"])
+    b.fails(125, "--profile=html:", "true", says=["leave the colon out for a file"])
+    b.fails(125, "--profile=html:/no/such/x", "true", says=["--profile: /no/such is no directory"])
+    for word in ("1K", "512K", "1048576", "1T"):
+        equal(b.variable("PIMALLOC_PROFILE_PERIOD", f"--profile-period={word}"), word)
+    for word, lack in (("", "no digit"), ("64KB", "units K, M, G and T"), ("1023", "1K and 1T"),
+                       ("2T", "1K and 1T")):
+        b.fails(125, f"--profile-period={word}", "true", says=[f'"{word}"', lack, "=64K"])
+    for word in ("1", "60:24"):
+        equal(b.variable("PIMALLOC_PROFILE_EVERY", f"--profile-every={word}"), word)
+    for word in ("", "0", "1:0", "1:", "x", "-1", "1000001"):
+        b.fails(125, f"--profile-every={word}", "true", says=["1 to 1000000", "=60:24"])
+    for word in ("--profile-every", "--profile-every:1", "--profile-period"):
+        b.fails(125, word, "true", says=["needs"])
+
+
+@case
 def stats_in_a_directory_with_a_per_cent_sign(b):
     """a per cent sign in the current directory stands for itself, and %% in FILE for one"""
     here = Path(os.path.realpath(b.scratch)) / "100%pure"

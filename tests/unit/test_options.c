@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/env_options.h"
+#include "pimalloc/profile.h"
 #include "pimalloc/tenants.h"
 #include "platform/rules.h"
 #include "support/core.h"
@@ -59,6 +60,11 @@ describe(const pim_options *o, char *text)
     add(text, "signal", o->stats_signal, 0);
     add(text, "leaks", o->leaks, PIM_LEAKS_UNTOLD);
     add_text(text, "leaks_file", o->leaks_file);
+    add(text, "profile", o->profile_format, -1);
+    add_text(text, "profile_file", o->profile_file);
+    add(text, "period", (long long)o->profile_period, 0);
+    add(text, "seconds", o->profile_seconds, 0);
+    add(text, "keep", o->profile_keep, PIM_PROFILE_KEEP);
 }
 
 // What describe() says; valid until the next call.
@@ -209,6 +215,60 @@ TEST(leaks_have_a_form_and_may_have_a_file)
     expect_refused("PIMALLOC_LEAKS", "json:", "text, json or fail");
 }
 
+TEST(profiles_have_a_form_and_may_have_a_file)
+{
+    expect_read("PIMALLOC_PROFILE", "1", number("profile", PIMALLOC_HTML));
+    expect_read("PIMALLOC_PROFILE", "html", number("profile", PIMALLOC_HTML));
+    expect_read("PIMALLOC_PROFILE", "pprof", number("profile", PIMALLOC_PPROF));
+    expect_read("PIMALLOC_PROFILE", "folded:a:b%p-%n",
+                in_file("profile", PIMALLOC_FOLDED, "a:b%p-%n"));
+    expect_read("PIMALLOC_PROFILE", "speedscope:x",
+                in_file("profile", PIMALLOC_SPEEDSCOPE, "x"));
+    expect_read("PIMALLOC_PROFILE", "0", "");
+    static const char *const bad[] = {
+        "2", "HTML", "svg", "html:", ":file", "1:file", "htmlx", "json"};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(bad); i++) {
+        expect_refused("PIMALLOC_PROFILE", bad[i],
+                       "html, pprof, folded or speedscope");
+    }
+}
+
+TEST(profiles_have_a_period)
+{
+    expect_read("PIMALLOC_PROFILE_PERIOD", "1K", number("period", 1024));
+    expect_read("PIMALLOC_PROFILE_PERIOD", "65536", number("period", 65536));
+    expect_read("PIMALLOC_PROFILE_PERIOD", "1T", number("period", 1LL << 40));
+    static const char *const bad[] = {"0",  "1023", "1025G",  "2T",  "64KB",
+                                      "-1", "K",    "64K:1K", "1.5M"};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(bad); i++) {
+        expect_refused("PIMALLOC_PROFILE_PERIOD", bad[i], "from 1K to 1T");
+    }
+}
+
+TEST(profiles_are_written_every_so_often)
+{
+    expect_read("PIMALLOC_PROFILE_EVERY", "60", number("seconds", 60));
+    expect_read("PIMALLOC_PROFILE_EVERY", "1:1", " seconds=1 keep=1");
+    expect_read("PIMALLOC_PROFILE_EVERY", "1000000:7",
+                " seconds=1000000 keep=7");
+    static const char *const bad[] = {"0",
+                                      "-1",
+                                      "x",
+                                      "1:",
+                                      "1:0",
+                                      ":1",
+                                      "1:-1",
+                                      "1:2:3",
+                                      "1s",
+                                      "1000001",
+                                      "99999999999999999999",
+                                      " 1",
+                                      "1 :2"};
+    for (unsigned i = 0; i < PIM_ARRAY_LEN(bad); i++) {
+        expect_refused("PIMALLOC_PROFILE_EVERY", bad[i], "SECONDS:KEEP");
+    }
+}
+
 TEST(signals_have_names_and_numbers)
 {
     expect_read("PIMALLOC_STATS_SIGNAL", "USR1", number("signal", SIGUSR1));
@@ -256,11 +316,15 @@ TEST(texts_outlive_the_environment)
 TEST(empty_values_count_as_not_set)
 {
     static const char *const names[] = {
-        "PIMALLOC_MIMALLOC",  "PIMALLOC_REGION",     "PIMALLOC_TSTATE",
-        "PIMALLOC_VERBOSE",   "PIMALLOC_DEBUG",      "PIMALLOC_STATS",
-        "PIMALLOC_CHECK",     "PIMALLOC_X",          "PIMALLOC_STATS_SIGNAL",
-        "PIMALLOC_RUN_CHECK", "PIMALLOC_LIMIT",      "PIMALLOC_PURGE_THREAD",
-        "PIMALLOC_TEARDOWN",  "PIMALLOC_LIMIT_TREE", "PIMALLOC_FAULTS",
+        "PIMALLOC_MIMALLOC",       "PIMALLOC_REGION",
+        "PIMALLOC_TSTATE",         "PIMALLOC_VERBOSE",
+        "PIMALLOC_DEBUG",          "PIMALLOC_STATS",
+        "PIMALLOC_CHECK",          "PIMALLOC_X",
+        "PIMALLOC_STATS_SIGNAL",   "PIMALLOC_RUN_CHECK",
+        "PIMALLOC_LIMIT",          "PIMALLOC_PURGE_THREAD",
+        "PIMALLOC_TEARDOWN",       "PIMALLOC_LIMIT_TREE",
+        "PIMALLOC_PROFILE",        "PIMALLOC_PROFILE_EVERY",
+        "PIMALLOC_PROFILE_PERIOD", "PIMALLOC_FAULTS",
         "PIMALLOC_RECORD"};
     for (unsigned i = 0; i < PIM_ARRAY_LEN(names); i++) {
         expect_read(names[i], "", "");
@@ -407,8 +471,10 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
                    "valid are PIMALLOC_CHECK, PIMALLOC_CHILDREN, "
                    "PIMALLOC_DEBUG, PIMALLOC_FAULTS, PIMALLOC_LEAKS, "
                    "PIMALLOC_LIMIT, PIMALLOC_LIMIT_TREE, PIMALLOC_MIMALLOC, "
-                   "PIMALLOC_PURGE_THREAD, PIMALLOC_RECORD, PIMALLOC_REGION, "
-                   "PIMALLOC_STATS, PIMALLOC_STATS_SIGNAL, PIMALLOC_TEARDOWN, "
+                   "PIMALLOC_PROFILE, PIMALLOC_PROFILE_EVERY, "
+                   "PIMALLOC_PROFILE_PERIOD, PIMALLOC_PURGE_THREAD, "
+                   "PIMALLOC_RECORD, PIMALLOC_REGION, PIMALLOC_STATS, "
+                   "PIMALLOC_STATS_SIGNAL, PIMALLOC_TEARDOWN, "
                    "PIMALLOC_TSTATE, PIMALLOC_VERBOSE\n");
 }
 
