@@ -42,7 +42,13 @@ extern void (*_Atomic pim_gate_on_thread_exit[PIM_EXITS])(void);
 
 // Called in a forked child, in this order, by its only thread, which may enter;
 // all locks are free.  Likewise NULL.
-enum { PIM_CHILD_ENDS, PIM_CHILD_ADRIFT, PIM_CHILD_HOOKS, PIM_CHILD_CALLS };
+enum {
+    PIM_CHILD_ENDS,
+    PIM_CHILD_ADRIFT,
+    PIM_CHILD_HOOKS,
+    PIM_CHILD_TRACE,
+    PIM_CHILD_CALLS
+};
 extern void (*_Atomic pim_gate_on_fork_child[PIM_CHILD_CALLS])(bool adrift);
 
 void pim_gate_enter_slow(void);
