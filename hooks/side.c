@@ -12,8 +12,8 @@
 #define IS_CODE (UINT64_C(1) << 31)
 #define STACK_MASK (IS_CODE - 1)
 
-// Objects begin behind up to two headers of 16 bytes.
-#define STARTS 3
+// Objects begin behind up to three headers of 16 bytes.
+#define STARTS 4
 
 bool
 pim_side_start(bool all)

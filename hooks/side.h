@@ -28,7 +28,7 @@ bool pim_side_put(const void *block, unsigned domain, int64_t interp,
 // Forgets a block that its caller is about to free.  False: it had no record.
 bool pim_side_take(const void *block, pim_record *out);
 
-// Marks the block that an object lies in, whose address is up to two headers
+// Marks the block that an object lies in, whose address is up to three headers
 // into it.  The object is alive.  False: no memory.
 bool pim_side_mark_code(const void *object);
 

@@ -11,6 +11,7 @@
 
 #include "module/limited.h"
 #include "pimalloc/tenants.h"
+#include "pimalloc/trace.h"
 
 // What the module calls; all NULL if `found` is not set.
 typedef struct pim_library {
@@ -28,6 +29,18 @@ typedef struct pim_library {
     __typeof__(pimalloc_limit_count_for) *limit_count_for;
     __typeof__(pimalloc_limit_count_made) *limit_count_made;
     __typeof__(pimalloc_prefork_freeze) *prefork_freeze;
+    __typeof__(pimalloc_trace_start) *trace_start;
+    __typeof__(pimalloc_trace_stop) *trace_stop;
+    __typeof__(pimalloc_trace_clear) *trace_clear;
+    __typeof__(pimalloc_trace_why) *trace_why;
+    __typeof__(pimalloc_trace_get) *trace_get;
+    __typeof__(pimalloc_trace_reset_peak) *trace_reset_peak;
+    __typeof__(pimalloc_trace_walk) *trace_walk;
+    __typeof__(pimalloc_trace_find) *trace_find;
+    __typeof__(pimalloc_trace_stack) *trace_stack;
+    __typeof__(pimalloc_trace_hold) *trace_hold;
+    __typeof__(pimalloc_trace_release) *trace_release;
+    __typeof__(pimalloc_trace_relabel) *trace_relabel;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

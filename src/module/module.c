@@ -16,6 +16,7 @@
 #include "module/limits.h"
 #include "module/module_state.h"
 #include "module/owner.h"
+#include "module/trace.h"
 
 #define STRING_OF(x) #x
 #define STRING(x) STRING_OF(x)
@@ -334,7 +335,8 @@ static int
 module_exec(PyObject *module)
 {
     pim_module_state *state = pim_module_state_of(module);
-    if (pim_library_find(&state->library) != 0 || pim_limits_add(module) != 0) {
+    if (pim_library_find(&state->library) != 0 || pim_limits_add(module) != 0 ||
+        pim_trace_add(module) != 0) {
         return -1;
     }
     state->not_active_error = PyErr_NewExceptionWithDoc(
