@@ -26,6 +26,7 @@
 #include "domain/check.h"
 #include "domain/domain.h"
 #include "hooks/chain.h"
+#include "hooks/trace_begin.h"
 #include "interp/registry.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
@@ -234,7 +235,8 @@ start_purging(const pim_options *options)
 }
 
 static int
-install(const pimalloc_config *config, void *python, bool unasked)
+install(const pimalloc_config *config, void *python, bool unasked,
+        unsigned *frames)
 {
     pim_options options;
     if (config != NULL && config->size != sizeof(*config)) {
@@ -273,6 +275,7 @@ install(const pimalloc_config *config, void *python, bool unasked)
     pim_wrapper_start();
     pim_chain_start();
     start_purging(&options);
+    *frames = options.trace;
     hooks_on_top = options.debug && pim_py.setup_debug_hooks != NULL;
     if (hooks_on_top) {
         pim_py.setup_debug_hooks();
@@ -294,10 +297,12 @@ pim_install(const pimalloc_config *config, void *python, bool unasked)
     pim_gate_start();
     pim_gate_enter();
     pim_lock_acquire(&install_lock);
-    int err = install(config, python, unasked);
+    unsigned frames = 0;
+    int err = install(config, python, unasked, &frames);
     failure_code = err; // a failure before a success explains nothing any more
     pim_lock_release(&install_lock);
     pim_gate_exit();
+    pim_trace_when_python_runs(frames);
     return err;
 }
 

@@ -60,6 +60,15 @@ pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard)
     return lack;
 }
 
+int
+pim_frames_of(const char *text)
+{
+    char *end;
+    unsigned long frames = strtoul(text, &end, 10);
+    bool is_number = *text >= '0' && *text <= '9' && *end == '\0';
+    return is_number && frames <= PIM_FRAMES_MAX ? (int)frames : -1;
+}
+
 bool
 pim_is_word(const char *word, const char *text, size_t length)
 {

@@ -18,6 +18,10 @@ const char *pim_size_of(const char *text, uint64_t *out);
 // SOFT[:HARD], of which HARD is not below SOFT, and 0 if it is left out.
 const char *pim_limits_of(const char *text, uint64_t *soft, uint64_t *hard);
 
+// A number of frames, 0 to PIM_FRAMES_MAX; -1: none.
+#define PIM_FRAMES_MAX 256
+int pim_frames_of(const char *text);
+
 // Whether the first `length` characters of the text are the word.
 bool pim_is_word(const char *word, const char *text, size_t length);
 
