@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/keep_errno.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
 #include "platform/os.h"
@@ -183,6 +184,7 @@ pim_intern(pim_interned_kind kind, const uint32_t *words, unsigned n)
     lookup *i = pim_load_acquire(&indices);
     uint32_t number = i == NULL ? 0 : look_up(i, hash, kind, words, n, &slot);
     if (number == 0) {
+        PIM_KEEP_ERRNO;
         pim_gate_enter();
         pim_lock_acquire(&lock);
         number = add(hash, kind, words, n);

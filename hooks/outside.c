@@ -5,6 +5,7 @@
 
 #include "account/account.h"
 #include "base/bits.h"
+#include "base/keep_errno.h"
 #include "pimalloc/hooks.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
@@ -53,6 +54,7 @@ place_of(const void *address)
 static bool
 resize(size_t wanted)
 {
+    PIM_KEEP_ERRNO;
     pim_traced_block *old = table;
     size_t old_places = places;
     pim_traced_block *new = pim_os->map(wanted * sizeof(*new));

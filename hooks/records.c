@@ -3,6 +3,7 @@
 #include "hooks/records.h"
 
 #include "abandoned/retained.h"
+#include "base/keep_errno.h"
 #include "mi/mi.h"
 #include "pimalloc/hooks.h"
 #include "platform/os.h"
@@ -12,11 +13,11 @@
 #define LEAF_UNITS ((size_t)1 << (LEAF_SHIFT - PIM_UNIT_SHIFT))
 #define LEAVES ((size_t)1 << (47 - LEAF_SHIFT))
 
-// A unit's entry: the address of its records and, above that, one more than
-// their size class; 0: it has none.  So who has a block of another class does
-// not look into them (SIDE-2).
+// A unit's entry: the address of its records and, above that, the kind of page
+// that they are of; 0: it has none.  So who has a block of a page of another kind
+// does not look into them (SIDE-2).
 typedef _Atomic uintptr_t unit_entry;
-#define CLASS_SHIFT 48
+#define KIND_SHIFT 48
 
 typedef struct leaf {
     struct leaf *next;
@@ -86,24 +87,23 @@ unit_start(const leaf *l, size_t unit)
 static pim_records *
 records_in(uintptr_t entry)
 {
-    return (pim_records *)(entry & (((uintptr_t)1 << CLASS_SHIFT) - 1));
+    return (pim_records *)(entry & (((uintptr_t)1 << KIND_SHIFT) - 1));
 }
 
+// Its size class and domain; never 0.
 static uintptr_t
-class_bits(const pim_page *page)
+kind_of(const pim_page *page)
 {
-    return (page->size_class + (uintptr_t)1) << CLASS_SHIFT;
+    return (uintptr_t)page->size_class * (PIM_DOMAINS + 1) + page->domain + 1;
 }
 
-// NULL: there are none of the page's class.
+// NULL: there are none of the page's kind.
 static pim_records *
 records_of(const pim_page *page, const char *start)
 {
     unit_entry *unit = unit_of(start);
     uintptr_t entry = unit != NULL ? pim_load_acquire(unit) : 0;
-    return entry >> CLASS_SHIFT == class_bits(page) >> CLASS_SHIFT
-               ? records_in(entry)
-               : NULL;
+    return entry >> KIND_SHIFT == kind_of(page) ? records_in(entry) : NULL;
 }
 
 static size_t
@@ -130,6 +130,20 @@ pim_records_find(const pim_page *page, const void *block, size_t *index)
     const char *start = pim_page_start(page);
     *index = index_of(page, start, block);
     return records_of(page, start);
+}
+
+// Not by the page's owner word, since a heap that ended may be another's.
+int64_t
+pim_records_interp(const pim_records *r, const char *start, const void *block)
+{
+    bool holds_orphans;
+    const pim_page *page = pim_unit_of(start);
+    const pim_heap *heap = pim_page_owner(page, &holds_orphans);
+    return heap == NULL || (holds_orphans &&
+                            pim_block_set_has(pim_page_orphans(page),
+                                              pim_block_granule(start, block)))
+               ? PIM_PROCESS_ID
+               : pim_load_relaxed(&r->interp);
 }
 
 int
@@ -192,9 +206,10 @@ make(const pim_page *page, unit_entry *unit, int64_t interp)
     if (r != NULL) {
         r->block_size = page->block_size;
         r->capacity = page->capacity;
+        r->domain = page->domain;
         pim_store_relaxed(&r->interp, interp);
         bytes += records_bytes(r->capacity);
-        pim_store_release(unit, (uintptr_t)r | class_bits(page));
+        pim_store_release(unit, (uintptr_t)r | kind_of(page) << KIND_SHIFT);
     }
 }
 
@@ -207,13 +222,14 @@ zero(pim_records *r)
 }
 
 // Another's page may hold live blocks of his: orphans, which the owner word
-// tells.  Their frees are seen where all is traced.
+// tells, or it is abandoned.  Their frees are seen where all is traced.
 static void
 take_over(const pim_page *page, pim_records *r, int64_t interp)
 {
     bool holds_orphans;
-    pim_page_owner(page, &holds_orphans);
-    if (!holds_orphans || !traces_all) {
+    const pim_heap *heap = pim_page_owner(page, &holds_orphans);
+    bool holds_others = holds_orphans || heap == &pim_defunct_heap;
+    if (!holds_others || !traces_all) {
         zero(r);
     }
     pim_store_relaxed(&r->interp, interp);
@@ -223,6 +239,7 @@ PIM_NOINLINE _Atomic uint64_t *
 pim_records_make(const pim_page *page, const void *block, int64_t interp)
 {
     PIM_NO_CANCEL;
+    PIM_KEEP_ERRNO;
     const char *start = pim_page_start(page);
     pim_records_lock();
     unit_entry *unit = make_leaf(start) != NULL ? unit_of(start) : NULL;
@@ -288,8 +305,7 @@ is_needed(const pim_heap *heap, const char *start, uintptr_t entry)
     }
     if ((heap != NULL && set == &heap->arenas) ||
         set == &pim_process_heap.arenas) {
-        return is_in_use(page) &&
-               entry >> CLASS_SHIFT == class_bits(page) >> CLASS_SHIFT;
+        return is_in_use(page) && entry >> KIND_SHIFT == kind_of(page);
     }
     return set != &pim_abandoned_arenas || page->state != PIM_PAGE_UNUSED;
 }
@@ -297,6 +313,8 @@ is_needed(const pim_heap *heap, const char *start, uintptr_t entry)
 void
 pim_records_sweep(const pim_heap *heap)
 {
+    PIM_NO_CANCEL;
+    PIM_KEEP_ERRNO;
     pim_gate_enter();
     pim_lock_acquire(&pim_process_lock);
     pim_lock_acquire(&lock);

@@ -18,7 +18,8 @@
 // Of one page.
 typedef struct pim_records {
     uint32_t block_size;
-    uint32_t capacity;
+    uint16_t capacity;
+    uint8_t domain;         // enum pim_domain
     _Atomic int64_t interp; // whose page it is, or was last
     _Atomic uint64_t word[];
 } pim_records;
@@ -51,6 +52,10 @@ void pim_records_unlock(void);
 // lock.
 const pim_records *pim_records_find(const pim_page *page, const void *block,
                                     size_t *index);
+
+// Whose a block is, of the page that begins at `start`.  Under the lock.
+int64_t pim_records_interp(const pim_records *r, const char *start,
+                           const void *block);
 
 // Calls visit() with the records of each page, whose memory begins at `start`,
 // until it returns other than 0; returns that.  Under the lock.

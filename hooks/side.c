@@ -121,7 +121,8 @@ pim_side_relabel(const void *object, int64_t interp, uint32_t stack)
 
 // --- visits ------------------------------------------------------------------
 
-// What is traced at a word of a page's records, in current terms.
+// What is traced at a word of a page's records.  The page may be another's by now,
+// so nothing is read of it that its owner writes.
 static bool
 describe(const char *start, const pim_records *r, size_t i,
          pim_traced_block *out)
@@ -131,8 +132,8 @@ describe(const char *start, const pim_records *r, size_t i,
         return false;
     }
     out->address = start + i * r->block_size;
-    out->domain = pim_page_of(out->address)->domain;
-    out->interp = pim_block_interp(out->domain, out->address);
+    out->domain = r->domain;
+    out->interp = pim_records_interp(r, start, out->address);
     out->record = unpacked(word);
     return true;
 }
