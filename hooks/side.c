@@ -8,7 +8,8 @@
 #include "hooks/records.h"
 #include "pimalloc/hooks.h"
 
-// A word: 31 bits of the stack's number, one for code, 32 of the size.
+// A word: 31 bits of the stack's number, one for code, 32 of the size.  Who reads
+// a number there that another thread wrote finds what it stands for.
 #define IS_CODE (UINT64_C(1) << 31)
 #define STACK_MASK (IS_CODE - 1)
 
@@ -45,7 +46,7 @@ pim_side_put(const void *block, unsigned domain, int64_t interp,
         word = pim_records_make(page, block, interp);
     }
     if (word != NULL) {
-        pim_store_relaxed(word, record.bytes << 32 | record.stack |
+        pim_store_release(word, record.bytes << 32 | record.stack |
                                     (record.is_code ? IS_CODE : 0));
     }
     return word != NULL;
@@ -115,7 +116,7 @@ pim_side_relabel(const void *object, int64_t interp, uint32_t stack)
         page != NULL ? pim_records_word(page, object, interp) : NULL;
     uint64_t was = word != NULL ? pim_load_relaxed(word) : 0;
     if ((was & STACK_MASK) != 0) {
-        pim_store_relaxed(word, (was & ~STACK_MASK) | stack);
+        pim_store_release(word, (was & ~STACK_MASK) | stack);
     }
 }
 
@@ -127,7 +128,7 @@ static bool
 describe(const char *start, const pim_records *r, size_t i,
          pim_traced_block *out)
 {
-    uint64_t word = pim_load_relaxed(&r->word[i]);
+    uint64_t word = pim_load_acquire(&r->word[i]);
     if ((word & STACK_MASK) == 0) {
         return false;
     }

@@ -309,7 +309,8 @@ pimalloc_trace_get(int64_t interp, pimalloc_trace_figures *out)
     acquire();
     for (unsigned i = 0; i < PIMALLOC_HOOKS_MAX; i++) {
         const pim_trace_scope *s = &scopes[i];
-        if (s->handle != 0 && (is_all(s->interp) || s->interp == interp)) {
+        if (s->handle != 0 && !pim_load_relaxed(&s->is_over) &&
+            (is_all(s->interp) || s->interp == interp)) {
             out->frames = s->frames;
         }
     }
