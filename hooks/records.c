@@ -146,15 +146,30 @@ pim_records_interp(const pim_records *r, const char *start, const void *block)
                : pim_load_relaxed(&r->interp);
 }
 
+static int
+visit_unit(const leaf *l, size_t u, pim_records_visitor visit, void *arg)
+{
+    int result = 0;
+    pim_records_lock();
+    uintptr_t entry = pim_load_relaxed(&l->unit[u]);
+    if (entry != 0) {
+        result = visit(arg, unit_start(l, u), records_in(entry));
+    }
+    pim_records_unlock();
+    return result;
+}
+
 int
 pim_records_each(pim_records_visitor visit, void *arg)
 {
     int result = 0;
-    for (leaf *l = leaves; l != NULL && result == 0; l = l->next) {
+    pim_records_lock();
+    const leaf *l = leaves; // newer ones come before it
+    pim_records_unlock();
+    for (; l != NULL && result == 0; l = l->next) {
         for (size_t u = 0; u < LEAF_UNITS && result == 0; u++) {
-            uintptr_t entry = pim_load_relaxed(&l->unit[u]);
-            if (entry != 0) {
-                result = visit(arg, unit_start(l, u), records_in(entry));
+            if (pim_load_relaxed(&l->unit[u]) != 0) {
+                result = visit_unit(l, u, visit, arg);
             }
         }
     }

@@ -58,7 +58,8 @@ int64_t pim_records_interp(const pim_records *r, const char *start,
                            const void *block);
 
 // Calls visit() with the records of each page, whose memory begins at `start`,
-// until it returns other than 0; returns that.  Under the lock.
+// until it returns other than 0; returns that.  visit() runs under the lock, which
+// is given up in between, for a walk may last; nobody drops all meanwhile.
 typedef int (*pim_records_visitor)(void *arg, const char *start,
                                    const pim_records *r);
 int pim_records_each(pim_records_visitor visit, void *arg);

@@ -183,9 +183,7 @@ int
 pim_side_each(int64_t interp, pim_block_visitor visit, void *arg)
 {
     tour t = {.interp = interp, .visit = visit, .arg = arg};
-    pim_records_lock();
     int result = pim_records_each(visit_page, &t);
-    pim_records_unlock();
     return result != 0 ? result : pim_outside_each(interp, visit, arg);
 }
 

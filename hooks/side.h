@@ -41,7 +41,8 @@ bool pim_side_find(const void *object, pim_traced_block *out);
 
 // Calls visit() with each traced block of an interpreter, or of all
 // (PIMALLOC_EACH), until it returns other than 0; returns that.  Each was live
-// at some moment of the call.  visit() runs under the lock of this file.
+// at some moment of the call.  visit() runs under a lock.  Nobody calls
+// pim_side_drop() meanwhile.
 int pim_side_each(int64_t interp, pim_block_visitor visit, void *arg);
 
 // What the interpreter left is the process's, or not traced any more.

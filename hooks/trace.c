@@ -16,6 +16,7 @@ static PIM_LOCK(lock); // guards what follows
 static pim_trace_scope scopes[PIMALLOC_HOOKS_MAX];
 static bool changing;  // somebody starts or stops one, and nobody else does
 static unsigned holds; // who wants numbers and strings to stay
+static bool dropping;  // they go just now
 
 static void
 acquire(void)
@@ -39,6 +40,7 @@ in_child(bool adrift)
 {
     (void)adrift;
     changing = false;
+    dropping = false; // each table is there, or gone
 }
 
 // Changes are the caller's to make, until it gives the turn.  -EBUSY: another
@@ -72,14 +74,6 @@ give_turn(void)
     release();
 }
 
-static void
-drop_tables(void)
-{
-    pim_side_drop();
-    pim_intern_forget();
-    pim_store_relaxed(&pim_trace_lost, 0);
-}
-
 static unsigned
 running(void)
 {
@@ -90,13 +84,22 @@ running(void)
     return n;
 }
 
-// Whether nobody uses the tables, where so many traces run.  In turn.
+// Drops the tables if nobody uses them, where so many traces run.  In turn.
 static bool
-may_drop_tables(unsigned traces)
+drop_tables(unsigned traces)
 {
     acquire();
     bool may = running() == traces && holds == 0;
+    dropping = may;
     release();
+    if (may) {
+        pim_side_drop();
+        pim_intern_forget();
+        pim_store_relaxed(&pim_trace_lost, 0);
+        acquire();
+        dropping = false;
+        release();
+    }
     return may;
 }
 
@@ -139,8 +142,8 @@ stop(pim_trace_scope *s)
         forget_scope(s);
     }
     set_handle(s, 0);
-    if (err == 0 && may_drop_tables(0)) {
-        drop_tables();
+    if (err == 0) {
+        drop_tables(0);
     }
     return err;
 }
@@ -242,8 +245,7 @@ clear(pim_trace_scope *s)
     }
     if (err == 0) {
         forget_scope(s);
-        if (may_drop_tables(1)) {
-            drop_tables();
+        if (drop_tables(1)) {
             open_tables(s);
         }
         err = pimalloc_hook_toggle(s->handle, 1);
@@ -270,9 +272,17 @@ pimalloc_trace_clear(int64_t interp)
 void
 pimalloc_trace_hold(void)
 {
-    acquire();
-    holds++;
-    release();
+    unsigned rounds = 0;
+    for (;;) {
+        acquire();
+        bool held = !dropping;
+        holds += held;
+        release();
+        if (held) {
+            return;
+        }
+        pim_gate_pause(&rounds);
+    }
 }
 
 // Who has the turn may be about to stop the last trace, and saw the hold: then
@@ -286,7 +296,7 @@ pimalloc_trace_release(void)
     changing = changing || last;
     release();
     if (last) {
-        drop_tables();
+        drop_tables(0);
         give_turn();
     }
 }
@@ -355,7 +365,10 @@ int
 pimalloc_trace_walk(int64_t interp, pimalloc_trace_visitor visit, void *arg)
 {
     tour t = {.visit = visit, .arg = arg};
-    return pim_side_each(interp, show, &t);
+    pimalloc_trace_hold();
+    int result = pim_side_each(interp, show, &t);
+    pimalloc_trace_release();
+    return result;
 }
 
 int
