@@ -39,7 +39,7 @@ function(pim_install_document document)
   string(REGEX REPLACE "\\]\\((docs/)?man/([^)]*)\\.([1-9])\\)"
     "](${man}/man\\3/\\2.\\3)" text "${text}")
   string(REGEX REPLACE
-    "\\[([^]\n]*)\\]\\((\\.\\./)*((src|tests|scripts|bench|cmake|\\.ci)/[^)\n]*|CONTRIBUTING\\.md)\\)"
+    "\\[([^]\n]*)\\]\\((\\.\\./)*((src|hooks|tests|scripts|bench|cmake|\\.ci)/[^)\n]*|CONTRIBUTING\\.md)\\)"
     "\\1" text "${text}")
   set(copy "${PROJECT_BINARY_DIR}/documents/${document}")
   file(WRITE "${copy}" "${text}")

@@ -117,13 +117,18 @@ find(const void *address)
 // --- from outside ------------------------------------------------------------
 
 bool
-pim_outside_put(const pim_traced_block *block)
+pim_outside_put(const pim_traced_block *block, pim_record *stale)
 {
     acquire();
+    *stale = (pim_record){.stack = 0};
     bool done = make_room();
     if (done) {
         size_t i = place_of(block->address);
-        used += table[i].address == NULL;
+        if (table[i].address == NULL) {
+            used++;
+        } else {
+            *stale = table[i].record;
+        }
         table[i] = *block;
     }
     release();

@@ -7,7 +7,7 @@
 #include "hooks/traced_block.h"
 
 // As their namesakes of side.h; `address` is that of the block.
-bool pim_outside_put(const pim_traced_block *block);
+bool pim_outside_put(const pim_traced_block *block, pim_record *stale);
 bool pim_outside_take(const void *address, pim_record *out);
 bool pim_outside_find(const void *address, pim_traced_block *out);
 bool pim_outside_mark_code(const void *address); // false: no such block

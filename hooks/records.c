@@ -260,13 +260,13 @@ pim_records_make(const pim_page *page, const void *block, int64_t interp)
     unit_entry *unit = make_leaf(start) != NULL ? unit_of(start) : NULL;
     if (unit != NULL) {
         pim_records *r = records_of(page, start);
-        if (r != NULL) {
-            take_over(page, r, interp);
-        } else {
+        if (r == NULL) {
             if (pim_load_relaxed(unit) != 0) {
                 drop(unit); // of its last life
             }
             make(page, unit, interp);
+        } else if (pim_load_relaxed(&r->interp) != interp) {
+            take_over(page, r, interp); // unless somebody was faster
         }
     }
     pim_records_unlock();

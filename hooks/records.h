@@ -36,6 +36,18 @@ pim_records_page(const void *block)
     return page == NULL || page->size_class == PIM_CLASS_SPAN ? NULL : page;
 }
 
+// Whether a block of the page is one that an ended interpreter left.
+PIM_INLINE bool
+pim_records_is_orphan(const pim_page *page, const void *block)
+{
+    bool tagged;
+    const pim_heap *heap = pim_page_owner(page, &tagged);
+    return heap == &pim_defunct_heap ||
+           (PIM_UNLIKELY(tagged) &&
+            pim_block_set_has(pim_page_orphans(page),
+                              pim_block_granule(pim_page_start(page), block)));
+}
+
 // The word of a live block, or of what lies in it; NULL: its page has no
 // records, or they are not that interpreter's.
 _Atomic uint64_t *pim_records_word(const pim_page *page, const void *block,

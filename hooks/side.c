@@ -33,21 +33,24 @@ unpacked(uint64_t word)
 }
 
 bool
-pim_side_put(const void *block, unsigned domain, int64_t interp,
-             pim_record record)
+pim_side_put(const pim_traced_block *block, pim_record *stale)
 {
-    const pim_page *page = pim_records_page(block);
+    const pim_page *page = pim_records_page(block->address);
     if (page == NULL) {
-        pim_traced_block b = {block, interp, domain, record};
-        return pim_outside_put(&b);
+        return pim_outside_put(block, stale);
     }
-    _Atomic uint64_t *word = pim_records_word(page, block, interp);
+    // An orphan that was resized in place: its page is another's, as before.
+    int64_t whose = pim_records_is_orphan(page, block->address) ? PIMALLOC_EACH
+                                                                : block->interp;
+    _Atomic uint64_t *word = pim_records_word(page, block->address, whose);
     if (PIM_UNLIKELY(word == NULL)) {
-        word = pim_records_make(page, block, interp);
+        word = pim_records_make(page, block->address, block->interp);
     }
+    *stale = unpacked(word != NULL ? pim_load_relaxed(word) : 0);
     if (word != NULL) {
-        pim_store_release(word, record.bytes << 32 | record.stack |
-                                    (record.is_code ? IS_CODE : 0));
+        const pim_record *r = &block->record;
+        pim_store_release(word, r->bytes << 32 | r->stack |
+                                    (r->is_code ? IS_CODE : 0));
     }
     return word != NULL;
 }
@@ -86,7 +89,8 @@ mark_outside(const void *object)
                           .domain = span->domain,
                           .record = {.is_code = true}};
     b.interp = pim_block_interp(b.domain, b.address);
-    return pim_outside_put(&b);
+    pim_record ignored;
+    return pim_outside_put(&b, &ignored);
 }
 
 bool

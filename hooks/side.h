@@ -20,10 +20,10 @@
 // memory.
 bool pim_side_start(bool all);
 
-// Notes a block that its caller has just got, of a request under that
-// interpreter.  False: no memory.
-bool pim_side_put(const void *block, unsigned domain, int64_t interp,
-                  pim_record record);
+// Notes a block that its caller has just got.  False: no memory.  *stale: what was
+// still noted there, of a block whose free nobody saw, as when CPython swaps its
+// raw table up to 3.13; else all 0.
+bool pim_side_put(const pim_traced_block *block, pim_record *stale);
 
 // Forgets a block that its caller is about to free.  False: it had no record.
 bool pim_side_take(const void *block, pim_record *out);

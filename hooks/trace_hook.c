@@ -43,6 +43,17 @@ own_traced(const pim_trace_scope *s, const void *tstate)
                : NULL;
 }
 
+static void
+take_stale(pim_traced *mine, int64_t interp, const pim_record *stale)
+{
+    if (PIM_UNLIKELY(stale->is_code)) {
+        pim_code_died();
+    }
+    if (PIM_UNLIKELY(stale->stack != 0)) {
+        pim_traced_take(mine, interp, stale->bytes);
+    }
+}
+
 // Whose the block is may be another one's than the request, which moved it.
 static void
 put(const pim_trace_scope *s, unsigned domain, pim_traced *mine,
@@ -52,7 +63,10 @@ put(const pim_trace_scope *s, unsigned domain, pim_traced *mine,
     if (!covers(s, interp)) {
         return;
     }
-    if (record.stack != 0 && pim_side_put(block, domain, interp, record)) {
+    pim_traced_block traced = {block, interp, domain, record};
+    pim_record stale;
+    if (record.stack != 0 && pim_side_put(&traced, &stale)) {
+        take_stale(mine, interp, &stale);
         pim_traced_add(mine, interp, record.bytes);
     } else {
         pim_add_relaxed(&pim_trace_lost, 1);

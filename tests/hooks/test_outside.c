@@ -52,7 +52,9 @@ put(unsigned i, uint32_t stack)
                           .interp = interp_of(i),
                           .domain = i % 3,
                           .record = {.stack = stack, .bytes = i}};
-    bool done = pim_outside_put(&b);
+    pim_record stale;
+    bool done = pim_outside_put(&b, &stale);
+    EXPECT_EQ(stale.stack, done ? truth[i] : 0);
     truth[i] = done ? stack : truth[i];
     return done;
 }
@@ -177,13 +179,13 @@ TEST(a_visit_may_stop_and_marks_are_no_traces)
     EXPECT_EQ(seen, 3);
     pim_traced_block mark = {.address = address_of(20),
                              .record = {.is_code = true}};
-    EXPECT(pim_outside_put(&mark));
+    pim_record was;
+    EXPECT(pim_outside_put(&mark, &was));
     unsigned others = 0;
     EXPECT_EQ(pim_outside_each(PIMALLOC_EACH, count, &others), 0);
     EXPECT_EQ(others, 10);
     EXPECT(pim_outside_mark_code(address_of(3)));
     EXPECT(!pim_outside_mark_code(address_of(30)));
-    pim_record was;
     EXPECT(pim_outside_take(address_of(3), &was) && was.is_code);
     EXPECT(pim_outside_take(address_of(20), &was) && was.is_code);
 }

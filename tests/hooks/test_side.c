@@ -35,9 +35,19 @@ record_of(uint32_t stack, uint64_t bytes)
 }
 
 static bool
+put_for(const void *block, unsigned domain, int64_t whose, pim_record record)
+{
+    pim_traced_block b = {block, whose, domain, record};
+    pim_record stale;
+    bool done = pim_side_put(&b, &stale);
+    EXPECT(!done || stale.stack == 0);
+    return done;
+}
+
+static bool
 put(const void *block, uint32_t stack, uint64_t bytes)
 {
-    return pim_side_put(block, PIM_OBJ, id, record_of(stack, bytes));
+    return put_for(block, PIM_OBJ, id, record_of(stack, bytes));
 }
 
 // Each place of a page is another block's: the first and last byte of each block
@@ -163,6 +173,28 @@ TEST(records_of_a_unit_s_last_life_are_not_those_of_this_one)
     }
 }
 
+// Its free came past us.
+TEST(a_block_that_is_noted_again_says_what_was_there)
+{
+    static const size_t sizes[] = {100, 60000};
+    for (unsigned i = 0; i < 2; i++) {
+        void *p = pim_obj_malloc(NULL, sizes[i]);
+        pim_traced_block b = {p, id, PIM_OBJ, record_of(5, 90)};
+        pim_record stale;
+        EXPECT(pim_side_put(&b, &stale) && stale.stack == 0);
+        EXPECT(pim_side_mark_code(p));
+        b.record = record_of(6, 80);
+        EXPECT(pim_side_put(&b, &stale));
+        EXPECT_EQ(stale.stack, 5);
+        EXPECT_EQ(stale.bytes, 90);
+        EXPECT(stale.is_code);
+        pim_record was;
+        EXPECT(pim_side_take(p, &was) && was.stack == 6 && !was.is_code);
+        EXPECT(!pim_side_take(p, &was));
+        pim_obj_free(NULL, p);
+    }
+}
+
 TEST(what_is_forgotten_is_of_one_interpreter)
 {
     void *p = pim_obj_malloc(NULL, 100);
@@ -172,7 +204,7 @@ TEST(what_is_forgotten_is_of_one_interpreter)
     fake_interp_swap(&interp);
     EXPECT(put(p, 1, 100));
     EXPECT(put(q, 1, 60000));
-    EXPECT(pim_side_put(r, PIM_MEM, PIM_PROCESS_ID, record_of(1, 100)));
+    EXPECT(put_for(r, PIM_MEM, PIM_PROCESS_ID, record_of(1, 100)));
     EXPECT_EQ(visited(id), 2);
     EXPECT_EQ(visited(PIM_PROCESS_ID), 1);
     pim_side_forget(id);

@@ -101,6 +101,37 @@ TEST(who_reclaims_a_page_leaves_the_orphans_records)
     stage_expect_walk(PIM_PROCESS_ID, 1, FAKE_STATE_BLOCK);
 }
 
+// The page is its new owner's all the same, which shows when the last orphan goes.
+TEST(an_orphan_is_resized_in_place)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        blocks[i] = pim_obj_malloc(NULL, 100);
+    }
+    for (unsigned i = 1; i < 2000; i++) {
+        pim_obj_free(NULL, blocks[i]);
+    }
+    char *orphan = blocks[0];
+    use_next();
+    bool tagged = false;
+    unsigned n = 0;
+    while (!tagged && n < MANY) {
+        blocks[n] = pim_obj_malloc(NULL, 99);
+        pim_page_owner(pim_page_of(blocks[n++]), &tagged);
+    }
+    EXPECT(tagged);
+    EXPECT_PTR_EQ(pim_obj_realloc(NULL, orphan, 101), orphan);
+    EXPECT_EQ(stage_find(orphan).bytes, 101);
+    EXPECT_EQ(stage_find(orphan).interp, PIM_PROCESS_ID);
+    pim_obj_free(NULL, orphan);
+    stage_expect_live(id, n, n * 99);
+    blocks[n++] = pim_obj_malloc(NULL, 99);
+    stage_expect_live(id, n, n * 99);
+    for (unsigned i = 0; i < n; i++) {
+        pim_obj_free(NULL, blocks[i]);
+    }
+    stage_expect_live(id, 0, 0);
+}
+
 static void
 end_with(int policy)
 {
