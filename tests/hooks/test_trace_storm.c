@@ -173,9 +173,9 @@ TEST(so_do_traces_of_some_interpreters)
     begin_storm(&t, true);
     EXPECT_EQ(pimalloc_trace_start(PIMALLOC_PROCESS, 2), 0);
     for (unsigned i = 0; i < TEAM_ROUNDS(200); i++) {
-        int64_t ids[8];
-        size_t n = pim_registry_ids(ids, 8);
-        int64_t id = n != 0 ? ids[n - 1] : 0;
+        int64_t ids[256]; // those that ended, then the living
+        size_t n = pim_registry_ids(ids, 256);
+        int64_t id = n != 0 && n <= 256 ? ids[n - 1] : 0;
         int err = pimalloc_trace_start(id, 3);
         sched_yield();
         look();
