@@ -212,6 +212,20 @@ apply(chain *c)
     atomic_fetch_add(&pim_epoch, 1);
 }
 
+void *
+pim_chain_find(void *(*alloc)(void *, const pimalloc_next *, size_t, int),
+               int64_t interp)
+{
+    const chain *now = pim_load_acquire(&shown);
+    for (unsigned i = 0; i < now->count; i++) {
+        const hooked *h = &now->hooks[i];
+        if (h->hook.alloc == alloc && covers(h, interp)) {
+            return h->hook.ctx;
+        }
+    }
+    return NULL;
+}
+
 // --- births, ends, forks ---------------------------------------------------
 
 static void

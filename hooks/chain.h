@@ -23,4 +23,9 @@
 // times.
 void pim_chain_start(void);
 
+// The ctx of the newest hook with that function that sees an interpreter; NULL:
+// none.  Between pim_reader_enter() and pim_reader_leave().
+void *pim_chain_find(void *(*alloc)(void *, const pimalloc_next *, size_t, int),
+                     int64_t interp);
+
 #endif // PIM_HOOKS_CHAIN_H

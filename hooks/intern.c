@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/keep_errno.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
 #include "platform/os.h"
@@ -26,7 +27,7 @@ static PIM_LOCK(lock);
 static _Atomic(uint32_t *) chunks[CHUNKS];
 static uint32_t next; // word that is free; under the lock, like `mapped`
 static uint64_t mapped;
-static unsigned users;
+static bool kept;
 static _Atomic(lookup *) indices; // the largest first
 
 // --- words -----------------------------------------------------------------
@@ -184,6 +185,7 @@ pim_intern(pim_interned_kind kind, const uint32_t *words, unsigned n)
     lookup *i = pim_load_acquire(&indices);
     uint32_t number = i == NULL ? 0 : look_up(i, hash, kind, words, n, &slot);
     if (number == 0) {
+        PIM_KEEP_ERRNO;
         pim_gate_enter();
         pim_lock_acquire(&lock);
         number = add(hash, kind, words, n);
@@ -204,6 +206,16 @@ pim_intern_bytes(void)
     pim_lock_release(&lock);
     pim_gate_exit();
     return bytes;
+}
+
+void
+pim_intern_keep(void)
+{
+    pim_gate_enter();
+    pim_lock_acquire(&lock);
+    kept = true;
+    pim_lock_release(&lock);
+    pim_gate_exit();
 }
 
 // Under the lock.
@@ -229,22 +241,11 @@ forget(void)
 }
 
 void
-pim_intern_hold(void)
+pim_intern_forget(void)
 {
     pim_gate_enter();
     pim_lock_acquire(&lock);
-    users++;
-    pim_lock_release(&lock);
-    pim_gate_exit();
-}
-
-void
-pim_intern_release(void)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
-    PIM_ASSERT(users != 0);
-    if (--users == 0) {
+    if (!kept) {
         forget();
     }
     pim_lock_release(&lock);

@@ -2,8 +2,7 @@
 //
 // All three are sequences of words, and a later kind's words are numbers of the
 // one before: a place is a file, a function and a line, a stack is its length
-// and places.  A number is stable until all are forgotten together, when
-// the last of those who use numbers says so.
+// and places.  A number is stable until all are forgotten together.
 //
 //   words   chunk -> header | hash | words ... | header | ...
 //   index   hash -> number, open addressing; one that became too small stays
@@ -37,9 +36,11 @@ const uint32_t *pim_interned(uint32_t number, unsigned *n);
 // Bytes that all of it takes.
 uint64_t pim_intern_bytes(void);
 
-// Somebody uses numbers from now on, or not any more.  When nobody does, all are
-// forgotten.
-void pim_intern_hold(void);
-void pim_intern_release(void);
+// Forgets everything, unless it is to be kept.  Nobody is in here or uses a
+// number.
+void pim_intern_forget(void);
+
+// Numbers stay for ever from now on.
+void pim_intern_keep(void);
 
 #endif // PIM_HOOKS_INTERN_H

@@ -5,6 +5,7 @@
 
 #include "account/account.h"
 #include "base/bits.h"
+#include "base/keep_errno.h"
 #include "pimalloc/hooks.h"
 #include "platform/gate.h"
 #include "platform/lock.h"
@@ -53,6 +54,7 @@ place_of(const void *address)
 static bool
 resize(size_t wanted)
 {
+    PIM_KEEP_ERRNO;
     pim_traced_block *old = table;
     size_t old_places = places;
     pim_traced_block *new = pim_os->map(wanted * sizeof(*new));
@@ -115,13 +117,18 @@ find(const void *address)
 // --- from outside ------------------------------------------------------------
 
 bool
-pim_outside_put(const pim_traced_block *block)
+pim_outside_put(const pim_traced_block *block, pim_record *stale)
 {
     acquire();
+    *stale = (pim_record){.stack = 0};
     bool done = make_room();
     if (done) {
         size_t i = place_of(block->address);
-        used += table[i].address == NULL;
+        if (table[i].address == NULL) {
+            used++;
+        } else {
+            *stale = table[i].record;
+        }
         table[i] = *block;
     }
     release();
@@ -155,19 +162,21 @@ pim_outside_find(const void *address, pim_traced_block *out)
     return found;
 }
 
-void
+bool
 pim_outside_mark_code(const void *address)
 {
     acquire();
     pim_traced_block *there = find(address);
-    if (there != NULL) {
+    bool found = there != NULL;
+    if (found) {
         there->record.is_code = true;
     }
     release();
+    return found;
 }
 
 int
-pim_outside_each(int64_t interp, pim_side_visitor visit, void *arg)
+pim_outside_each(int64_t interp, pim_block_visitor visit, void *arg)
 {
     int result = 0;
     acquire();
@@ -182,20 +191,21 @@ pim_outside_each(int64_t interp, pim_side_visitor visit, void *arg)
     return result;
 }
 
-// Removal moves others to where it was, perhaps round the end, so it is done
-// until a whole round finds none.
+// Removal moves others from behind to where it was; if the table becomes smaller,
+// they are anywhere.
 void
 pim_outside_forget(int64_t interp)
 {
     acquire();
     for (size_t i = 0; i < places;) {
-        if (table[i].address != NULL &&
-            (interp == PIMALLOC_EACH || table[i].interp == interp)) {
-            remove_at(i);
-            i = 0;
-        } else {
+        size_t before = places;
+        if (table[i].address == NULL ||
+            (interp != PIMALLOC_EACH && table[i].interp != interp)) {
             i++;
+            continue;
         }
+        remove_at(i);
+        i = places == before ? i : 0;
     }
     if (used == 0 && table != NULL) {
         pim_os->unmap(table, places * sizeof(*table));

@@ -7,11 +7,11 @@
 #include "hooks/traced_block.h"
 
 // As their namesakes of side.h; `address` is that of the block.
-bool pim_outside_put(const pim_traced_block *block);
+bool pim_outside_put(const pim_traced_block *block, pim_record *stale);
 bool pim_outside_take(const void *address, pim_record *out);
 bool pim_outside_find(const void *address, pim_traced_block *out);
-void pim_outside_mark_code(const void *address);
-int pim_outside_each(int64_t interp, pim_side_visitor visit, void *arg);
+bool pim_outside_mark_code(const void *address); // false: no such block
+int pim_outside_each(int64_t interp, pim_block_visitor visit, void *arg);
 void pim_outside_ended(int64_t interp, bool keeps);
 void pim_outside_forget(int64_t interp);
 uint64_t pim_outside_bytes(void);

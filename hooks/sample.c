@@ -44,7 +44,6 @@ static bool running;
 static uint8_t profile; // counts, so that marks of the last one are known
 static unsigned frames;
 static int64_t begun_ns;
-static _Atomic bool holds; // the numbers of stacks, for good
 static _Atomic uint64_t period;
 static _Atomic uint64_t seed;
 static _Atomic uint64_t draws;
@@ -248,9 +247,7 @@ pimalloc_profile_start(uint64_t mean, unsigned depth)
         pim_sample_seed((uint64_t)now_ns());
     }
     pim_frames_start();
-    if (!atomic_exchange(&holds, true)) {
-        pim_intern_hold();
-    }
+    pim_intern_keep(); // stacks of samples
     acquire();
     int err = begin_with(mean, depth);
     release();

@@ -52,15 +52,22 @@ name_place(const pim_frame *frame)
     return intern_place(file, function, pim_frames_line(frame));
 }
 
+// *stays: the place is that of the instruction until some code dies.
 PIM_INLINE uint32_t
-place_of(pim_stack_memory *memory, const pim_frame *frame, uint32_t now)
+place_of(pim_stack_memory *memory, const pim_frame *frame, uint32_t now,
+         bool *stays)
 {
     size_t i = (size_t)pim_hash((uintptr_t)frame->instr,
                                 __builtin_ctz(PIM_PLACES_KEPT));
     pim_kept_place *kept = &memory->places[i];
+    *stays = true;
     if (PIM_UNLIKELY(kept->instr != frame->instr || kept->deaths != now)) {
-        pim_side_mark_code(frame->code);
-        *kept = (pim_kept_place){frame->instr, name_place(frame), now};
+        *stays = pim_side_mark_code(frame->code);
+        uint32_t place = name_place(frame);
+        if (!*stays || place == 0) {
+            return place;
+        }
+        *kept = (pim_kept_place){frame->instr, place, now};
     }
     return kept->place;
 }
@@ -94,20 +101,24 @@ name_stack(pim_stack_memory *memory, const pim_frame *frames, unsigned n,
            unsigned total, uint32_t now)
 {
     uint32_t words[1 + PIMALLOC_TRACE_FRAMES_MAX];
+    bool all_stay = true;
     words[0] = total;
     memory->stack = 0;
     for (unsigned i = 0; i < n; i++) {
-        words[1 + i] = place_of(memory, &frames[i], now);
+        bool stays;
+        words[1 + i] = place_of(memory, &frames[i], now, &stays);
         memory->instr[i] = frames[i].instr;
+        all_stay = all_stay && stays;
         if (words[1 + i] == 0) {
             return 0;
         }
     }
-    memory->stack = pim_intern(PIM_STACK, words, 1 + n);
+    uint32_t stack = pim_intern(PIM_STACK, words, 1 + n);
+    memory->stack = all_stay ? stack : 0;
     memory->deaths = now;
     memory->count = n;
     memory->total = total;
-    return memory->stack;
+    return stack;
 }
 
 uint32_t

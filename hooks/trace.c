@@ -1,31 +1,22 @@
-// trace.c -- the hook that traces.
-//
-//   alloc    served, then noted: stack -> number, record beside the block
-//   resize   record taken, resized, noted anew; or put back if it failed
-//   free     record taken, then freed (SIDE-1)
+// trace.c -- traces begin and end, and questions about them.
 
 #include <errno.h>
-#include <string.h>
 
 #include "cpython/symbols.h"
 #include "hooks/frames.h"
 #include "hooks/intern.h"
 #include "hooks/side.h"
+#include "hooks/trace_hook.h"
 #include "hooks/traced.h"
-#include "interp/current.h"
+#include "platform/closing.h"
+#include "platform/gate.h"
+#include "platform/os.h"
 
-// A trace that runs.
-typedef struct scope {
-    int64_t interp;
-    unsigned frames;
-    int handle; // 0: none
-} scope;
-
-static PIM_LOCK(lock);
-static scope scopes[PIMALLOC_HOOKS_MAX];
-static _Atomic uint64_t lost;
-static uint32_t unknown_stack; // of who has no thread state
-static bool starting;
+static PIM_LOCK(lock); // guards what follows
+static pim_trace_scope scopes[PIMALLOC_HOOKS_MAX];
+static bool changing;  // somebody starts or stops one, and nobody else does
+static unsigned holds; // who wants numbers and strings to stay
+static bool dropping;  // they go just now
 
 static void
 acquire(void)
@@ -41,104 +32,120 @@ release(void)
     pim_gate_exit();
 }
 
-// --- requests ----------------------------------------------------------------
+// --- turns -------------------------------------------------------------------
 
-// What is traced of the calling thread's interpreter; NULL: it has none.
-PIM_INLINE pim_traced *
-own_traced(const void *tstate)
+// In a child nobody else is at it.
+static void
+in_child(bool adrift)
 {
-    pim_heap *heap = tstate != NULL ? pim_current_owner() : NULL;
-    if (heap == NULL || heap->id == PIM_PROCESS_ID) {
-        return NULL;
+    (void)adrift;
+    changing = false;
+    dropping = false; // each table is there, or gone
+}
+
+// Changes are the caller's to make, until it gives the turn.  -EBUSY: another
+// thread has it for too long.
+static int
+take_turn(void)
+{
+    pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_TRACE], in_child);
+    uint64_t since = pim_os->now_ms();
+    unsigned rounds = 0;
+    for (;;) {
+        acquire();
+        bool taken = !changing;
+        changing = true;
+        release();
+        if (taken) {
+            return 0;
+        }
+        if (pim_gate_pause(&rounds) &&
+            pim_os->now_ms() - since >= 3 * pim_inside_patience_ms) {
+            return -EBUSY;
+        }
     }
-    return pim_traced_of(heap);
 }
 
 static void
-put(const pimalloc_next *next, pim_traced *mine, const void *block,
-    pim_record record)
+give_turn(void)
 {
-    int64_t interp = pimalloc_next_interp(next);
-    if (record.stack != 0 &&
-        pim_side_put(block, (unsigned)pimalloc_next_domain(next), interp,
-                     record)) {
-        pim_traced_add(mine, interp, record.bytes);
-    } else {
-        pim_add_relaxed(&lost, 1);
+    acquire();
+    changing = false;
+    release();
+}
+
+static unsigned
+running(void)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < PIMALLOC_HOOKS_MAX; i++) {
+        n += scopes[i].handle != 0;
     }
+    return n;
 }
 
-static void
-note(const scope *s, const pimalloc_next *next, const void *block, size_t size)
-{
-    const void *tstate = pim_py.tstate();
-    pim_traced *mine = own_traced(tstate);
-    uint32_t stack = mine != NULL
-                         ? pim_stack_of(&mine->memory, tstate, s->frames)
-                         : unknown_stack;
-    put(next, mine, block, (pim_record){.stack = stack, .bytes = size});
-}
-
-// False: it was not traced.
+// Drops the tables if nobody uses them, where so many traces run.  In turn.
 static bool
-forget(const pimalloc_next *next, const void *block, pim_record *was)
+drop_tables(unsigned traces)
 {
-    if (!pim_side_take(block, was)) {
-        return false;
+    acquire();
+    bool may = running() == traces && holds == 0;
+    dropping = may;
+    release();
+    if (may) {
+        pim_side_drop();
+        pim_intern_forget();
+        pim_store_relaxed(&pim_trace_lost, 0);
+        acquire();
+        dropping = false;
+        release();
     }
-    if (was->is_code) {
-        pim_code_died();
-    }
-    if (was->stack != 0) {
-        pim_traced_take(own_traced(pim_py.tstate()), pimalloc_next_interp(next),
-                        was->bytes);
-    }
-    return was->stack != 0;
-}
-
-static void *
-trace_alloc(void *ctx, const pimalloc_next *next, size_t size, int zero)
-{
-    void *block = pimalloc_next_alloc(next, size, zero);
-    if (block != NULL) {
-        note(ctx, next, block, size);
-    }
-    return block;
-}
-
-// The block may move, and another thread may have the old one's memory by then.
-static void *
-trace_resize(void *ctx, const pimalloc_next *next, void *block, size_t size)
-{
-    pim_record was;
-    bool had = forget(next, block, &was);
-    void *resized = pimalloc_next_resize(next, block, size);
-    if (resized != NULL) {
-        note(ctx, next, resized, size);
-    } else if (had) {
-        put(next, own_traced(pim_py.tstate()), block, was);
-    }
-    return resized;
+    return may;
 }
 
 static void
-trace_free(void *ctx, const pimalloc_next *next, void *block)
+set_handle(pim_trace_scope *s, int handle)
 {
-    pim_record was;
-    (void)ctx;
-    forget(next, block, &was);
-    pimalloc_next_free(next, block);
+    acquire();
+    s->handle = handle;
+    release();
 }
 
-// --- ends --------------------------------------------------------------------
+// In turn, like all that follows in this section.
+static pim_trace_scope *
+find(int64_t interp)
+{
+    for (unsigned i = 0; i < PIMALLOC_HOOKS_MAX; i++) {
+        if (scopes[i].handle != 0 && scopes[i].interp == interp) {
+            return &scopes[i];
+        }
+    }
+    return NULL;
+}
 
 static void
-trace_ended(void *ctx, int64_t interp, int kept)
+forget_scope(const pim_trace_scope *s)
 {
-    const scope *s = ctx;
-    bool keeps = kept != 0 && s->interp == PIMALLOC_EACH;
-    pim_side_ended(interp, keeps);
-    pim_traced_ended(interp, keeps);
+    pim_traced_forget(s->interp);
+    pim_side_forget(s->interp);
+    pim_code_died(); // its marks are gone
+}
+
+static int
+stop(pim_trace_scope *s)
+{
+    int err = pimalloc_hook_pop(s->handle);
+    if (err == -EDEADLK) {
+        return err;
+    }
+    if (err == 0) {
+        forget_scope(s);
+    }
+    set_handle(s, 0);
+    if (err == 0) {
+        drop_tables(0);
+    }
+    return err;
 }
 
 // --- start and stop ----------------------------------------------------------
@@ -149,123 +156,149 @@ is_all(int64_t interp)
     return interp == PIMALLOC_EACH;
 }
 
-// Under the lock: a scope that is free, or NULL and why.
-static scope *
+// A scope that is free, or NULL and why.  One whose interpreter has ended makes
+// room.
+static pim_trace_scope *
 free_scope(int64_t interp, int *err)
 {
-    scope *found = NULL;
-    *err = starting ? -EBUSY : 0;
+    pim_trace_scope *found = NULL;
+    *err = 0;
     for (unsigned i = 0; i < PIMALLOC_HOOKS_MAX; i++) {
-        scope *s = &scopes[i];
+        pim_trace_scope *s = &scopes[i];
+        if (s->handle != 0 && pim_load_relaxed(&s->is_over)) {
+            stop(s);
+        }
         if (s->handle == 0) {
             found = s;
         } else if (s->interp == interp || is_all(interp) || is_all(s->interp)) {
             *err = -EALREADY;
         }
     }
+    if (*err == 0 && found == NULL) {
+        *err = -ENOSPC;
+    }
     return *err == 0 ? found : NULL;
 }
 
+static bool
+open_tables(const pim_trace_scope *s)
+{
+    uint32_t stack =
+        pim_side_start(is_all(s->interp)) ? pim_stack_unknown() : 0;
+    pim_store_relaxed(&pim_trace_unknown, stack);
+    return stack != 0;
+}
+
 static int
-push(scope *s, int64_t interp, unsigned frames)
+push(pim_trace_scope *s, int64_t interp, unsigned frames)
 {
     s->interp = interp;
     s->frames = frames;
-    pim_intern_hold();
-    unknown_stack = pim_side_start() ? pim_stack_unknown() : 0;
-    pimalloc_hook hook = {.size = sizeof(hook),
-                          .name = "trace",
-                          .ctx = s,
-                          .alloc = trace_alloc,
-                          .resize = trace_resize,
-                          .free = trace_free,
-                          .interp_ended = trace_ended};
-    int handle =
-        unknown_stack == 0 ? -ENOMEM : pimalloc_hook_push(&hook, interp);
-    if (handle < 0) {
-        pim_intern_release();
-    }
-    return handle;
+    pim_store_relaxed(&s->is_over, false);
+    return open_tables(s) ? pim_trace_push(s) : -ENOMEM;
 }
 
 int
 pimalloc_trace_start(int64_t interp, unsigned frames)
 {
-    if (frames < 1 || frames > PIMALLOC_TRACE_FRAMES_MAX) {
+    if (frames < 1 || frames > PIMALLOC_TRACE_FRAMES_MAX ||
+        interp < PIMALLOC_EACH) {
         return -EINVAL;
     }
     if (pim_py.tstate == NULL) {
         return -ENOENT;
     }
-    int err;
-    acquire();
-    scope *s = free_scope(interp, &err);
-    starting = starting || s != NULL;
-    release();
-    if (s == NULL) {
-        return err != 0 ? err : -ENOSPC;
+    int err = take_turn();
+    if (err != 0) {
+        return err;
     }
-    int handle = pim_frames_start() ? push(s, interp, frames) : -ENOTSUP;
-    acquire();
-    s->handle = handle > 0 ? handle : 0;
-    starting = false;
-    release();
-    return handle > 0 ? 0 : handle;
-}
-
-static bool
-is_running(void)
-{
-    bool running = starting;
-    for (unsigned i = 0; i < PIMALLOC_HOOKS_MAX; i++) {
-        running = running || scopes[i].handle != 0;
+    pim_trace_scope *s = free_scope(interp, &err);
+    if (s != NULL) {
+        int handle = pim_frames_start() ? push(s, interp, frames) : -ENOTSUP;
+        set_handle(s, handle > 0 ? handle : 0);
+        err = handle > 0 ? 0 : handle;
     }
-    return running;
-}
-
-// The last trace has ended: all tables go.
-static void
-clear_all(void)
-{
-    acquire();
-    bool last = !is_running();
-    release();
-    if (last) {
-        pim_side_drop();
-    }
-    pim_intern_release();
+    give_turn();
+    return err;
 }
 
 int
 pimalloc_trace_stop(int64_t interp)
 {
-    int handle = 0;
-    scope *s = NULL;
-    acquire();
-    for (unsigned i = 0; i < PIMALLOC_HOOKS_MAX && !starting; i++) {
-        if (scopes[i].handle != 0 && scopes[i].interp == interp) {
-            s = &scopes[i];
-            handle = s->handle;
+    int err = take_turn();
+    if (err != 0) {
+        return err;
+    }
+    pim_trace_scope *s = find(interp);
+    err = s != NULL ? stop(s) : -ENOENT;
+    give_turn();
+    return err;
+}
+
+// What others ask for while the hook is off is taken to be from before.
+static int
+clear(pim_trace_scope *s)
+{
+    int err = pimalloc_hook_toggle(s->handle, 0);
+    if (err == -EDEADLK) {
+        return err;
+    }
+    if (err == 0) {
+        forget_scope(s);
+        if (drop_tables(1)) {
+            open_tables(s);
         }
+        err = pimalloc_hook_toggle(s->handle, 1);
     }
-    starting = starting || s != NULL;
-    release();
-    if (s == NULL) {
-        return -ENOENT;
-    }
-    int err = pimalloc_hook_pop(handle);
-    if (err == 0) {
-        pim_traced_forget(interp);
-        pim_side_forget(interp);
-    }
-    acquire();
-    s->handle = err == -EDEADLK ? handle : 0;
-    starting = false;
-    release();
-    if (err == 0) {
-        clear_all();
+    if (err != 0) {
+        stop(s);
     }
     return err;
+}
+
+int
+pimalloc_trace_clear(int64_t interp)
+{
+    int err = take_turn();
+    if (err != 0) {
+        return err;
+    }
+    pim_trace_scope *s = find(interp);
+    err = s != NULL ? clear(s) : -ENOENT;
+    give_turn();
+    return err;
+}
+
+void
+pimalloc_trace_hold(void)
+{
+    unsigned rounds = 0;
+    for (;;) {
+        acquire();
+        bool held = !dropping;
+        holds += held;
+        release();
+        if (held) {
+            return;
+        }
+        pim_gate_pause(&rounds);
+    }
+}
+
+// Who has the turn may be about to stop the last trace, and saw the hold: then
+// the tables stay for the next one, which is no harm.
+void
+pimalloc_trace_release(void)
+{
+    acquire();
+    holds--;
+    bool last = holds == 0 && !changing && running() == 0;
+    changing = changing || last;
+    release();
+    if (last) {
+        drop_tables(0);
+        give_turn();
+    }
 }
 
 // --- questions ---------------------------------------------------------------
@@ -285,14 +318,15 @@ pimalloc_trace_get(int64_t interp, pimalloc_trace_figures *out)
     *out = (pimalloc_trace_figures){.size = sizeof(*out)};
     acquire();
     for (unsigned i = 0; i < PIMALLOC_HOOKS_MAX; i++) {
-        const scope *s = &scopes[i];
-        if (s->handle != 0 && (is_all(s->interp) || s->interp == interp)) {
+        const pim_trace_scope *s = &scopes[i];
+        if (s->handle != 0 && !pim_load_relaxed(&s->is_over) &&
+            (is_all(s->interp) || s->interp == interp)) {
             out->frames = s->frames;
         }
     }
     release();
     pim_traced_figures(interp, out);
-    out->lost = pim_load_relaxed(&lost);
+    out->lost = pim_load_relaxed(&pim_trace_lost);
     out->table_bytes = pim_side_bytes() + pim_intern_bytes();
     return 0;
 }
@@ -331,7 +365,10 @@ int
 pimalloc_trace_walk(int64_t interp, pimalloc_trace_visitor visit, void *arg)
 {
     tour t = {.visit = visit, .arg = arg};
-    return pim_side_each(interp, show, &t);
+    pimalloc_trace_hold();
+    int result = pim_side_each(interp, show, &t);
+    pimalloc_trace_release();
+    return result;
 }
 
 int

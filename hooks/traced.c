@@ -2,6 +2,7 @@
 
 #include "hooks/traced.h"
 
+#include "base/keep_errno.h"
 #include "interp/roster.h"
 #include "platform/os.h"
 
@@ -37,6 +38,7 @@ find(int64_t interp)
 static PIM_NOINLINE pim_traced *
 make(pim_heap *heap)
 {
+    PIM_KEEP_ERRNO;
     acquire();
     pim_traced *t = find(heap->id);
     if (t == &process) {
@@ -60,11 +62,20 @@ pim_traced_of(pim_heap *heap)
 
 // --- blocks ------------------------------------------------------------------
 
+// What is left of a figure.  Below 0 for a moment: somebody frees a block of an
+// interpreter that is ending, before its figures are the process's.
+static uint64_t
+left(const _Atomic uint64_t *live, const _Atomic uint64_t *gone)
+{
+    uint64_t taken = pim_load_relaxed(gone);
+    int64_t rest = (int64_t)(pim_load_relaxed(live) - taken);
+    return rest > 0 ? (uint64_t)rest : 0;
+}
+
 static uint64_t
 live_bytes(const pim_traced *t)
 {
-    uint64_t gone = pim_load_relaxed(&t->gone_bytes);
-    return pim_load_relaxed(&t->live_bytes) - gone;
+    return left(&t->live_bytes, &t->gone_bytes);
 }
 
 static void
@@ -201,8 +212,7 @@ static void
 add(const pim_traced *t, pimalloc_trace_figures *out)
 {
     out->live_bytes += live_bytes(t);
-    out->live_blocks +=
-        pim_load_relaxed(&t->live_blocks) - pim_load_relaxed(&t->gone_blocks);
+    out->live_blocks += left(&t->live_blocks, &t->gone_blocks);
     out->peak_bytes += pim_load_relaxed(&t->peak_bytes);
 }
 

@@ -19,6 +19,7 @@ typedef struct pim_traced {
     _Atomic uint64_t gone_bytes; // of these, what others took back
     _Atomic uint64_t gone_blocks;
     _Atomic uint64_t peak_bytes;
+    unsigned noted;          // owner: since the last sweep
     pim_stack_memory memory; // owner
 } pim_traced;
 

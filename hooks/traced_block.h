@@ -1,4 +1,4 @@
-// traced_block.h -- what is kept of a traced block.
+// traced_block.h -- a block that is traced.
 
 #ifndef PIM_HOOKS_TRACED_BLOCK_H
 #define PIM_HOOKS_TRACED_BLOCK_H
@@ -20,6 +20,6 @@ typedef struct pim_traced_block {
 } pim_traced_block;
 
 // Returns 0 to go on.
-typedef int (*pim_side_visitor)(void *arg, const pim_traced_block *block);
+typedef int (*pim_block_visitor)(void *arg, const pim_traced_block *block);
 
 #endif // PIM_HOOKS_TRACED_BLOCK_H

@@ -40,6 +40,11 @@ PIMALLOC_EXPORT int pimalloc_trace_start(int64_t interp, unsigned frames);
 // -EBUSY: a thread stays in a hook, and the tables stay until the next start.
 PIMALLOC_EXPORT int pimalloc_trace_stop(int64_t interp);
 
+// Forgets what was traced so far, and goes on.  What other threads ask for
+// meanwhile counts as before.  0; -ENOENT: that trace does not run; -EBUSY: a
+// thread stays in a hook, and the trace has ended.
+PIMALLOC_EXPORT int pimalloc_trace_clear(int64_t interp);
+
 // Why frames cannot be read, in one line; NULL: they can, or nobody asked.
 PIMALLOC_EXPORT const char *pimalloc_trace_why(void);
 
@@ -92,10 +97,20 @@ typedef struct pimalloc_frame {
 } pimalloc_frame;
 
 // The frames of a stack, newest first, as many as fit; returns how many are
-// kept.  *total: how many the stack had.  Strings stay until the last trace is
-// stopped.
+// kept.  *total: how many the stack had.  Numbers and strings stay until the last
+// trace is stopped or cleared.
 PIMALLOC_EXPORT size_t pimalloc_trace_stack(uint32_t stack, pimalloc_frame *out,
                                             size_t capacity, size_t *total);
+
+// Keeps numbers and strings, whoever stops traces, until it is released as often.
+PIMALLOC_EXPORT void pimalloc_trace_hold(void);
+PIMALLOC_EXPORT void pimalloc_trace_release(void);
+
+// Gives the block that an object lies in, if it is traced, the calling thread's
+// stack as it is now.  For PyRefTracer_SetTracer() of CPython 3.13 and later,
+// which is told of objects from CPython's free lists, too.  The object is of the
+// calling interpreter, whose GIL is held.
+PIMALLOC_EXPORT void pimalloc_trace_relabel(const void *object);
 
 #ifdef __cplusplus
 }

@@ -202,6 +202,14 @@ parse_signal(const char *value, pim_options *out)
     return ok;
 }
 
+static bool
+parse_trace(const char *value, pim_options *out)
+{
+    int frames = pim_frames_of(value);
+    out->trace = frames > 0 ? (unsigned)frames : 0;
+    return frames >= 0;
+}
+
 // In the order in which they are listed.
 static const option options[] = {
     {"CHECK", SWITCH(check)},
@@ -238,6 +246,8 @@ static const option options[] = {
     {"STATS_SIGNAL", "a signal that is free to be used, such as USR1",
      .parse = parse_signal},
     {"TEARDOWN", "keep, poison or release", .parse = parse_teardown},
+    {"TRACE", "how many frames of each stack to keep, 1 to 256; 0",
+     .parse = parse_trace},
     {"TSTATE", "auto or call", .parse = parse_tstate},
     {"VERBOSE", SWITCH(verbose)},
 };

@@ -33,6 +33,7 @@ typedef struct pim_options {
     bool purge_thread;   // PIMALLOC_PURGE_THREAD=1
     const char *record;  // PIMALLOC_RECORD: the file, or NULL
     int teardown;        // PIMALLOC_TEARDOWN: enum pimalloc_policy, 0: not set
+    unsigned trace;      // PIMALLOC_TRACE: frames of each stack; 0: no trace
 
     // Acted upon by the preload library only.
     int stats_format; // PIMALLOC_STATS: enum pimalloc_format, -1: not asked

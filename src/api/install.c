@@ -28,6 +28,7 @@
 #include "domain/domain.h"
 #include "hooks/chain.h"
 #include "hooks/record.h"
+#include "hooks/trace_begin.h"
 #include "interp/registry.h"
 #include "mi/mi.h"
 #include "pimalloc/pimalloc.h"
@@ -307,6 +308,7 @@ pim_install(const pimalloc_config *config, void *python, bool unasked)
     if (err == 0) { // the chain is changed outside the gate
         pim_faults_start(&options);
         pim_record_begin(options.record);
+        pim_trace_when_python_runs(options.trace);
     }
     return err;
 }

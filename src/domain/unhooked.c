@@ -41,17 +41,26 @@ pim_request_interp(unsigned domain)
     return heap != NULL ? heap->id : PIM_PROCESS_ID;
 }
 
+// Whose heap the caller does not own may end at any time, so its id is read inside
+// the gate.
 static int64_t
 small_interp(const void *block)
 {
     bool tagged;
     const pim_page *page = pim_page_of(block);
     const pim_heap *heap = pim_page_owner(page, &tagged);
+    if (PIM_LIKELY(!tagged && heap != NULL && heap == pim_current_hooked())) {
+        return heap->id;
+    }
+    pim_gate_enter();
+    heap = pim_page_owner(page, &tagged);
     bool is_orphan =
         tagged &&
         pim_block_set_has(pim_page_orphans(page),
                           pim_block_granule(pim_page_start(page), block));
-    return heap == NULL || is_orphan ? PIM_PROCESS_ID : heap->id;
+    int64_t id = heap == NULL || is_orphan ? PIM_PROCESS_ID : heap->id;
+    pim_gate_exit();
+    return id;
 }
 
 int64_t

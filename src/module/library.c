@@ -72,6 +72,18 @@ pim_library_find(pim_library *library)
         {"pimalloc_profile_get", &in.profile_get},
         {"pimalloc_profile_save", &in.profile_save},
         {"pimalloc_profile_mark", &in.profile_mark},
+        {"pimalloc_trace_start", &in.trace_start},
+        {"pimalloc_trace_stop", &in.trace_stop},
+        {"pimalloc_trace_clear", &in.trace_clear},
+        {"pimalloc_trace_why", &in.trace_why},
+        {"pimalloc_trace_get", &in.trace_get},
+        {"pimalloc_trace_reset_peak", &in.trace_reset_peak},
+        {"pimalloc_trace_walk", &in.trace_walk},
+        {"pimalloc_trace_find", &in.trace_find},
+        {"pimalloc_trace_stack", &in.trace_stack},
+        {"pimalloc_trace_hold", &in.trace_hold},
+        {"pimalloc_trace_release", &in.trace_release},
+        {"pimalloc_trace_relabel", &in.trace_relabel},
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (!find(wanted[i].name, wanted[i].function)) {

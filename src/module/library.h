@@ -14,6 +14,7 @@
 #include "pimalloc/record.h"
 #include "pimalloc/profile.h"
 #include "pimalloc/tenants.h"
+#include "pimalloc/trace.h"
 
 // What the module calls; all NULL if `found` is not set.
 typedef struct pim_library {
@@ -43,6 +44,18 @@ typedef struct pim_library {
     __typeof__(pimalloc_profile_get) *profile_get;
     __typeof__(pimalloc_profile_save) *profile_save;
     __typeof__(pimalloc_profile_mark) *profile_mark;
+    __typeof__(pimalloc_trace_start) *trace_start;
+    __typeof__(pimalloc_trace_stop) *trace_stop;
+    __typeof__(pimalloc_trace_clear) *trace_clear;
+    __typeof__(pimalloc_trace_why) *trace_why;
+    __typeof__(pimalloc_trace_get) *trace_get;
+    __typeof__(pimalloc_trace_reset_peak) *trace_reset_peak;
+    __typeof__(pimalloc_trace_walk) *trace_walk;
+    __typeof__(pimalloc_trace_find) *trace_find;
+    __typeof__(pimalloc_trace_stack) *trace_stack;
+    __typeof__(pimalloc_trace_hold) *trace_hold;
+    __typeof__(pimalloc_trace_release) *trace_release;
+    __typeof__(pimalloc_trace_relabel) *trace_relabel;
 } pim_library;
 
 // Looks the functions up.  No pimalloc in the process is no error.  -1 with

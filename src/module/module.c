@@ -19,6 +19,7 @@
 #include "module/owner.h"
 #include "module/record.h"
 #include "module/profile.h"
+#include "module/trace.h"
 
 #define STRING_OF(x) #x
 #define STRING(x) STRING_OF(x)
@@ -339,7 +340,7 @@ module_exec(PyObject *module)
     pim_module_state *state = pim_module_state_of(module);
     if (pim_library_find(&state->library) != 0 || pim_limits_add(module) != 0 ||
         pim_faults_add(module) != 0 || pim_record_add(module) != 0 ||
-        pim_profile_add(module) != 0) {
+        pim_profile_add(module) != 0 || pim_trace_add(module) != 0) {
         return -1;
     }
     state->not_active_error = PyErr_NewExceptionWithDoc(

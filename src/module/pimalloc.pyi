@@ -7,6 +7,7 @@ TYPE_CHECKING.
 from collections.abc import Iterable
 from types import TracebackType
 from os import PathLike
+import tracemalloc
 from typing import (
     Final,
     Literal,
@@ -23,8 +24,8 @@ PROCESS: Final = -1
 """Stands for the process where an interpreter's id is asked for."""
 
 EACH: Final = -2
-"""Stands for all interpreters in trim(), for those to come in set_limit(),
-limits() and count_made()."""
+"""Stands for all interpreters in trim() and in traces, for those to come in
+set_limit(), limits() and count_made()."""
 
 class NotActiveError(RuntimeError):
     """pimalloc does not serve this Python; the message says what to do."""
@@ -260,3 +261,42 @@ def profile_save(
     format: Literal["html", "pprof", "folded", "speedscope"] = "html",
 ) -> None:
     """Writes the profile to a file; %p in the path is the process's id."""
+def trace_start(
+    nframe: int = 1,
+    *,
+    interp: SupportsIndex | _HasId | None = None,
+    relabel: bool = False,
+) -> None:
+    """Traces what is allocated from now on, with up to 256 frames of each stack.
+
+    None: of the calling interpreter; EACH: of all.  relabel: objects from free
+    lists are labelled anew, on CPython 3.13 and newer.
+    """
+
+def trace_stop(interp: SupportsIndex | _HasId | None = None) -> None:
+    """Ends a trace and forgets what was traced."""
+
+def is_tracing(interp: SupportsIndex | _HasId | None = None) -> bool:
+    """Whether an interpreter is traced, by itself or with all."""
+
+def clear_traces(interp: SupportsIndex | _HasId | None = None) -> None:
+    """Forgets what was traced so far, and goes on tracing."""
+
+def get_traced_memory(
+    interp: SupportsIndex | _HasId | None = None,
+) -> tuple[int, int]:
+    """The bytes of all traced blocks, now and at their peak."""
+
+def reset_peak(interp: SupportsIndex | _HasId | None = None) -> None:
+    """Sets the peak to what is traced now."""
+
+def get_trace_memory() -> int:
+    """The bytes of the tables of all traces."""
+
+def get_object_traceback(obj: object, /) -> tracemalloc.Traceback | None:
+    """Where the object was allocated; None if its block is not traced."""
+
+def take_snapshot(
+    interp: SupportsIndex | _HasId | None = None,
+) -> tracemalloc.Snapshot:
+    """What is traced now, in any interpreter."""

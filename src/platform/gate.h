@@ -47,6 +47,7 @@ enum {
     PIM_CHILD_ADRIFT,
     PIM_CHILD_HOOKS,
     PIM_CHILD_SAMPLES,
+    PIM_CHILD_TRACE,
     PIM_CHILD_CALLS
 };
 extern void (*_Atomic pim_gate_on_fork_child[PIM_CHILD_CALLS])(bool adrift);

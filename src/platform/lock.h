@@ -3,8 +3,9 @@
 // LOCK-1  Every pim_lock but the gate's own is taken inside the gate (gate.h),
 //         so at fork() all of them are free and the child need not repair any;
 //         but see adrift.
-// LOCK-2  Order: install, raw heap, process heap, registry, region, extents,
-//         budgets, a heap's limit, rings of large blocks.  While the lock of
+// LOCK-2  Order: install, the chain of hooks, raw heap, process heap, records
+//         of traces, registry, region, extents, budgets, a heap's limit, rings
+//         of large blocks.  While the lock of
 //         the thread-state search, the look at the raw table, the watch of
 //         leaks, the shadow map, mimalloc's first arena, the samples of a
 //         profile or its marked moment is held, no other is taken.  No lock is

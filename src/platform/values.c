@@ -110,6 +110,15 @@ pim_every_of(const char *text, unsigned *seconds, unsigned *keep)
     return NULL;
 }
 
+int
+pim_frames_of(const char *text)
+{
+    char *end;
+    unsigned long frames = strtoul(text, &end, 10);
+    bool is_number = *text >= '0' && *text <= '9' && *end == '\0';
+    return is_number && frames <= PIM_FRAMES_MAX ? (int)frames : -1;
+}
+
 bool
 pim_is_word(const char *word, const char *text, size_t length)
 {

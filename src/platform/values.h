@@ -24,6 +24,9 @@ const char *pim_period_of(const char *text, uint64_t *out);
 // SECONDS[:KEEP], whole numbers of 1 to 1000000; *keep: as it was if it is left
 // out.
 const char *pim_every_of(const char *text, unsigned *seconds, unsigned *keep);
+// A number of frames, 0 to PIM_FRAMES_MAX; -1: none.
+#define PIM_FRAMES_MAX 256
+int pim_frames_of(const char *text);
 
 // Whether the first `length` characters of the text are the word.
 bool pim_is_word(const char *word, const char *text, size_t length);

@@ -25,6 +25,7 @@ typedef struct option {
     const char *usual;    // where it writes without FILE
     const char *file;     // else of [=FILE], the default
     const char *needs;    // else what it needs behind =
+    const char *bare;     // and its value without that; NULL: it must be there
 } option;
 
 // --- [=FORM][:FILE] ----------------------------------------------------------
@@ -154,6 +155,9 @@ static const option options[PIM_OPT_COUNT] = {
     [PIM_OPT_STATS_SIGNAL] = {"--stats-signal", "PIMALLOC_STATS_SIGNAL",
                               .needs = "a signal that COMMAND does not "
                                        "use, such as USR1, SIGUSR1 or 10"},
+    [PIM_OPT_TRACE] = {"--trace", "PIMALLOC_TRACE",
+                       .needs = "1 to 256 frames, or none: --trace=25",
+                       .bare = "1"},
     [PIM_OPT_VERBOSE] = {"--verbose", "PIMALLOC_VERBOSE", .flag = "1"},
     [PIM_OPT_VERSION] = {"--version", .flag = ""},
     [PIM_OPT_WITH_MALLOC] = {"--with-malloc", .flag = ""},
@@ -175,6 +179,8 @@ lack_of(size_t i, const char *value)
            : i == PIM_OPT_PROFILE_PERIOD ? pim_period_of(value, &soft)
            : i == PIM_OPT_LIMIT_TREE
                ? (pim_tree_of(value) == PIM_TREE_UNSAID ? "is unknown" : NULL)
+           : i == PIM_OPT_TRACE
+               ? (pim_frames_of(value) < 1 ? "is no such number" : NULL)
            : number == 0 ? "is unknown: there is no signal of that name"
            : pim_signal_is_free(number) ? NULL
                                         : "cannot be used for this";
@@ -184,6 +190,9 @@ static const char *
 read_needed(size_t i, const char *value)
 {
     const option *o = &options[i];
+    if (*value == '\0' && o->bare != NULL) {
+        return o->bare;
+    }
     if (*value++ != '=') {
         pim_fail("%s needs %s", o->name, o->needs);
     }
@@ -229,6 +238,8 @@ COMMAND itself and in the programs that it starts.  Others run as always.\n\
                              interp, function; every=1000,domain=obj\n\
   --record[=FILE]          log all requests for memory in FILE (default:\n\
                              pimalloc-%p.record, where %p is the process id)\n\
+  --trace[=FRAMES]         trace what all interpreters allocate, with 1 to 256\n\
+                             frames each (default 1): pimalloc.take_snapshot()\n\
   --debug                  put CPython's debug hooks on top of pimalloc\n\
   --verbose                say on stderr what is served, and what is not and why\n\
   --with-malloc            make mimalloc the malloc of COMMAND, too\n\

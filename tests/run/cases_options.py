@@ -183,6 +183,15 @@ def profile(b):
 
 
 @case
+def trace_frames(b):
+    """--trace takes a number of frames, or none"""
+    for word, wanted in (("--trace", "1"), ("--trace=1", "1"), ("--trace=256", "256")):
+        equal(b.variable("PIMALLOC_TRACE", word), wanted, word)
+    for word in ("--trace=0", "--trace=257", "--trace=x", "--trace=", "--trace:x"):
+        b.fails(125, word, "true", says=["--trace", "1 to 256 frames"])
+
+
+@case
 def stats_in_a_directory_with_a_per_cent_sign(b):
     """a per cent sign in the current directory stands for itself, and %% in FILE for one"""
     here = Path(os.path.realpath(b.scratch)) / "100%pure"

@@ -211,6 +211,12 @@ fake_interp_swap(const fake_interp *interp)
     return before;
 }
 
+fake_tstate *
+fake_tstate_current(void)
+{
+    return current_tstate;
+}
+
 void
 fake_interp_attach(fake_interp *interp)
 {

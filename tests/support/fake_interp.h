@@ -80,6 +80,9 @@ void fake_interp_stop(fake_interp *interp);
 // GIL, which the caller sees to.  Returns the thread state that was current.
 fake_tstate *fake_interp_swap(const fake_interp *interp);
 
+// That of the calling thread, or NULL.
+fake_tstate *fake_tstate_current(void);
+
 // Ends it: the raw free of its state, without a thread state.  No thread is
 // attached to it.
 void fake_interp_end(fake_interp *interp);

@@ -55,6 +55,7 @@ describe(const pim_options *o, char *text)
     add(text, "run_check", o->run_check, false);
     add(text, "purge_thread", o->purge_thread, false);
     add(text, "teardown", o->teardown, 0);
+    add(text, "trace", o->trace, 0);
     add(text, "stats", o->stats_format, -1);
     add_text(text, "stats_file", o->stats_file);
     add(text, "signal", o->stats_signal, 0);
@@ -269,6 +270,18 @@ TEST(profiles_are_written_every_so_often)
     }
 }
 
+TEST(traces_have_a_number_of_frames)
+{
+    expect_read("PIMALLOC_TRACE", "1", number("trace", 1));
+    expect_read("PIMALLOC_TRACE", "256", number("trace", 256));
+    expect_read("PIMALLOC_TRACE", "0", "");
+    expect_read("PIMALLOC_TRACE", "", "");
+    expect_refused("PIMALLOC_TRACE", "257", "1 to 256");
+    expect_refused("PIMALLOC_TRACE", "-1", "1 to 256");
+    expect_refused("PIMALLOC_TRACE", "1x", "1 to 256");
+    expect_refused("PIMALLOC_TRACE", "99999999999999999999", "1 to 256");
+}
+
 TEST(signals_have_names_and_numbers)
 {
     expect_read("PIMALLOC_STATS_SIGNAL", "USR1", number("signal", SIGUSR1));
@@ -474,7 +487,7 @@ TEST(unknown_names_are_reported_with_the_valid_ones)
                    "PIMALLOC_PROFILE, PIMALLOC_PROFILE_EVERY, "
                    "PIMALLOC_PROFILE_PERIOD, PIMALLOC_PURGE_THREAD, "
                    "PIMALLOC_RECORD, PIMALLOC_REGION, PIMALLOC_STATS, "
-                   "PIMALLOC_STATS_SIGNAL, PIMALLOC_TEARDOWN, "
+                   "PIMALLOC_STATS_SIGNAL, PIMALLOC_TEARDOWN, PIMALLOC_TRACE, "
                    "PIMALLOC_TSTATE, PIMALLOC_VERBOSE\n");
 }
 
