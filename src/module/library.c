@@ -31,6 +31,53 @@ find(const char *name, void *function)
     return symbol != NULL;
 }
 
+// The functions of the library, and where their pointers belong.
+#define WANTED(name)                                                           \
+    {                                                                          \
+        "pimalloc_" #name, offsetof(pim_library, name)                         \
+    }
+static const struct {
+    const char *name;
+    size_t place;
+} wanted[] = {
+    WANTED(active),
+    WANTED(interpreters),
+    WANTED(stats),
+    WANTED(stats_print),
+    WANTED(classes),
+    WANTED(owner),
+    WANTED(trim),
+    WANTED(limit_set),
+    WANTED(limit_get),
+    WANTED(limit_count_for),
+    WANTED(limit_count_made),
+    WANTED(prefork_freeze),
+    WANTED(fault_add),
+    WANTED(fault_remove),
+    WANTED(fault_counts),
+    WANTED(fault_refusal),
+    WANTED(record_start),
+    WANTED(record_stop),
+    WANTED(profile_start),
+    WANTED(profile_stop),
+    WANTED(profile_why),
+    WANTED(profile_get),
+    WANTED(profile_save),
+    WANTED(profile_mark),
+    WANTED(trace_start),
+    WANTED(trace_stop),
+    WANTED(trace_clear),
+    WANTED(trace_why),
+    WANTED(trace_get),
+    WANTED(trace_reset_peak),
+    WANTED(trace_walk),
+    WANTED(trace_find),
+    WANTED(trace_stack),
+    WANTED(trace_hold),
+    WANTED(trace_release),
+    WANTED(trace_relabel),
+};
+
 int
 pim_library_find(pim_library *library)
 {
@@ -44,49 +91,8 @@ pim_library_find(pim_library *library)
         refuse_version(version);
         return -1;
     }
-    const struct {
-        const char *name;
-        void *function;
-    } wanted[] = {
-        {"pimalloc_active", &in.active},
-        {"pimalloc_interpreters", &in.interpreters},
-        {"pimalloc_stats", &in.stats},
-        {"pimalloc_stats_print", &in.stats_print},
-        {"pimalloc_classes", &in.classes},
-        {"pimalloc_owner", &in.owner},
-        {"pimalloc_trim", &in.trim},
-        {"pimalloc_limit_set", &in.limit_set},
-        {"pimalloc_limit_get", &in.limit_get},
-        {"pimalloc_limit_count_for", &in.limit_count_for},
-        {"pimalloc_limit_count_made", &in.limit_count_made},
-        {"pimalloc_prefork_freeze", &in.prefork_freeze},
-        {"pimalloc_fault_add", &in.fault_add},
-        {"pimalloc_fault_remove", &in.fault_remove},
-        {"pimalloc_fault_counts", &in.fault_counts},
-        {"pimalloc_fault_refusal", &in.fault_refusal},
-        {"pimalloc_record_start", &in.record_start},
-        {"pimalloc_record_stop", &in.record_stop},
-        {"pimalloc_profile_start", &in.profile_start},
-        {"pimalloc_profile_stop", &in.profile_stop},
-        {"pimalloc_profile_why", &in.profile_why},
-        {"pimalloc_profile_get", &in.profile_get},
-        {"pimalloc_profile_save", &in.profile_save},
-        {"pimalloc_profile_mark", &in.profile_mark},
-        {"pimalloc_trace_start", &in.trace_start},
-        {"pimalloc_trace_stop", &in.trace_stop},
-        {"pimalloc_trace_clear", &in.trace_clear},
-        {"pimalloc_trace_why", &in.trace_why},
-        {"pimalloc_trace_get", &in.trace_get},
-        {"pimalloc_trace_reset_peak", &in.trace_reset_peak},
-        {"pimalloc_trace_walk", &in.trace_walk},
-        {"pimalloc_trace_find", &in.trace_find},
-        {"pimalloc_trace_stack", &in.trace_stack},
-        {"pimalloc_trace_hold", &in.trace_hold},
-        {"pimalloc_trace_release", &in.trace_release},
-        {"pimalloc_trace_relabel", &in.trace_relabel},
-    };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        if (!find(wanted[i].name, wanted[i].function)) {
+        if (!find(wanted[i].name, (char *)&in + wanted[i].place)) {
             PyErr_Format(PyExc_ImportError,
                          "the pimalloc library in this process has no "
                          "%s()" REMEDY

@@ -9,7 +9,7 @@ static watcher books[2];
 
 // Whoever is pushed sees the blocks that were there before go, so what it does
 // not know is bounded by what was there.
-TEST(hooks_storm_come_and_go_beside_everything_else)
+TEST(hooks_come_and_go_beside_everything_else)
 {
     team t = {.count = 0};
     pim_chain_start();
