@@ -52,6 +52,41 @@ static rule rules[PIMALLOC_HOOKS_MAX];
 // interpreter, and where others on top of us take notes, a refusal may end the
 // process.  Limits spare the same (account/limit.h).  Other requests are too
 // fragile to be played with.
+// While CPython makes an interpreter, what runs are its frozen importer and what
+// that imports.  Another oldest frame is the program's.
+static bool
+runs_program(void)
+{
+    pim_frame frames[PIMALLOC_FAULT_FRAMES];
+    static const char frozen[] = "<frozen ";
+    char file[sizeof(frozen)];
+    unsigned total;
+    const void *tstate = pim_py.tstate != NULL ? pim_py.tstate() : NULL;
+    unsigned count =
+        tstate != NULL
+            ? pim_frames_walk(tstate, frames, PIM_ARRAY_LEN(frames), &total)
+            : 0;
+    if (count == 0 || count < total) {
+        return count != 0;
+    }
+    pim_frames_file(frames[count - 1].code, file, sizeof(file));
+    return strncmp(file, frozen, sizeof(frozen) - 1) != 0;
+}
+
+// Whether CPython is making that interpreter here.
+static bool
+is_being_made(int64_t interp)
+{
+    if (!pim_current_makes(interp)) {
+        return false;
+    }
+    bool is_made = runs_program();
+    if (is_made) {
+        pim_current_made();
+    }
+    return !is_made;
+}
+
 static bool
 is_survived(const rule *r, const pimalloc_next *next, size_t size)
 {
@@ -62,7 +97,7 @@ is_survived(const rule *r, const pimalloc_next *next, size_t size)
                      ((pim_limit_spares != NULL && pim_limit_spares(size)) ||
                       !pim_birth_survives(size));
     return !is_down && !is_spared &&
-           !(r->is_for_newborns && pim_current_makes(interp)) &&
+           !(r->is_for_newborns && is_being_made(interp)) &&
            !pim_is_fragile(domain, size);
 }
 
@@ -278,7 +313,8 @@ add(const pimalloc_fault *fault, bool is_early)
     if (!is_valid(fault)) {
         return -EINVAL;
     }
-    if (fault->function != NULL && !is_early && !pim_frames_start()) {
+    bool has_frames = !is_early && pim_frames_start(); // see runs_program()
+    if (fault->function != NULL && !is_early && !has_frames) {
         return -ENOTSUP;
     }
     rule *r = take_place();
