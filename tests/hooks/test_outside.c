@@ -163,7 +163,7 @@ TEST(an_interpreter_s_go_and_the_others_stay)
 }
 
 static int
-stop(void *arg, const pim_traced_block *b)
+stop_at(void *arg, const pim_traced_block *b)
 {
     (void)b;
     return ++*(int *)arg == 3 ? 77 : 0;
@@ -175,7 +175,7 @@ TEST(a_visit_may_stop_and_marks_are_no_traces)
     for (unsigned i = 0; i < 10; i++) {
         EXPECT(put(i, 1));
     }
-    EXPECT_EQ(pim_outside_each(PIMALLOC_EACH, stop, &seen), 77);
+    EXPECT_EQ(pim_outside_each(PIMALLOC_EACH, stop_at, &seen), 77);
     EXPECT_EQ(seen, 3);
     pim_traced_block mark = {.address = address_of(20),
                              .record = {.is_code = true}};

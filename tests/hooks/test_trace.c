@@ -45,7 +45,7 @@ start(int64_t interp, unsigned frames)
 }
 
 static void
-stop(int64_t interp)
+end_trace(int64_t interp)
 {
     EXPECT_EQ(pimalloc_trace_stop(interp), 0);
 }
@@ -324,7 +324,7 @@ TEST(nor_is_code_that_was_there_before_the_trace)
         stage_unmake(fresh);
         pim_obj_free(NULL, p);
         pim_obj_free(NULL, q);
-        stop(a->state->id);
+        end_trace(a->state->id);
     }
 }
 
@@ -345,7 +345,7 @@ TEST(a_block_is_labelled_anew)
     pimalloc_trace_relabel(p); // not traced
     pimalloc_trace_relabel(&code);
     stage_expect_live(a->state->id, 0, 0);
-    stop(a->state->id);
+    end_trace(a->state->id);
     pimalloc_trace_relabel(p);
 }
 
@@ -358,7 +358,7 @@ TEST(strings_stay_while_they_are_held)
     uint32_t stack = stage_find(p).stack;
     pimalloc_trace_hold();
     pimalloc_trace_hold();
-    stop(a->state->id);
+    end_trace(a->state->id);
     EXPECT(!stage_is_traced(p));
     pimalloc_trace_release();
     EXPECT_EQ(pimalloc_trace_stack(stack, &frame, 1, &total), 1);
@@ -389,9 +389,9 @@ TEST(starts_that_cannot_be_are_refused)
     EXPECT_EQ(pimalloc_trace_start(PIMALLOC_EACH, 1), -EALREADY);
     start(b->state->id, 1);
     start(PIMALLOC_PROCESS, 1);
-    stop(b->state->id);
-    stop(PIMALLOC_PROCESS);
-    stop(id);
+    end_trace(b->state->id);
+    end_trace(PIMALLOC_PROCESS);
+    end_trace(id);
     start(PIMALLOC_EACH, 1);
     EXPECT_EQ(pimalloc_trace_start(id, 1), -EALREADY);
     EXPECT_EQ(pimalloc_trace_stop(id), -ENOENT);
