@@ -149,7 +149,7 @@ TEST(list_is_no_circle_while_it_is_sorted)
     }
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &often, NULL);
-    for (unsigned round = 0; looks < 5000; round++) {
+    while (looks < 5000) {
         page.free = NULL;
         page.countdown = page.capacity;
         // From the highest down, but for the first: then all are linked anew.
