@@ -8,6 +8,7 @@
 #include "arena/region.h"
 #include "domain/hooked.h"
 #include "domain/raw_small.h"
+#include "hooks/frames.h"
 #include "hooks/readers.h"
 #include "interp/current.h"
 #include "interp/registry.h"
@@ -41,7 +42,6 @@ static PIM_LOCK(lock);  // taken inside the gate; guards what follows
 static bool changing;   // somebody waits for readers
 static bool stuck;      // and gave up: the other chain may still be read
 static chain all = {0}; // also those that are off
-static int last_handle;
 
 static chain chains[2];
 static _Atomic(const chain *) shown = &chains[0];
@@ -95,6 +95,9 @@ pimalloc_next_alloc(const pimalloc_next *next, size_t size, int zero)
 void *
 pimalloc_next_resize(const pimalloc_next *next, void *block, size_t size)
 {
+    if (block == NULL) {
+        return pimalloc_next_alloc(next, size, 0);
+    }
     const chain *c = next->chain;
     unsigned at = advance(next, next->at);
     while (at < c->count && c->hooks[at].hook.resize == NULL) {
@@ -111,6 +114,9 @@ pimalloc_next_resize(const pimalloc_next *next, void *block, size_t size)
 void
 pimalloc_next_free(const pimalloc_next *next, void *block)
 {
+    if (block == NULL) {
+        return;
+    }
     const chain *c = next->chain;
     unsigned at = advance(next, next->at);
     while (at < c->count && c->hooks[at].hook.free == NULL) {
@@ -228,6 +234,18 @@ pim_chain_find(void *(*alloc)(void *, const pimalloc_next *, size_t, int),
 
 // --- births, ends, forks ---------------------------------------------------
 
+// Under the lock, or in a child.
+static hooked *
+find(int handle)
+{
+    for (unsigned i = 0; i < all.count; i++) {
+        if (all.hooks[i].handle == handle) {
+            return &all.hooks[i];
+        }
+    }
+    return NULL;
+}
+
 static void
 born(pim_heap *heap)
 {
@@ -275,10 +293,12 @@ in_child(bool adrift)
         pim_store_release(&pim_hooked, NULL);
         return;
     }
+    pim_frames_in_child();
     const chain now = *pim_load_acquire(&shown); // hooks may change it
     for (unsigned i = 0; i < now.count; i++) {
         const hooked *h = &now.hooks[i];
-        if (h->hook.forked != NULL) {
+        const hooked *still = find(h->handle);
+        if (h->hook.forked != NULL && still != NULL && still->on) {
             h->hook.forked(h->hook.ctx);
         }
     }
@@ -360,87 +380,114 @@ begin_change(void)
     return stuck ? -EBUSY : 0;
 }
 
-// Shows what was changed.  -EBUSY: somebody may still see what was before.
+// One change of `all`: 0, or why there is none.
+typedef int edit(int handle, const void *arg);
+
 static int
-end_change(void)
+insert(int handle, const void *arg)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
-    show();
-    pim_lock_release(&lock);
-    pim_gate_exit();
-    stuck = !pim_readers_wait();
-    int err = stuck ? -EBUSY : 0;
-    give_turn();
-    return err;
-}
-
-static hooked *
-find(int handle)
-{
-    for (unsigned i = 0; i < all.count; i++) {
-        if (all.hooks[i].handle == handle) {
-            return &all.hooks[i];
-        }
-    }
-    return NULL;
-}
-
-int
-pimalloc_hook_push(const pimalloc_hook *hook, int64_t interp)
-{
-    if (hook == NULL || hook->size != sizeof(*hook) || hook->name == NULL ||
-        interp < PIMALLOC_EACH) {
-        return -EINVAL;
-    }
-    int err = begin_change();
-    if (err != 0) {
-        return err;
-    }
     if (all.count == PIMALLOC_HOOKS_MAX) {
-        give_turn();
         return -ENOSPC;
     }
     memmove(all.hooks + 1, all.hooks, all.count * sizeof(*all.hooks));
     all.count++;
-    int handle = ++last_handle;
-    all.hooks[0] =
-        (hooked){.hook = *hook, .interp = interp, .handle = handle, .on = true};
-    end_change();
-    return handle;
+    all.hooks[0] = *(const hooked *)arg;
+    all.hooks[0].handle = handle;
+    return 0;
 }
 
-int
-pimalloc_hook_toggle(int handle, int on)
+static int
+remove_hook(int handle, const void *arg)
 {
-    int err = begin_change();
-    if (err != 0) {
-        return err;
-    }
-    hooked *h = find(handle);
-    if (h == NULL || h->on == (on != 0)) {
-        give_turn();
-        return h == NULL ? -ENOENT : 0;
-    }
-    h->on = on != 0;
-    err = end_change();
-    return h->on ? 0 : err;
-}
-
-int
-pimalloc_hook_pop(int handle)
-{
-    int err = begin_change();
-    if (err != 0) {
-        return err;
-    }
+    (void)arg;
     hooked *h = find(handle);
     if (h == NULL) {
-        give_turn();
         return -ENOENT;
     }
     size_t behind = (size_t)(all.hooks + all.count - (h + 1));
     memmove(h, h + 1, behind * sizeof(*h));
     all.count--;
-    return end_change();
+    return 0;
+}
+
+static int
+switch_hook(int handle, const void *on)
+{
+    hooked *h = find(handle);
+    if (h != NULL) {
+        h->on = *(const bool *)on;
+    }
+    return h != NULL ? 0 : -ENOENT;
+}
+
+// An interpreter of the runtime before had the id, and another one may have it.
+static int
+end_runtime(int handle, const void *arg)
+{
+    (void)handle, (void)arg;
+    for (unsigned i = 0; i < all.count; i++) {
+        all.hooks[i].on = all.hooks[i].on && all.hooks[i].interp <= 0;
+    }
+    return 0;
+}
+
+// Changes and shows it in one stay inside the gate, so that a forked child has
+// both or neither.  -ETIMEDOUT: somebody may still see what was before.
+static int
+change(edit *how, int handle, const void *arg)
+{
+    int err = begin_change();
+    if (err != 0) {
+        return err;
+    }
+    pim_gate_enter();
+    pim_lock_acquire(&lock);
+    err = how(handle, arg);
+    if (err == 0) {
+        show();
+    }
+    pim_lock_release(&lock);
+    pim_gate_exit();
+    if (err == 0) {
+        stuck = !pim_readers_wait();
+        err = stuck ? -ETIMEDOUT : 0;
+    }
+    give_turn();
+    return err;
+}
+
+int
+pimalloc_hook_push(const pimalloc_hook *hook, int64_t interp)
+{
+    static _Atomic int last_handle;
+    if (hook == NULL || hook->size != sizeof(*hook) || hook->name == NULL ||
+        interp < PIMALLOC_EACH) {
+        return -EINVAL;
+    }
+    const hooked new = {.hook = *hook, .interp = interp, .on = true};
+    int handle = pim_add_relaxed(&last_handle, 1) + 1;
+    int err = change(insert, handle, &new);
+    return err == 0 || err == -ETIMEDOUT ? handle : err;
+}
+
+int
+pimalloc_hook_toggle(int handle, int on)
+{
+    const bool wanted = on != 0;
+    int err = change(switch_hook, handle, &wanted);
+    return err == -ETIMEDOUT && wanted ? 0 : err;
+}
+
+int
+pimalloc_hook_pop(int handle)
+{
+    return change(remove_hook, handle, NULL);
+}
+
+void
+pim_chain_new_runtime(void)
+{
+    if (pim_load_acquire(&pim_hooked) != NULL) {
+        change(end_runtime, 0, NULL);
+    }
 }

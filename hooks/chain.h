@@ -23,6 +23,10 @@
 // times.
 void pim_chain_start(void);
 
+// Another runtime begins, in which ids begin anew: hooks of single interpreters
+// of the last one are switched off.  Outside the gate.
+void pim_chain_new_runtime(void);
+
 // The ctx of the newest hook with that function that sees an interpreter; NULL:
 // none.  Between pim_reader_enter() and pim_reader_leave().
 void *pim_chain_find(void *(*alloc)(void *, const pimalloc_next *, size_t, int),

@@ -324,10 +324,17 @@ judge(void)
     pim_store_release(&refusal, why);
 }
 
+static _Atomic bool busy; // no lock: the proof runs CPython's code
+
+void
+pim_frames_in_child(void)
+{
+    pim_store_relaxed(&busy, false);
+}
+
 bool
 pim_frames_start(void)
 {
-    static _Atomic bool busy; // no lock: the proof runs CPython's code
     if (!atomic_exchange(&busy, true)) {
         judge();
         pim_store_release(&busy, false);

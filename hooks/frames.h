@@ -37,6 +37,9 @@ const char *pim_frames_refusal(void);
 // Whether that was said for good: no later start says anything else.
 bool pim_frames_judged(void);
 
+// In a forked child: whoever was at the proof is gone.
+void pim_frames_in_child(void);
+
 // Copies the newest `capacity` frames of a thread state, newest first.  Returns
 // how many; *total: how many the stack has.  total NULL: that is not asked, so
 // that no more of the stack is read.  Of the calling thread's own state, attached

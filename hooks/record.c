@@ -14,6 +14,7 @@
 #include "hooks/record_stream.h"
 #include "pimalloc/record.h"
 #include "platform/cancel.h"
+#include "platform/gate.h"
 #include "platform/say.h"
 
 enum { OFF, CHANGING, ON };
@@ -141,6 +142,19 @@ static const pimalloc_hook hook = {.size = sizeof(hook),
                                    .interp_ended = see_ended,
                                    .forked = see_forked};
 
+// A fork in the middle of a start or a stop: the hook is not in the chain, so
+// see_forked() does not come.
+static void
+in_child(bool adrift)
+{
+    (void)adrift;
+    if (pim_load_relaxed(&state) == CHANGING) {
+        pim_stream_forget();
+        pim_record_close(true);
+        pim_store_release(&state, OFF);
+    }
+}
+
 static bool
 change_from(int before)
 {
@@ -179,6 +193,7 @@ pimalloc_record_start(const char *path, int64_t interp)
     if (!change_from(OFF)) {
         return -EALREADY;
     }
+    pim_store_release(&pim_gate_on_fork_child[PIM_CHILD_RECORD], in_child);
     int err = start(path, interp);
     pim_store_release(&state, err == 0 ? ON : OFF);
     return err;

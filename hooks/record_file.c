@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/bits.h"
 #include "cpython/symbols.h"
@@ -119,5 +120,7 @@ pim_record_close(bool cut)
         pim_record_write(&last.header);
     }
     int err = pim_load_relaxed(&failure);
+    file.is_locked =
+        file.is_locked && process == getpid(); // it is the parent's
     return pim_file_close(&file, err);
 }

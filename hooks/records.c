@@ -11,7 +11,7 @@
 // A leaf covers 1 GiB, the root the addresses that Linux gives to programs.
 #define LEAF_SHIFT 30
 #define LEAF_UNITS ((size_t)1 << (LEAF_SHIFT - PIM_UNIT_SHIFT))
-#define LEAVES ((size_t)1 << (47 - LEAF_SHIFT))
+#define LEAVES ((size_t)1 << (48 - LEAF_SHIFT))
 
 // A unit's entry: the address of its records and, above that, the kind of page
 // that they are of; 0: it has none.  So who has a block of a page of another kind

@@ -22,8 +22,9 @@
 #define PERIOD_MAX ((uint64_t)1 << 40)
 
 // A mark: the sum's number, which profile it is of, and the block's size.
-#define SIZE_BITS 40
-#define PROFILE_BITS 8
+#define SIZE_BITS 36
+#define PROFILE_BITS 12
+#define PROFILES (1u << PROFILE_BITS)
 #define SIZE_MASK ((UINT64_C(1) << SIZE_BITS) - 1)
 
 _Static_assert(SIZE_BITS + PROFILE_BITS + 16 <= 64,
@@ -41,7 +42,7 @@ static PIM_LOCK(lock); // guards all but what is atomic
 static sums *table;    // stays, once it is there
 static size_t count;
 static bool running;
-static uint8_t profile; // counts, so that marks of the last one are known
+static unsigned profile; // 1 to PROFILES - 1, so marks of the last are known
 static unsigned frames;
 static int64_t begun_ns;
 static _Atomic uint64_t period;
@@ -160,7 +161,8 @@ freed(uint64_t mark)
     uint64_t bytes = mark & SIZE_MASK;
     size_t number = mark >> (SIZE_BITS + PROFILE_BITS);
     acquire();
-    if ((uint8_t)(mark >> SIZE_BITS) == profile && number < count) {
+    if (running && (mark >> SIZE_BITS) % PROFILES == profile &&
+        number < count) {
         pim_sample_sum *sum = &table->sum[number];
         double blocks = pim_poisson_weight(pim_load_relaxed(&period), bytes);
         sum->live_blocks -= blocks;
@@ -181,7 +183,7 @@ begin(void)
     count = 0;
     samples = 0;
     dropped = 0;
-    profile = profile == UINT8_MAX ? 1 : (uint8_t)(profile + 1);
+    profile = profile % (PROFILES - 1) + 1;
     begun_ns = now_ns();
 }
 
@@ -197,7 +199,7 @@ static void
 in_child(bool adrift)
 {
     running = running && !adrift;
-    if (table != NULL && !adrift) {
+    if (running) {
         begin();
         pim_sample_seed(
             pim_random_at(pim_load_relaxed(&seed), (uint64_t)pim_process_id()));

@@ -4,6 +4,7 @@
 
 #include "base/bits.h"
 #include "domain/hooked.h"
+#include "heap/large_header.h"
 #include "hooks/outside.h"
 #include "hooks/records.h"
 #include "pimalloc/hooks.h"
@@ -71,8 +72,28 @@ pim_side_take(const void *block, pim_record *out)
     return was != 0;
 }
 
-// A span begins at its block.  Elsewhere an object may be CPython's own, which
-// never dies and lies in no block.
+// One of ours that was not traced when it came, such as a sampled one, may die and
+// is noted for that alone.  Else it is CPython's own, which never dies and lies in
+// no block.
+static bool
+mark_large(const void *object)
+{
+    for (size_t i = 0; i < STARTS; i++) {
+        const char *block = (const char *)object - i * PIM_ALIGNMENT;
+        const pim_large *large = pim_large_header(block);
+        if (large != NULL) {
+            pim_traced_block b = {.address = block,
+                                  .domain = large->domain,
+                                  .record = {.is_code = true}};
+            b.interp = pim_block_interp(b.domain, block);
+            pim_record ignored;
+            return pim_outside_put(&b, &ignored);
+        }
+    }
+    return true;
+}
+
+// A span begins at its block.
 static bool
 mark_outside(const void *object)
 {
@@ -82,7 +103,7 @@ mark_outside(const void *object)
         }
     }
     if (!pim_region_contains(object)) {
-        return true;
+        return mark_large(object);
     }
     const pim_page *span = pim_page_of(object);
     pim_traced_block b = {.address = pim_page_start(span),

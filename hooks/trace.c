@@ -135,8 +135,8 @@ static int
 stop(pim_trace_scope *s)
 {
     int err = pimalloc_hook_pop(s->handle);
-    if (err == -EDEADLK) {
-        return err;
+    if (err == -EDEADLK || err == -EBUSY) {
+        return err; // nothing was changed
     }
     if (err == 0) {
         forget_scope(s);
@@ -240,8 +240,8 @@ static int
 clear(pim_trace_scope *s)
 {
     int err = pimalloc_hook_toggle(s->handle, 0);
-    if (err == -EDEADLK) {
-        return err;
+    if (err == -EDEADLK || err == -EBUSY) {
+        return err; // nothing was changed
     }
     if (err == 0) {
         forget_scope(s);

@@ -28,6 +28,10 @@
 // error, fork, or block.  Frames are read by borrowed fields only.  Any thread
 // comes, several at once, with or without a thread state.
 //
+// A hook of an interpreter is switched off when another runtime begins, in which
+// ids begin anew.  While a hook is on, pimalloc's callbacks (of limits, of what an
+// interpreter left) run inside the chain: there the functions below are refused.
+//
 // Legacy interpreters share main's heap and are seen as main.  The raw domain
 // belongs to interpreters from CPython 3.14 on; before, its blocks are the
 // process's.  And up to 3.13 CPython swaps that domain's functions for moments,
@@ -57,8 +61,9 @@ typedef struct pimalloc_hook {
     const char *name; // for people; stays valid while the hook is in the chain
     void *ctx;        // the first argument of all that follows
 
-    // malloc(size), or calloc() of that many bytes in all.  Returns a block, or
-    // NULL: then the caller gets MemoryError.
+    // malloc(size), or calloc() of that many bytes in all.  Returns a block that
+    // pimalloc_next_alloc() gave, not an address within one: by that it is known
+    // whose a block is when it is freed.  NULL: the caller gets MemoryError.
     void *(*alloc)(void *ctx, const pimalloc_next *next, size_t size, int zero);
 
     // realloc() of a block, which is not NULL.  NULL: the block is as it was.
@@ -104,20 +109,21 @@ PIMALLOC_EXPORT int64_t pimalloc_next_interp(const pimalloc_next *next);
 //
 // Returns a handle, which is positive; -EINVAL (no name, a size that this
 // version does not know, or such an id), -ENOSPC (too many), -ENOENT (pimalloc
-// is not installed), -EDEADLK (called inside a hook), -EBUSY (a change by
-// another thread waits for a hook that does not return).
+// is not installed), -EDEADLK (called inside a hook), -EBUSY (nothing was
+// changed, for another change waits for a hook that does not return: call again).
 //
 // Any thread, with a GIL or without; not in a signal handler.
 PIMALLOC_EXPORT int pimalloc_hook_push(const pimalloc_hook *hook,
                                        int64_t interp);
 
-// Switches a hook on (1) or off (0), at any moment.  0; -ENOENT: no such
-// handle; -EDEADLK, -EBUSY as above.
+// Switches a hook on (1) or off (0), at any moment.  0: no thread is in a hook
+// that was switched off; -ENOENT: no such handle; -EDEADLK, -EBUSY as above;
+// -ETIMEDOUT as below.
 PIMALLOC_EXPORT int pimalloc_hook_toggle(int handle, int on);
 
 // Takes a hook out, wherever it is in the chain.  When this returns 0, no thread
-// is in it and none will be.  Errors as above; with -EBUSY it is out, but a
-// thread that was in it may still be: keep its ctx.
+// is in it and none will be.  -ENOENT: no such handle; -EDEADLK, -EBUSY as above;
+// -ETIMEDOUT: it is out, but a thread that was in it may still be: keep its ctx.
 PIMALLOC_EXPORT int pimalloc_hook_pop(int handle);
 
 // --- faults ----------------------------------------------------------------
@@ -187,7 +193,7 @@ PIMALLOC_EXPORT int pimalloc_fault_add(const pimalloc_fault *fault);
 
 // Takes a rule out.  Then no request fails by it, and *matched and *failed, which
 // may be NULL, have the last counts.  0; -ENOENT: no such rule; -EDEADLK: called
-// inside a hook; -EBUSY: a thread does not leave a hook; call again.  Threads as
+// inside a hook; -EBUSY, -ETIMEDOUT: a thread does not leave a hook; call again.  Threads as
 // above.
 PIMALLOC_EXPORT int pimalloc_fault_remove(int handle, uint64_t *matched,
                                           uint64_t *failed);

@@ -39,7 +39,7 @@ extern "C" {
 // not yet, samples have none: pimalloc_profile_why() says why.
 PIMALLOC_EXPORT int pimalloc_profile_start(uint64_t period, unsigned frames);
 
-// Ends it.  What was noted can still be saved.  0; -ESRCH: none runs.
+// Ends it.  What it said then can still be saved: later frees change nothing.  0; -ESRCH: none runs.
 PIMALLOC_EXPORT int pimalloc_profile_stop(void);
 
 // Why stacks cannot be read, in one line; NULL: they can, or nobody asked.

@@ -42,7 +42,7 @@ extern "C" {
 PIMALLOC_EXPORT int pimalloc_record_start(const char *path, int64_t interp);
 
 // Ends the recording and completes the file.  0; -ENOENT: there is none; what a
-// write failed with; or -EDEADLK and -EBUSY as in pimalloc_hook_pop(), and then
+// write failed with; or -EDEADLK, -EBUSY and -ETIMEDOUT as in pimalloc_hook_pop(), and then
 // the recording is not ended: call again.
 PIMALLOC_EXPORT int pimalloc_record_stop(void);
 

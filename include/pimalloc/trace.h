@@ -37,12 +37,13 @@ extern "C" {
 PIMALLOC_EXPORT int pimalloc_trace_start(int64_t interp, unsigned frames);
 
 // Ends it and forgets what was traced.  0; -ENOENT: that trace does not run;
-// -EBUSY: a thread stays in a hook, and the tables stay until the next start.
+// -EBUSY: it still runs, for another change waits for a hook that does not return;
+// -ETIMEDOUT: a thread stays in a hook, and the tables stay until the next start.
 PIMALLOC_EXPORT int pimalloc_trace_stop(int64_t interp);
 
 // Forgets what was traced so far, and goes on.  What other threads ask for
-// meanwhile counts as before.  0; -ENOENT: that trace does not run; -EBUSY: a
-// thread stays in a hook, and the trace has ended.
+// meanwhile counts as before.  0; -ENOENT: that trace does not run; -EBUSY: as
+// above; -ETIMEDOUT: a thread stays in a hook, and the trace has ended.
 PIMALLOC_EXPORT int pimalloc_trace_clear(int64_t interp);
 
 // Why frames cannot be read, in one line; NULL: they can, or nobody asked.

@@ -306,6 +306,7 @@ pim_install(const pimalloc_config *config, void *python, bool unasked)
     pim_lock_release(&install_lock);
     pim_gate_exit();
     if (err == 0) { // the chain is changed outside the gate
+        pim_chain_new_runtime();
         pim_faults_start(&options);
         pim_record_begin(options.record);
         pim_trace_when_python_runs(options.trace);

@@ -8,6 +8,17 @@ pim_own_interp(void)
     return PyInterpreterState_GetID(PyInterpreterState_Get());
 }
 
+bool
+pim_is_main(const char *what)
+{
+    bool is_main = pim_own_interp() == 0;
+    if (!is_main) {
+        PyErr_Format(PyExc_PermissionError, "only the main interpreter %s",
+                     what);
+    }
+    return is_main;
+}
+
 // `number` supports __index__.
 static int
 int64_of(PyObject *number, int64_t *out)

@@ -3,6 +3,7 @@
 #ifndef PIM_MODULE_ARGUMENTS_H
 #define PIM_MODULE_ARGUMENTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "module/limited.h"
@@ -13,6 +14,10 @@
 
 // The id of the calling interpreter.
 int64_t pim_own_interp(void);
+
+// Whether the caller is the main interpreter.  If not, PermissionError says that
+// only that one does `what`: a script must not do to others what concerns all.
+bool pim_is_main(const char *what);
 
 // Converters as PyArg_ParseTuple() calls them for "O&", into an int64_t: 1, or
 // 0 with an exception set.  The first takes an id, or an object with an id such

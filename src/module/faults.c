@@ -253,11 +253,11 @@ static int
 leave(faults *self)
 {
     int err = -EBUSY;
-    for (int i = 0; i < ATTEMPTS && err == -EBUSY; i++) {
+    for (int i = 0; i < ATTEMPTS && (err == -EBUSY || err == -ETIMEDOUT); i++) {
         err = self->library->fault_remove(self->handle, &self->matched,
                                           &self->failed);
     }
-    if (err != -EBUSY) {
+    if (err != -EBUSY && err != -ETIMEDOUT) {
         self->handle = 0;
     }
     return err;

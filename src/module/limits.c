@@ -11,9 +11,6 @@
 #include "module/arguments.h"
 #include "module/module_state.h"
 
-// The id of the main interpreter.
-#define MAIN ((int64_t)0)
-
 // An argument that is bytes, or None for 0.
 typedef struct limit_bytes {
     const char *name;
@@ -62,13 +59,8 @@ get(const pim_library *library, int64_t interp, pimalloc_limit *limit)
 static bool
 is_main(void)
 {
-    if (pim_own_interp() != MAIN) {
-        PyErr_SetString(PyExc_PermissionError,
-                        "only the main interpreter changes limits; others may "
-                        "limit themselves while they have no limit");
-        return false;
-    }
-    return true;
+    return pim_is_main("changes limits; others may limit themselves while they "
+                       "have no limit");
 }
 
 // Whether the caller may change the limit that is there.

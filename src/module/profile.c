@@ -74,7 +74,7 @@ profile_start(PyObject *module, PyObject *args, PyObject *kwargs)
     long long period = PIMALLOC_PROFILE_PERIOD;
     int frames = PIMALLOC_PROFILE_FRAMES;
     const pim_library *library = pim_library_of(module);
-    if (library == NULL ||
+    if (library == NULL || !pim_is_main("has profiles made") ||
         !PyArg_ParseTupleAndKeywords(args, kwargs, "|Li:profile_start", names,
                                      &period, &frames) ||
         !is_above_0(period, period_name) || !is_above_0(frames, frames_name)) {
@@ -106,7 +106,7 @@ static PyObject *
 profile_stop(PyObject *module, PyObject *Py_UNUSED(unused))
 {
     const pim_library *library = pim_library_of(module);
-    if (library == NULL) {
+    if (library == NULL || !pim_is_main("has profiles made")) {
         return NULL;
     }
     int err = library->profile_stop();
@@ -163,7 +163,7 @@ static PyObject *
 profile_mark(PyObject *module, PyObject *Py_UNUSED(unused))
 {
     const pim_library *library = pim_library_of(module);
-    if (library == NULL) {
+    if (library == NULL || !pim_is_main("has profiles made")) {
         return NULL;
     }
     int err = library->profile_mark();

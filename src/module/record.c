@@ -49,7 +49,7 @@ record_start(PyObject *module, PyObject *args, PyObject *kwargs)
     PyObject *path = NULL; // bytes
     int64_t interp = PIMALLOC_EACH;
     const pim_library *library = pim_library_of(module);
-    if (library == NULL ||
+    if (library == NULL || !pim_is_main("records") ||
         !PyArg_ParseTupleAndKeywords(args, kwargs, "O&|O&:record_start", names,
                                      PyUnicode_FSConverter, &path,
                                      pim_interp_or_none, &interp)) {
@@ -69,14 +69,15 @@ PyDoc_STRVAR(
     "\n"
     "End the recording and complete its file.\n"
     "\n"
-    "Raises NotActiveError; RuntimeError if there is none; OSError if the\n"
-    "file could not be written to, where the recording then ended.");
+    "Raises NotActiveError; PermissionError in any interpreter but the main\n"
+    "one; RuntimeError if there is none; OSError if the file could not be\n"
+    "written to, where the recording then ended.");
 
 static PyObject *
 record_stop(PyObject *module, PyObject *Py_UNUSED(unused))
 {
     const pim_library *library = pim_library_of(module);
-    if (library == NULL) {
+    if (library == NULL || !pim_is_main("records")) {
         return NULL;
     }
     int err = library->record_stop();

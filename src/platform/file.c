@@ -117,8 +117,9 @@ open_anew(pim_file *file, bool is_link)
     } else if (flock(file->fd, LOCK_EX | LOCK_NB) != 0 &&
                errno == EWOULDBLOCK) {
         err = -EBUSY;
-    } else if (ftruncate(file->fd, 0) != 0) {
-        err = -errno;
+    } else {
+        file->is_locked = true;
+        err = ftruncate(file->fd, 0) != 0 ? -errno : 0;
     }
     if (err != 0) {
         close(file->fd);
@@ -193,6 +194,9 @@ pim_file_write_at(const pim_file *file, const void *data, size_t bytes,
 int
 pim_file_close(pim_file *file, int err)
 {
+    if (file->is_locked) {
+        flock(file->fd, LOCK_UN); // children may have the same open file
+    }
     if (!file->is_borrowed && close(file->fd) != 0 && errno != EINTR &&
         err == 0) {
         err = -errno; // some file systems report a full disk only now

@@ -29,6 +29,7 @@ typedef struct pim_file {
     int fd;
     bool has_pid;        // the path stands for this process only
     bool is_borrowed;    // stdout or stderr
+    bool is_locked;      // by this process
     char path[PATH_MAX]; // what the user's path means, as far as it is known
     char temporary[PATH_MAX + PIM_FILE_TEMPORARY_MAX]; // to be renamed, or ""
 } pim_file;

@@ -406,15 +406,100 @@ TEST(a_pop_waits_for_who_is_in_but_not_for_ever)
     char text[200];
     pimalloc_hook hook = {.size = sizeof(hook), .name = "stay", .alloc = stay};
     int handle = pimalloc_hook_push(&hook, PIMALLOC_EACH);
+    static char name[] = "o";
+    int other = push_named(name);
+    EXPECT(other > 0);
     pthread_t thread = team_start(come, NULL);
     wait_for(&is_in);
     EXPECT_EQ(core_in_child(pop_in_child, &handle, text, sizeof(text)), 0);
-    EXPECT_EQ(pimalloc_hook_pop(handle), -EBUSY);
+    EXPECT_EQ(pimalloc_hook_pop(handle), -ETIMEDOUT); // it is out
     EXPECT_EQ(pimalloc_hook_push(&hook, PIMALLOC_EACH), -EBUSY);
+    EXPECT_EQ(pimalloc_hook_pop(other), -EBUSY); // it is not
+    expect_order("o");
     pim_store_release(&may_go, true);
     team_end(thread);
+    EXPECT_EQ(pimalloc_hook_pop(handle), -ENOENT);
+    EXPECT_EQ(pimalloc_hook_pop(other), 0);
     watcher_begin(&all, PIMALLOC_EACH); // all is well again
     watcher_end(&all);
+}
+
+// The older hook is popped by the newer one, and is not told any more.
+static void
+pop_other(void *ctx)
+{
+    EXPECT_EQ(pimalloc_hook_pop(((watcher *)ctx)->handle), 0);
+}
+
+static void
+expect_not_told(void *arg)
+{
+    (void)arg;
+    EXPECT_EQ(mine.forked, 0);
+    EXPECT_EQ(pimalloc_hook_pop(mine.handle), -ENOENT);
+}
+
+TEST(in_a_child_who_was_popped_is_not_told)
+{
+    char text[200];
+    watcher_begin(&mine, PIMALLOC_EACH);
+    pimalloc_hook hook = {
+        .size = sizeof(hook), .name = "pop", .ctx = &mine, .forked = pop_other};
+    int handle = pimalloc_hook_push(&hook, PIMALLOC_EACH);
+    EXPECT_EQ(core_in_child(expect_not_told, NULL, text, sizeof(text)), 0);
+    EXPECT_EQ(pimalloc_hook_pop(handle), 0);
+    watcher_end(&mine);
+}
+
+TEST(ids_are_of_one_runtime)
+{
+    watcher_begin(&mine, a->state->id);
+    watcher_begin(&all, PIMALLOC_EACH);
+    pim_chain_new_runtime();
+    pim_obj_free(NULL, pim_obj_malloc(NULL, 8));
+    EXPECT_EQ(mine.allocs, 0);
+    EXPECT_EQ(all.allocs, 1);
+    watcher_end(&all);
+    watcher_end(&mine);
+}
+
+static _Atomic bool keeps_on = true;
+
+static void *
+come_and_go(void *arg)
+{
+    static char name[] = "c";
+    while (pim_load_relaxed(&keeps_on)) {
+        pimalloc_hook_pop(push_named(name));
+    }
+    return arg;
+}
+
+// GATE-5: the child has each hook once, or not.
+static void
+pop_each_once(void *arg)
+{
+    int last = *(const int *)arg;
+    for (int handle = last; handle < last + 200; handle++) {
+        if (pimalloc_hook_pop(handle) == 0) {
+            EXPECT_EQ(pimalloc_hook_pop(handle), -ENOENT);
+        }
+    }
+}
+
+TEST(a_child_has_no_change_in_half)
+{
+    char text[200];
+    static char name[] = "l";
+    pthread_t thread = team_start(come_and_go, NULL);
+    for (unsigned i = 0; i < TEAM_ROUNDS(60); i++) {
+        int last = push_named(name);
+        EXPECT(last > 0);
+        EXPECT_EQ(core_in_child(pop_each_once, &last, text, sizeof(text)), 0);
+        EXPECT_EQ(pimalloc_hook_pop(last), 0);
+    }
+    pim_store_relaxed(&keeps_on, false);
+    team_end(thread);
 }
 
 SUITE(.set_up = core_set_up_with_clock, .begin = begin, .end = raw_world_end)
