@@ -27,6 +27,9 @@ def ask(times=1, size=BIG):
     return failed
 
 
+DEBUG = hasattr(sys, "gettotalrefcount")
+
+
 class Worker:
     def work(self):
         return ask()
@@ -110,6 +113,7 @@ class Rules(unittest.TestCase):
 
 @support.needs_active
 class Ends(unittest.TestCase):
+    @unittest.skipIf(DEBUG, "this build asserts that memory does not run out")
     def test_the_error_arrives(self):
         with self.assertRaises(MemoryError):
             with pimalloc.faults(every=1) as f:
@@ -123,6 +127,7 @@ class Ends(unittest.TestCase):
                 raise KeyError
         self.assertEqual(ask(), 0)
 
+    @unittest.skipIf(DEBUG, "this build asserts that memory does not run out")
     def test_work_goes_on_after_each(self):
         # Few keys: CPython 3.13.0 crashes where the memo of json.loads() cannot grow.
         tree = [{"n": i, "s": [i] * i} for i in range(20)]
