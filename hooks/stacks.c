@@ -52,14 +52,18 @@ name_place(const pim_frame *frame)
     return intern_place(file, function, pim_frames_line(frame));
 }
 
+PIM_INLINE size_t
+slot_of(const void *instr)
+{
+    return (size_t)pim_hash((uintptr_t)instr, __builtin_ctz(PIM_PLACES_KEPT));
+}
+
 // *stays: the place is that of the instruction until some code dies.
 PIM_INLINE uint32_t
 place_of(pim_stack_memory *memory, const pim_frame *frame, uint32_t now,
          bool *stays)
 {
-    size_t i = (size_t)pim_hash((uintptr_t)frame->instr,
-                                __builtin_ctz(PIM_PLACES_KEPT));
-    pim_kept_place *kept = &memory->places[i];
+    pim_kept_place *kept = &memory->places[slot_of(frame->instr)];
     *stays = true;
     if (PIM_UNLIKELY(kept->instr != frame->instr || kept->deaths != now)) {
         *stays = pim_side_mark_code(frame->code);
@@ -67,7 +71,8 @@ place_of(pim_stack_memory *memory, const pim_frame *frame, uint32_t now,
         if (!*stays || place == 0) {
             return place;
         }
-        *kept = (pim_kept_place){frame->instr, place, now};
+        *kept = (pim_kept_place){
+            .instr = frame->instr, .place = place, .deaths = now};
     }
     return kept->place;
 }
@@ -121,6 +126,26 @@ name_stack(pim_stack_memory *memory, const pim_frame *frames, unsigned n,
     return stack;
 }
 
+// Where one frame is kept of each, most lines have one stack.
+static uint32_t
+stack_of_one(pim_stack_memory *memory, const pim_frame *frame, unsigned total,
+             uint32_t now)
+{
+    pim_kept_place *kept = &memory->places[slot_of(frame->instr)];
+    if (PIM_LIKELY(kept->instr == frame->instr && kept->deaths == now &&
+                   kept->stack != 0 && kept->total == total)) {
+        return kept->stack;
+    }
+    bool stays;
+    uint32_t words[] = {total, place_of(memory, frame, now, &stays)};
+    uint32_t stack = words[1] != 0 ? pim_intern(PIM_STACK, words, 2) : 0;
+    if (stays && words[1] != 0) {
+        kept->stack = stack;
+        kept->total = total;
+    }
+    return stack;
+}
+
 uint32_t
 pim_stack_of(pim_stack_memory *memory, const void *tstate, unsigned frames)
 {
@@ -128,7 +153,8 @@ pim_stack_of(pim_stack_memory *memory, const void *tstate, unsigned frames)
     unsigned total;
     unsigned n = pim_frames_walk(tstate, found, frames, &total);
     uint32_t now = pim_load_relaxed(&deaths);
-    return n == 0 ? pim_stack_unknown()
+    return n == 0   ? pim_stack_unknown()
+           : n == 1 ? stack_of_one(memory, &found[0], total, now)
            : is_last(memory, found, n, total, now)
                ? memory->stack
                : name_stack(memory, found, n, total, now);

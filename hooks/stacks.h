@@ -17,6 +17,8 @@ typedef struct pim_kept_place {
     const void *instr;
     uint32_t place;
     uint32_t deaths; // see pim_code_died()
+    uint32_t stack;  // of one frame, this one; 0: not known
+    uint32_t total;  // how many frames that stack had
 } pim_kept_place;
 
 // One thread at a time.  Zeroed is empty.

@@ -73,11 +73,22 @@ put(const pim_trace_scope *s, unsigned domain, pim_traced *mine,
     }
 }
 
+// The calling thread's; read where the fast paths read it, if that is known.
+PIM_INLINE const void *
+own_tstate(void)
+{
+    const pim_current *self = &pim_current_self;
+    const void *tstate = self->epoch == pim_load_relaxed(&pim_epoch)
+                             ? pim_thread_word(self->word)
+                             : NULL;
+    return tstate != NULL ? tstate : pim_py.tstate();
+}
+
 static void
 note(const pim_trace_scope *s, const pimalloc_next *next, const void *block,
      size_t size)
 {
-    const void *tstate = pim_py.tstate();
+    const void *tstate = own_tstate();
     pim_traced *mine = own_traced(s, tstate);
     uint32_t stack = mine != NULL
                          ? pim_stack_of(&mine->memory, tstate, s->frames)
@@ -102,8 +113,8 @@ forget(const pim_trace_scope *s, const pimalloc_next *next, const void *block,
         pim_code_died();
     }
     if (was->stack != 0) {
-        pim_traced_take(own_traced(s, pim_py.tstate()),
-                        pimalloc_next_interp(next), was->bytes);
+        pim_traced_take(own_traced(s, own_tstate()), pimalloc_next_interp(next),
+                        was->bytes);
     }
     return was->stack != 0;
 }
@@ -129,7 +140,7 @@ trace_resize(void *ctx, const pimalloc_next *next, void *block, size_t size)
         note(ctx, next, resized, size);
     } else if (had) {
         put(ctx, (unsigned)pimalloc_next_domain(next),
-            own_traced(ctx, pim_py.tstate()), block, was);
+            own_traced(ctx, own_tstate()), block, was);
     }
     return resized;
 }
