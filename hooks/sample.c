@@ -318,3 +318,23 @@ pimalloc_profile_get(pimalloc_profile_figures *out)
     release();
     return 0;
 }
+
+int
+pimalloc_profile_walk(pimalloc_trace_visitor visit, void *arg)
+{
+    int result = 0;
+    acquire();
+    bool there = table != NULL;
+    for (size_t i = 0; i < count && result == 0; i++) {
+        const pim_sample_sum *sum = &table->sum[i];
+        pimalloc_traced block = {
+            .size = sizeof(block),
+            .interp = sum->interp,
+            .domain = (int)sum->domain,
+            .bytes = sum->live_bytes > 0 ? (uint64_t)sum->live_bytes : 0,
+            .stack = sum->stack};
+        result = block.bytes != 0 ? visit(arg, &block) : 0;
+    }
+    release();
+    return there ? result : -ESRCH;
+}

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "pimalloc/pimalloc.h"
+#include "pimalloc/trace.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -73,6 +74,13 @@ PIMALLOC_EXPORT int pimalloc_profile_save(const char *path, int format);
 // Remembers what is noted now.  PIMALLOC_HTML compares with it from then on, until
 // another profile begins.  0; -ESRCH: there was none; -ENOMEM.
 PIMALLOC_EXPORT int pimalloc_profile_mark(void);
+
+// Calls visit() with what the samples of each stack, interpreter, domain and thread
+// say is live, as of one block: `bytes` is the estimate, and `address` is NULL.
+// pimalloc_trace_stack() has the frames.  Returns 0, or what visit() did; -ESRCH:
+// there was no profile.  Under a lock, as in pimalloc_trace_walk().
+PIMALLOC_EXPORT int pimalloc_profile_walk(pimalloc_trace_visitor visit,
+                                          void *arg);
 
 #ifdef __cplusplus
 }

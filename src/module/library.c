@@ -64,6 +64,7 @@ static const struct {
     WANTED(profile_get),
     WANTED(profile_save),
     WANTED(profile_mark),
+    WANTED(profile_walk),
     WANTED(trace_start),
     WANTED(trace_stop),
     WANTED(trace_clear),

@@ -44,6 +44,7 @@ typedef struct pim_library {
     __typeof__(pimalloc_profile_get) *profile_get;
     __typeof__(pimalloc_profile_save) *profile_save;
     __typeof__(pimalloc_profile_mark) *profile_mark;
+    __typeof__(pimalloc_profile_walk) *profile_walk;
     __typeof__(pimalloc_trace_start) *trace_start;
     __typeof__(pimalloc_trace_stop) *trace_stop;
     __typeof__(pimalloc_trace_clear) *trace_clear;

@@ -256,6 +256,9 @@ def profile() -> Profile:
 def profile_mark() -> None:
     """Remembers what the profile says now; pages compare with it from then on."""
 
+def profile_snapshot() -> tracemalloc.Snapshot:
+    """What the profile says is live: a trace for each stack, of the estimated size."""
+
 def profile_save(
     path: str | bytes | PathLike[str] | PathLike[bytes],
     format: Literal["html", "pprof", "folded", "speedscope"] = "html",

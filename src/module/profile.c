@@ -9,6 +9,7 @@
 
 #include "module/arguments.h"
 #include "module/module_state.h"
+#include "module/snapshot.h"
 
 // Sets the exception for what a function returned; NULL.
 static PyObject *
@@ -174,6 +175,25 @@ profile_mark(PyObject *module, PyObject *Py_UNUSED(unused))
 }
 
 PyDoc_STRVAR(
+    profile_snapshot_doc,
+    "profile_snapshot($module, /)\n"
+    "--\n"
+    "\n"
+    "Return what the profile says is live, as a tracemalloc.Snapshot.\n"
+    "\n"
+    "It has one trace for each stack, interpreter, domain and thread, of the\n"
+    "size that its samples stand for; so sizes are right, and counts are not.\n"
+    "\n"
+    "Raises NotActiveError; RuntimeError if there is no profile; MemoryError.");
+
+static PyObject *
+profile_snapshot(PyObject *module, PyObject *Py_UNUSED(unused))
+{
+    const pim_library *library = pim_library_of(module);
+    return library != NULL ? pim_snapshot_of_profile(library) : NULL;
+}
+
+PyDoc_STRVAR(
     profile_save_doc,
     "profile_save($module, /, path, format='html')\n"
     "--\n"
@@ -254,6 +274,7 @@ static PyMethodDef methods[] = {
     {"profile_stop", profile_stop, METH_NOARGS, profile_stop_doc},
     {"profile", profile, METH_NOARGS, profile_doc},
     {"profile_mark", profile_mark, METH_NOARGS, profile_mark_doc},
+    {"profile_snapshot", profile_snapshot, METH_NOARGS, profile_snapshot_doc},
     {"profile_save", PIM_WITH_KEYWORDS(profile_save),
      METH_VARARGS | METH_KEYWORDS, profile_save_doc},
     {NULL, NULL, 0, NULL},

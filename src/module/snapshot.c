@@ -5,6 +5,7 @@
 
 #include "module/snapshot.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,20 +51,6 @@ by_stack(const void *a, const void *b)
     const record *left = a;
     const record *right = b;
     return (left->stack > right->stack) - (left->stack < right->stack);
-}
-
-// -1 with MemoryError set.
-static int
-copy_records(const pim_library *library, int64_t interp, records *out)
-{
-    if (library->trace_walk(interp, copy_record, out) != 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    if (out->count != 0) {
-        qsort(out->first, out->count, sizeof(*out->first), by_stack);
-    }
-    return 0;
 }
 
 // --- objects -----------------------------------------------------------------
@@ -146,23 +133,54 @@ traces_of(const pim_library *library, const records *r)
     return traces;
 }
 
-PyObject *
-pim_snapshot_take(const pim_library *library, int64_t interp, unsigned frames)
+// Takes over the memory of the records.
+static PyObject *
+snapshot_of(const pim_library *library, records *r, unsigned frames)
 {
-    records r = {.first = NULL};
-    PyObject *traces = NULL;
-    library->trace_hold();
-    if (copy_records(library, interp, &r) == 0) {
-        traces = traces_of(library, &r);
+    if (r->count != 0) {
+        qsort(r->first, r->count, sizeof(*r->first), by_stack);
     }
-    library->trace_release();
-    free(r.first);
+    PyObject *traces = traces_of(library, r);
+    free(r->first);
     PyObject *type = traces != NULL ? pim_tracemalloc_class("Snapshot") : NULL;
     PyObject *snapshot =
         type != NULL ? PyObject_CallFunction(type, "OI", traces, frames) : NULL;
     Py_XDECREF(type);
     Py_XDECREF(traces);
     return snapshot;
+}
+
+PyObject *
+pim_snapshot_take(const pim_library *library, int64_t interp, unsigned frames)
+{
+    records r = {.first = NULL};
+    PyObject *snapshot = NULL;
+    library->trace_hold();
+    if (library->trace_walk(interp, copy_record, &r) == 0) {
+        snapshot = snapshot_of(library, &r, frames);
+    } else {
+        free(r.first);
+        PyErr_NoMemory();
+    }
+    library->trace_release();
+    return snapshot;
+}
+
+PyObject *
+pim_snapshot_of_profile(const pim_library *library)
+{
+    records r = {.first = NULL};
+    int err = library->profile_walk(copy_record, &r);
+    if (err == 0) {
+        return snapshot_of(library, &r, PIMALLOC_TRACE_FRAMES_MAX);
+    }
+    free(r.first);
+    if (err == -ESRCH) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "there is no profile; profile_start() begins one");
+        return NULL;
+    }
+    return PyErr_NoMemory();
 }
 
 PyObject *

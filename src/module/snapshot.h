@@ -10,6 +10,10 @@
 PyObject *pim_snapshot_take(const pim_library *library, int64_t interp,
                             unsigned frames);
 
+// The same of what a profile's samples say is live: a trace for each stack, of the
+// estimated size.  RuntimeError if there is no profile.
+PyObject *pim_snapshot_of_profile(const pim_library *library);
+
 // The tracemalloc.Traceback of an object, or None.
 PyObject *pim_snapshot_traceback(const pim_library *library, PyObject *object);
 

@@ -4,6 +4,7 @@ import gzip
 import os
 import re
 import tempfile
+import tracemalloc
 import unittest
 import warnings
 from pathlib import Path
@@ -104,6 +105,19 @@ class Profiles(unittest.TestCase):
             for each in one, other:
                 own = sum(n for stack, n in stacks if stack.startswith(f"interp {each.id};"))
                 self.assertGreater(own, MIB)
+
+    def test_a_snapshot_is_of_the_standard_module(self):
+        pimalloc.profile_start(4096)
+        before = pimalloc.profile_snapshot()
+        kept = things(20_000)
+        snapshot = pimalloc.profile_snapshot()
+        self.assertIsInstance(snapshot, tracemalloc.Snapshot)
+        top = snapshot.compare_to(before, "lineno")[0]
+        line = things.__code__.co_firstlineno + 1
+        self.assertEqual((top.traceback[0].filename, top.traceback[0].lineno), (__file__, line))
+        whole = sum(statistic.size for statistic in snapshot.statistics("lineno"))
+        self.assertAlmostEqual(whole / pimalloc.profile()["live_bytes"], 1, delta=0.1)
+        self.assertEqual(len(kept), 20_000)
 
     def test_only_main_begins_and_ends_it(self):
         pimalloc.profile_start(4096)
