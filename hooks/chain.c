@@ -15,6 +15,7 @@
 #include "interp/roster.h"
 #include "platform/epoch.h"
 #include "platform/closing.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
 
 // A hook in the chain.
@@ -65,13 +66,19 @@ behind(const pimalloc_next *next, unsigned at)
                            .interp = next->interp};
 }
 
-// The place of the next hook that sees the request, or the end of the chain.
+// The place of the next hook that sees the request and has the function at that
+// offset, or the end of the chain.
 PIM_INLINE unsigned
-advance(const pimalloc_next *next, unsigned at)
+advance(const pimalloc_next *next, size_t function)
 {
-    while (at < next->chain->count &&
-           !covers(&next->chain->hooks[at], next->interp)) {
-        at++;
+    unsigned at = next->at;
+    for (; at < next->chain->count; at++) {
+        const hooked *h = &next->chain->hooks[at];
+        if (covers(h, next->interp) &&
+            *(void *const *)(const void *)((const char *)&h->hook + function) !=
+                NULL) {
+            break;
+        }
     }
     return at;
 }
@@ -79,16 +86,12 @@ advance(const pimalloc_next *next, unsigned at)
 void *
 pimalloc_next_alloc(const pimalloc_next *next, size_t size, int zero)
 {
-    const chain *c = next->chain;
-    unsigned at = advance(next, next->at);
-    while (at < c->count && c->hooks[at].hook.alloc == NULL) {
-        at = advance(next, at + 1);
-    }
-    if (at == c->count) {
+    unsigned at = advance(next, offsetof(pimalloc_hook, alloc));
+    if (at == next->chain->count) {
         return pim_unhooked_alloc(next->domain, size, zero != 0);
     }
     pimalloc_next rest = behind(next, at);
-    const pimalloc_hook *hook = &c->hooks[at].hook;
+    const pimalloc_hook *hook = &next->chain->hooks[at].hook;
     return hook->alloc(hook->ctx, &rest, size, zero);
 }
 
@@ -98,16 +101,12 @@ pimalloc_next_resize(const pimalloc_next *next, void *block, size_t size)
     if (block == NULL) {
         return pimalloc_next_alloc(next, size, 0);
     }
-    const chain *c = next->chain;
-    unsigned at = advance(next, next->at);
-    while (at < c->count && c->hooks[at].hook.resize == NULL) {
-        at = advance(next, at + 1);
-    }
-    if (at == c->count) {
+    unsigned at = advance(next, offsetof(pimalloc_hook, resize));
+    if (at == next->chain->count) {
         return pim_unhooked_resize(next->domain, block, size);
     }
     pimalloc_next rest = behind(next, at);
-    const pimalloc_hook *hook = &c->hooks[at].hook;
+    const pimalloc_hook *hook = &next->chain->hooks[at].hook;
     return hook->resize(hook->ctx, &rest, block, size);
 }
 
@@ -117,17 +116,13 @@ pimalloc_next_free(const pimalloc_next *next, void *block)
     if (block == NULL) {
         return;
     }
-    const chain *c = next->chain;
-    unsigned at = advance(next, next->at);
-    while (at < c->count && c->hooks[at].hook.free == NULL) {
-        at = advance(next, at + 1);
-    }
-    if (at == c->count) {
+    unsigned at = advance(next, offsetof(pimalloc_hook, free));
+    if (at == next->chain->count) {
         pim_unhooked_free(next->domain, block);
         return;
     }
     pimalloc_next rest = behind(next, at);
-    const pimalloc_hook *hook = &c->hooks[at].hook;
+    const pimalloc_hook *hook = &next->chain->hooks[at].hook;
     hook->free(hook->ctx, &rest, block);
 }
 
@@ -249,12 +244,10 @@ find(int handle)
 static void
 born(pim_heap *heap)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     const chain *now = pim_load_acquire(&shown);
     pim_store_relaxed(&heap->hooked, chain_covers(now, heap->id));
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
     pim_reader reader;
     pim_reader_enter(&reader);
     now = pim_load_acquire(&shown);
@@ -334,23 +327,19 @@ show(void)
 static bool
 take_turn(void)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     bool taken = !changing;
     changing = true;
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
     return taken;
 }
 
 static void
 give_turn(void)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     changing = false;
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
 }
 
 // Changes are this thread's to make, one at a time.  0 or an error.
@@ -440,14 +429,12 @@ change(edit *how, int handle, const void *arg)
     if (err != 0) {
         return err;
     }
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     err = how(handle, arg);
     if (err == 0) {
         show();
     }
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
     if (err == 0) {
         stuck = !pim_readers_wait();
         err = stuck ? -ETIMEDOUT : 0;

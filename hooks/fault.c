@@ -24,6 +24,7 @@
 #include "hooks/frames.h"
 #include "interp/current.h"
 #include "interp/roster.h"
+#include "platform/gate_lock.h"
 
 #define ALL_DOMAINS                                                            \
     (PIMALLOC_FAULT_RAW | PIMALLOC_FAULT_MEM | PIMALLOC_FAULT_OBJ)
@@ -209,20 +210,6 @@ fault_interp_ended(void *ctx, int64_t interp, int kept)
 
 // --- rules -----------------------------------------------------------------
 
-static void
-hold(void)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
-}
-
-static void
-let_go(void)
-{
-    pim_lock_release(&lock);
-    pim_gate_exit();
-}
-
 // Under the lock; NULL: there is none.
 static rule *
 find(int handle)
@@ -238,20 +225,20 @@ find(int handle)
 static void
 set_handle(rule *r, int handle)
 {
-    hold();
+    pim_lock_enter(&lock);
     r->handle = handle;
-    let_go();
+    pim_lock_leave(&lock);
 }
 
 static rule *
 take_place(void)
 {
-    hold();
+    pim_lock_enter(&lock);
     rule *r = find(0);
     if (r != NULL) {
         r->handle = RESERVED;
     }
-    let_go();
+    pim_lock_leave(&lock);
     return r;
 }
 
@@ -366,9 +353,9 @@ tell_counts(const rule *r, uint64_t *matched, uint64_t *failed)
 int
 pimalloc_fault_remove(int handle, uint64_t *matched, uint64_t *failed)
 {
-    hold();
+    pim_lock_enter(&lock);
     rule *r = handle > 0 ? find(handle) : NULL;
-    let_go();
+    pim_lock_leave(&lock);
     if (r == NULL) {
         return -ENOENT;
     }
@@ -376,25 +363,25 @@ pimalloc_fault_remove(int handle, uint64_t *matched, uint64_t *failed)
     if (err != 0 && err != -ENOENT) {
         return err;
     }
-    hold();
+    pim_lock_enter(&lock);
     bool is_last = r->handle == handle; // of those who took it out at once
     if (is_last) {
         tell_counts(r, matched, failed);
         r->handle = 0;
     }
-    let_go();
+    pim_lock_leave(&lock);
     return is_last ? 0 : -ENOENT;
 }
 
 int
 pimalloc_fault_counts(int handle, uint64_t *matched, uint64_t *failed)
 {
-    hold();
+    pim_lock_enter(&lock);
     const rule *r = handle > 0 ? find(handle) : NULL;
     if (r != NULL) {
         tell_counts(r, matched, failed);
     }
-    let_go();
+    pim_lock_leave(&lock);
     return r != NULL ? 0 : -ENOENT;
 }
 

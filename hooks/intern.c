@@ -6,8 +6,7 @@
 
 #include "base/check.h"
 #include "base/keep_errno.h"
-#include "platform/gate.h"
-#include "platform/lock.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
 
 #define CHUNK_SHIFT 16 // words
@@ -186,11 +185,9 @@ pim_intern(pim_interned_kind kind, const uint32_t *words, unsigned n)
     uint32_t number = i == NULL ? 0 : look_up(i, hash, kind, words, n, &slot);
     if (number == 0) {
         PIM_KEEP_ERRNO;
-        pim_gate_enter();
-        pim_lock_acquire(&lock);
+        pim_lock_enter(&lock);
         number = add(hash, kind, words, n);
-        pim_lock_release(&lock);
-        pim_gate_exit();
+        pim_lock_leave(&lock);
     }
     return number;
 }
@@ -200,22 +197,18 @@ pim_intern(pim_interned_kind kind, const uint32_t *words, unsigned n)
 uint64_t
 pim_intern_bytes(void)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     uint64_t bytes = mapped;
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
     return bytes;
 }
 
 void
 pim_intern_keep(void)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     kept = true;
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
 }
 
 // Under the lock.
@@ -243,11 +236,9 @@ forget(void)
 void
 pim_intern_forget(void)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     if (!kept) {
         forget();
     }
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
 }

@@ -7,8 +7,7 @@
 #include "base/bits.h"
 #include "base/keep_errno.h"
 #include "pimalloc/hooks.h"
-#include "platform/gate.h"
-#include "platform/lock.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
 
 #define FEWEST_PLACES 1024u
@@ -17,20 +16,6 @@ static PIM_LOCK(lock);
 static pim_traced_block *table; // address NULL: free
 static size_t places;           // a power of two, or 0
 static size_t used;
-
-static void
-acquire(void)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
-}
-
-static void
-release(void)
-{
-    pim_lock_release(&lock);
-    pim_gate_exit();
-}
 
 // --- under the lock ----------------------------------------------------------
 
@@ -119,7 +104,7 @@ find(const void *address)
 bool
 pim_outside_put(const pim_traced_block *block, pim_record *stale)
 {
-    acquire();
+    pim_lock_enter(&lock);
     *stale = (pim_record){.stack = 0};
     bool done = make_room();
     if (done) {
@@ -131,47 +116,47 @@ pim_outside_put(const pim_traced_block *block, pim_record *stale)
         }
         table[i] = *block;
     }
-    release();
+    pim_lock_leave(&lock);
     return done;
 }
 
 bool
 pim_outside_take(const void *address, pim_record *out)
 {
-    acquire();
+    pim_lock_enter(&lock);
     pim_traced_block *there = find(address);
     bool found = there != NULL;
     if (found) {
         *out = there->record;
         remove_at((size_t)(there - table));
     }
-    release();
+    pim_lock_leave(&lock);
     return found;
 }
 
 bool
 pim_outside_find(const void *address, pim_traced_block *out)
 {
-    acquire();
+    pim_lock_enter(&lock);
     const pim_traced_block *there = find(address);
     bool found = there != NULL;
     if (found) {
         *out = *there;
     }
-    release();
+    pim_lock_leave(&lock);
     return found;
 }
 
 bool
 pim_outside_mark_code(const void *address)
 {
-    acquire();
+    pim_lock_enter(&lock);
     pim_traced_block *there = find(address);
     bool found = there != NULL;
     if (found) {
         there->record.is_code = true;
     }
-    release();
+    pim_lock_leave(&lock);
     return found;
 }
 
@@ -179,7 +164,7 @@ int
 pim_outside_each(int64_t interp, pim_block_visitor visit, void *arg)
 {
     int result = 0;
-    acquire();
+    pim_lock_enter(&lock);
     for (size_t i = 0; i < places && result == 0; i++) {
         const pim_traced_block *b = &table[i];
         if (b->address != NULL && b->record.stack != 0 &&
@@ -187,7 +172,7 @@ pim_outside_each(int64_t interp, pim_block_visitor visit, void *arg)
             result = visit(arg, b);
         }
     }
-    release();
+    pim_lock_leave(&lock);
     return result;
 }
 
@@ -196,7 +181,7 @@ pim_outside_each(int64_t interp, pim_block_visitor visit, void *arg)
 void
 pim_outside_forget(int64_t interp)
 {
-    acquire();
+    pim_lock_enter(&lock);
     for (size_t i = 0; i < places;) {
         size_t before = places;
         if (table[i].address == NULL ||
@@ -212,7 +197,7 @@ pim_outside_forget(int64_t interp)
         table = NULL;
         places = 0;
     }
-    release();
+    pim_lock_leave(&lock);
 }
 
 void
@@ -222,20 +207,20 @@ pim_outside_ended(int64_t interp, bool keeps)
         pim_outside_forget(interp);
         return;
     }
-    acquire();
+    pim_lock_enter(&lock);
     for (size_t i = 0; i < places; i++) {
         if (table[i].address != NULL && table[i].interp == interp) {
             table[i].interp = PIM_PROCESS_ID;
         }
     }
-    release();
+    pim_lock_leave(&lock);
 }
 
 uint64_t
 pim_outside_bytes(void)
 {
-    acquire();
+    pim_lock_enter(&lock);
     uint64_t bytes = places * sizeof(*table);
-    release();
+    pim_lock_leave(&lock);
     return bytes;
 }

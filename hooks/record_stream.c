@@ -6,8 +6,7 @@
 
 #include "base/keep_errno.h"
 #include "platform/cancel.h"
-#include "platform/gate.h"
-#include "platform/lock.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
 #include "platform/threads.h"
 
@@ -194,16 +193,14 @@ pim_stream_take(void)
     }
     PIM_KEEP_ERRNO;
     int thread = pim_thread_id();
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     pim_stream *s = find_left();
     s = s != NULL ? s : make();
     if (s != NULL) {
         s->used = true;
         s->thread = thread;
     }
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
     if (s == NULL) {
         pim_record_fail(-ENOMEM);
         return NULL;
@@ -247,14 +244,12 @@ pim_stream_start(void)
 static pim_stream *
 detach(void)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     pim_store_relaxed(&pim_record_epoch, 0);
     pim_stream *all = streams;
     streams = NULL;
     count = 0;
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
     return all;
 }
 

@@ -6,6 +6,7 @@
 #include "base/keep_errno.h"
 #include "mi/mi.h"
 #include "pimalloc/hooks.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
 
 // A leaf covers 1 GiB, the root the addresses that Linux gives to programs.
@@ -37,15 +38,13 @@ static uint64_t inverse[PIM_CLASSES];
 void
 pim_records_lock(void)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
 }
 
 void
 pim_records_unlock(void)
 {
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
 }
 
 bool
@@ -330,8 +329,7 @@ pim_records_sweep(const pim_heap *heap)
 {
     PIM_NO_CANCEL;
     PIM_KEEP_ERRNO;
-    pim_gate_enter();
-    pim_lock_acquire(&pim_process_lock);
+    pim_lock_enter(&pim_process_lock);
     pim_lock_acquire(&lock);
     for (leaf *l = leaves; l != NULL; l = l->next) {
         for (size_t u = 0; u < LEAF_UNITS; u++) {
@@ -342,8 +340,7 @@ pim_records_sweep(const pim_heap *heap)
         }
     }
     pim_lock_release(&lock);
-    pim_lock_release(&pim_process_lock);
-    pim_gate_exit();
+    pim_lock_leave(&pim_process_lock);
 }
 
 void

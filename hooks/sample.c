@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "arena/region.h"
 #include "base/bits.h"
@@ -15,6 +14,7 @@
 #include "hooks/intern.h"
 #include "hooks/poisson.h"
 #include "hooks/stacks.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
 #include "platform/threads.h"
 
@@ -50,28 +50,6 @@ static _Atomic uint64_t seed;
 static _Atomic uint64_t draws;
 static uint64_t samples;
 static uint64_t dropped;
-
-static void
-acquire(void)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
-}
-
-static void
-release(void)
-{
-    pim_lock_release(&lock);
-    pim_gate_exit();
-}
-
-static int64_t
-now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
 
 // --- sums --------------------------------------------------------------------
 
@@ -118,7 +96,7 @@ add_sample(const pim_sample_sum *like, size_t bytes)
 {
     uint64_t mark = 0;
     bytes = bytes < SIZE_MASK ? bytes : SIZE_MASK; // as its free will say
-    acquire();
+    pim_lock_enter(&lock);
     uint32_t number = 0;
     if (running) {
         samples++;
@@ -135,7 +113,7 @@ add_sample(const pim_sample_sum *like, size_t bytes)
         mark = ((uint64_t)(number - 1) << PROFILE_BITS | profile) << SIZE_BITS |
                bytes;
     }
-    release();
+    pim_lock_leave(&lock);
     return mark;
 }
 
@@ -160,7 +138,7 @@ freed(uint64_t mark)
 {
     uint64_t bytes = mark & SIZE_MASK;
     size_t number = mark >> (SIZE_BITS + PROFILE_BITS);
-    acquire();
+    pim_lock_enter(&lock);
     if (running && (mark >> SIZE_BITS) % PROFILES == profile &&
         number < count) {
         pim_sample_sum *sum = &table->sum[number];
@@ -168,7 +146,7 @@ freed(uint64_t mark)
         sum->live_blocks -= blocks;
         sum->live_bytes -= blocks * (double)bytes;
     }
-    release();
+    pim_lock_leave(&lock);
 }
 
 static const pim_sampler sampler = {take, freed};
@@ -184,7 +162,7 @@ begin(void)
     samples = 0;
     dropped = 0;
     profile = profile % (PROFILES - 1) + 1;
-    begun_ns = now_ns();
+    begun_ns = pim_real_time_ns();
 }
 
 void
@@ -246,24 +224,24 @@ pimalloc_profile_start(uint64_t mean, unsigned depth)
         return -ENOTSUP;
     }
     if (pim_load_relaxed(&seed) == 0) {
-        pim_sample_seed((uint64_t)now_ns());
+        pim_sample_seed((uint64_t)pim_real_time_ns());
     }
     pim_frames_start();
     pim_intern_keep(); // stacks of samples
-    acquire();
+    pim_lock_enter(&lock);
     int err = begin_with(mean, depth);
-    release();
+    pim_lock_leave(&lock);
     return err;
 }
 
 int
 pimalloc_profile_stop(void)
 {
-    acquire();
+    pim_lock_enter(&lock);
     bool was = running;
     running = false;
     pim_store_release(&pim_sample_gap, NULL);
-    release();
+    pim_lock_leave(&lock);
     return was ? 0 : -ESRCH;
 }
 
@@ -278,7 +256,7 @@ pimalloc_profile_why(void)
 bool
 pim_sample_copy(pim_sample_sum *out, pim_sample_state *state)
 {
-    acquire();
+    pim_lock_enter(&lock);
     *state = (pim_sample_state){
         .count = count,
         .period = pim_load_relaxed(&period),
@@ -290,7 +268,7 @@ pim_sample_copy(pim_sample_sum *out, pim_sample_state *state)
     if (there && out != NULL) {
         memcpy(out, table->sum, count * sizeof(*out));
     }
-    release();
+    pim_lock_leave(&lock);
     return there;
 }
 
@@ -302,7 +280,7 @@ pimalloc_profile_get(pimalloc_profile_figures *out)
     }
     double live = 0;
     double total = 0;
-    acquire();
+    pim_lock_enter(&lock);
     for (size_t i = 0; i < count; i++) {
         live += table->sum[i].live_bytes;
         total += table->sum[i].total_bytes;
@@ -315,7 +293,7 @@ pimalloc_profile_get(pimalloc_profile_figures *out)
         .live_bytes = live > 0 ? (uint64_t)live : 0,
         .total_bytes = (uint64_t)total,
     };
-    release();
+    pim_lock_leave(&lock);
     return 0;
 }
 
@@ -323,7 +301,7 @@ int
 pimalloc_profile_walk(pimalloc_trace_visitor visit, void *arg)
 {
     int result = 0;
-    acquire();
+    pim_lock_enter(&lock);
     bool there = table != NULL;
     for (size_t i = 0; i < count && result == 0; i++) {
         const pim_sample_sum *sum = &table->sum[i];
@@ -335,6 +313,6 @@ pimalloc_profile_walk(pimalloc_trace_visitor visit, void *arg)
             .stack = sum->stack};
         result = block.bytes != 0 ? visit(arg, &block) : 0;
     }
-    release();
+    pim_lock_leave(&lock);
     return there ? result : -ESRCH;
 }

@@ -9,7 +9,7 @@
 #include "hooks/trace_hook.h"
 #include "hooks/traced.h"
 #include "platform/closing.h"
-#include "platform/gate.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
 
 static PIM_LOCK(lock); // guards what follows
@@ -17,20 +17,6 @@ static pim_trace_scope scopes[PIMALLOC_HOOKS_MAX];
 static bool changing;  // somebody starts or stops one, and nobody else does
 static unsigned holds; // who wants numbers and strings to stay
 static bool dropping;  // they go just now
-
-static void
-acquire(void)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
-}
-
-static void
-release(void)
-{
-    pim_lock_release(&lock);
-    pim_gate_exit();
-}
 
 // --- turns -------------------------------------------------------------------
 
@@ -52,10 +38,10 @@ take_turn(void)
     uint64_t since = pim_os->now_ms();
     unsigned rounds = 0;
     for (;;) {
-        acquire();
+        pim_lock_enter(&lock);
         bool taken = !changing;
         changing = true;
-        release();
+        pim_lock_leave(&lock);
         if (taken) {
             return 0;
         }
@@ -69,9 +55,9 @@ take_turn(void)
 static void
 give_turn(void)
 {
-    acquire();
+    pim_lock_enter(&lock);
     changing = false;
-    release();
+    pim_lock_leave(&lock);
 }
 
 static unsigned
@@ -88,17 +74,17 @@ running(void)
 static bool
 drop_tables(unsigned traces)
 {
-    acquire();
+    pim_lock_enter(&lock);
     bool may = running() == traces && holds == 0;
     dropping = may;
-    release();
+    pim_lock_leave(&lock);
     if (may) {
         pim_side_drop();
         pim_intern_forget();
         pim_store_relaxed(&pim_trace_lost, 0);
-        acquire();
+        pim_lock_enter(&lock);
         dropping = false;
-        release();
+        pim_lock_leave(&lock);
     }
     return may;
 }
@@ -106,9 +92,9 @@ drop_tables(unsigned traces)
 static void
 set_handle(pim_trace_scope *s, int handle)
 {
-    acquire();
+    pim_lock_enter(&lock);
     s->handle = handle;
-    release();
+    pim_lock_leave(&lock);
 }
 
 // In turn, like all that follows in this section.
@@ -274,10 +260,10 @@ pimalloc_trace_hold(void)
 {
     unsigned rounds = 0;
     for (;;) {
-        acquire();
+        pim_lock_enter(&lock);
         bool held = !dropping;
         holds += held;
-        release();
+        pim_lock_leave(&lock);
         if (held) {
             return;
         }
@@ -290,11 +276,11 @@ pimalloc_trace_hold(void)
 void
 pimalloc_trace_release(void)
 {
-    acquire();
+    pim_lock_enter(&lock);
     holds--;
     bool last = holds == 0 && !changing && running() == 0;
     changing = changing || last;
-    release();
+    pim_lock_leave(&lock);
     if (last) {
         drop_tables(0);
         give_turn();
@@ -316,7 +302,7 @@ pimalloc_trace_get(int64_t interp, pimalloc_trace_figures *out)
         return -EINVAL;
     }
     *out = (pimalloc_trace_figures){.size = sizeof(*out)};
-    acquire();
+    pim_lock_enter(&lock);
     for (unsigned i = 0; i < PIMALLOC_HOOKS_MAX; i++) {
         const pim_trace_scope *s = &scopes[i];
         if (s->handle != 0 && !pim_load_relaxed(&s->is_over) &&
@@ -324,7 +310,7 @@ pimalloc_trace_get(int64_t interp, pimalloc_trace_figures *out)
             out->frames = s->frames;
         }
     }
-    release();
+    pim_lock_leave(&lock);
     pim_traced_figures(interp, out);
     out->lost = pim_load_relaxed(&pim_trace_lost);
     out->table_bytes = pim_side_bytes() + pim_intern_bytes();

@@ -4,25 +4,12 @@
 
 #include "base/keep_errno.h"
 #include "interp/roster.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
 
 static PIM_LOCK(lock);
 static pim_traced *list; // of living interpreters; under the lock
 static pim_traced process = {.interp = PIM_PROCESS_ID};
-
-static void
-acquire(void)
-{
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
-}
-
-static void
-release(void)
-{
-    pim_lock_release(&lock);
-    pim_gate_exit();
-}
 
 // Under the lock; the process's if there is none.
 static pim_traced *
@@ -39,7 +26,7 @@ static PIM_NOINLINE pim_traced *
 make(pim_heap *heap)
 {
     PIM_KEEP_ERRNO;
-    acquire();
+    pim_lock_enter(&lock);
     pim_traced *t = find(heap->id);
     if (t == &process) {
         t = pim_os->map(sizeof(*t));
@@ -50,7 +37,7 @@ make(pim_heap *heap)
         }
     }
     heap->traced = t;
-    release();
+    pim_lock_leave(&lock);
     return t;
 }
 
@@ -116,9 +103,9 @@ static PIM_NOINLINE void
 count_for_other(int64_t interp, uint64_t bytes,
                 void (*count)(pim_traced *t, uint64_t bytes))
 {
-    acquire();
+    pim_lock_enter(&lock);
     count(find(interp), bytes);
-    release();
+    pim_lock_leave(&lock);
 }
 
 void
@@ -166,7 +153,7 @@ is_meant(int64_t interp, int64_t id)
 static void
 drop(int64_t interp, bool keeps)
 {
-    acquire();
+    pim_lock_enter(&lock);
     for (pim_traced **link = &list; *link != NULL;) {
         pim_traced *t = *link;
         if (!is_meant(interp, t->interp)) {
@@ -179,7 +166,7 @@ drop(int64_t interp, bool keeps)
         }
         pim_os->unmap(t, sizeof(*t));
     }
-    release();
+    pim_lock_leave(&lock);
 }
 
 void
@@ -219,7 +206,7 @@ add(const pim_traced *t, pimalloc_trace_figures *out)
 void
 pim_traced_figures(int64_t interp, pimalloc_trace_figures *out)
 {
-    acquire();
+    pim_lock_enter(&lock);
     for (const pim_traced *t = list; t != NULL; t = t->next) {
         if (is_meant(interp, t->interp)) {
             add(t, out);
@@ -228,13 +215,13 @@ pim_traced_figures(int64_t interp, pimalloc_trace_figures *out)
     if (is_meant(interp, PIM_PROCESS_ID)) {
         add(&process, out);
     }
-    release();
+    pim_lock_leave(&lock);
 }
 
 void
 pim_traced_reset_peak(int64_t interp)
 {
-    acquire();
+    pim_lock_enter(&lock);
     for (pim_traced *t = list; t != NULL; t = t->next) {
         if (is_meant(interp, t->interp)) {
             pim_store_relaxed(&t->peak_bytes, live_bytes(t));
@@ -243,5 +230,5 @@ pim_traced_reset_peak(int64_t interp)
     if (is_meant(interp, PIM_PROCESS_ID)) {
         pim_store_relaxed(&process.peak_bytes, live_bytes(&process));
     }
-    release();
+    pim_lock_leave(&lock);
 }

@@ -23,6 +23,9 @@ bool pim_thread_sleeps(int id);
 // Milliseconds of a clock that never goes back.
 uint64_t pim_clock_ms(void);
 
+// Nanoseconds of the real-time clock.
+int64_t pim_real_time_ns(void);
+
 void pim_sleep_us(unsigned us);
 
 // Sleeps while *word is `value`, but no longer than so many milliseconds; and

@@ -12,16 +12,15 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "account/account.h"
 #include "hooks/intern.h"
 #include "hooks/sample.h"
 #include "hooks/stacks.h"
-#include "platform/gate.h"
-#include "platform/lock.h"
+#include "platform/gate_lock.h"
 #include "platform/os.h"
+#include "platform/threads.h"
 #include "report/profile.h"
 
 // Numbers, sorted, each once.
@@ -230,14 +229,6 @@ room_for(const pim_sample_sum *sums, size_t count)
            8 * PIM_ALIGNMENT;
 }
 
-static int64_t
-now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static int
 collect_from(collected *c, const pim_sample_sum *sums,
              const pim_sample_state *state)
@@ -254,7 +245,7 @@ collect_from(collected *c, const pim_sample_sum *sums,
     c->profile.period_bytes = state->period;
     c->profile.dropped = state->dropped;
     c->profile.begun_ns = state->begun_ns;
-    c->profile.ended_ns = now_ns();
+    c->profile.ended_ns = pim_real_time_ns();
     c->profile.program = program_invocation_short_name;
     c->profile.process = getpid();
     return 0;
@@ -282,12 +273,10 @@ collect(collected *c)
 static collected
 exchange_remembered(collected next)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     collected before = remembered;
     remembered = next;
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
     return before;
 }
 
@@ -295,14 +284,12 @@ exchange_remembered(collected next)
 static void
 give_back(collected *earlier)
 {
-    pim_gate_enter();
-    pim_lock_acquire(&lock);
+    pim_lock_enter(&lock);
     bool replaced = remembered.map != NULL;
     if (!replaced) {
         remembered = *earlier;
     }
-    pim_lock_release(&lock);
-    pim_gate_exit();
+    pim_lock_leave(&lock);
     if (replaced) {
         drop(earlier);
     }
